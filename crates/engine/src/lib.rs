@@ -1,0 +1,1 @@
+//! A Larder node: sockets, workers, sessions and commands around the keyspace.

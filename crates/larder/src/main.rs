@@ -1,0 +1,2 @@
+//! The `larder` binary: one command line over the engine and the service; wiring only.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Bytes to messages and back, for RESP and Memcached. No I/O, no clock, no allocation on the hot path.
+#![forbid(unsafe_code)]

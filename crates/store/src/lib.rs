@@ -1,0 +1,1 @@
+//! The keyspace in memory: partitions, items, types, expiry, eviction. No sockets, files, threads or clock.

@@ -1,0 +1,2 @@
+//! Checks and chores of the project: `cargo xtask tidy`.
+fn main() {}
