@@ -127,7 +127,7 @@ proptest! {
     #[test]
     fn scan_misses_nothing(stay in 1usize..400, churn in proptest::collection::vec((any::<bool>(), 0u16..3000), 0..600)) {
         let (mut part, seed) = partition();
-        let mut put = |part: &mut Partition, name: String, add: bool| {
+        let put = |part: &mut Partition, name: String, add: bool| {
             let k = Key { bytes: name.as_bytes(), slot: 0, hash: seed.hash(name.as_bytes()) };
             if add {
                 part.set(0, &k, Value::String(b"v"), Extras::default(), access());
