@@ -3,9 +3,8 @@
 use crossbeam_utils::CachePadded;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What is counted, in the order of memcached's `stats`.
+/// What is counted: the names are those of memcached's `stats` (protocol.txt, "General-purpose statistics").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is documented by its name in memcached's protocol.txt")]
 pub(crate) enum Counter {
     CmdGet,
     CmdSet,
