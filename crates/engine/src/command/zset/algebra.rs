@@ -130,7 +130,8 @@ impl<'k> Request<'k> {
     }
 
     fn result(mut self, algebra: Algebra, limits: &Limits) -> SortedSet {
-        if algebra == Algebra::Intersection {
+        // Small inputs first, as the original does: it is cheaper, and the order decides how sums round.
+        if algebra != Algebra::Difference {
             self.inputs.sort_by_key(|(source, _)| source.len());
         }
         match algebra {
@@ -197,7 +198,9 @@ fn aggregate(word: &[u8]) -> Result<Aggregate, CommandError> {
 fn answer(call: &mut Call<'_>, algebra: Algebra, name: &'static str) -> Answer {
     let request = Request::parse(call, 1, algebra, name)?;
     let with_scores = request.with_scores;
-    let result = request.result(algebra, &call.node.limits());
+    // Never packed: that would print a score of -0 as 0.
+    let limits = Limits { zset_max_listpack_entries: 0, ..call.node.limits() };
+    let result = request.result(algebra, &limits);
     scored(call.out, result.len(), with_scores, result.iter());
     Ok(())
 }

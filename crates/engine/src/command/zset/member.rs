@@ -239,7 +239,7 @@ pub(super) fn zscan(call: &mut Call<'_>) -> Answer {
     let next = zset.scan(scan.cursor, scan.count, &mut |member, score| {
         let member = member.to_vec();
         if scan.wants(&member) {
-            found.extend([member, number::format_f64(score).as_bytes().to_vec()]);
+            found.extend([member, number::Buffer::new().format_f64(score).to_vec()]);
         }
     });
     scanned(call.out, next, &found);
