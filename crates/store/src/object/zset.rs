@@ -47,8 +47,8 @@ fn packed_score(element: Element<'_>) -> f64 {
 }
 
 fn insert_score(packed: &mut Packed, at: usize, score: f64) {
-    // -0 becomes 0 here, as it does in the packed form of Redis; the grown form keeps the sign.
-    if score.fract() == 0.0 && score.abs() < EXACT_INT_MAX {
+    let negative_zero = score == 0.0 && score.is_sign_negative(); // an integer would lose the sign
+    if score.fract() == 0.0 && score.abs() < EXACT_INT_MAX && !negative_zero {
         packed.insert(at, &Element::Int(score as i64));
     } else {
         packed.insert(at, &Element::Bytes(&score.to_le_bytes()));

@@ -72,8 +72,9 @@ impl Aggregate {
     fn apply(self, one: f64, two: f64) -> f64 {
         match self {
             Aggregate::Sum => number_or_zero(one + two), // inf - inf counts as 0
-            Aggregate::Min => one.min(two),
-            Aggregate::Max => one.max(two),
+            // Of 0 and -0 the first stays, which f64::min and max do not promise.
+            Aggregate::Min => if two < one { two } else { one },
+            Aggregate::Max => if two > one { two } else { one },
         }
     }
 }
@@ -198,9 +199,7 @@ fn aggregate(word: &[u8]) -> Result<Aggregate, CommandError> {
 fn answer(call: &mut Call<'_>, algebra: Algebra, name: &'static str) -> Answer {
     let request = Request::parse(call, 1, algebra, name)?;
     let with_scores = request.with_scores;
-    // Never packed: that would print a score of -0 as 0.
-    let limits = Limits { zset_max_listpack_entries: 0, ..call.node.limits() };
-    let result = request.result(algebra, &limits);
+    let result = request.result(algebra, &call.node.limits());
     scored(call.out, result.len(), with_scores, result.iter());
     Ok(())
 }
