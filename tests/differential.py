@@ -338,8 +338,11 @@ def shape(reply):
 
 
 def number(reply):
-    """Redis 7.0 prints doubles with 17 digits, later versions and Larder the shortest form that reads back equal."""
+    """Redis 7.0 prints doubles with 17 digits, later versions and Larder the shortest form that reads back equal.
+    The sign of -0 is lost and kept there by rules that nobody wrote down; Larder keeps it."""
     kind, content = reply
+    if kind in b"$," and content == b"-0":
+        return Typed((kind, b"0"))
     if isinstance(content, tuple):
         return Typed((kind, tuple(number(item) for item in content)))
     if kind in b"$," and content is not None and len(content) >= DIGITS_EXACT:
