@@ -5,6 +5,7 @@
 //! or another session.
 
 pub mod call;
+pub mod transaction;
 pub mod dispatch;
 pub mod error;
 pub mod keyspace;
