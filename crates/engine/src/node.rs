@@ -1,7 +1,7 @@
 //! What all sessions and workers of a node share.
 
 use crate::command::{Command, Table};
-use crate::config::Settings;
+use crate::config::{Config, Settings};
 use crate::mailbox::Mailbox;
 use crate::run::Startup;
 use crate::session::registry::Registry;
@@ -11,7 +11,7 @@ use larder_store::evict::{Policy, Round};
 use larder_store::{Now, Store};
 use larder_store::object::Limits;
 use larder_store::partition::access::Access;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -39,6 +39,22 @@ pub struct Stats {
     pub commands_per_second: AtomicU64,
 }
 
+impl Stats {
+    /// Starts counting anew (CONFIG RESETSTAT).
+    pub fn reset(&self) {
+        for counter in [
+            &self.connections,
+            &self.rejected_connections,
+            &self.commands,
+            &self.input_bytes,
+            &self.output_bytes,
+            &self.errors,
+        ] {
+            counter.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
 /// A node.
 pub struct Node {
     /// The keyspace.
@@ -62,6 +78,7 @@ pub struct Node {
     /// Set once: workers end.
     pub stopping: AtomicBool,
     settings: ArcSwap<Settings>,
+    socket_engine: OnceLock<&'static str>,
 }
 
 /// Unix time in milliseconds.
@@ -83,18 +100,21 @@ impl Node {
             databases: startup.databases,
             ..larder_store::Config::new(seed, started_ms)
         };
+        let memcached = memcache::Shared::new(mailboxes.len(), &settings.engine_version);
+        memcached.set_item_size_max(settings.memcached_item_size_max);
         Node {
             store: Store::new(&config),
             table: Table::new(families),
             stats: Stats::default(),
             sessions: Registry::default(),
-            memcached: memcache::Shared::new(mailboxes.len(), &settings.memcached_version),
+            memcached,
             mailboxes,
             run_id: run_id(seed),
             started_ms,
             startup: startup.clone(),
             stopping: AtomicBool::new(false),
             settings: ArcSwap::from_pointee(settings),
+            socket_engine: OnceLock::new(),
         }
     }
 
@@ -104,9 +124,25 @@ impl Node {
         self.settings.load()
     }
 
-    /// Puts other settings in force.
-    pub fn set_settings(&self, settings: Settings) {
-        self.settings.store(Arc::new(settings));
+    /// The whole configuration, as CONFIG shows it.
+    pub fn config(&self) -> Config {
+        Config { startup: self.startup.clone(), settings: (**self.settings()).clone() }
+    }
+
+    /// Puts another configuration in force, as far as it can change while the node runs.
+    pub fn set_config(&self, config: Config) {
+        self.memcached.set_item_size_max(config.settings.memcached_item_size_max);
+        self.settings.store(Arc::new(config.settings));
+    }
+
+    /// The socket engine in use.
+    pub fn socket_engine(&self) -> &'static str {
+        self.socket_engine.get().copied().unwrap_or("none")
+    }
+
+    /// Says which socket engine is in use; the first to say so is believed.
+    pub fn set_socket_engine(&self, name: &'static str) {
+        let _ = self.socket_engine.set(name); // all workers use the same
     }
 
     /// The thresholds of packed values.

@@ -1,7 +1,7 @@
 //! A node from start to end: listeners, workers, signals.
 
 use crate::command::families;
-use crate::config::Settings;
+use crate::config::{Config, Settings};
 use crate::mailbox::Mailbox;
 use crate::node::Node;
 use crate::signal;
@@ -35,6 +35,10 @@ pub struct Startup {
     pub unix_socket_mode: Option<u32>,
     /// `pidfile`.
     pub pidfile: Option<PathBuf>,
+    /// `logfile`; the standard output if there is none.
+    pub logfile: Option<PathBuf>,
+    /// `loglevel`.
+    pub loglevel: String,
 }
 
 impl Default for Startup {
@@ -48,6 +52,8 @@ impl Default for Startup {
             memcached_unix_socket: None,
             unix_socket_mode: None,
             pidfile: None,
+            logfile: None,
+            loglevel: "notice".into(),
         }
     }
 }
@@ -109,9 +115,9 @@ impl Running {
 }
 
 /// Starts a node and serves until SIGTERM, SIGINT or SHUTDOWN.
-pub fn run(startup: &Startup, settings: Settings) -> Result<(), RunError> {
+pub fn run(config: Config) -> Result<(), RunError> {
     signal::block().map_err(RunError::Worker)?;
-    let running = start(startup, settings)?;
+    let running = start(config)?;
     tracing::info!("Ready to accept connections");
     let stop = signal::wait();
     tracing::info!("User requested shutdown ({stop:?})...");
@@ -121,7 +127,9 @@ pub fn run(startup: &Startup, settings: Settings) -> Result<(), RunError> {
 }
 
 /// Starts a node; it serves on threads of its own.
-pub fn start(startup: &Startup, settings: Settings) -> Result<Running, RunError> {
+pub fn start(config: Config) -> Result<Running, RunError> {
+    let Config { startup, settings } = config;
+    let startup = &startup;
     let threads = match startup.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
@@ -165,6 +173,7 @@ pub fn start(startup: &Startup, settings: Settings) -> Result<Running, RunError>
     }
     match await_start(&started, threads) {
         Ok(engine) => {
+            running.node.set_socket_engine(engine);
             tracing::info!(threads, engine, "Server initialized");
             Ok(running)
         }

@@ -5,11 +5,22 @@
 //! or another session.
 
 pub mod call;
-pub mod transaction;
+pub mod client;
+mod collection;
+pub mod config;
+pub mod connection;
 pub mod dispatch;
 pub mod error;
+pub mod extended;
+pub mod hash;
+pub mod introspection;
 pub mod keyspace;
+pub mod list;
+pub mod server;
+pub mod set;
 pub mod table;
+pub mod transaction;
+pub mod zset;
 
 pub use call::{Call, Handler};
 pub use error::CommandError;
@@ -18,5 +29,16 @@ pub use table::{Command, Keys, Scope, Table};
 
 /// All families of commands.
 pub fn families() -> &'static [&'static [Command]] {
-    &[transaction::COMMANDS]
+    &[
+        hash::COMMANDS,
+        list::COMMANDS,
+        set::COMMANDS,
+        zset::COMMANDS,
+        transaction::COMMANDS,
+        connection::COMMANDS,
+        client::COMMANDS,
+        introspection::COMMANDS,
+        config::COMMANDS,
+        server::COMMANDS,
+    ]
 }
