@@ -11,6 +11,13 @@ pub mod error;
 pub mod keyspace;
 pub mod table;
 
+mod collection;
+mod extended;
+pub mod hash;
+pub mod list;
+pub mod set;
+pub mod zset;
+
 pub use call::{Call, Handler};
 pub use error::CommandError;
 pub use keyspace::Keyspace;
