@@ -3,10 +3,11 @@
 use crate::command::{Command, Table};
 use crate::config::Settings;
 use crate::mailbox::Mailbox;
+use crate::run::Startup;
 use crate::session::registry::Registry;
 use arc_swap::{ArcSwap, Guard};
-use crate::memory;
-use larder_store::evict::Round;
+use crate::{memcache, memory};
+use larder_store::evict::{Policy, Round};
 use larder_store::{Now, Store};
 use larder_store::object::Limits;
 use larder_store::partition::access::Access;
@@ -50,10 +51,14 @@ pub struct Node {
     pub sessions: Registry,
     /// A mailbox per worker.
     pub mailboxes: Vec<Mailbox>,
+    /// What Memcached sessions share.
+    pub memcached: memcache::Shared,
     /// 40 hexadecimal digits, new at each start.
     pub run_id: String,
     /// Unix milliseconds of the start.
     pub started_ms: u64,
+    /// What was fixed at the start.
+    pub startup: Startup,
     /// Set once: workers end.
     pub stopping: AtomicBool,
     settings: ArcSwap<Settings>,
@@ -68,21 +73,26 @@ impl Node {
     /// A node with these settings, not yet serving. `seed` is a random number.
     pub fn new(
         settings: Settings,
-        databases: u16,
+        startup: &Startup,
         seed: u64,
         mailboxes: Vec<Mailbox>,
         families: &[&'static [Command]],
     ) -> Node {
         let started_ms = now_ms();
-        let config = larder_store::Config { databases, ..larder_store::Config::new(seed, started_ms) };
+        let config = larder_store::Config {
+            databases: startup.databases,
+            ..larder_store::Config::new(seed, started_ms)
+        };
         Node {
             store: Store::new(&config),
             table: Table::new(families),
             stats: Stats::default(),
             sessions: Registry::default(),
+            memcached: memcache::Shared::new(mailboxes.len(), &settings.memcached_version),
             mailboxes,
             run_id: run_id(seed),
             started_ms,
+            startup: startup.clone(),
             stopping: AtomicBool::new(false),
             settings: ArcSwap::from_pointee(settings),
         }
@@ -140,6 +150,27 @@ impl Node {
         }
         // More is evicted in the next turn; whoever asks for memory until then is refused.
         true
+    }
+
+    /// What `stats` of Memcached tells of the whole node.
+    pub fn memcached_figures(&self) -> memcache::Figures {
+        let settings = self.settings();
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        memcache::Figures {
+            uptime_seconds: now_ms().saturating_sub(self.started_ms) / 1000,
+            connections: self.sessions.count() as u64,
+            total_connections: get(&self.stats.connections),
+            rejected_connections: get(&self.stats.rejected_connections),
+            connections_max: settings.maxclients as u64,
+            input_bytes: get(&self.stats.input_bytes),
+            output_bytes: get(&self.stats.output_bytes),
+            used_bytes: memory::used_bytes(),
+            memory_max_bytes: settings.maxmemory,
+            threads: self.mailboxes.len(),
+            port: settings.memcached_port,
+            interface: settings.bind.join(","),
+            evicts: settings.maxmemory_policy != Policy::NoEviction,
+        }
     }
 
     /// Tells all workers to end.

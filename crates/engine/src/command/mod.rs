@@ -22,3 +22,8 @@ pub use call::{Call, Handler};
 pub use error::CommandError;
 pub use keyspace::Keyspace;
 pub use table::{Command, Keys, Scope, Table};
+
+/// All families of commands.
+pub fn families() -> &'static [&'static [Command]] {
+    &[transaction::COMMANDS]
+}

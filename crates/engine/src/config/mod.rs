@@ -34,6 +34,14 @@ pub struct Settings {
     pub output_hard_limit: usize,
     /// `restricted-commands`.
     pub restricted_commands: Vec<String>,
+    /// `port`; 0 = no Redis over TCP.
+    pub port: u16,
+    /// `memcached-port`; 0 = no Memcached over TCP.
+    pub memcached_port: u16,
+    /// `bind`.
+    pub bind: Vec<String>,
+    /// What `version` of Memcached answers.
+    pub memcached_version: String,
     /// `node-memory-bytes`: the memory of the node's type; 0 = the machine's.
     pub node_memory_bytes: u64,
 }
@@ -55,6 +63,10 @@ impl Default for Settings {
             client_query_buffer_limit: 1024 * 1024 * 1024,
             output_hard_limit: 0,
             restricted_commands: Vec::new(),
+            port: 6379,
+            memcached_port: 0,
+            bind: vec!["127.0.0.1".into()],
+            memcached_version: "1.6.22".into(),
             node_memory_bytes: 0,
         }
     }
