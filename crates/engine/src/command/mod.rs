@@ -12,7 +12,7 @@ pub mod keyspace;
 pub mod table;
 
 mod collection;
-mod extended;
+pub mod extended;
 pub mod hash;
 pub mod list;
 pub mod set;
@@ -25,5 +25,5 @@ pub use table::{Command, Keys, Scope, Table};
 
 /// All families of commands.
 pub fn families() -> &'static [&'static [Command]] {
-    &[transaction::COMMANDS]
+    &[hash::COMMANDS, list::COMMANDS, set::COMMANDS, zset::COMMANDS, transaction::COMMANDS]
 }
