@@ -89,13 +89,14 @@ pub fn now_ms() -> u64 {
 impl Node {
     /// A node with these settings, not yet serving. `seed` is a random number.
     pub fn new(
-        settings: Settings,
+        mut settings: Settings,
         startup: &Startup,
         seed: u64,
         mailboxes: Vec<Mailbox>,
         families: &[&'static [Command]],
     ) -> Node {
         let started_ms = now_ms();
+        settings.limits.hash_seed = seed; // nobody may choose members that collide
         let config = larder_store::Config {
             databases: startup.databases,
             ..larder_store::Config::new(seed, started_ms)
