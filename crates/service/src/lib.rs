@@ -4,6 +4,7 @@
 //! change: plan, act, host, name.
 #![forbid(unsafe_code)]
 
+pub mod plan;
 pub mod resource;
 pub mod serve;
 pub mod state;

@@ -12,7 +12,7 @@ pub mod create;
 pub mod modify;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// Most nodes of one memcached cluster (quota L-8C334AD1).
 pub const MEMCACHED_NODES_MAX: usize = 60;

@@ -34,9 +34,15 @@ fn code(result: Result<impl std::fmt::Debug, Refusal>) -> &'static str {
     result.expect_err("must be refused").code
 }
 
-fn memcached(count: i64) -> Cluster {
+/// A memcached cluster of that many nodes.
+pub(crate) fn memcached(count: i64) -> Cluster {
     try_create(Engine::Memcached, CreateRequest { node_count: Some(count), ..CreateRequest::default() })
         .unwrap()
+}
+
+/// A redis cluster.
+pub(crate) fn redis() -> Cluster {
+    try_create(Engine::Redis, CreateRequest::default()).unwrap()
 }
 
 /// What would be observed once everything desired is done.
