@@ -4,6 +4,9 @@
 //! change: plan, act, host, name.
 #![forbid(unsafe_code)]
 
+pub mod act;
+pub mod host;
+pub mod name;
 pub mod plan;
 pub mod resource;
 pub mod serve;

@@ -19,6 +19,9 @@ pub const MEMCACHED_NODES_MAX: usize = 60;
 /// Most nodes of one account and region (quota L-DFE45DF3).
 pub const REGION_NODES_MAX: usize = 300;
 
+/// Kind of the records of parameter groups: when one changes, nodes may have to follow.
+pub const PARAMETER_GROUP_KIND: &str = "parameter-group";
+
 /// What a node runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
