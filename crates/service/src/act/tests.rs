@@ -40,6 +40,8 @@ fn advance_to(at_ms: u64) {
 /// Kills a run at its n-th instant; from then on nothing works, until it is mended.
 struct Fuse {
     left: AtomicUsize,
+    /// Number of the service's life; what was begun in an earlier one has no effect any more.
+    life: Mutex<u64>,
 }
 
 impl Fuse {
@@ -49,6 +51,8 @@ impl Fuse {
     }
 
     fn mend(&self) {
+        let mut life = self.life.lock().unwrap();
+        *life += 1;
         self.left.store(usize::MAX, Ordering::SeqCst);
     }
 
@@ -58,8 +62,9 @@ impl Fuse {
 }
 
 struct MortalRecords {
-    inner: FileRecords,
+    inner: Arc<FileRecords>,
     fuse: Arc<Fuse>,
+    life: u64,
 }
 
 fn killed() -> StateError {
@@ -76,7 +81,8 @@ impl Records for MortalRecords {
     }
 
     fn apply(&self, changes: &[Change]) -> Result<u64, StateError> {
-        if self.fuse.burnt() {
+        let life = self.fuse.life.lock().unwrap();
+        if *life != self.life || self.fuse.burnt() {
             return Err(killed());
         }
         let revision = self.inner.apply(changes)?;
@@ -185,16 +191,15 @@ impl Host for SimHost {
 }
 
 struct World {
-    records: Arc<MortalRecords>,
+    records: Arc<FileRecords>,
     host: Arc<SimHost>,
     wanted: Arc<Mutex<WantedSettings>>,
 }
 
 impl World {
     fn new() -> World {
-        let fuse = Arc::new(Fuse { left: AtomicUsize::new(usize::MAX) });
-        let inner = FileRecords::with_backend(redb::backends::InMemoryBackend::new()).unwrap();
-        let records = Arc::new(MortalRecords { inner, fuse: Arc::clone(&fuse) });
+        let fuse = Arc::new(Fuse { left: AtomicUsize::new(usize::MAX), life: Mutex::new(0) });
+        let records = Arc::new(FileRecords::with_backend(redb::backends::InMemoryBackend::new()).unwrap());
         let mut number = 0;
         let network = Network::default_of("us-east-1", || {
             number += 1;
@@ -218,7 +223,11 @@ impl World {
     fn tools(&self) -> Tools<SimHost> {
         let wanted = Arc::clone(&self.wanted);
         Tools {
-            records: Arc::clone(&self.records) as Arc<dyn Records>,
+            records: Arc::new(MortalRecords {
+                inner: Arc::clone(&self.records),
+                life: *self.host.fuse.life.lock().unwrap(),
+                fuse: Arc::clone(&self.host.fuse),
+            }),
             host: Arc::clone(&self.host),
             settings: Arc::new(move |_| Ok(wanted.lock().unwrap().clone())),
             names: Arc::new(Names::new(Zone { suffix: "abc123".into(), region_code: "use1".into() })),
