@@ -10,6 +10,7 @@ use crate::resource::cluster::{Cluster, Engine};
 use crate::resource::event::{Event, SourceType};
 use crate::resource::network::{Address, DEFAULT_NETWORK_ID, Network};
 use crate::resource::node::{NodePhase, Observed, ObservedNode, Settings, StepRecord};
+use crate::resource::tag::TagSet;
 use crate::state::{Change, Expect, StateError, create, find, list_all, remove, replace};
 
 /// A node that ends this soon after its start is believed to end soon again.
@@ -331,6 +332,7 @@ impl<H: Host> Tools<H> {
             let changes = [
                 remove::<Cluster>(&id, Expect::Anything),
                 remove::<Observed>(&id, Expect::Anything),
+                remove::<TagSet>(&TagSet::id_of("cluster", &id), Expect::Anything),
                 create(&event(&id, "Cache cluster deleted".to_owned(), now_ms))?,
             ];
             records.apply(&changes).map(drop)

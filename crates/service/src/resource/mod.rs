@@ -4,9 +4,12 @@
 //! *desired* ([`cluster::Cluster`], written by operations) and what is *observed* ([`node::Observed`], written by
 //! the driver). Its status is never stored: it follows from the two, so no crash can leave it wrong.
 
+pub mod arn;
 pub mod cluster;
 pub mod event;
 pub mod network;
 pub mod node;
 pub mod refusal;
+pub mod subnet_group;
+pub mod tag;
 pub mod window;
