@@ -3,8 +3,12 @@
 //! Pure: no I/O, no clock but an argument, no randomness but an argument.
 
 pub mod arn;
+pub mod engine_version;
 pub mod event;
 pub mod network;
+pub mod node_type;
+pub mod parameter;
+pub mod parameter_group;
 pub mod refusal;
 pub mod subnet_group;
 pub mod tag;
