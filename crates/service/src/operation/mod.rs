@@ -12,7 +12,13 @@ pub mod validate;
 
 pub mod subnet_group;
 
+mod cache_cluster;
+mod create_cache_cluster;
 mod create_cache_subnet_group;
+mod delete_cache_cluster;
+mod describe_cache_clusters;
+mod modify_cache_cluster;
+mod reboot_cache_cluster;
 
 pub use app::{App, Caller, system_clock};
 pub use frame::{Input, Operation, Run, perform};
