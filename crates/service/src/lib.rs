@@ -4,6 +4,10 @@
 //! change: plan, act, host, name.
 #![forbid(unsafe_code)]
 
+pub mod front;
+mod hex;
+pub mod identity;
+pub mod operation;
 pub mod resource;
 pub mod serve;
 pub mod state;

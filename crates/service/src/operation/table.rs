@@ -1,0 +1,122 @@
+//! All actions of the API, version 2015-02-02, with the function of each that is built.
+
+use super::frame::{Operation, checked};
+
+macro_rules! built {
+    ($name:literal, $module:ident) => {
+        built!($name, $module, true)
+    };
+    ($name:literal, $module:ident, $result:literal) => {
+        Operation {
+            name: $name,
+            result: $result,
+            run: Some(|app, caller, form| checked($name, app, caller, form, super::$module::run)),
+        }
+    };
+}
+
+macro_rules! unbuilt {
+    ($name:literal) => {
+        Operation { name: $name, result: true, run: None }
+    };
+}
+
+/// Every action, in the order of the names.
+pub static OPERATIONS: &[Operation] = &[
+    unbuilt!("AddTagsToResource"),
+    unbuilt!("AuthorizeCacheSecurityGroupIngress"),
+    unbuilt!("BatchApplyUpdateAction"),
+    unbuilt!("BatchStopUpdateAction"),
+    unbuilt!("CompleteMigration"),
+    unbuilt!("CopyServerlessCacheSnapshot"),
+    unbuilt!("CopySnapshot"),
+    unbuilt!("CreateCacheCluster"),
+    unbuilt!("CreateCacheParameterGroup"),
+    unbuilt!("CreateCacheSecurityGroup"),
+    built!("CreateCacheSubnetGroup", create_cache_subnet_group),
+    unbuilt!("CreateGlobalReplicationGroup"),
+    unbuilt!("CreateReplicationGroup"),
+    unbuilt!("CreateServerlessCache"),
+    unbuilt!("CreateServerlessCacheSnapshot"),
+    unbuilt!("CreateSnapshot"),
+    unbuilt!("CreateUser"),
+    unbuilt!("CreateUserGroup"),
+    unbuilt!("DecreaseNodeGroupsInGlobalReplicationGroup"),
+    unbuilt!("DecreaseReplicaCount"),
+    unbuilt!("DeleteCacheCluster"),
+    unbuilt!("DeleteCacheParameterGroup"),
+    unbuilt!("DeleteCacheSecurityGroup"),
+    unbuilt!("DeleteCacheSubnetGroup"),
+    unbuilt!("DeleteGlobalReplicationGroup"),
+    unbuilt!("DeleteReplicationGroup"),
+    unbuilt!("DeleteServerlessCache"),
+    unbuilt!("DeleteServerlessCacheSnapshot"),
+    unbuilt!("DeleteSnapshot"),
+    unbuilt!("DeleteUser"),
+    unbuilt!("DeleteUserGroup"),
+    unbuilt!("DescribeCacheClusters"),
+    unbuilt!("DescribeCacheEngineVersions"),
+    unbuilt!("DescribeCacheParameterGroups"),
+    unbuilt!("DescribeCacheParameters"),
+    unbuilt!("DescribeCacheSecurityGroups"),
+    unbuilt!("DescribeCacheSubnetGroups"),
+    unbuilt!("DescribeEngineDefaultParameters"),
+    unbuilt!("DescribeEvents"),
+    unbuilt!("DescribeGlobalReplicationGroups"),
+    unbuilt!("DescribeReplicationGroups"),
+    unbuilt!("DescribeReservedCacheNodes"),
+    unbuilt!("DescribeReservedCacheNodesOfferings"),
+    unbuilt!("DescribeServerlessCacheSnapshots"),
+    unbuilt!("DescribeServerlessCaches"),
+    unbuilt!("DescribeServiceUpdates"),
+    unbuilt!("DescribeSnapshots"),
+    unbuilt!("DescribeUpdateActions"),
+    unbuilt!("DescribeUserGroups"),
+    unbuilt!("DescribeUsers"),
+    unbuilt!("DisassociateGlobalReplicationGroup"),
+    unbuilt!("ExportServerlessCacheSnapshot"),
+    unbuilt!("FailoverGlobalReplicationGroup"),
+    unbuilt!("IncreaseNodeGroupsInGlobalReplicationGroup"),
+    unbuilt!("IncreaseReplicaCount"),
+    unbuilt!("ListAllowedNodeTypeModifications"),
+    unbuilt!("ListTagsForResource"),
+    unbuilt!("ModifyCacheCluster"),
+    unbuilt!("ModifyCacheParameterGroup"),
+    unbuilt!("ModifyCacheSubnetGroup"),
+    unbuilt!("ModifyGlobalReplicationGroup"),
+    unbuilt!("ModifyReplicationGroup"),
+    unbuilt!("ModifyReplicationGroupShardConfiguration"),
+    unbuilt!("ModifyServerlessCache"),
+    unbuilt!("ModifyUser"),
+    unbuilt!("ModifyUserGroup"),
+    unbuilt!("PrepareMigration"),
+    unbuilt!("PurchaseReservedCacheNodesOffering"),
+    unbuilt!("RebalanceSlotsInGlobalReplicationGroup"),
+    unbuilt!("RebootCacheCluster"),
+    unbuilt!("RemoveTagsFromResource"),
+    unbuilt!("ResetCacheParameterGroup"),
+    unbuilt!("RevokeCacheSecurityGroupIngress"),
+    unbuilt!("StartMigration"),
+    unbuilt!("StopMigration"),
+    unbuilt!("TestFailover"),
+    unbuilt!("TestMigration"),
+];
+
+/// The action of exactly that name.
+pub fn find(name: &str) -> Option<&'static Operation> {
+    let at = OPERATIONS.binary_search_by(|operation| operation.name.cmp(name)).ok()?;
+    OPERATIONS.get(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whole_api_in_order() {
+        assert_eq!(OPERATIONS.len(), 77);
+        assert!(OPERATIONS.windows(2).all(|pair| pair[0].name < pair[1].name));
+        assert!(OPERATIONS.iter().all(|operation| find(operation.name).is_some()));
+        assert!(find("createuser").is_none() && find("").is_none());
+    }
+}
