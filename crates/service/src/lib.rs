@@ -4,10 +4,14 @@
 //! change: plan, act, host, name.
 #![forbid(unsafe_code)]
 
+pub mod act;
 pub mod front;
 mod hex;
+pub mod host;
 pub mod identity;
+pub mod name;
 pub mod operation;
+pub mod plan;
 pub mod resource;
 pub mod serve;
 pub mod state;
