@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::resource::node::Observed;
 
+pub mod answer;
 pub mod endpoint;
+pub mod probe;
+pub mod server;
 
 use endpoint::Zone;
 

@@ -6,9 +6,13 @@
 
 pub mod arn;
 pub mod cluster;
+pub mod engine_version;
 pub mod event;
 pub mod network;
 pub mod node;
+pub mod node_type;
+pub mod parameter;
+pub mod parameter_group;
 pub mod refusal;
 pub mod subnet_group;
 pub mod tag;

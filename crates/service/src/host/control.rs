@@ -1,0 +1,146 @@
+//! Talking to a node over its own sockets: RESP for everything, the memcached text protocol for Auto Discovery.
+//!
+//! Each call opens a connection of its own, asks, and closes: a service that is restarted, a node that is restarted
+//! and a node that hangs are then all the same case. Everything has a time limit and a size limit.
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+
+use super::HostError;
+use super::answer::{Answer, read, request};
+use super::folder::{MEMCACHED_SOCKET, SOCKET};
+
+/// How long a node may take to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Largest answer that is taken.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// Longest path that fits into the address of a Unix socket.
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// What a node says about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Identity {
+    /// `run_id` of INFO.
+    pub(super) run_id: String,
+    /// `process_id` of INFO.
+    pub(super) pid: u32,
+}
+
+/// Asks a node who it is. Also shows that it is well: the answer comes from its command loop.
+pub(super) async fn identity(folder: &Path) -> Result<Identity, HostError> {
+    let text = match ask(folder, &[b"INFO", b"server"]).await? {
+        Answer::Bulk(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        other => return Err(unexpected("INFO", &other)),
+    };
+    let field = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.map(str::trim).filter(|value| !value.is_empty())
+    };
+    let missing = |name: &str| HostError::Unanswered { what: format!("has no {name} in its INFO") };
+    Ok(Identity {
+        run_id: field("run_id").ok_or_else(|| missing("run_id"))?.to_owned(),
+        pid: field("process_id").and_then(|pid| pid.parse().ok()).ok_or_else(|| missing("process_id"))?,
+    })
+}
+
+/// Changes a setting; answers whether the node took it over.
+pub(super) async fn set(folder: &Path, name: &str, value: &str) -> Result<bool, HostError> {
+    // What stands in quotes in the file is the value without them here.
+    let bare = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
+    match ask(folder, &[b"CONFIG", b"SET", name.as_bytes(), bare.as_bytes()]).await? {
+        Answer::Simple(_) => Ok(true),
+        Answer::Error(why) => {
+            tracing::info!(
+                name,
+                value,
+                "a running node refused a setting: {}",
+                String::from_utf8_lossy(&why)
+            );
+            Ok(false)
+        }
+        other => Err(unexpected("CONFIG SET", &other)),
+    }
+}
+
+/// Asks a node to end without saving. It answers by closing the connection.
+pub(super) async fn shut_down(folder: &Path) -> Result<(), HostError> {
+    match ask(folder, &[b"SHUTDOWN", b"NOSAVE"]).await {
+        Ok(Answer::Error(why)) => Err(HostError::Unanswered {
+            what: format!("refused SHUTDOWN: {}", String::from_utf8_lossy(&why)),
+        }),
+        Err(HostError::Io { source, .. }) if source.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+/// Tells a memcached node the members of its cluster.
+pub(super) async fn tell(folder: &Path, payload: &str) -> Result<(), HostError> {
+    let what = "telling a node the members";
+    let asked = async {
+        let mut stream = connect(folder, MEMCACHED_SOCKET).await?;
+        let request = format!("config set cluster 0 {}\r\n{payload}\r\n", payload.len());
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n") && answer.len() < 512 {
+            if stream.read_buf(&mut answer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(answer)
+    };
+    let answer = within_time(what, asked).await?;
+    if answer == b"STORED\r\n" {
+        return Ok(());
+    }
+    let shown = String::from_utf8_lossy(&answer).trim().to_owned();
+    Err(HostError::Unanswered { what: format!("answered {shown:?} to config set cluster") })
+}
+
+/// Sends one command and reads its answer.
+async fn ask(folder: &Path, command: &[&[u8]]) -> Result<Answer, HostError> {
+    let what = format!("asking a node for {}", String::from_utf8_lossy(command[0]));
+    let asked = async {
+        let mut stream = connect(folder, SOCKET).await?;
+        stream.write_all(&request(command)).await?;
+        let mut answer = Vec::new();
+        loop {
+            if let Some(answer) = read(&answer).map_err(io::Error::other)? {
+                return Ok(answer);
+            }
+            if answer.len() >= ANSWER_BYTES_MAX {
+                return Err(io::Error::other("the answer is too long"));
+            }
+            if stream.read_buf(&mut answer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    };
+    within_time(&what, asked).await
+}
+
+async fn within_time<T>(what: &str, asked: impl Future<Output = io::Result<T>>) -> Result<T, HostError> {
+    match tokio::time::timeout(ANSWER_TIMEOUT, asked).await {
+        Ok(answer) => answer.map_err(HostError::io(what)),
+        Err(_) => Err(HostError::io(what)(io::ErrorKind::TimedOut.into())),
+    }
+}
+
+/// Connects to a socket of a folder, also where the path is longer than the address of a socket may be.
+async fn connect(folder: &Path, name: &str) -> io::Result<UnixStream> {
+    let path = folder.join(name);
+    if path.as_os_str().len() <= SOCKET_PATH_BYTES_MAX {
+        return UnixStream::connect(path).await;
+    }
+    let held = std::fs::File::open(folder)?;
+    UnixStream::connect(format!("/proc/self/fd/{}/{name}", held.as_raw_fd())).await
+}
+
+fn unexpected(command: &str, value: &Answer) -> HostError {
+    let shown: String = format!("{value:?}").chars().take(200).collect();
+    HostError::Unanswered { what: format!("answered {shown} to {command}") }
+}
