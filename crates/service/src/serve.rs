@@ -1,7 +1,7 @@
 //! The whole service: what it needs to start, what it tells about itself, and how it is stopped.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,8 @@ pub struct ServiceConfig {
     pub region: String,
     /// AWS account of the first access key, 12 digits.
     pub account: String,
+    /// First address of the default VPC, a /16 of the loopback range; counts when the data folder is made.
+    pub vpc_base: Ipv4Addr,
     /// Where the DNS server listens (UDP and TCP); none switches it off.
     pub dns_listen: Option<SocketAddr>,
     /// Whether nodes are stopped with the service. If not, they run on and the next service takes them over.
@@ -46,6 +48,9 @@ pub struct ServiceInfo {
     /// Where the DNS server answers, if it does.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub dns: Option<SocketAddr>,
+    /// A name that only this DNS server answers, by which one can find out whether it is asked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub dns_probe: Option<String>,
     /// Process id of the service.
     pub pid: u32,
 }
@@ -112,6 +117,7 @@ pub async fn serve(
         secret_access_key: String::new(),
         default_subnet_id: String::new(),
         dns: config.dns_listen,
+        dns_probe: None,
         pid: std::process::id(),
     };
     let task = tokio::spawn(async move {
