@@ -12,7 +12,7 @@ use crate::state::Resource;
 
 mod directive;
 
-pub use directive::{Difference, difference, maxmemory_bytes, node_directives};
+pub use directive::{changes_at_once, maxmemory_bytes, node_directives};
 
 /// Most groups that users can make (quota L-3F15A733).
 pub const GROUPS_MAX: usize = 300;

@@ -1,6 +1,7 @@
 //! Groups: what they hold, what they refuse, and what nodes are told.
 
 use super::*;
+use crate::resource::engine_version::VERSIONS;
 use crate::resource::node_type;
 
 fn group(family: &str) -> ParameterGroup {
@@ -92,37 +93,33 @@ fn refused_changes_change_nothing() {
 }
 
 #[test]
-fn changes_for_running_nodes() {
-    let before = group("redis7");
-    let mut after = before.clone();
-    let micro = node_type::find("cache.t3.micro").unwrap();
-    let compare = |after: &ParameterGroup| {
-        let told = |group| node_directives(group, micro, "7.1.0");
-        difference(before.family().unwrap(), &told(&before), &told(after))
-    };
-    assert_eq!(compare(&after), Difference { at_once: vec![], needs_reboot: false });
-    let changes = [
-        ("maxmemory-policy", "allkeys-lru"),
-        ("reserved-memory-percent", "0"),
-        ("client-output-buffer-limit-normal-hard-limit", "5"),
-    ];
-    after.set(&pairs(&changes), true).unwrap();
-    let at_once = pairs(&[
-        ("client-output-buffer-limit", "normal 5 0 0"),
-        ("maxmemory", "536870912"),
-        ("maxmemory-policy", "allkeys-lru"),
-    ]);
-    assert_eq!(compare(&after), Difference { at_once: at_once.clone(), needs_reboot: false });
-    after.set(&pairs(&[("rename-commands", "get myget flushall blocked")]), true).unwrap();
-    assert_eq!(compare(&after), Difference { at_once, needs_reboot: true });
-    let back = difference(
-        before.family().unwrap(),
-        &node_directives(&after, micro, "7.1.0"),
-        &node_directives(&before, micro, "7.1.0"),
-    );
-    assert!(back.needs_reboot);
-    assert!(
-        told(&after, "cache.t3.micro", "7.1.0")
-            .contains("rename-command flushall \"\"\nrename-command get myget")
-    );
+fn what_a_running_node_can_change() {
+    let redis = Family::find("redis7").unwrap();
+    for directive in
+        ["maxmemory", "maxmemory-policy", "client-output-buffer-limit", "timeout", "slowlog-max-len"]
+    {
+        assert!(changes_at_once(redis, directive), "{directive}");
+    }
+    for directive in ["databases", "maxclients", "no-such"] {
+        assert!(!changes_at_once(redis, directive), "{directive}");
+    }
+    let memcached = Family::find("memcached1.6").unwrap();
+    assert!(!changes_at_once(memcached, "maxmemory") && !changes_at_once(memcached, "timeout"));
+    assert!(!changes_at_once(Family::find("redis4.0").unwrap(), "lazyfree-lazy-expire"));
+}
+
+#[test]
+fn each_directive_comes_once() {
+    for family in FAMILIES {
+        let version = VERSIONS.iter().rfind(|version| version.family == family.name).unwrap();
+        let directives =
+            node_directives(&group(family.name), node_type::find("cache.m5.large").unwrap(), version.full);
+        assert!(directives.windows(2).all(|pair| pair[0].0 < pair[1].0), "{}", family.name);
+    }
+}
+
+#[test]
+fn commands_keep_their_names() {
+    let error = group("redis7").set(&pairs(&[("rename-commands", "get myget")]), false).unwrap_err();
+    assert_eq!(error.to_string(), "InvalidParameterValue: The parameter rename-commands cannot be modified.");
 }
