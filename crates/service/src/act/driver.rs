@@ -13,6 +13,7 @@ use crate::host::{Host, NodeKey};
 use crate::plan::{Facts, Step, plan};
 use crate::resource::cluster::{Cluster, Status};
 use crate::resource::node::{Observed, Process};
+use crate::resource::parameter_group::ParameterGroup;
 use crate::resource::window::Weekly;
 use crate::state::{Resource, StateError, Stored, find, list_all, replace};
 
@@ -65,10 +66,8 @@ impl<H: Host> Driver<H> {
     /// Drives until the record file fails; end it by dropping the future. Whatever a step was doing then is done
     /// again by the next driver.
     pub async fn run(self) -> StateError {
-        let (mut clusters, mut groups) = (
-            self.tools.records.watch(Cluster::KIND),
-            self.tools.records.watch(crate::resource::cluster::PARAMETER_GROUP_KIND),
-        );
+        let (mut clusters, mut groups) =
+            (self.tools.records.watch(Cluster::KIND), self.tools.records.watch(ParameterGroup::KIND));
         let mut scan = tokio::time::interval(SCAN_EVERY);
         let mut sweeping = tokio::time::interval(SWEEP_EVERY);
         let mut running = JoinSet::new();
@@ -247,7 +246,8 @@ impl<H: Host> Tools<H> {
                 alive.insert(node.clone());
             }
         }
-        let settings = if cluster.deleting { Default::default() } else { (self.settings)(cluster)? };
+        let settings =
+            if cluster.deleting { Default::default() } else { self.wanted_settings(cluster).await? };
         let facts = Facts { cluster, settings: &settings, observed, alive: &alive, now_ms: (self.clock)() };
         Ok(plan(&facts))
     }

@@ -151,8 +151,12 @@ impl<H: Host> Tools<H> {
     }
 
     async fn start(&self, cluster: &Cluster, node: &str, step: &Step) -> Result<(), ActError> {
-        let settings: Settings =
-            (self.settings)(cluster)?.into_iter().map(|(name, setting)| (name, setting.value)).collect();
+        let settings: Settings = self
+            .wanted_settings(cluster)
+            .await?
+            .into_iter()
+            .map(|(name, setting)| (name, setting.value))
+            .collect();
         let (id, begun, now_ms) = (node.to_owned(), self.begun(step), (self.clock)());
         let may_start =
             self.observe(cluster, move |observed| begin_start(observed, &id, begun, now_ms)).await?;

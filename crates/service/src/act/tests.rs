@@ -229,7 +229,7 @@ impl World {
                 fuse: Arc::clone(&self.host.fuse),
             }),
             host: Arc::clone(&self.host),
-            settings: Arc::new(move |_| Ok(wanted.lock().unwrap().clone())),
+            settings: Arc::new(move |_, _| Ok(wanted.lock().unwrap().clone())),
             names: Arc::new(Names::new(Zone { suffix: "abc123".into(), region_code: "use1".into() })),
             clock,
         }

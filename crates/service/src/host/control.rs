@@ -14,6 +14,7 @@ use tokio::net::UnixStream;
 use super::HostError;
 use super::answer::{Answer, read, request};
 use super::folder::{MEMCACHED_SOCKET, SOCKET};
+use crate::resource::node::directive_of;
 
 /// How long a node may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -49,9 +50,10 @@ pub(super) async fn identity(folder: &Path) -> Result<Identity, HostError> {
 }
 
 /// Changes a setting; answers whether the node took it over.
-pub(super) async fn set(folder: &Path, name: &str, value: &str) -> Result<bool, HostError> {
+pub(super) async fn set(folder: &Path, key: &str, value: &str) -> Result<bool, HostError> {
+    let (name, value) = directive_of(key, value);
     // What stands in quotes in the file is the value without them here.
-    let bare = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
+    let bare = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(&value);
     match ask(folder, &[b"CONFIG", b"SET", name.as_bytes(), bare.as_bytes()]).await? {
         Answer::Simple(_) => Ok(true),
         Answer::Error(why) => {
