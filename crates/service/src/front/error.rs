@@ -14,6 +14,9 @@ pub struct ApiError {
     pub sender: bool,
 }
 
+/// Code of a lost race: SDKs try again.
+const CONFLICT: &str = "ServiceUnavailable";
+
 /// Codes whose status is not 400.
 const STATUSES: &[(&str, u16)] = &[
     ("AuthorizationNotFound", 404),
@@ -68,6 +71,11 @@ impl ApiError {
     /// `MissingParameter`, in the words of the Query front ends of AWS.
     pub fn missing(parameter: &str) -> ApiError {
         ApiError::new("MissingParameter", format!("The request must contain the parameter {parameter}"))
+    }
+
+    /// Whether it says that a record was changed by somebody else meanwhile.
+    pub fn is_conflict(&self) -> bool {
+        self.code == CONFLICT
     }
 
     /// `InternalFailure`; `why` goes to the log, not to the client.

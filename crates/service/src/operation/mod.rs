@@ -7,13 +7,35 @@
 mod app;
 mod frame;
 mod page;
+mod retry;
 pub mod table;
 pub mod validate;
 
+pub mod parameter_group;
 pub mod subnet_group;
+mod tag;
 
+mod add_tags_to_resource;
+mod create_cache_parameter_group;
 mod create_cache_subnet_group;
+mod delete_cache_parameter_group;
+mod delete_cache_subnet_group;
+mod describe_cache_engine_versions;
+mod describe_cache_parameter_groups;
+mod describe_cache_parameters;
+mod describe_cache_subnet_groups;
+mod describe_engine_default_parameters;
+mod describe_events;
+mod list_tags_for_resource;
+mod modify_cache_parameter_group;
+mod modify_cache_subnet_group;
+mod remove_tags_from_resource;
+mod reset_cache_parameter_group;
+
+#[cfg(test)]
+mod tests;
 
 pub use app::{App, Caller, system_clock};
 pub use frame::{Input, Operation, Run, perform};
 pub use page::{Page, Paging};
+pub use retry::retrying;

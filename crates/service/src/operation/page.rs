@@ -41,6 +41,11 @@ impl Paging {
         Ok(Paging { limit: usize::try_from(limit).unwrap_or_default(), after })
     }
 
+    /// Whether it is the first page.
+    pub fn is_first(&self) -> bool {
+        self.after.is_none()
+    }
+
     /// Cuts the page out of a list that is in ascending order of `key`. Pages stay right when the list changes
     /// between two calls: a marker is the key of the last item given, not a number.
     pub fn cut<T>(&self, items: impl IntoIterator<Item = T>, key: impl Fn(&T) -> String) -> Page<T> {

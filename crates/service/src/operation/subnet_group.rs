@@ -2,6 +2,7 @@
 
 use super::{App, Caller};
 use crate::front::{ApiError, Xml};
+use crate::resource::cluster::Cluster;
 use crate::resource::network::{DEFAULT_NETWORK_ID, Network};
 use crate::resource::subnet_group::{DEFAULT_NAME, SubnetGroup};
 use crate::state::{self, Stored};
@@ -39,6 +40,12 @@ pub(super) fn find_stored(app: &App, name: &str) -> Result<Stored<SubnetGroup>, 
 fn not_found(name: &str) -> ApiError {
     let shown: String = name.chars().take(255).collect();
     ApiError::new("CacheSubnetGroupNotFoundFault", format!("Cache Subnet Group {shown} does not exist."))
+}
+
+/// The caches whose nodes live in a group.
+pub(super) fn clusters_of(app: &App, name: &str) -> Result<Vec<Cluster>, ApiError> {
+    let all = state::list_all::<Cluster>(app.records.as_ref())?.into_iter().map(|stored| stored.value);
+    Ok(all.filter(|cluster| cluster.subnet_group == name).collect())
 }
 
 /// Writes the members of a group.
