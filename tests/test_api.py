@@ -74,7 +74,7 @@ def test_a_reboot_empties_the_node(service, api):
 def test_a_node_type_bounds_the_memory(service, api):
     cache = service.create("bounded", CacheNodeType="cache.t3.small")
     memory = redis.Redis(*endpoint_of(cache)).info("memory")
-    assert abs(memory["maxmemory"] / (1.37 * 2**30) - 1) < 0.01
+    assert abs(memory["maxmemory"] / (1.37 * 0.75 * 2**30) - 1) < 0.01
 
 
 def test_hidden_commands_are_hidden(service, api):
@@ -90,7 +90,7 @@ def test_hidden_commands_are_hidden(service, api):
     ({"CacheClusterId": "a--b"}, "InvalidParameterValue"),
     ({"CacheClusterId": "a" * 51}, "InvalidParameterValue"),
     ({"Engine": "oracle"}, "InvalidParameterValue"),
-    ({"EngineVersion": "1.0"}, "InvalidParameterValue"),
+    ({"EngineVersion": "1.0"}, "InvalidParameterCombination"),
     ({"CacheNodeType": "cache.t99.huge"}, "InvalidParameterValue"),
     ({"NumCacheNodes": 2}, "InvalidParameterValue"),
     ({"Engine": "memcached", "NumCacheNodes": 61}, None),
@@ -104,7 +104,7 @@ def test_hidden_commands_are_hidden(service, api):
 def test_clusters_that_cannot_be(api, parameters, code):
     whole = {"CacheClusterId": "never", "Engine": "redis", "CacheNodeType": "cache.t3.micro", "NumCacheNodes": 1}
     got, status = refused(api.create_cache_cluster, **(whole | parameters))
-    assert status == 400
+    assert status == (404 if got == "CacheParameterGroupNotFound" else 400)
     assert got == code if code else got
 
 

@@ -35,8 +35,8 @@ def test_a_first_cache_of_each_engine(own_service):
         client.set("user:1", "ann", ex=60)
     assert client.get("user:1") == "ann"
     assert 0 < client.ttl("user:1") <= 60
-    # The bound of a cache.t2.micro: 0.555 GiB, within what rounding to megabytes can change.
-    assert abs(client.info("memory")["maxmemory"] / (0.555 * 2**30) - 1) < 0.01
+    # A cache.t2.micro has 581959680 bytes (0.555 GB); a quarter is reserved unless its parameter group says otherwise.
+    assert client.info("memory")["maxmemory"] == 581_959_680 * 3 // 4
 
     aws("create-cache-cluster", "--cache-cluster-id", "pages", "--engine", "memcached", "--cache-node-type",
         "cache.t3.small", "--num-cache-nodes", "3")
