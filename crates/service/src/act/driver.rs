@@ -63,14 +63,26 @@ impl<H: Host> Driver<H> {
         Driver { tools }
     }
 
-    /// Drives until the record file fails; end it by dropping the future. Whatever a step was doing then is done
-    /// again by the next driver.
-    pub async fn run(self) -> StateError {
+    /// Drives until `stop` is ready, or until the record file fails. Steps that are being done then are dropped where
+    /// they are: the next driver does them again.
+    ///
+    /// # Errors
+    /// The failure of the record file.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), StateError> {
+        let mut running = JoinSet::new();
+        let ended = tokio::select! {
+            () = stop => Ok(()),
+            error = self.supervise(&mut running) => Err(error),
+        };
+        running.shutdown().await;
+        ended
+    }
+
+    async fn supervise(&self, running: &mut JoinSet<Result<(), StateError>>) -> StateError {
         let (mut clusters, mut groups) =
             (self.tools.records.watch(Cluster::KIND), self.tools.records.watch(ParameterGroup::KIND));
         let mut scan = tokio::time::interval(SCAN_EVERY);
         let mut sweeping = tokio::time::interval(SWEEP_EVERY);
-        let mut running = JoinSet::new();
         let mut tasks: HashMap<String, Task> = HashMap::new();
         let turns = Arc::new(Semaphore::new(PARALLEL_MAX));
         loop {
@@ -94,7 +106,7 @@ impl<H: Host> Driver<H> {
                     all = false;
                 }
             }
-            if let Err(error) = self.refresh(&mut tasks, &mut running, &turns, all).await {
+            if let Err(error) = self.refresh(&mut tasks, running, &turns, all).await {
                 return error;
             }
         }

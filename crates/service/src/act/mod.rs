@@ -15,6 +15,7 @@ mod sweep;
 mod tests;
 
 pub use driver::Driver;
+pub use step::note_all_stopped;
 
 use std::sync::Arc;
 

@@ -3,9 +3,8 @@
 use super::ActError;
 use crate::plan::{Applies, Setting, WantedSettings};
 use crate::resource::cluster::{Cluster, Engine};
-use crate::resource::node::setting_key;
 use crate::resource::node_type;
-use crate::resource::parameter_group::{ParameterGroup, difference, node_directives};
+use crate::resource::parameter_group::{ParameterGroup, changes_at_once, node_directives};
 use crate::state::{Records, find};
 
 /// Commands that ElastiCache hides from users of redis and valkey nodes (elasticache-facts d.2).
@@ -24,13 +23,9 @@ pub fn wanted(records: &dyn Records, cluster: &Cluster) -> Result<WantedSettings
     let family = group.family().map_err(|refusal| ActError::Missing(refusal.message))?;
     let mut wanted = WantedSettings::new();
     for (name, value) in node_directives(&group, node_type, &cluster.engine_version) {
-        let directive = [(name, value)];
-        let is_live = !difference(family, &[], &directive).at_once.is_empty();
-        let [(name, value)] = directive;
         let value = if value.is_empty() { "\"\"".to_owned() } else { value };
-        let (key, value) = setting_key(&name, &value);
-        let applies = if is_live { Applies::Live } else { Applies::Reboot };
-        wanted.insert(key, Setting { value, applies });
+        let applies = if changes_at_once(family, &name) { Applies::Live } else { Applies::Reboot };
+        wanted.insert(name, Setting { value, applies });
     }
     let mut own =
         |name: &str, value: String, applies| wanted.insert(name.to_owned(), Setting { value, applies });
@@ -72,7 +67,7 @@ mod tests {
             Setting { value: "volatile-lru".into(), applies: Applies::Live }
         );
         assert_eq!(wanted_now["databases"].applies, Applies::Reboot);
-        assert!(wanted_now.contains_key("client-output-buffer-limit normal"));
+        assert!(wanted_now.contains_key("client-output-buffer-limit"));
         assert!(wanted_now["restricted-commands"].value.contains("config"));
 
         let mut group = ParameterGroup::defaults().into_iter().find(|g| g.name == "default.redis7").unwrap();

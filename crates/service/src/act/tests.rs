@@ -201,7 +201,7 @@ impl World {
         let fuse = Arc::new(Fuse { left: AtomicUsize::new(usize::MAX), life: Mutex::new(0) });
         let records = Arc::new(FileRecords::with_backend(redb::backends::InMemoryBackend::new()).unwrap());
         let mut number = 0;
-        let network = Network::default_of("us-east-1", || {
+        let network = Network::default_of("us-east-1", crate::resource::network::DEFAULT_VPC_BASE, || {
             number += 1;
             format!("{number:017x}")
         });
@@ -532,11 +532,11 @@ async fn five_clusters_are_created_once_although_the_service_dies_in_between() {
     }
     for instant in [3, 9, 20, 40] {
         world.host.fuse.left.store(instant, Ordering::SeqCst);
-        let error = Driver::new(world.tools()).run().await;
-        assert!(matches!(error, StateError::Failed(_)), "{error}");
+        let ended = Driver::new(world.tools()).run(std::future::pending()).await;
+        assert!(matches!(ended, Err(StateError::Failed(_))), "{ended:?}");
         world.host.fuse.mend();
     }
-    let driver = tokio::spawn(Driver::new(world.tools()).run());
+    let driver = tokio::spawn(Driver::new(world.tools()).run(std::future::pending()));
     let is_done = || {
         let clusters = list_all::<Cluster>(&*world.records).unwrap();
         clusters.iter().all(|c| c.value.status(world.observed(&c.value.id).as_ref()) == Status::Available)

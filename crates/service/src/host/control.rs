@@ -8,13 +8,13 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::Duration;
 
+use larder_protocol::resp;
+use larder_protocol::resp::value::{Value, decode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use super::HostError;
-use super::answer::{Answer, read, request};
 use super::folder::{MEMCACHED_SOCKET, SOCKET};
-use crate::resource::node::directive_of;
 
 /// How long a node may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -35,7 +35,7 @@ pub(super) struct Identity {
 /// Asks a node who it is. Also shows that it is well: the answer comes from its command loop.
 pub(super) async fn identity(folder: &Path) -> Result<Identity, HostError> {
     let text = match ask(folder, &[b"INFO", b"server"]).await? {
-        Answer::Bulk(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Value::Bulk(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         other => return Err(unexpected("INFO", &other)),
     };
     let field = |name: &str| {
@@ -50,19 +50,13 @@ pub(super) async fn identity(folder: &Path) -> Result<Identity, HostError> {
 }
 
 /// Changes a setting; answers whether the node took it over.
-pub(super) async fn set(folder: &Path, key: &str, value: &str) -> Result<bool, HostError> {
-    let (name, value) = directive_of(key, value);
+pub(super) async fn set(folder: &Path, name: &str, value: &str) -> Result<bool, HostError> {
     // What stands in quotes in the file is the value without them here.
-    let bare = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(&value);
+    let bare = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
     match ask(folder, &[b"CONFIG", b"SET", name.as_bytes(), bare.as_bytes()]).await? {
-        Answer::Simple(_) => Ok(true),
-        Answer::Error(why) => {
-            tracing::info!(
-                name,
-                value,
-                "a running node refused a setting: {}",
-                String::from_utf8_lossy(&why)
-            );
+        Value::Simple(_) => Ok(true),
+        Value::Error(why) => {
+            tracing::info!(name, value, "a running node refused a setting: {}", why);
             Ok(false)
         }
         other => Err(unexpected("CONFIG SET", &other)),
@@ -72,9 +66,7 @@ pub(super) async fn set(folder: &Path, key: &str, value: &str) -> Result<bool, H
 /// Asks a node to end without saving. It answers by closing the connection.
 pub(super) async fn shut_down(folder: &Path) -> Result<(), HostError> {
     match ask(folder, &[b"SHUTDOWN", b"NOSAVE"]).await {
-        Ok(Answer::Error(why)) => Err(HostError::Unanswered {
-            what: format!("refused SHUTDOWN: {}", String::from_utf8_lossy(&why)),
-        }),
+        Ok(Value::Error(why)) => Err(HostError::Unanswered { what: format!("refused SHUTDOWN: {}", why) }),
         Err(HostError::Io { source, .. }) if source.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
         other => other.map(drop),
     }
@@ -104,15 +96,17 @@ pub(super) async fn tell(folder: &Path, payload: &str) -> Result<(), HostError> 
 }
 
 /// Sends one command and reads its answer.
-async fn ask(folder: &Path, command: &[&[u8]]) -> Result<Answer, HostError> {
+async fn ask(folder: &Path, command: &[&[u8]]) -> Result<Value, HostError> {
     let what = format!("asking a node for {}", String::from_utf8_lossy(command[0]));
     let asked = async {
         let mut stream = connect(folder, SOCKET).await?;
-        stream.write_all(&request(command)).await?;
+        let mut request = Vec::new();
+        resp::command(&mut request, command);
+        stream.write_all(&request).await?;
         let mut answer = Vec::new();
         loop {
-            if let Some(answer) = read(&answer).map_err(io::Error::other)? {
-                return Ok(answer);
+            if let Some((value, _)) = decode(&answer).map_err(io::Error::other)? {
+                return Ok(value);
             }
             if answer.len() >= ANSWER_BYTES_MAX {
                 return Err(io::Error::other("the answer is too long"));
@@ -142,7 +136,7 @@ async fn connect(folder: &Path, name: &str) -> io::Result<UnixStream> {
     UnixStream::connect(format!("/proc/self/fd/{}/{name}", held.as_raw_fd())).await
 }
 
-fn unexpected(command: &str, value: &Answer) -> HostError {
+fn unexpected(command: &str, value: &Value) -> HostError {
     let shown: String = format!("{value:?}").chars().take(200).collect();
     HostError::Unanswered { what: format!("answered {shown} to {command}") }
 }

@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::{HostError, Launch, NodeKey};
-use crate::resource::node::{Settings, setting_key};
+use crate::resource::node::Settings;
 
 /// The RESP socket.
 pub(super) const SOCKET: &str = "node.sock";
@@ -67,6 +67,15 @@ impl Folder {
         }
     }
 
+    /// Whether a process holds the lock.
+    pub(super) fn is_locked(&self) -> Result<bool, HostError> {
+        let Some(file) = self.try_lock()? else { return Ok(true) };
+        // Closing alone would not do: a child that is being started at this moment has a copy until it is its own
+        // program, and would keep the lock as long.
+        file.unlock().map_err(HostError::io(format!("unlocking {}", self.path.display())))?;
+        Ok(false)
+    }
+
     /// The lock file, open.
     pub(super) fn lock_file(&self) -> Result<File, HostError> {
         let mut options = OpenOptions::new();
@@ -116,7 +125,8 @@ impl Folder {
         let text = read_bounded(&path, CONF_BYTES_MAX)
             .map_err(HostError::io(format!("reading {}", path.display())))?;
         let lines = text.lines().skip_while(|line| *line != SETTINGS_MARK).skip(1);
-        let split = |line: &str| line.split_once(' ').map(|(name, value)| setting_key(name, value));
+        let split =
+            |line: &str| line.split_once(' ').map(|(name, value)| (name.to_owned(), value.to_owned()));
         Ok(lines.filter_map(split).collect())
     }
 
@@ -174,7 +184,7 @@ fn configuration(launch: &Launch) -> Result<String, HostError> {
     text.push('\n');
     for (name, value) in &launch.settings {
         let is_line = |part: &str| !part.chars().any(|c| c.is_control());
-        if name.is_empty() || !is_line(name) || !is_line(value) {
+        if name.is_empty() || name.contains(' ') || !is_line(name) || !is_line(value) {
             return Err(HostError::Unanswered { what: format!("cannot be given the setting {name:?}") });
         }
         text += &format!("{name} {value}\n");
@@ -207,12 +217,8 @@ mod tests {
     fn settings_are_read_as_they_were_written() {
         let temporary = tempfile::tempdir().unwrap();
         let folder = folder(&temporary);
-        let launch = launch(&[
-            ("maxmemory", "100"),
-            ("save", "\"\""),
-            ("client-output-buffer-limit normal", "0 0 0"),
-            ("restricted-commands", "acl|load config"),
-        ]);
+        let launch =
+            launch(&[("maxmemory", "100"), ("save", "\"\""), ("restricted-commands", "acl|load config")]);
         folder.write_configuration(&launch).unwrap();
         assert_eq!(folder.written_settings().unwrap(), launch.settings);
         let text = fs::read_to_string(folder.path().join("node.conf")).unwrap();
@@ -225,7 +231,7 @@ mod tests {
     #[test]
     fn a_setting_cannot_smuggle_in_a_line() {
         let temporary = tempfile::tempdir().unwrap();
-        for bad in [("a", "1\nbind 0.0.0.0"), ("", "1"), ("a\n", "1")] {
+        for bad in [("a", "1\nbind 0.0.0.0"), ("a b", "1"), ("", "1"), ("a\n", "1")] {
             assert!(folder(&temporary).write_configuration(&launch(&[bad])).is_err(), "{bad:?}");
         }
     }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use super::{App, Caller, perform};
 use crate::front::query::Form;
 use crate::front::{ApiError, Xml};
+use crate::name::Names;
+use crate::name::endpoint::Zone;
 use crate::resource::cluster::{Changing, Cluster, Engine, Pending, WantedNode};
 use crate::resource::event::{Event, SourceType};
 use crate::resource::network::Network;
@@ -25,7 +27,12 @@ impl Service {
     fn new() -> Service {
         let folder = tempfile::tempdir().unwrap();
         let records = Arc::new(FileRecords::open(folder.path()).unwrap());
-        let app = App { records, region: "us-east-1".to_owned(), clock: || NOW_MS };
+        let app = App {
+            records,
+            region: "us-east-1".to_owned(),
+            clock: || NOW_MS,
+            names: Arc::new(Names::new(Zone { suffix: "abc123".to_owned(), region_code: "use1".to_owned() })),
+        };
         let caller = Caller {
             access_key_id: "AKIAEXAMPLE".to_owned(),
             account: "000000000000".to_owned(),
@@ -33,7 +40,7 @@ impl Service {
             region: "us-east-1".to_owned(),
         };
         let mut count = 0;
-        let network = Network::default_of("us-east-1", || {
+        let network = Network::default_of("us-east-1", crate::resource::network::DEFAULT_VPC_BASE, || {
             count += 1;
             format!("{count:017x}")
         });
@@ -79,7 +86,6 @@ impl Service {
             snapshot_window: None,
             snapshot_retention_days: 0,
             auto_minor_version_upgrade: true,
-            topic: None,
             pending: Pending::default(),
         };
         self.app.records.apply(&[state::create(&cluster).unwrap()]).unwrap();

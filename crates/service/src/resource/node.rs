@@ -7,28 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::state::Resource;
 
-/// Settings of a node: directive to value, as they stand in `node.conf`. Of a directive that may come several times
-/// the first word of the value belongs to the name ([`setting_key`]).
+/// Settings of a node: directive to value, as they stand in `node.conf` (an empty value is two quotes).
 pub type Settings = BTreeMap<String, String>;
-
-/// Directives that may come several times, once for each first word of their values.
-const REPEATED: &[&str] = &["client-output-buffer-limit", "rename-command"];
-
-/// Key and value in [`Settings`] of a directive. A line `key value` of a file says the same as `name value`.
-pub fn setting_key(name: &str, value: &str) -> (String, String) {
-    match value.split_once(' ') {
-        Some((first, rest)) if REPEATED.contains(&name) => (format!("{name} {first}"), rest.to_owned()),
-        _ => (name.to_owned(), value.to_owned()),
-    }
-}
-
-/// Name and value of the directive that has this key and value in [`Settings`].
-pub fn directive_of(key: &str, value: &str) -> (String, String) {
-    match key.split_once(' ') {
-        Some((name, first)) => (name.to_owned(), format!("{first} {value}")),
-        None => (key.to_owned(), value.to_owned()),
-    }
-}
 
 /// Where a node is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
