@@ -40,7 +40,7 @@ impl Service {
             region: "us-east-1".to_owned(),
         };
         let mut count = 0;
-        let network = Network::default_of("us-east-1", || {
+        let network = Network::default_of("us-east-1", crate::resource::network::DEFAULT_VPC_BASE, || {
             count += 1;
             format!("{count:017x}")
         });

@@ -45,6 +45,7 @@ impl Service {
             node_program: program,
             region: "us-east-1".into(),
             account: "000000000000".into(),
+            vpc_base: crate::resource::network::DEFAULT_VPC_BASE,
             dns_listen: Some("127.0.0.1:0".parse().unwrap()),
             stop_nodes: true,
         };
@@ -314,6 +315,7 @@ async fn one_service_per_folder_and_only_its_owner_reads_the_key() {
         node_program: vec!["/bin/true".into()],
         region: region.into(),
         account: "000000000000".into(),
+        vpc_base: crate::resource::network::DEFAULT_VPC_BASE,
         dns_listen: None,
         stop_nodes: true,
     };
