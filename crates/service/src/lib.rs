@@ -12,6 +12,7 @@ pub mod identity;
 pub mod name;
 pub mod operation;
 pub mod plan;
+mod random;
 pub mod resource;
 pub mod serve;
 pub mod state;

@@ -13,6 +13,7 @@ use crate::host::{Host, NodeKey};
 use crate::plan::{Facts, Step, plan};
 use crate::resource::cluster::{Cluster, Status};
 use crate::resource::node::{Observed, Process};
+use crate::resource::parameter_group::ParameterGroup;
 use crate::resource::window::Weekly;
 use crate::state::{Resource, StateError, Stored, find, list_all, replace};
 
@@ -62,16 +63,26 @@ impl<H: Host> Driver<H> {
         Driver { tools }
     }
 
-    /// Drives until the record file fails; end it by dropping the future. Whatever a step was doing then is done
-    /// again by the next driver.
-    pub async fn run(self) -> StateError {
-        let (mut clusters, mut groups) = (
-            self.tools.records.watch(Cluster::KIND),
-            self.tools.records.watch(crate::resource::cluster::PARAMETER_GROUP_KIND),
-        );
+    /// Drives until `stop` is ready, or until the record file fails. Steps that are being done then are dropped where
+    /// they are: the next driver does them again.
+    ///
+    /// # Errors
+    /// The failure of the record file.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), StateError> {
+        let mut running = JoinSet::new();
+        let ended = tokio::select! {
+            () = stop => Ok(()),
+            error = self.supervise(&mut running) => Err(error),
+        };
+        running.shutdown().await;
+        ended
+    }
+
+    async fn supervise(&self, running: &mut JoinSet<Result<(), StateError>>) -> StateError {
+        let (mut clusters, mut groups) =
+            (self.tools.records.watch(Cluster::KIND), self.tools.records.watch(ParameterGroup::KIND));
         let mut scan = tokio::time::interval(SCAN_EVERY);
         let mut sweeping = tokio::time::interval(SWEEP_EVERY);
-        let mut running = JoinSet::new();
         let mut tasks: HashMap<String, Task> = HashMap::new();
         let turns = Arc::new(Semaphore::new(PARALLEL_MAX));
         loop {
@@ -95,7 +106,7 @@ impl<H: Host> Driver<H> {
                     all = false;
                 }
             }
-            if let Err(error) = self.refresh(&mut tasks, &mut running, &turns, all).await {
+            if let Err(error) = self.refresh(&mut tasks, running, &turns, all).await {
                 return error;
             }
         }
@@ -247,7 +258,8 @@ impl<H: Host> Tools<H> {
                 alive.insert(node.clone());
             }
         }
-        let settings = if cluster.deleting { Default::default() } else { (self.settings)(cluster)? };
+        let settings =
+            if cluster.deleting { Default::default() } else { self.wanted_settings(cluster).await? };
         let facts = Facts { cluster, settings: &settings, observed, alive: &alive, now_ms: (self.clock)() };
         Ok(plan(&facts))
     }

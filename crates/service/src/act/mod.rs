@@ -7,6 +7,7 @@
 
 mod driver;
 mod place;
+pub mod settings;
 mod step;
 mod sweep;
 
@@ -14,6 +15,7 @@ mod sweep;
 mod tests;
 
 pub use driver::Driver;
+pub use step::note_all_stopped;
 
 use std::sync::Arc;
 
@@ -24,7 +26,7 @@ use crate::resource::cluster::Cluster;
 use crate::state::{Records, StateError};
 
 /// Where the settings of a cluster's nodes come from: node type, version and parameter group.
-pub type SettingsSource = dyn Fn(&Cluster) -> Result<WantedSettings, StateError> + Send + Sync;
+pub type SettingsSource = dyn Fn(&dyn Records, &Cluster) -> Result<WantedSettings, ActError> + Send + Sync;
 
 /// Why a step could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +79,14 @@ impl<H> Clone for Tools<H> {
 }
 
 impl<H: Host> Tools<H> {
+    /// The settings that nodes of the cluster should have.
+    async fn wanted_settings(&self, cluster: &Cluster) -> Result<WantedSettings, ActError> {
+        let (records, source, cluster) =
+            (Arc::clone(&self.records), Arc::clone(&self.settings), cluster.clone());
+        let task = tokio::task::spawn_blocking(move || source(&*records, &cluster));
+        task.await.unwrap_or_else(|e| Err(ActError::Missing(format!("the settings were not read: {e}"))))
+    }
+
     /// Reads or writes records on a thread that may block.
     async fn with_records<T: Send + 'static>(
         &self,

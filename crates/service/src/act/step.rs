@@ -11,7 +11,7 @@ use crate::resource::event::{Event, SourceType};
 use crate::resource::network::{Address, DEFAULT_NETWORK_ID, Network};
 use crate::resource::node::{NodePhase, Observed, ObservedNode, Settings, StepRecord};
 use crate::resource::tag::TagSet;
-use crate::state::{Change, Expect, StateError, create, find, list_all, remove, replace};
+use crate::state::{Change, Expect, Records, StateError, Stored, create, find, list_all, remove, replace};
 
 /// A node that ends this soon after its start is believed to end soon again.
 const SHORT_LIFE_MS: u64 = 10_000;
@@ -151,8 +151,12 @@ impl<H: Host> Tools<H> {
     }
 
     async fn start(&self, cluster: &Cluster, node: &str, step: &Step) -> Result<(), ActError> {
-        let settings: Settings =
-            (self.settings)(cluster)?.into_iter().map(|(name, setting)| (name, setting.value)).collect();
+        let settings: Settings = self
+            .wanted_settings(cluster)
+            .await?
+            .into_iter()
+            .map(|(name, setting)| (name, setting.value))
+            .collect();
         let (id, begun, now_ms) = (node.to_owned(), self.begun(step), (self.clock)());
         let may_start =
             self.observe(cluster, move |observed| begin_start(observed, &id, begun, now_ms)).await?;
@@ -361,6 +365,26 @@ impl<H: Host> Tools<H> {
         })
         .await
     }
+}
+
+/// Notes that all nodes were stopped on purpose, so that the next driver starts them without calling it a recovery.
+/// To be called when no driver runs any more.
+pub fn note_all_stopped(records: &dyn Records, now_ms: u64) -> Result<(), StateError> {
+    for Stored { value: mut observed, revision } in list_all::<Observed>(records)? {
+        let mut changes = vec![];
+        for (id, node) in &mut observed.nodes {
+            if node.phase == NodePhase::Running {
+                node.phase = NodePhase::Rebooting;
+                node.process = None;
+                changes.push(create(&event(&observed.id, format!("Cache node {id} shutdown"), now_ms))?);
+            }
+        }
+        if !changes.is_empty() {
+            changes.push(replace(&observed, revision)?);
+            records.apply(&changes)?;
+        }
+    }
+    Ok(())
 }
 
 fn key(cluster: &Cluster, node: &str) -> NodeKey {

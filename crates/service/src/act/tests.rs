@@ -229,7 +229,7 @@ impl World {
                 fuse: Arc::clone(&self.host.fuse),
             }),
             host: Arc::clone(&self.host),
-            settings: Arc::new(move |_| Ok(wanted.lock().unwrap().clone())),
+            settings: Arc::new(move |_, _| Ok(wanted.lock().unwrap().clone())),
             names: Arc::new(Names::new(Zone { suffix: "abc123".into(), region_code: "use1".into() })),
             clock,
         }
@@ -532,11 +532,11 @@ async fn five_clusters_are_created_once_although_the_service_dies_in_between() {
     }
     for instant in [3, 9, 20, 40] {
         world.host.fuse.left.store(instant, Ordering::SeqCst);
-        let error = Driver::new(world.tools()).run().await;
-        assert!(matches!(error, StateError::Failed(_)), "{error}");
+        let ended = Driver::new(world.tools()).run(std::future::pending()).await;
+        assert!(matches!(ended, Err(StateError::Failed(_))), "{ended:?}");
         world.host.fuse.mend();
     }
-    let driver = tokio::spawn(Driver::new(world.tools()).run());
+    let driver = tokio::spawn(Driver::new(world.tools()).run(std::future::pending()));
     let is_done = || {
         let clusters = list_all::<Cluster>(&*world.records).unwrap();
         clusters.iter().all(|c| c.value.status(world.observed(&c.value.id).as_ref()) == Status::Available)

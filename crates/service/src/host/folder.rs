@@ -67,6 +67,15 @@ impl Folder {
         }
     }
 
+    /// Whether a process holds the lock.
+    pub(super) fn is_locked(&self) -> Result<bool, HostError> {
+        let Some(file) = self.try_lock()? else { return Ok(true) };
+        // Closing alone would not do: a child that is being started at this moment has a copy until it is its own
+        // program, and would keep the lock as long.
+        file.unlock().map_err(HostError::io(format!("unlocking {}", self.path.display())))?;
+        Ok(false)
+    }
+
     /// The lock file, open.
     pub(super) fn lock_file(&self) -> Result<File, HostError> {
         let mut options = OpenOptions::new();

@@ -67,14 +67,14 @@ impl LocalHost {
 
     /// The process that holds the node's lock; none if nobody does.
     fn holder(&self, folder: &Folder) -> Result<Option<Held>, HostError> {
-        if !folder.exists() || folder.try_lock()?.is_some() {
+        if !folder.exists() || !folder.is_locked()? {
             return Ok(None);
         }
         let likely: Vec<u32> = folder.written_pid().into_iter().collect();
         match with_input(&folder.lock_file()?, &likely) {
             Some(held) => Ok(Some(held)),
             // It may have ended between the two looks.
-            None if folder.try_lock()?.is_some() => Ok(None),
+            None if !folder.is_locked()? => Ok(None),
             None => Err(HostError::Unanswered {
                 what: format!(
                     "is held by a process that cannot be found; its folder is {}",

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::name::Names;
 use crate::resource::arn::Arn;
 use crate::state::Records;
 
@@ -13,6 +14,8 @@ pub struct App {
     pub region: String,
     /// The time, Unix milliseconds; tests hand in their own.
     pub clock: fn() -> u64,
+    /// Names of nodes, and whether clients can use them.
+    pub names: Arc<Names>,
 }
 
 impl App {

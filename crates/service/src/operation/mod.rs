@@ -11,15 +11,19 @@ mod retry;
 pub mod table;
 pub mod validate;
 
+mod cache_cluster;
 pub mod parameter_group;
 pub mod subnet_group;
 mod tag;
 
 mod add_tags_to_resource;
+mod create_cache_cluster;
 mod create_cache_parameter_group;
 mod create_cache_subnet_group;
+mod delete_cache_cluster;
 mod delete_cache_parameter_group;
 mod delete_cache_subnet_group;
+mod describe_cache_clusters;
 mod describe_cache_engine_versions;
 mod describe_cache_parameter_groups;
 mod describe_cache_parameters;
@@ -27,8 +31,10 @@ mod describe_cache_subnet_groups;
 mod describe_engine_default_parameters;
 mod describe_events;
 mod list_tags_for_resource;
+mod modify_cache_cluster;
 mod modify_cache_parameter_group;
 mod modify_cache_subnet_group;
+mod reboot_cache_cluster;
 mod remove_tags_from_resource;
 mod reset_cache_parameter_group;
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use super::{App, Caller, perform};
 use crate::front::query::Form;
 use crate::front::{ApiError, Xml};
+use crate::name::Names;
+use crate::name::endpoint::Zone;
 use crate::resource::cluster::{Changing, Cluster, Engine, Pending, WantedNode};
 use crate::resource::event::{Event, SourceType};
 use crate::resource::network::Network;
@@ -25,7 +27,9 @@ impl Service {
     fn new() -> Service {
         let folder = tempfile::tempdir().unwrap();
         let records = Arc::new(FileRecords::open(folder.path()).unwrap());
-        let app = App { records, region: "us-east-1".to_owned(), clock: || NOW_MS };
+        let names =
+            Arc::new(Names::new(Zone { suffix: "abc123".to_owned(), region_code: "use1".to_owned() }));
+        let app = App { records, region: "us-east-1".to_owned(), clock: || NOW_MS, names };
         let caller = Caller {
             access_key_id: "AKIAEXAMPLE".to_owned(),
             account: "000000000000".to_owned(),

@@ -18,8 +18,6 @@ mod tests;
 pub enum Applies {
     /// While the node runs; if the node refuses, at its next reboot.
     Live,
-    /// While the node runs; if the node refuses, by starting it again at once.
-    LiveOrRestart,
     /// By starting the node again at once.
     Restart,
     /// At the next reboot that somebody asks for.
@@ -236,12 +234,10 @@ impl Differences {
                 continue;
             }
             match (setting.applies, node.refused.contains(name)) {
-                (Applies::Live | Applies::LiveOrRestart, false) => {
+                (Applies::Live, false) => {
                     differences.live.push((name.clone(), setting.value.clone()));
                 }
-                (Applies::Restart, _) | (Applies::LiveOrRestart, true) => {
-                    differences.restart.push(name.clone())
-                }
+                (Applies::Restart, _) => differences.restart.push(name.clone()),
                 (Applies::Reboot, _) | (Applies::Live, true) => differences.reboot.push(name.clone()),
             }
         }

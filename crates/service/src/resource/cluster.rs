@@ -19,9 +19,6 @@ pub const MEMCACHED_NODES_MAX: usize = 60;
 /// Most nodes of one account and region (quota L-DFE45DF3).
 pub const REGION_NODES_MAX: usize = 300;
 
-/// Kind of the records of parameter groups: when one changes, nodes may have to follow.
-pub const PARAMETER_GROUP_KIND: &str = "parameter-group";
-
 /// What a node runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -78,13 +75,15 @@ pub struct WantedNode {
     pub reboots: u64,
 }
 
-/// Where notifications go.
+/// Another engine version, with what comes along with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Topic {
-    /// ARN of the SNS topic.
-    pub arn: String,
-    /// Whether it is told.
-    pub active: bool,
+pub struct EngineChange {
+    /// Engine of the version; redis may become valkey.
+    pub engine: Engine,
+    /// Full version.
+    pub version: String,
+    /// Parameter group of the version's family.
+    pub parameter_group: String,
 }
 
 /// Changes that wait for the maintenance window.
@@ -96,8 +95,8 @@ pub struct Pending {
     pub remove: Vec<String>,
     /// Other node type.
     pub node_type: Option<String>,
-    /// Other engine version, and the engine that it belongs to.
-    pub engine: Option<(Engine, String)>,
+    /// Other engine version.
+    pub engine: Option<EngineChange>,
 }
 
 impl Pending {
@@ -144,8 +143,6 @@ pub struct Cluster {
     pub snapshot_retention_days: u8,
     /// Whether minor versions may be applied.
     pub auto_minor_version_upgrade: bool,
-    /// Where notifications go.
-    pub topic: Option<Topic>,
     /// Changes that wait for the maintenance window.
     pub pending: Pending,
 }
@@ -244,9 +241,10 @@ impl Cluster {
         if let Some(node_type) = pending.node_type {
             self.node_type = node_type;
         }
-        if let Some((engine, version)) = pending.engine {
-            self.engine = engine;
-            self.engine_version = version;
+        if let Some(change) = pending.engine {
+            self.engine = change.engine;
+            self.engine_version = change.version;
+            self.parameter_group = change.parameter_group;
         }
         self.changed(Changing::Modify);
         true

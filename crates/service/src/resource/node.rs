@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::state::Resource;
 
-/// Settings of a node: directive to value, as they stand in `node.conf`.
+/// Settings of a node: directive to value, as they stand in `node.conf` (an empty value is two quotes).
 pub type Settings = BTreeMap<String, String>;
 
 /// Where a node is in its life.

@@ -33,7 +33,7 @@ pub struct FileRecords {
     failed: AtomicBool,
     watchers: Mutex<HashMap<String, watch::Sender<u64>>>,
     /// Held for life: whoever has it locked owns the folder. The kernel lets go of it however the process ends.
-    _lock: Option<File>,
+    lock: Option<File>,
 }
 
 impl FileRecords {
@@ -71,7 +71,7 @@ impl FileRecords {
             database,
             failed: AtomicBool::new(false),
             watchers: Mutex::new(HashMap::new()),
-            _lock: lock,
+            lock,
         })
     }
 
@@ -119,6 +119,15 @@ impl FileRecords {
             if let Some(watcher) = watchers.get(&change.kind) {
                 watcher.send_replace(revision);
             }
+        }
+    }
+}
+
+impl Drop for FileRecords {
+    fn drop(&mut self) {
+        // Closing alone would not do: a child that is being started at this moment still has a copy.
+        if let Some(Err(error)) = self.lock.as_ref().map(File::unlock) {
+            tracing::warn!("the data folder was not let go: {error}");
         }
     }
 }

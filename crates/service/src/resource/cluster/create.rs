@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Changing, Cluster, Engine, MEMCACHED_NODES_MAX, Pending, Topic, WantedNode, node_id};
+use super::{Changing, Cluster, Engine, MEMCACHED_NODES_MAX, Pending, WantedNode, node_id};
 use crate::resource::network::Subnet;
 use crate::resource::refusal::Refusal;
 use crate::resource::window::{Daily, Weekly, check_apart, default_daily, default_weekly};
@@ -35,8 +35,6 @@ pub struct CreateRequest {
     pub snapshot_window: Option<String>,
     /// SnapshotRetentionLimit.
     pub snapshot_retention_days: Option<i64>,
-    /// NotificationTopicArn.
-    pub topic_arn: Option<String>,
     /// AutoMinorVersionUpgrade.
     pub auto_minor_version_upgrade: Option<bool>,
 }
@@ -91,7 +89,6 @@ pub fn create(
         snapshot_window: daily.map(Daily::text),
         snapshot_retention_days: retention(request.snapshot_retention_days, chosen.engine)?,
         auto_minor_version_upgrade: request.auto_minor_version_upgrade.unwrap_or(true),
-        topic: request.topic_arn.clone().map(|arn| Topic { arn, active: true }),
         pending: Pending::default(),
     })
 }

@@ -3,7 +3,7 @@
 use super::create::{
     check_zones, cross_zone, no_memcached_snapshots, node_count, retention, wanted_node, zone_names,
 };
-use super::{Changing, Cluster, Engine, Pending, Status, Topic, WantedNode};
+use super::{Changing, Cluster, Engine, EngineChange, Pending, Status, WantedNode};
 use crate::resource::network::Subnet;
 use crate::resource::node::Observed;
 use crate::resource::refusal::Refusal;
@@ -28,14 +28,10 @@ pub struct ModifyRequest {
     pub snapshot_window: Option<String>,
     /// SnapshotRetentionLimit.
     pub snapshot_retention_days: Option<i64>,
-    /// NotificationTopicArn; the empty text removes it.
-    pub topic_arn: Option<String>,
-    /// NotificationTopicStatus.
-    pub topic_status: Option<String>,
     /// CacheParameterGroupName, known and of the right family.
     pub parameter_group: Option<String>,
-    /// Engine and full EngineVersion, known.
-    pub engine: Option<(Engine, String)>,
+    /// Engine, EngineVersion and the parameter group for it, known and fitting together.
+    pub engine: Option<EngineChange>,
     /// CacheNodeType, known.
     pub node_type: Option<String>,
     /// AutoMinorVersionUpgrade.
@@ -129,29 +125,6 @@ fn settings(cluster: &mut Cluster, request: &ModifyRequest) -> Result<(), Refusa
     }
     if let Some(auto) = request.auto_minor_version_upgrade {
         cluster.auto_minor_version_upgrade = auto;
-    }
-    topic(cluster, request)
-}
-
-fn topic(cluster: &mut Cluster, request: &ModifyRequest) -> Result<(), Refusal> {
-    match request.topic_arn.as_deref() {
-        None => {}
-        Some("") => cluster.topic = None,
-        Some(arn) => cluster.topic = Some(Topic { arn: arn.to_owned(), active: true }),
-    }
-    let active = match request.topic_status.as_deref() {
-        None => return Ok(()),
-        Some("active") => true,
-        Some("inactive") => false,
-        Some(other) => {
-            return Err(Refusal::value(format!(
-                "Invalid NotificationTopicStatus: {other}. Valid values are active and inactive."
-            )));
-        }
-    };
-    match &mut cluster.topic {
-        Some(topic) => topic.active = active,
-        None => return Err(Refusal::combination("The cache cluster has no notification topic.")),
     }
     Ok(())
 }
@@ -272,23 +245,23 @@ fn node_type(cluster: &Cluster, pending: &mut Pending, request: &ModifyRequest) 
 }
 
 fn engine(cluster: &Cluster, pending: &mut Pending, request: &ModifyRequest) -> Result<(), Refusal> {
-    let Some((engine, version)) = &request.engine else { return Ok(()) };
-    let redis_to_valkey = cluster.engine == Engine::Redis && *engine == Engine::Valkey;
-    if *engine != cluster.engine && !redis_to_valkey {
+    let Some(change) = &request.engine else { return Ok(()) };
+    let redis_to_valkey = cluster.engine == Engine::Redis && change.engine == Engine::Valkey;
+    if change.engine != cluster.engine && !redis_to_valkey {
         return Err(Refusal::combination(format!(
             "The engine cannot be changed from {} to {}.",
             cluster.engine.as_str(),
-            engine.as_str()
+            change.engine.as_str()
         )));
     }
-    if cluster.engine == *engine && numbers(version) < numbers(&cluster.engine_version) {
+    if cluster.engine == change.engine && numbers(&change.version) < numbers(&cluster.engine_version) {
         return Err(Refusal::combination(format!(
-            "The engine version cannot be downgraded from {} to {version}.",
-            cluster.engine_version
+            "The engine version cannot be downgraded from {} to {}.",
+            cluster.engine_version, change.version
         )));
     }
-    let is_other = *engine != cluster.engine || *version != cluster.engine_version;
-    pending.engine = is_other.then(|| (*engine, version.clone()));
+    let is_other = change.engine != cluster.engine || change.version != cluster.engine_version;
+    pending.engine = is_other.then(|| change.clone());
     Ok(())
 }
 

@@ -221,7 +221,11 @@ fn without_apply_immediately_changes_wait() {
 fn versions_go_up_only_and_engines_from_redis_to_valkey() {
     let redis = try_create(Engine::Redis, CreateRequest::default()).unwrap();
     let to = |engine, version: &str| ModifyRequest {
-        engine: Some((engine, version.to_owned())),
+        engine: Some(EngineChange {
+            engine,
+            version: version.to_owned(),
+            parameter_group: "default.redis7".to_owned(),
+        }),
         apply_immediately: true,
         ..ModifyRequest::default()
     };
@@ -244,20 +248,4 @@ fn only_an_available_cluster_is_changed() {
     delete(&mut cluster).unwrap();
     assert_eq!(cluster.status(Some(&observed)), Status::Deleting);
     assert_eq!(code(delete(&mut cluster)), "InvalidCacheClusterState");
-}
-
-#[test]
-fn a_topic_can_be_set_silenced_and_removed() {
-    let cluster = memcached(1);
-    let request = |arn: Option<&str>, status: Option<&str>| ModifyRequest {
-        topic_arn: arn.map(str::to_owned),
-        topic_status: status.map(str::to_owned),
-        ..ModifyRequest::default()
-    };
-    let told = resized(&cluster, request(Some("arn:aws:sns:us-east-1:000000000000:t"), None)).unwrap();
-    assert!(told.topic.as_ref().is_some_and(|t| t.active));
-    assert!(!resized(&told, request(None, Some("inactive"))).unwrap().topic.unwrap().active);
-    assert_eq!(resized(&told, request(Some(""), None)).unwrap().topic, None);
-    assert_eq!(code(resized(&cluster, request(None, Some("active")))), "InvalidParameterCombination");
-    assert_eq!(code(resized(&told, request(None, Some("maybe")))), "InvalidParameterValue");
 }
