@@ -1,2 +1,7 @@
 //! Bytes to messages and back, for RESP and Memcached. No I/O, no clock, no allocation on the hot path.
 #![forbid(unsafe_code)]
+
+pub mod glob;
+pub mod number;
+pub mod resp;
+pub mod slot;

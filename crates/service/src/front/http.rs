@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -179,19 +179,22 @@ async fn read(request: hyper::Request<Incoming>, limits: Limits) -> Result<Reque
         Ok((name.as_str().to_owned(), value?.to_owned()))
     });
     let headers = headers.collect::<Result<Vec<_>, ApiError>>()?;
-    let body = tokio::time::timeout(limits.body_timeout, Limited::new(body, BODY_BYTES_MAX).collect()).await;
-    let body =
-        body.map_err(|_| ApiError::new("RequestTimeout", "The body of the request did not come in time."))?;
-    let too_large = |_| {
+    let too_large = || {
         let message = format!("The body is broken, or larger than {BODY_BYTES_MAX} bytes.");
         ApiError::new("RequestEntityTooLarge", message)
     };
+    if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
+        return Err(too_large());
+    }
+    let body = tokio::time::timeout(limits.body_timeout, Limited::new(body, BODY_BYTES_MAX).collect()).await;
+    let late = |_| ApiError::new("RequestTimeout", "The body of the request did not come in time.");
+    let body = body.map_err(late)?.map_err(|_| too_large())?;
     Ok(Request {
         method: head.method.as_str().to_owned(),
         path: head.uri.path().to_owned(),
         query: head.uri.query().unwrap_or_default().to_owned(),
         headers,
-        body: body.map_err(too_large)?.to_bytes().to_vec(),
+        body: body.to_bytes().to_vec(),
     })
 }
 

@@ -124,6 +124,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_end_of_a_process_is_noticed_and_it_is_reaped() {
+        #[expect(clippy::zombie_processes, reason = "that it is reaped is what is tested")]
         let child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
         let held = Held::open(child.id()).unwrap();
         assert!(!held.ended_within(Duration::from_millis(20)).await);

@@ -1,6 +1,7 @@
 //! What the operations on cache clusters share: looking one up, changing its desired record, its form in answers, and
 //! the parameters of things that are not built yet.
 
+use super::retry::retrying;
 use super::{App, Caller};
 use crate::front::{ApiError, Xml};
 use crate::resource::cluster::{Cluster, Engine, Pending, REGION_NODES_MAX, Status, node_status};
@@ -13,8 +14,6 @@ use crate::state::{self, Change, Stored, create, find, list_all, replace};
 
 /// Sort of resource in ARNs.
 pub(super) const SORT: &str = "cluster";
-/// How often a change is tried again after somebody else changed the same cluster at the same time.
-const TRIES_MAX: usize = 5;
 /// ElastiCache's page with client libraries.
 const LANDING_PAGE: &str = "https://console.aws.amazon.com/elasticache/home#client-download:";
 
@@ -46,19 +45,14 @@ pub(super) fn update(
     name: &str,
     mut change: impl FnMut(&mut Cluster, Option<&Observed>) -> Result<Vec<Change>, ApiError>,
 ) -> Result<(Cluster, Option<Observed>), ApiError> {
-    let mut tries = 0;
-    loop {
+    retrying(|| {
         let Whole { desired, observed } = find_whole(app, name)?;
         let mut cluster = desired.value;
         let mut changes = change(&mut cluster, observed.as_ref())?;
         changes.push(replace(&cluster, desired.revision)?);
-        tries += 1;
-        match app.records.apply(&changes) {
-            Ok(_) => return Ok((cluster, observed)),
-            Err(state::StateError::Conflict { .. }) if tries < TRIES_MAX => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
+        app.records.apply(&changes)?;
+        Ok((cluster, observed))
+    })
 }
 
 /// Refuses more nodes than an account may have. `others` says which clusters to count.

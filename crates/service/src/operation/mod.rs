@@ -11,12 +11,12 @@ mod retry;
 pub mod table;
 pub mod validate;
 
-mod cache_cluster;
 pub mod parameter_group;
 pub mod subnet_group;
 mod tag;
 
 mod add_tags_to_resource;
+mod cache_cluster;
 mod create_cache_cluster;
 mod create_cache_parameter_group;
 mod create_cache_subnet_group;

@@ -113,12 +113,11 @@ fn request(
     Ok((request, changes))
 }
 
+/// Another version, another parameter group, and what keeps the group from being deleted at the same moment.
+type Versions = (Option<EngineChange>, Option<String>, Vec<Change>);
+
 /// Another version with its parameter group, or another parameter group alone.
-fn versions(
-    app: &App,
-    cluster: &Cluster,
-    input: &ModifyCacheCluster,
-) -> Result<(Option<EngineChange>, Option<String>, Vec<Change>), ApiError> {
+fn versions(app: &App, cluster: &Cluster, input: &ModifyCacheCluster) -> Result<Versions, ApiError> {
     let asked_group = input.cache_parameter_group_name.as_deref();
     let present = version_of(cluster)?;
     if input.engine_version.is_none()

@@ -59,7 +59,7 @@ fn not_found(name: &str) -> ApiError {
 /// Whether caches use the group.
 pub(super) fn is_used(app: &App, name: &str) -> Result<bool, ApiError> {
     let clusters = state::list_all::<Cluster>(app.records.as_ref())?;
-    Ok(clusters.iter().any(|stored| stored.value.parameter_group == name))
+    Ok(clusters.iter().any(|stored| stored.value.uses_parameter_group(name)))
 }
 
 /// Refuses a number of parameters that one call cannot change.

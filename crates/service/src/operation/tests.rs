@@ -27,9 +27,12 @@ impl Service {
     fn new() -> Service {
         let folder = tempfile::tempdir().unwrap();
         let records = Arc::new(FileRecords::open(folder.path()).unwrap());
-        let names =
-            Arc::new(Names::new(Zone { suffix: "abc123".to_owned(), region_code: "use1".to_owned() }));
-        let app = App { records, region: "us-east-1".to_owned(), clock: || NOW_MS, names };
+        let app = App {
+            records,
+            region: "us-east-1".to_owned(),
+            clock: || NOW_MS,
+            names: Arc::new(Names::new(Zone { suffix: "abc123".to_owned(), region_code: "use1".to_owned() })),
+        };
         let caller = Caller {
             access_key_id: "AKIAEXAMPLE".to_owned(),
             account: "000000000000".to_owned(),
@@ -83,7 +86,6 @@ impl Service {
             snapshot_window: None,
             snapshot_retention_days: 0,
             auto_minor_version_upgrade: true,
-            topic: None,
             pending: Pending::default(),
         };
         self.app.records.apply(&[state::create(&cluster).unwrap()]).unwrap();

@@ -218,6 +218,12 @@ impl Cluster {
         }
     }
 
+    /// Whether it has that parameter group, or will have it after its maintenance window.
+    pub fn uses_parameter_group(&self, name: &str) -> bool {
+        let will = self.pending.engine.as_ref().is_some_and(|change| change.parameter_group == name);
+        will || self.parameter_group == name
+    }
+
     /// The one zone of all nodes, or `Multiple`.
     pub fn preferred_zone(&self) -> &str {
         let mut zones = self.nodes.values().map(|node| node.zone.as_str());

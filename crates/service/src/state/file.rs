@@ -32,8 +32,9 @@ pub struct FileRecords {
     database: Database,
     failed: AtomicBool,
     watchers: Mutex<HashMap<String, watch::Sender<u64>>>,
-    /// Held for life: whoever has it locked owns the folder. The kernel lets go of it however the process ends.
-    lock: Option<File>,
+    /// Held for life, and let go of after the file is closed (fields end in order): whoever has it owns the folder.
+    /// The kernel takes it away however the process ends.
+    _lock: Option<FolderLock>,
 }
 
 impl FileRecords {
@@ -52,7 +53,7 @@ impl FileRecords {
         Self::prepare(database, "memory", None)
     }
 
-    fn prepare(database: Database, path: &str, lock: Option<File>) -> Result<FileRecords, StateError> {
+    fn prepare(database: Database, path: &str, lock: Option<FolderLock>) -> Result<FileRecords, StateError> {
         let write = database.begin_write().map_err(failed)?;
         {
             write.open_table(RECORDS).map_err(failed)?;
@@ -71,7 +72,7 @@ impl FileRecords {
             database,
             failed: AtomicBool::new(false),
             watchers: Mutex::new(HashMap::new()),
-            lock,
+            _lock: lock,
         })
     }
 
@@ -123,10 +124,14 @@ impl FileRecords {
     }
 }
 
-impl Drop for FileRecords {
+/// The lock on a data folder.
+#[derive(Debug)]
+struct FolderLock(File);
+
+impl Drop for FolderLock {
     fn drop(&mut self) {
         // Closing alone would not do: a child that is being started at this moment still has a copy.
-        if let Some(Err(error)) = self.lock.as_ref().map(File::unlock) {
+        if let Err(error) = self.0.unlock() {
             tracing::warn!("the data folder was not let go: {error}");
         }
     }
@@ -210,7 +215,7 @@ fn failed(error: impl Into<redb::Error>) -> StateError {
 }
 
 /// Takes the folder for this process, and writes the pid for whoever comes second.
-fn lock_folder(folder: &Path) -> Result<File, StateError> {
+fn lock_folder(folder: &Path) -> Result<FolderLock, StateError> {
     let io = |e: std::io::Error| StateError::Failed(format!("{}: {e}", folder.display()));
     let path = folder.join("service.lock");
     let mut lock =
@@ -229,5 +234,5 @@ fn lock_folder(folder: &Path) -> Result<File, StateError> {
     lock.set_len(0).map_err(io)?;
     lock.seek(SeekFrom::Start(0)).map_err(io)?;
     writeln!(lock, "{}", std::process::id()).map_err(io)?;
-    Ok(lock)
+    Ok(FolderLock(lock))
 }

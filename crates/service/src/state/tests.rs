@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
-use redb::{BackendIoError, StorageBackend};
+use redb::StorageBackend;
+use std::io::Error as BackendIoError;
 
 use super::record::{BODY_BYTES_MAX, ID_BYTES_MAX};
 use super::*;
@@ -39,7 +40,7 @@ impl Disk {
         let spent = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         if spent.is_err() || self.dead.load(Ordering::SeqCst) {
             self.dead.store(true, Ordering::SeqCst);
-            return Err(std::io::Error::other("the disk lost power").into());
+            return Err(std::io::Error::other("the disk lost power"));
         }
         Ok(())
     }

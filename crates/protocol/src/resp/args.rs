@@ -1,0 +1,87 @@
+//! The arguments of one command, as a cheap view.
+
+use super::request::ArgRange;
+use std::ops::Index;
+
+/// Arguments of a command: ranges into the bytes that hold them. Argument 0 is the command's name.
+#[derive(Clone, Copy, Debug)]
+pub struct Args<'a> {
+    bytes: &'a [u8],
+    ranges: &'a [ArgRange],
+}
+
+impl<'a> Args<'a> {
+    /// A view of `ranges`, each of which lies within `bytes`.
+    pub fn new(bytes: &'a [u8], ranges: &'a [ArgRange]) -> Args<'a> {
+        Args { bytes, ranges }
+    }
+
+    /// Number of arguments, the name included.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.ranges.len()
+    }
+
+    /// True when there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// The argument, or `None` past the end.
+    #[inline]
+    pub fn get(&self, i: usize) -> Option<&'a [u8]> {
+        let range = self.ranges.get(i)?;
+        Some(&self.bytes[range.start()..range.start() + range.len()])
+    }
+
+    /// The arguments from `first` on.
+    pub fn from(&self, first: usize) -> Args<'a> {
+        Args { bytes: self.bytes, ranges: self.ranges.get(first..).unwrap_or_default() }
+    }
+
+    /// All arguments in order.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &'a [u8]> + ExactSizeIterator + use<'a> {
+        let bytes = self.bytes;
+        self.ranges.iter().map(move |range| &bytes[range.start()..range.start() + range.len()])
+    }
+}
+
+impl Index<usize> for Args<'_> {
+    type Output = [u8];
+
+    /// The argument. Panics past the end: arity was checked before a handler runs.
+    #[inline]
+    fn index(&self, i: usize) -> &[u8] {
+        let range = self.ranges[i];
+        &self.bytes[range.start()..range.start() + range.len()]
+    }
+}
+
+/// Arguments that outlive the buffer they came in, for commands queued by MULTI.
+#[derive(Clone, Debug, Default)]
+pub struct OwnedArgs {
+    bytes: Vec<u8>,
+    ranges: Vec<ArgRange>,
+}
+
+impl OwnedArgs {
+    /// Copies arguments.
+    pub fn copy<'a>(args: impl IntoIterator<Item = &'a [u8]>) -> OwnedArgs {
+        let mut owned = OwnedArgs::default();
+        for arg in args {
+            owned.ranges.push(ArgRange::new(owned.bytes.len() as u32, arg.len() as u32));
+            owned.bytes.extend_from_slice(arg);
+        }
+        owned
+    }
+
+    /// A view of them.
+    pub fn view(&self) -> Args<'_> {
+        Args::new(&self.bytes, &self.ranges)
+    }
+
+    /// Bytes held.
+    pub fn memory_bytes(&self) -> usize {
+        self.bytes.capacity() + self.ranges.capacity() * size_of::<ArgRange>()
+    }
+}

@@ -1,0 +1,226 @@
+//! Replies as a server writes them, in RESP2 or RESP3.
+//!
+//! [`Reply`] appends to a byte buffer. A type that RESP2 lacks is written as Redis writes it for an old client: a
+//! map as a flat array, a double as a bulk string, a boolean as an integer, null as `$-1`.
+
+use crate::number;
+
+/// Which generation of the protocol a session speaks (`HELLO`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    /// RESP2, the protocol before `HELLO 3`.
+    #[default]
+    Resp2,
+    /// RESP3.
+    Resp3,
+}
+
+/// A writer of replies.
+#[derive(Debug, Default)]
+pub struct Reply {
+    buf: Vec<u8>,
+    version: Version,
+}
+
+impl Reply {
+    /// A writer that appends to `buf`.
+    pub fn new(buf: Vec<u8>, version: Version) -> Reply {
+        Reply { buf, version }
+    }
+
+    /// The protocol generation in use.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Changes the protocol generation for what is written from now on.
+    pub fn set_version(&mut self, version: Version) {
+        self.version = version;
+    }
+
+    /// Bytes written so far.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.buf
+    }
+
+    /// Number of bytes written so far; a mark for [`Reply::truncate`].
+    pub fn len(&self) -> usize {
+        self.buf.len()
+    }
+
+    /// True when nothing was written.
+    pub fn is_empty(&self) -> bool {
+        self.buf.is_empty()
+    }
+
+    /// Takes back everything written after `len`.
+    pub fn truncate(&mut self, len: usize) {
+        self.buf.truncate(len);
+    }
+
+    /// The buffer, for a caller that sends it and puts another in its place.
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.buf
+    }
+
+    /// `+text`. `text` must hold no line end.
+    pub fn simple(&mut self, text: &str) {
+        self.line(b'+', text.as_bytes());
+    }
+
+    /// `+OK`.
+    #[inline]
+    pub fn ok(&mut self) {
+        self.buf.extend_from_slice(b"+OK\r\n");
+    }
+
+    /// `-text`, where `text` begins with its code (`ERR ...`). Line ends in it become blanks, as in Redis.
+    pub fn error(&mut self, text: &str) {
+        self.buf.push(b'-');
+        let from = self.buf.len();
+        self.buf.extend_from_slice(text.as_bytes());
+        for byte in &mut self.buf[from..] {
+            if matches!(*byte, b'\r' | b'\n') {
+                *byte = b' ';
+            }
+        }
+        self.buf.extend_from_slice(b"\r\n");
+    }
+
+    /// `:n`.
+    #[inline]
+    pub fn integer(&mut self, n: i64) {
+        self.prefixed(b':', n);
+    }
+
+    /// A bulk string.
+    #[inline]
+    pub fn bulk(&mut self, bytes: &[u8]) {
+        self.buf.reserve(bytes.len() + 16);
+        self.header(b'$', bytes.len());
+        self.buf.extend_from_slice(bytes);
+        self.buf.extend_from_slice(b"\r\n");
+    }
+
+    /// A bulk string with the decimal form of `n`.
+    pub fn bulk_integer(&mut self, n: i64) {
+        let mut digits = itoa::Buffer::new();
+        self.bulk(digits.format(n).as_bytes());
+    }
+
+    /// A bulk string with the shortest form of `value`, in both protocols.
+    pub fn bulk_double(&mut self, value: f64) {
+        let mut digits = number::Buffer::new();
+        self.bulk(digits.format_f64(value));
+    }
+
+    /// No value: `_`, or `$-1` in RESP2.
+    #[inline]
+    pub fn null(&mut self) {
+        self.buf.extend_from_slice(if self.version == Version::Resp3 {
+            b"_\r\n" as &[u8]
+        } else {
+            b"$-1\r\n"
+        });
+    }
+
+    /// No array: `_`, or `*-1` in RESP2.
+    pub fn null_array(&mut self) {
+        self.buf.extend_from_slice(if self.version == Version::Resp3 {
+            b"_\r\n" as &[u8]
+        } else {
+            b"*-1\r\n"
+        });
+    }
+
+    /// Header of an array of `len` replies that follow.
+    #[inline]
+    pub fn array(&mut self, len: usize) {
+        self.header(b'*', len);
+    }
+
+    /// Header of a map of `len` pairs that follow.
+    pub fn map(&mut self, len: usize) {
+        match self.version {
+            Version::Resp2 => self.header(b'*', 2 * len),
+            Version::Resp3 => self.header(b'%', len),
+        }
+    }
+
+    /// Header of a set of `len` replies that follow.
+    pub fn set(&mut self, len: usize) {
+        self.header(if self.version == Version::Resp3 { b'~' } else { b'*' }, len);
+    }
+
+    /// Header of a push message of `len` replies that follow (an array in RESP2).
+    pub fn push(&mut self, len: usize) {
+        self.header(if self.version == Version::Resp3 { b'>' } else { b'*' }, len);
+    }
+
+    /// A double: `,1.5`, or a bulk string in RESP2.
+    pub fn double(&mut self, value: f64) {
+        let mut digits = number::Buffer::new();
+        let text = digits.format_f64(value);
+        match self.version {
+            Version::Resp2 => self.bulk(text),
+            Version::Resp3 => self.line(b',', text),
+        }
+    }
+
+    /// A boolean: `#t`, or `:1` in RESP2.
+    pub fn boolean(&mut self, value: bool) {
+        let text: &[u8] = match (self.version, value) {
+            (Version::Resp3, true) => b"#t\r\n",
+            (Version::Resp3, false) => b"#f\r\n",
+            (Version::Resp2, true) => b":1\r\n",
+            (Version::Resp2, false) => b":0\r\n",
+        };
+        self.buf.extend_from_slice(text);
+    }
+
+    /// A text with a format of three letters (`txt`, `mkd`), or a bulk string in RESP2.
+    pub fn verbatim(&mut self, format: &str, text: &str) {
+        if self.version == Version::Resp2 {
+            return self.bulk(text.as_bytes());
+        }
+        self.header(b'=', format.len() + 1 + text.len());
+        self.buf.extend_from_slice(format.as_bytes());
+        self.buf.push(b':');
+        self.buf.extend_from_slice(text.as_bytes());
+        self.buf.extend_from_slice(b"\r\n");
+    }
+
+    /// Bytes that are a reply already.
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.buf.extend_from_slice(bytes);
+    }
+
+    fn line(&mut self, kind: u8, text: &[u8]) {
+        self.buf.reserve(text.len() + 3);
+        self.buf.push(kind);
+        self.buf.extend_from_slice(text);
+        self.buf.extend_from_slice(b"\r\n");
+    }
+
+    #[inline]
+    fn header(&mut self, kind: u8, len: usize) {
+        if len < 10 {
+            self.buf.extend_from_slice(&[kind, b'0' + len as u8, b'\r', b'\n']);
+        } else if len < 100 {
+            self.buf.extend_from_slice(&[
+                kind,
+                b'0' + (len / 10) as u8,
+                b'0' + (len % 10) as u8,
+                b'\r',
+                b'\n',
+            ]);
+        } else {
+            self.prefixed(kind, len as i64);
+        }
+    }
+
+    fn prefixed(&mut self, kind: u8, n: i64) {
+        let mut digits = itoa::Buffer::new();
+        self.line(kind, digits.format(n).as_bytes());
+    }
+}

@@ -1,0 +1,101 @@
+//! Hash slots: CRC16 (XMODEM) of the key or of its hash tag, modulo 16384.
+//!
+//! Source: Redis Cluster specification, "Key distribution model" and "Hash tags".
+
+use memchr::memchr;
+
+/// Number of hash slots.
+pub const SLOT_COUNT: u16 = 16384;
+
+/// Eight tables, so that eight bytes cost eight independent look-ups instead of a chain ("slicing by 8").
+static TABLES: [[u16; 256]; 8] = tables();
+
+const fn tables() -> [[u16; 256]; 8] {
+    let mut tables = [[0u16; 256]; 8];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut crc = (byte as u16) << 8;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = if crc & 0x8000 != 0 { (crc << 1) ^ 0x1021 } else { crc << 1 };
+            bit += 1;
+        }
+        tables[0][byte] = crc;
+        byte += 1;
+    }
+    let mut table = 1;
+    while table < 8 {
+        let mut byte = 0;
+        while byte < 256 {
+            let crc = tables[table - 1][byte];
+            tables[table][byte] = (crc << 8) ^ tables[0][(crc >> 8) as usize];
+            byte += 1;
+        }
+        table += 1;
+    }
+    tables
+}
+
+/// CRC16/XMODEM: polynomial 0x1021, start 0, not reflected. O(bytes).
+#[inline]
+pub fn crc16(bytes: &[u8]) -> u16 {
+    let mut crc = 0u16;
+    let mut chunks = bytes.chunks_exact(8);
+    for c in &mut chunks {
+        let (high, low) = ((crc >> 8) as u8, crc as u8);
+        crc = TABLES[7][(c[0] ^ high) as usize]
+            ^ TABLES[6][(c[1] ^ low) as usize]
+            ^ TABLES[5][c[2] as usize]
+            ^ TABLES[4][c[3] as usize]
+            ^ TABLES[3][c[4] as usize]
+            ^ TABLES[2][c[5] as usize]
+            ^ TABLES[1][c[6] as usize]
+            ^ TABLES[0][c[7] as usize];
+    }
+    for &byte in chunks.remainder() {
+        crc = (crc << 8) ^ TABLES[0][((crc >> 8) as u8 ^ byte) as usize];
+    }
+    crc
+}
+
+/// The slot of a key. Only what stands between the first `{` and the next `}` counts, if that is not empty.
+#[inline]
+pub fn slot_of(key: &[u8]) -> u16 {
+    crc16(hash_tag(key)) & (SLOT_COUNT - 1)
+}
+
+#[inline]
+fn hash_tag(key: &[u8]) -> &[u8] {
+    let Some(open) = memchr(b'{', key) else { return key };
+    match memchr(b'}', &key[open + 1..]) {
+        Some(len) if len > 0 => &key[open + 1..open + 1 + len],
+        _ => key,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn check_value_of_the_specification() {
+        assert_eq!(crc16(b"123456789"), 0x31c3);
+    }
+
+    #[test]
+    fn hash_tags_follow_the_specification() {
+        assert_eq!(slot_of(b"{user1000}.following"), slot_of(b"{user1000}.followers"));
+        assert_eq!(slot_of(b"foo{}{bar}"), crc16(b"foo{}{bar}") % SLOT_COUNT);
+        assert_eq!(slot_of(b"foo{{bar}}zap"), crc16(b"{bar") % SLOT_COUNT);
+        assert_eq!(slot_of(b"foo{bar}{zap}"), crc16(b"bar") % SLOT_COUNT);
+    }
+
+    proptest! {
+        #[test]
+        fn equals_another_implementation(bytes: Vec<u8>) {
+            let other = crc::Crc::<u16>::new(&crc::CRC_16_XMODEM).checksum(&bytes);
+            prop_assert_eq!(crc16(&bytes), other);
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Memory of the members of one grown value.
+//!
+//! Entries live in chunks of 64 KiB and are named by a 4-byte handle (their place in units of four bytes), which is
+//! half of a pointer and needs no `unsafe`. The allocator's size classes and headers cost nothing here, and a value of
+//! millions of members is dropped by dropping its chunks. Freed places go to lists by exact size and are split when
+//! nothing fits. Entries above 1 KiB get an allocation of their own; the handle then has its top bit set.
+//!
+//! This file knows places and sizes, not what is inside an entry.
+
+/// Name of an entry. Never 0, so that 0 may mean "none".
+pub(super) type Handle = u32;
+
+const UNIT_BYTES: usize = 4;
+const CHUNK_BYTES: usize = 64 << 10;
+const CHUNK_UNITS: usize = CHUNK_BYTES / UNIT_BYTES;
+/// Largest entry that lives in a chunk.
+const SMALL_MAX_BYTES: usize = 1 << 10;
+const LARGE_BIT: u32 = 1 << 31;
+/// Chunks that 31 bits of units can name: 8 GiB. Entries beyond get an allocation each.
+const CHUNKS_MAX: usize = (LARGE_BIT as usize) / CHUNK_UNITS;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Arena {
+    chunks: Vec<Vec<u8>>,
+    /// First free place of each size (in units); a free place starts with the handle of the next one.
+    free: Vec<u32>,
+    free_bytes: usize,
+    large: Vec<Option<Box<[u8]>>>,
+    large_free: Vec<u32>,
+    large_bytes: usize,
+}
+
+fn units(len: usize) -> usize {
+    len.div_ceil(UNIT_BYTES)
+}
+
+impl Arena {
+    pub(super) fn new() -> Self {
+        Arena { chunks: vec![vec![0; UNIT_BYTES]], ..Arena::default() } // handle 0 stays unused
+    }
+
+    /// An entry's bytes, from its start to (at least) its end; what is behind is not the entry's.
+    #[inline]
+    pub(super) fn get(&self, handle: Handle) -> &[u8] {
+        if handle & LARGE_BIT != 0 {
+            return self.large[(handle & !LARGE_BIT) as usize].as_deref().unwrap_or(&[]);
+        }
+        let place = handle as usize;
+        &self.chunks[place / CHUNK_UNITS][place % CHUNK_UNITS * UNIT_BYTES..]
+    }
+
+    /// As [`Arena::get`], to write inside the entry.
+    pub(super) fn get_mut(&mut self, handle: Handle) -> &mut [u8] {
+        if handle & LARGE_BIT != 0 {
+            return self.large[(handle & !LARGE_BIT) as usize].as_deref_mut().unwrap_or(&mut []);
+        }
+        let place = handle as usize;
+        &mut self.chunks[place / CHUNK_UNITS][place % CHUNK_UNITS * UNIT_BYTES..]
+    }
+
+    /// Stores the concatenation of `parts`.
+    pub(super) fn insert(&mut self, parts: &[&[u8]]) -> Handle {
+        let len = parts.iter().map(|part| part.len()).sum();
+        let handle = if len <= SMALL_MAX_BYTES { self.take_place(units(len)) } else { None };
+        let Some(handle) = handle else { return self.insert_large(parts, len) };
+        let mut rest = self.get_mut(handle);
+        for part in parts {
+            let (front, back) = rest.split_at_mut(part.len());
+            front.copy_from_slice(part);
+            rest = back;
+        }
+        handle
+    }
+
+    /// Frees an entry of `len` bytes (the length that it was inserted with).
+    pub(super) fn remove(&mut self, handle: Handle, len: usize) {
+        if handle & LARGE_BIT != 0 {
+            let index = handle & !LARGE_BIT;
+            self.large_bytes -= self.large[index as usize].take().map_or(0, |entry| entry.len());
+            self.large_free.push(index);
+        } else {
+            self.give_place(handle, units(len));
+        }
+    }
+
+    /// Bytes in use or reserved.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.chunks.iter().map(Vec::capacity).sum::<usize>()
+            + self.chunks.capacity() * size_of::<Vec<u8>>()
+            + self.free.capacity() * size_of::<u32>()
+            + self.large.capacity() * size_of::<Option<Box<[u8]>>>()
+            + self.large_free.capacity() * size_of::<u32>()
+            + self.large_bytes
+    }
+
+    /// True if most of the chunks' bytes are free, so that copying the rest to a new arena pays.
+    pub(super) fn is_sparse(&self) -> bool {
+        let chunk_bytes = self.chunks.len() * CHUNK_BYTES;
+        chunk_bytes > 2 * CHUNK_BYTES && self.free_bytes > chunk_bytes / 4 * 3
+    }
+
+    fn insert_large(&mut self, parts: &[&[u8]], len: usize) -> Handle {
+        let entry = parts.concat().into_boxed_slice();
+        self.large_bytes += len;
+        let index = self.large_free.pop().unwrap_or_else(|| {
+            self.large.push(None);
+            self.large.len() as u32 - 1
+        });
+        self.large[index as usize] = Some(entry);
+        index | LARGE_BIT
+    }
+
+    /// A place of exactly `size` units: a free one of that size, else new room, else a part of a bigger free one.
+    fn take_place(&mut self, size: usize) -> Option<Handle> {
+        if let Some(handle) = self.take_free(size) {
+            return Some(handle);
+        }
+        self.bump(size).or_else(|| self.take_split(size)).or_else(|| {
+            self.start_chunk()?;
+            self.bump(size)
+        })
+    }
+
+    fn take_free(&mut self, size: usize) -> Option<Handle> {
+        let handle = *self.free.get(size)?;
+        if handle == 0 {
+            return None;
+        }
+        let mut next = [0; 4];
+        next.copy_from_slice(&self.get(handle)[..4]);
+        self.free[size] = u32::from_le_bytes(next);
+        self.free_bytes -= size * UNIT_BYTES;
+        Some(handle)
+    }
+
+    fn take_split(&mut self, size: usize) -> Option<Handle> {
+        let bigger = (size + 1..self.free.len()).find(|&bigger| self.free[bigger] != 0)?;
+        let handle = self.take_free(bigger)?;
+        self.give_place(handle + size as u32, bigger - size);
+        Some(handle)
+    }
+
+    fn give_place(&mut self, handle: Handle, size: usize) {
+        if self.free.len() <= size {
+            self.free.resize(size + 1, 0);
+        }
+        let next = self.free[size].to_le_bytes();
+        self.get_mut(handle)[..4].copy_from_slice(&next);
+        self.free[size] = handle;
+        self.free_bytes += size * UNIT_BYTES;
+    }
+
+    /// New room at the end of the last chunk.
+    fn bump(&mut self, size: usize) -> Option<Handle> {
+        let index = self.chunks.len() - 1;
+        let chunk = &mut self.chunks[index];
+        let (at, len) = (chunk.len(), size * UNIT_BYTES);
+        if at + len > CHUNK_BYTES {
+            return None;
+        }
+        if at + len > chunk.capacity() {
+            // The first chunk grows by eighths; when there are many, a whole one costs little in proportion.
+            let more =
+                if index >= 8 { CHUNK_BYTES - at } else { len.max(at / 8).next_multiple_of(UNIT_BYTES) };
+            chunk.reserve_exact(more.min(CHUNK_BYTES - at));
+        }
+        chunk.resize(at + len, 0);
+        Some((index * CHUNK_UNITS + at / UNIT_BYTES) as Handle)
+    }
+
+    /// Opens a chunk; what is left of the last one becomes a free place.
+    fn start_chunk(&mut self) -> Option<()> {
+        if self.chunks.len() >= CHUNKS_MAX {
+            return None;
+        }
+        let index = self.chunks.len() - 1;
+        let at = self.chunks[index].len();
+        if at < CHUNK_BYTES {
+            self.chunks[index].resize(CHUNK_BYTES, 0);
+            self.give_place(
+                (index * CHUNK_UNITS + at / UNIT_BYTES) as Handle,
+                (CHUNK_BYTES - at) / UNIT_BYTES,
+            );
+        }
+        self.chunks.push(Vec::new());
+        Some(())
+    }
+}

@@ -1,0 +1,328 @@
+//! A list: a deque of packed nodes of about 8 KB, each at most as big as `list-max-listpack-size` says.
+//!
+//! A list of one node is reported as "listpack", a longer one as "quicklist", as Redis 7.2 does. An element bigger
+//! than a node gets a node of its own. Neighbours that shrink so far that they fit in one node are joined.
+
+use super::Limits;
+use super::packed::{Element, Packed, packed_len};
+use std::collections::VecDeque;
+
+/// Which end of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The head, index 0.
+    Left,
+    /// The tail, index -1.
+    Right,
+}
+
+/// Bytes of a node when the limit is a number of elements.
+const NODE_BYTES_SAFE: usize = 8 << 10;
+
+/// A list value.
+#[derive(Clone, Debug, Default)]
+pub struct List {
+    nodes: VecDeque<Packed>,
+    len: usize,
+}
+
+/// Place of an element: node and position in it.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    node: usize,
+    at: usize,
+}
+
+fn fits(count: usize, bytes: usize, limits: &Limits) -> bool {
+    match limits.list_max_listpack_size {
+        level @ ..0 => bytes <= (4 << 10) << (level.max(-5).unsigned_abs() - 1),
+        entries => count <= entries.max(1) as usize && bytes <= NODE_BYTES_SAFE,
+    }
+}
+
+fn accepts(node: &Packed, element: &Element<'_>, limits: &Limits) -> bool {
+    node.is_empty() || fits(node.len() + 1, node.byte_len() + packed_len(element), limits)
+}
+
+impl List {
+    /// An empty list.
+    pub const fn new() -> Self {
+        List { nodes: VecDeque::new(), len: 0 }
+    }
+
+    /// Number of elements. O(1).
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True if there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Name of the present form, as `OBJECT ENCODING` prints it.
+    pub fn encoding(&self) -> &'static str {
+        if self.nodes.len() <= 1 { "listpack" } else { "quicklist" }
+    }
+
+    /// Bytes that the value holds beside its own size.
+    pub fn memory_bytes(&self) -> usize {
+        let nodes: usize = self.nodes.iter().map(Packed::memory_bytes).sum();
+        nodes + self.nodes.capacity() * size_of::<Packed>()
+    }
+
+    /// Adds an element at an end. O(1) in the length of the list.
+    pub fn push(&mut self, end: End, value: &[u8], limits: &Limits) {
+        let element = Element::parse(value);
+        let node = match end {
+            End::Left => self.nodes.front(),
+            End::Right => self.nodes.back(),
+        };
+        if !node.is_some_and(|node| accepts(node, &element, limits)) {
+            self.add_node(end);
+        }
+        match end {
+            End::Left => self.nodes.front_mut().into_iter().for_each(|node| node.insert(0, &element)),
+            End::Right => {
+                self.nodes.back_mut().into_iter().for_each(|node| node.insert(node.end(), &element))
+            }
+        }
+        self.len += 1;
+    }
+
+    /// Removes the element at an end.
+    pub fn pop(&mut self, end: End) -> Option<Vec<u8>> {
+        let node = match end {
+            End::Left => self.nodes.front_mut()?,
+            End::Right => self.nodes.back_mut()?,
+        };
+        let at = match end {
+            End::Left => node.first()?,
+            End::Right => node.last()?,
+        };
+        let value = node.get(at).to_vec();
+        node.remove(at);
+        if node.is_empty() {
+            match end {
+                End::Left => self.nodes.pop_front(),
+                End::Right => self.nodes.pop_back(),
+            };
+        }
+        self.len -= 1;
+        Some(value)
+    }
+
+    /// The element number `index` from the head. O(nodes), and O(one node).
+    pub fn get(&self, index: usize) -> Option<Element<'_>> {
+        self.place(index).map(|place| self.nodes[place.node].get(place.at))
+    }
+
+    /// Overwrites the element number `index`; false if there is none.
+    pub fn set(&mut self, index: usize, value: &[u8], limits: &Limits) -> bool {
+        let Some(place) = self.place(index) else { return false };
+        self.nodes[place.node].remove(place.at);
+        self.len -= 1;
+        self.insert_at(place, &Element::parse(value), limits);
+        true
+    }
+
+    /// Inserts in front of the element number `index`, or at the tail if `index` is the length.
+    pub fn insert(&mut self, index: usize, value: &[u8], limits: &Limits) {
+        match self.place(index) {
+            Some(place) => self.insert_at(place, &Element::parse(value), limits),
+            None => self.push(End::Right, value, limits),
+        }
+    }
+
+    /// Index of the first element equal to `value`. O(n).
+    pub fn position(&self, value: &[u8]) -> Option<usize> {
+        let needle = Element::parse(value);
+        self.iter().position(|element| element == needle)
+    }
+
+    /// All elements, from either end.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Element<'_>> {
+        self.nodes.iter().flat_map(Packed::iter)
+    }
+
+    /// Elements from number `start` on. O(nodes) to start.
+    pub fn iter_from(&self, start: usize) -> impl Iterator<Item = Element<'_>> {
+        let place = self.place(start).unwrap_or(Place { node: self.nodes.len(), at: 0 });
+        let first = self.nodes.get(place.node).map(|node| node.iter_from(place.at));
+        let rest = self.nodes.iter().skip(place.node + 1).flat_map(Packed::iter);
+        first.into_iter().flatten().chain(rest)
+    }
+
+    /// Elements from the tail towards the head, beginning with number `start`. O(nodes) to start.
+    pub fn iter_back_from(&self, start: usize) -> impl Iterator<Item = Element<'_>> {
+        let behind = self.place(start).map(|place| {
+            let node = &self.nodes[place.node];
+            (place.node, node.after(place.at).unwrap_or(node.end()))
+        });
+        let (index, end) = behind.unwrap_or((0, 0));
+        let first = behind.and_then(|_| self.nodes.get(index)).map(|node| node.iter_before(end).rev());
+        first.into_iter().flatten().chain(self.nodes.range(..index).rev().flat_map(|node| node.iter().rev()))
+    }
+
+    /// Removes elements equal to `value`: `count` from the head if positive, from the tail if negative, all if 0.
+    /// Tells how many. O(n).
+    pub fn remove_equal(&mut self, count: i64, value: &[u8], limits: &Limits) -> usize {
+        let needle = Element::parse(value);
+        let budget = if count == 0 { usize::MAX } else { count.unsigned_abs() as usize };
+        let mut removed = 0;
+        for step in 0..self.nodes.len() {
+            let index = if count < 0 { self.nodes.len() - 1 - step } else { step };
+            let node = &mut self.nodes[index];
+            removed += match count {
+                ..0 => remove_from_tail(node, &needle, budget - removed),
+                _ => remove_from_head(node, &needle, budget - removed),
+            };
+            if removed == budget {
+                break;
+            }
+        }
+        self.len -= removed;
+        if removed > 0 {
+            self.tidy(limits);
+        }
+        removed
+    }
+
+    /// Removes `count` elements from number `start` on (as many as there are). O(nodes + count).
+    pub fn remove_range(&mut self, start: usize, count: usize, limits: &Limits) {
+        let Some(mut place) = self.place(start) else { return };
+        let mut left = count.min(self.len - start);
+        self.len -= left;
+        let edited = place.node;
+        while left > 0 {
+            let node = &mut self.nodes[place.node];
+            if place.at == 0 && node.len() <= left {
+                left -= node.len();
+                *node = Packed::new();
+            } else {
+                left -= node.remove_range(place.at, left);
+            }
+            place = Place { node: place.node + 1, at: 0 };
+        }
+        let edited_end = place.node;
+        self.drop_empty(edited, edited_end);
+        self.join(edited, limits);
+    }
+
+    fn add_node(&mut self, end: End) {
+        match end {
+            End::Left => self.nodes.push_front(Packed::new()),
+            End::Right => self.nodes.push_back(Packed::new()),
+        }
+    }
+
+    /// Finds an element, counting from the nearer end.
+    fn place(&self, index: usize) -> Option<Place> {
+        if index >= self.len {
+            return None;
+        }
+        if index < self.len / 2 {
+            let mut rest = index;
+            for (node, packed) in self.nodes.iter().enumerate() {
+                if rest < packed.len() {
+                    return packed.seek(rest).map(|at| Place { node, at });
+                }
+                rest -= packed.len();
+            }
+            return None;
+        }
+        let mut behind = self.len - index; // elements from `index` on
+        for (node, packed) in self.nodes.iter().enumerate().rev() {
+            if behind <= packed.len() {
+                return packed.seek(packed.len() - behind).map(|at| Place { node, at });
+            }
+            behind -= packed.len();
+        }
+        None
+    }
+
+    /// Inserts in front of a place, splitting its node if it is full.
+    fn insert_at(&mut self, place: Place, element: &Element<'_>, limits: &Limits) {
+        let Place { node: index, at } = place;
+        self.len += 1;
+        if accepts(&self.nodes[index], element, limits) {
+            return self.nodes[index].insert(at, element);
+        }
+        let right = self.nodes[index].split_off(at);
+        if !right.is_empty() {
+            self.nodes.insert(index + 1, right);
+        }
+        if accepts(&self.nodes[index], element, limits) {
+            let end = self.nodes[index].end();
+            return self.nodes[index].insert(end, element);
+        }
+        let mut alone = Packed::new();
+        alone.insert(0, element);
+        self.nodes.insert(index + 1, alone);
+    }
+
+    fn drop_empty(&mut self, from: usize, to: usize) {
+        let mut kept = from;
+        for index in from..to.min(self.nodes.len()) {
+            if !self.nodes[index].is_empty() {
+                self.nodes.swap(kept, index);
+                kept += 1;
+            }
+        }
+        self.nodes.drain(kept..to.min(self.nodes.len()));
+    }
+
+    /// Joins the nodes around `index` while two neighbours fit in one.
+    fn join(&mut self, index: usize, limits: &Limits) {
+        let mut left = index.saturating_sub(1);
+        while left < self.nodes.len() && left <= index + 1 {
+            let Some(right) = self.nodes.get(left + 1) else { return };
+            let node = &self.nodes[left];
+            if !fits(node.len() + right.len(), node.byte_len() + right.byte_len(), limits) {
+                left += 1;
+                continue;
+            }
+            if let Some(right) = self.nodes.remove(left + 1) {
+                self.nodes[left].append(&right);
+            }
+        }
+    }
+
+    /// Drops empty nodes and joins small neighbours all over.
+    fn tidy(&mut self, limits: &Limits) {
+        let mut kept: VecDeque<Packed> = VecDeque::with_capacity(self.nodes.len());
+        for node in self.nodes.drain(..).filter(|node| !node.is_empty()) {
+            match kept.back_mut() {
+                Some(last) if fits(last.len() + node.len(), last.byte_len() + node.byte_len(), limits) => {
+                    last.append(&node);
+                }
+                _ => kept.push_back(node),
+            }
+        }
+        self.nodes = kept;
+    }
+}
+
+fn remove_from_head(node: &mut Packed, needle: &Element<'_>, budget: usize) -> usize {
+    let (mut from, mut removed) = (0, 0);
+    while removed < budget {
+        let Some(at) = node.find(from, needle, 1) else { break };
+        node.remove(at);
+        from = at;
+        removed += 1;
+    }
+    removed
+}
+
+fn remove_from_tail(node: &mut Packed, needle: &Element<'_>, budget: usize) -> usize {
+    let (mut behind, mut removed) = (node.end(), 0);
+    while removed < budget {
+        let Some(at) = node.before(behind) else { break };
+        if node.get(at) == *needle {
+            node.remove(at);
+            removed += 1;
+        }
+        behind = at;
+    }
+    removed
+}

@@ -1,0 +1,452 @@
+//! The members of a grown hash, set or sorted set, found by name.
+//!
+//! Linear hashing: the table grows and shrinks by one bucket at a time, so no edit ever moves more than one bucket's
+//! members, and the load stays near 85 %. A bucket is one cache line: twelve 4-byte handles, a byte of hash for each,
+//! and the number of an overflow bucket. Buckets lie in segments of 64, so growing copies nothing.
+//!
+//! A scan walks the hash space in bit-reversed order; its cursor is the place where it stands. Every bucket covers a
+//! contiguous range of that order at any table size, so a member that is present throughout a scan is returned.
+//!
+//! An entry in the arena is `[name length][payload length, unless fixed][name][payload]`.
+
+use super::arena::{Arena, Handle};
+use super::{Random, below};
+use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
+
+const SLOTS: usize = 12;
+const SEGMENT: usize = 64;
+/// Members per bucket, times 16, above which the table grows and below which it shrinks: loads of 85 % and 70 %.
+const GROW_LOAD_X16: usize = 163;
+const SHRINK_LOAD_X16: usize = 134;
+
+#[derive(Clone, Debug, Default)]
+#[repr(align(64))]
+struct Bucket {
+    slots: [Handle; SLOTS],
+    tags: [u8; SLOTS],
+    /// Number of the overflow bucket plus one, or 0.
+    next: u32,
+}
+
+const _: () = assert!(size_of::<Bucket>() == 64);
+
+/// Where a member's handle lies.
+#[derive(Clone, Copy)]
+struct Spot {
+    bucket: At,
+    slot: usize,
+}
+
+#[derive(Clone, Copy)]
+enum At {
+    Home(usize),
+    Overflow(usize),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Table {
+    arena: Arena,
+    segments: Vec<Vec<Bucket>>,
+    bucket_count: usize,
+    overflow: Vec<Bucket>,
+    /// Head of the list of unused overflow buckets, plus one.
+    overflow_free: u32,
+    /// Longest chain of buckets there ever was; bounds the rejection sampling of random members.
+    chain_max: usize,
+    len: usize,
+    /// Payload bytes when all entries have the same.
+    fixed: Option<usize>,
+    secrets: RapidSecrets,
+}
+
+/// A decoded entry.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry<'a> {
+    pub(super) name: &'a [u8],
+    pub(super) payload: &'a [u8],
+    total: usize,
+}
+
+fn read_varint(bytes: &[u8], at: &mut usize) -> usize {
+    let (mut value, mut shift) = (0, 0);
+    loop {
+        let byte = bytes[*at];
+        *at += 1;
+        value |= usize::from(byte & 0x7f) << shift;
+        shift += 7;
+        if byte & 0x80 == 0 {
+            return value;
+        }
+    }
+}
+
+/// Lengths in front of an entry.
+struct Lengths {
+    bytes: [u8; 20],
+    len: usize,
+}
+
+impl Lengths {
+    fn push(&mut self, mut value: usize) {
+        while value >= 0x80 {
+            self.bytes[self.len] = value as u8 | 0x80;
+            self.len += 1;
+            value >>= 7;
+        }
+        self.bytes[self.len] = value as u8;
+        self.len += 1;
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl Table {
+    /// An empty table; `fixed` = payload bytes if all members have the same number.
+    pub(super) fn new(seed: u64, fixed: Option<usize>) -> Self {
+        Table {
+            arena: Arena::new(),
+            segments: vec![vec![Bucket::default()]],
+            bucket_count: 1,
+            overflow: Vec::new(),
+            overflow_free: 0,
+            chain_max: 1,
+            len: 0,
+            fixed,
+            secrets: RapidSecrets::seed(seed),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        let buckets: usize = self.segments.iter().map(Vec::capacity).sum();
+        size_of::<Self>()
+            + self.arena.memory_bytes()
+            + self.segments.capacity() * size_of::<Vec<Bucket>>()
+            + (buckets + self.overflow.capacity()) * size_of::<Bucket>()
+    }
+
+    /// The entry that a handle names.
+    #[inline]
+    pub(super) fn entry(&self, handle: Handle) -> Entry<'_> {
+        let bytes = self.arena.get(handle);
+        let mut at = 0;
+        let name_len = read_varint(bytes, &mut at);
+        let payload_len = self.fixed.unwrap_or_else(|| read_varint(bytes, &mut at));
+        let total = at + name_len + payload_len;
+        Entry { name: &bytes[at..at + name_len], payload: &bytes[at + name_len..total], total }
+    }
+
+    pub(super) fn find(&self, name: &[u8]) -> Option<Handle> {
+        self.locate(name).map(|spot| self.bucket(spot.bucket).slots[spot.slot])
+    }
+
+    pub(super) fn get(&self, name: &[u8]) -> Option<&[u8]> {
+        self.find(name).map(|handle| self.entry(handle).payload)
+    }
+
+    pub(super) fn contains(&self, name: &[u8]) -> bool {
+        self.locate(name).is_some()
+    }
+
+    /// Adds a member that is known to be absent.
+    pub(super) fn insert_new(&mut self, name: &[u8], payload: &[u8]) -> Handle {
+        let handle = self.store(name, payload);
+        let hash = self.hash(name);
+        self.link(self.home(hash), hash, handle);
+        self.len += 1;
+        if self.len * 16 > self.bucket_count * GROW_LOAD_X16 {
+            self.grow();
+        }
+        handle
+    }
+
+    /// Sets a member's payload; true if it is new.
+    pub(super) fn insert(&mut self, name: &[u8], payload: &[u8]) -> bool {
+        match self.locate(name) {
+            Some(spot) => self.replace(spot, name, payload),
+            None => {
+                self.insert_new(name, payload);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Overwrites a payload of fixed size in place.
+    pub(super) fn overwrite(&mut self, handle: Handle, payload: &[u8]) {
+        let total = self.entry(handle).total;
+        self.arena.get_mut(handle)[total - payload.len()..total].copy_from_slice(payload);
+    }
+
+    /// Removes a member; false if there was none.
+    pub(super) fn remove(&mut self, name: &[u8]) -> bool {
+        let Some(spot) = self.locate(name) else { return false };
+        let bucket = self.bucket_mut(spot.bucket);
+        let handle = std::mem::take(&mut bucket.slots[spot.slot]);
+        self.arena.remove(handle, self.entry(handle).total);
+        self.len -= 1;
+        if self.bucket_count > 1 && self.len * 16 < (self.bucket_count - 1) * SHRINK_LOAD_X16 {
+            self.shrink();
+        }
+        true
+    }
+
+    /// True if the arena is mostly holes; the owner then rebuilds the table (and what else holds handles).
+    pub(super) fn is_sparse(&self) -> bool {
+        self.arena.is_sparse()
+    }
+
+    /// An empty table with the same hash function and payload.
+    pub(super) fn emptied(&self) -> Table {
+        Table { secrets: self.secrets, ..Table::new(0, self.fixed) }
+    }
+
+    /// A compact copy. Handles change.
+    pub(super) fn rebuilt(&self) -> Table {
+        let mut fresh = self.emptied();
+        for handle in self.handles() {
+            let entry = self.entry(handle);
+            fresh.insert_new(entry.name, entry.payload);
+        }
+        fresh
+    }
+
+    /// All members, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.handles().map(|handle| self.entry(handle))
+    }
+
+    fn handles(&self) -> impl Iterator<Item = Handle> {
+        self.segments
+            .iter()
+            .flatten()
+            .chain(&self.overflow)
+            .flat_map(|bucket| bucket.slots)
+            .filter(|&handle| handle != 0)
+    }
+
+    /// Visits whole buckets from `cursor` on until `count` members were seen; gives the next cursor, 0 at the end.
+    pub(super) fn scan<'a>(&'a self, cursor: u64, count: usize, visit: &mut dyn FnMut(Entry<'a>)) -> u64 {
+        let mut place = cursor & u64::from(u32::MAX);
+        let (mut seen, mut buckets) = (0, 0);
+        // As Redis does, a scan of nearly empty tables stops after ten buckets for each member asked for.
+        while seen < count && buckets < count.saturating_mul(10) {
+            let home = self.home(u64::from((place as u32).reverse_bits()));
+            let depth = self.depth(home);
+            for handle in self.chain(home).flat_map(|bucket| bucket.slots).filter(|&handle| handle != 0) {
+                visit(self.entry(handle));
+                seen += 1;
+            }
+            buckets += 1;
+            let width = 1u64 << (32 - depth);
+            place = (place & !(width - 1)) + width;
+            if place > u64::from(u32::MAX) {
+                return 0;
+            }
+        }
+        place
+    }
+
+    /// A uniformly random member: a random slot among as many per bucket as the longest chain has, until one is used.
+    pub(super) fn random(&self, random: Random<'_>) -> Option<Entry<'_>> {
+        if self.len == 0 {
+            return None;
+        }
+        loop {
+            let home = below(random, self.bucket_count);
+            let slot = below(random, self.chain_max * SLOTS);
+            let bucket = self.chain(home).nth(slot / SLOTS);
+            match bucket.map(|bucket| bucket.slots[slot % SLOTS]) {
+                Some(handle) if handle != 0 => return Some(self.entry(handle)),
+                _ => {}
+            }
+        }
+    }
+
+    fn hash(&self, name: &[u8]) -> u64 {
+        rapidhash_v3_seeded(name, &self.secrets)
+    }
+
+    /// The byte of the hash that is kept beside the handle; its bits are not those that choose the bucket.
+    fn tag(hash: u64) -> u8 {
+        (hash >> 56) as u8
+    }
+
+    /// The bucket of a hash at the present size.
+    #[inline]
+    fn home(&self, hash: u64) -> usize {
+        let mask = self.bucket_count.next_power_of_two() - 1;
+        let index = hash as usize & mask & u32::MAX as usize;
+        if index >= self.bucket_count { index & (mask >> 1) } else { index }
+    }
+
+    /// How many low bits of the hash the members of a bucket share.
+    fn depth(&self, home: usize) -> u32 {
+        let full = self.bucket_count.next_power_of_two();
+        let bits = full.trailing_zeros();
+        let partner = home | full / 2;
+        if bits > 0 && partner >= self.bucket_count { bits - 1 } else { bits }
+    }
+
+    #[inline]
+    fn bucket(&self, at: At) -> &Bucket {
+        match at {
+            At::Home(index) => &self.segments[index / SEGMENT][index % SEGMENT],
+            At::Overflow(index) => &self.overflow[index],
+        }
+    }
+
+    #[inline]
+    fn bucket_mut(&mut self, at: At) -> &mut Bucket {
+        match at {
+            At::Home(index) => &mut self.segments[index / SEGMENT][index % SEGMENT],
+            At::Overflow(index) => &mut self.overflow[index],
+        }
+    }
+
+    fn next(&self, at: At) -> Option<At> {
+        match self.bucket(at).next {
+            0 => None,
+            number => Some(At::Overflow(number as usize - 1)),
+        }
+    }
+
+    fn chain(&self, home: usize) -> impl Iterator<Item = &Bucket> {
+        std::iter::successors(Some(At::Home(home)), |&at| self.next(at)).map(|at| self.bucket(at))
+    }
+
+    fn locate(&self, name: &[u8]) -> Option<Spot> {
+        let hash = self.hash(name);
+        let tag = Self::tag(hash);
+        let mut at = Some(At::Home(self.home(hash)));
+        while let Some(place) = at {
+            let bucket = self.bucket(place);
+            for slot in 0..SLOTS {
+                let handle = bucket.slots[slot];
+                if bucket.tags[slot] == tag && handle != 0 && self.entry(handle).name == name {
+                    return Some(Spot { bucket: place, slot });
+                }
+            }
+            at = self.next(place);
+        }
+        None
+    }
+
+    fn store(&mut self, name: &[u8], payload: &[u8]) -> Handle {
+        let mut lengths = Lengths { bytes: [0; 20], len: 0 };
+        lengths.push(name.len());
+        if self.fixed.is_none() {
+            lengths.push(payload.len());
+        }
+        self.arena.insert(&[lengths.as_slice(), name, payload])
+    }
+
+    fn replace(&mut self, spot: Spot, name: &[u8], payload: &[u8]) {
+        let handle = self.bucket(spot.bucket).slots[spot.slot];
+        let old = self.entry(handle);
+        if old.payload.len() == payload.len() {
+            return self.overwrite(handle, payload);
+        }
+        self.arena.remove(handle, old.total);
+        let fresh = self.store(name, payload);
+        self.bucket_mut(spot.bucket).slots[spot.slot] = fresh;
+    }
+
+    /// Puts a handle in the first unused slot of a chain.
+    fn link(&mut self, home: usize, hash: u64, handle: Handle) {
+        let (mut at, mut length) = (At::Home(home), 1);
+        loop {
+            let bucket = self.bucket_mut(at);
+            if let Some(slot) = bucket.slots.iter().position(|&used| used == 0) {
+                bucket.slots[slot] = handle;
+                bucket.tags[slot] = Self::tag(hash);
+                break;
+            }
+            at = match self.next(at) {
+                Some(next) => next,
+                None => self.lengthen(at),
+            };
+            length += 1;
+        }
+        self.chain_max = self.chain_max.max(length);
+    }
+
+    fn lengthen(&mut self, at: At) -> At {
+        let index = match self.overflow_free {
+            0 => {
+                if self.overflow.len() == self.overflow.capacity() {
+                    self.overflow.reserve_exact(4 + self.overflow.len() / 8);
+                }
+                self.overflow.push(Bucket::default());
+                self.overflow.len() - 1
+            }
+            number => {
+                let index = number as usize - 1;
+                self.overflow_free = std::mem::take(&mut self.overflow[index].next);
+                index
+            }
+        };
+        self.bucket_mut(at).next = index as u32 + 1;
+        At::Overflow(index)
+    }
+
+    /// Takes all handles out of a chain and frees its overflow buckets.
+    fn drain(&mut self, home: usize) -> Vec<Handle> {
+        let mut handles = Vec::with_capacity(SLOTS * 2);
+        let mut at = Some(At::Home(home));
+        while let Some(place) = at {
+            at = self.next(place);
+            let bucket = std::mem::take(self.bucket_mut(place));
+            handles.extend(bucket.slots.into_iter().filter(|&handle| handle != 0));
+            if let At::Overflow(index) = place {
+                self.overflow[index].next = std::mem::replace(&mut self.overflow_free, index as u32 + 1);
+            }
+        }
+        handles
+    }
+
+    fn relink(&mut self, handles: Vec<Handle>) {
+        for handle in handles {
+            let hash = self.hash(self.entry(handle).name);
+            self.link(self.home(hash), hash, handle);
+        }
+    }
+
+    /// Adds one bucket and shares its partner's members between the two.
+    fn grow(&mut self) {
+        let index = self.bucket_count;
+        if index > u32::MAX as usize / 2 {
+            return; // a cursor names 2^32 places; chains just get longer
+        }
+        if index % SEGMENT == 0 {
+            self.segments.push(Vec::new());
+        }
+        let whole = index >= SEGMENT;
+        let segment = &mut self.segments[index / SEGMENT];
+        if segment.len() == segment.capacity() {
+            segment.reserve_exact(if whole { SEGMENT } else { 1 + segment.len() / 8 });
+        }
+        segment.push(Bucket::default());
+        self.bucket_count += 1;
+        let partner = index - (self.bucket_count.next_power_of_two() / 2);
+        let handles = self.drain(partner);
+        self.relink(handles);
+    }
+
+    /// Removes the last bucket; its members go back to its partner.
+    fn shrink(&mut self) {
+        let handles = self.drain(self.bucket_count - 1);
+        self.bucket_count -= 1;
+        let index = self.bucket_count;
+        self.segments[index / SEGMENT].pop();
+        if index % SEGMENT == 0 {
+            self.segments.pop();
+        }
+        self.relink(handles);
+    }
+}

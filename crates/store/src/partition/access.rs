@@ -1,0 +1,98 @@
+//! How recently and how often a key was used: 24 bits in each item.
+//!
+//! With an LRU policy (and none) they are a clock in seconds, modulo 2^24 (194 days). With an LFU policy the upper 16
+//! bits are the minute of the last decay and the lower 8 a logarithmic counter (Morris, CACM 1978). The meaning and
+//! the constants are those of Redis, so that OBJECT IDLETIME and OBJECT FREQ tell the same.
+
+/// Counter of a new key, so that it is not evicted before it had a chance.
+pub const LFU_INITIAL: u32 = 5;
+
+const MASK: u32 = (1 << 24) - 1;
+
+/// How an access is noted: made once per command from the configuration, the clock and a random number.
+#[derive(Clone, Copy, Debug)]
+pub enum Access {
+    /// Note nothing (CLIENT NO-TOUCH, and looks that are not uses).
+    None {
+        /// The word of a key that is created nevertheless.
+        created: u32,
+    },
+    /// Seconds clock.
+    Lru {
+        /// Seconds, already reduced to 24 bits.
+        clock: u32,
+    },
+    /// Logarithmic counter.
+    Lfu {
+        /// Minutes, already reduced to 16 bits.
+        minutes: u32,
+        /// A random number.
+        random: u32,
+        /// `lfu-log-factor`.
+        log_factor: u32,
+        /// `lfu-decay-time`, minutes per step of decay; 0 = never.
+        decay_minutes: u32,
+    },
+}
+
+impl Access {
+    /// An LRU access at a Unix time.
+    pub fn lru(now_ms: u64) -> Access {
+        Access::Lru { clock: (now_ms / 1000) as u32 & MASK }
+    }
+
+    /// An LFU access at a Unix time.
+    pub fn lfu(now_ms: u64, random: u32, log_factor: u32, decay_minutes: u32) -> Access {
+        Access::Lfu { minutes: (now_ms / 60_000) as u32 & 0xffff, random, log_factor, decay_minutes }
+    }
+
+    /// The same that notes nothing.
+    pub fn silent(self) -> Access {
+        Access::None { created: self.of_new() }
+    }
+
+    /// The word of a new item.
+    #[inline]
+    pub fn of_new(self) -> u32 {
+        match self {
+            Access::None { created } => created,
+            Access::Lru { clock } => clock,
+            Access::Lfu { minutes, .. } => minutes << 8 | LFU_INITIAL,
+        }
+    }
+
+    /// The word after another use.
+    #[inline]
+    pub fn after_use(self, word: u32) -> u32 {
+        match self {
+            Access::None { .. } => word,
+            Access::Lru { clock } => clock,
+            Access::Lfu { minutes, random, log_factor, decay_minutes } => {
+                let counter = decayed(word, minutes, decay_minutes);
+                minutes << 8 | increased(counter, random, log_factor)
+            }
+        }
+    }
+}
+
+/// The counter of an LFU word now.
+pub fn decayed(word: u32, minutes: u32, decay_minutes: u32) -> u32 {
+    let elapsed = minutes.wrapping_sub(word >> 8) & 0xffff;
+    let steps = elapsed.checked_div(decay_minutes).unwrap_or(0);
+    (word & 0xff).saturating_sub(steps)
+}
+
+/// Counts one use with a probability that falls as the counter rises.
+fn increased(counter: u32, random: u32, log_factor: u32) -> u32 {
+    if counter == 255 {
+        return counter;
+    }
+    let above = f64::from(counter.saturating_sub(LFU_INITIAL));
+    let probability = 1.0 / (above * f64::from(log_factor) + 1.0);
+    counter + u32::from(f64::from(random) / f64::from(u32::MAX) < probability)
+}
+
+/// Seconds since the last use of an LRU word.
+pub fn idle_seconds(word: u32, now_ms: u64) -> u32 {
+    ((now_ms / 1000) as u32).wrapping_sub(word) & MASK
+}

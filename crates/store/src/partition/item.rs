@@ -1,0 +1,540 @@
+//! An item: a key with its value, in one allocation.
+//!
+//! ```text
+//! byte 0      kind (3 bits) and which optional fields follow (3 bits)
+//! bytes 1-3   access: seconds clock of the last use (LRU), or 16-bit minutes and 8-bit counter (LFU)
+//! varint      key length
+//! varint      value length (only an inline string has it)
+//! 8 bytes     deadline, Unix milliseconds            (optional)
+//! 4 bytes     Memcached client flags                  (optional)
+//! 8 bytes     Memcached CAS unique                    (optional)
+//! key, value
+//! ```
+//!
+//! The value is an inline string, an integer of 8 bytes, or the address of a boxed value: a long string or a
+//! collection. The size of an allocation follows from its header, so that nothing else has to remember it.
+//!
+//! Invariant: an [`Item`] owns its allocation; the address is 8-byte aligned and fits in 48 bits; the header
+//! describes exactly the bytes that follow it. Everything unsafe about items is in this file.
+
+use crate::object::{Hash, List, Set, SortedSet};
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::ptr::NonNull;
+
+/// Longest string that lies inside its item; longer ones are boxed, so that growing them does not copy the key and
+/// freeing them can be done elsewhere.
+pub const INLINE_STRING_BYTES_MAX: usize = 16 * 1024;
+
+const KIND: u8 = 0b0000_0111;
+const HAS_DEADLINE: u8 = 0b0000_1000;
+const HAS_FLAGS: u8 = 0b0001_0000;
+const HAS_CAS: u8 = 0b0010_0000;
+
+const INLINE: u8 = 0;
+const INTEGER: u8 = 1;
+const LONG: u8 = 2;
+const HASH: u8 = 3;
+const LIST: u8 = 4;
+const SET: u8 = 5;
+const SORTED_SET: u8 = 6;
+
+/// A value on its way into an item.
+#[derive(Debug)]
+pub enum Value<'a> {
+    /// A string, copied.
+    String(&'a [u8]),
+    /// A string that is the decimal form of an integer.
+    Integer(i64),
+    /// A long string, moved.
+    Long(Vec<u8>),
+    /// A hash.
+    Hash(Box<Hash>),
+    /// A list.
+    List(Box<List>),
+    /// A set.
+    Set(Box<Set>),
+    /// A sorted set.
+    SortedSet(Box<SortedSet>),
+}
+
+/// A value in place.
+#[derive(Debug)]
+pub enum ValueRef<'a> {
+    /// A string.
+    String(&'a [u8]),
+    /// A string that is the decimal form of this integer.
+    Integer(i64),
+    /// A hash.
+    Hash(&'a Hash),
+    /// A list.
+    List(&'a List),
+    /// A set.
+    Set(&'a Set),
+    /// A sorted set.
+    SortedSet(&'a SortedSet),
+}
+
+/// A value in place, to be changed. Strings are changed by replacing them, through the partition.
+#[derive(Debug)]
+pub enum ValueMut<'a> {
+    /// A string of any encoding.
+    String,
+    /// A long string, which can be changed in place.
+    Long(&'a mut Vec<u8>),
+    /// A hash.
+    Hash(&'a mut Hash),
+    /// A list.
+    List(&'a mut List),
+    /// A set.
+    Set(&'a mut Set),
+    /// A sorted set.
+    SortedSet(&'a mut SortedSet),
+}
+
+/// What an item carries beside key and value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// When the key dies, in Unix milliseconds.
+    pub deadline: Option<u64>,
+    /// Memcached client flags; zero takes no room.
+    pub flags: u32,
+    /// Memcached CAS unique; zero (never asked for) takes no room.
+    pub cas: u64,
+}
+
+/// An owned item.
+#[derive(Debug)]
+pub struct Item(NonNull<u8>);
+
+// SAFETY: an item owns its bytes and boxed value, none of which is tied to a thread.
+unsafe impl Send for Item {}
+
+/// Where the parts of an item lie.
+#[derive(Clone, Copy)]
+struct Shape {
+    head: u8,
+    optional: usize,
+    key: usize,
+    key_len: usize,
+    value_len: usize,
+}
+
+impl Shape {
+    fn size(&self) -> usize {
+        self.key + self.key_len + self.value_len
+    }
+
+    fn layout(size: usize) -> Layout {
+        // Sizes come from lengths below 2^32, far from what Layout refuses.
+        Layout::from_size_align(size, 8).unwrap_or(Layout::new::<u64>())
+    }
+
+    fn deadline_at(&self) -> usize {
+        self.optional
+    }
+
+    fn flags_at(&self) -> usize {
+        self.optional + if self.head & HAS_DEADLINE != 0 { 8 } else { 0 }
+    }
+
+    fn cas_at(&self) -> usize {
+        self.flags_at() + if self.head & HAS_FLAGS != 0 { 4 } else { 0 }
+    }
+}
+
+const fn optional_len(head: u8) -> usize {
+    (if head & HAS_DEADLINE != 0 { 8 } else { 0 })
+        + (if head & HAS_FLAGS != 0 { 4 } else { 0 })
+        + (if head & HAS_CAS != 0 { 8 } else { 0 })
+}
+
+fn extras_bits(extras: Extras) -> u8 {
+    (if extras.deadline.is_some() { HAS_DEADLINE } else { 0 })
+        | (if extras.flags != 0 { HAS_FLAGS } else { 0 })
+        | (if extras.cas != 0 { HAS_CAS } else { 0 })
+}
+
+const fn varint_len(n: usize) -> usize {
+    match n {
+        0..0x80 => 1,
+        0x80..0x4000 => 2,
+        0x4000..0x20_0000 => 3,
+        0x20_0000..0x1000_0000 => 4,
+        _ => 5,
+    }
+}
+
+impl Item {
+    /// Makes an item. `access` is the 24-bit access word. O(key + inline value).
+    pub fn new(key: &[u8], value: Value<'_>, extras: Extras, access: u32) -> Item {
+        let (kind, value_len) = match &value {
+            Value::String(bytes) if bytes.len() <= INLINE_STRING_BYTES_MAX => (INLINE, bytes.len()),
+            Value::Long(bytes) if bytes.len() <= INLINE_STRING_BYTES_MAX => (INLINE, bytes.len()),
+            Value::String(_) | Value::Long(_) => (LONG, 8),
+            Value::Integer(_) => (INTEGER, 8),
+            Value::Hash(_) => (HASH, 8),
+            Value::List(_) => (LIST, 8),
+            Value::Set(_) => (SET, 8),
+            Value::SortedSet(_) => (SORTED_SET, 8),
+        };
+        let head = kind | extras_bits(extras);
+        let mut at = 4 + varint_len(key.len()) + if kind == INLINE { varint_len(value_len) } else { 0 };
+        let optional = at;
+        at += optional_len(head);
+        let shape = Shape { head, optional, key: at, key_len: key.len(), value_len };
+        let item = Item::allocate(shape.size());
+        item.write_header(&shape, kind, access);
+        item.write_extras(&shape, extras);
+        item.put(shape.key, key);
+        item.put_value(shape.key + shape.key_len, value);
+        item
+    }
+
+    fn allocate(size: usize) -> Item {
+        let layout = Shape::layout(size);
+        // SAFETY: the layout has a size of at least the four bytes of the header.
+        let start = unsafe { alloc(layout) };
+        Item(NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout)))
+    }
+
+    fn write_header(&self, shape: &Shape, kind: u8, access: u32) {
+        let [a, b, c, _] = access.to_le_bytes();
+        self.put(0, &[shape.head, a, b, c]);
+        let mut at = 4;
+        at += self.put_varint(at, shape.key_len);
+        if kind == INLINE {
+            self.put_varint(at, shape.value_len);
+        }
+    }
+
+    fn write_extras(&self, shape: &Shape, extras: Extras) {
+        if let Some(deadline) = extras.deadline {
+            self.put(shape.deadline_at(), &deadline.to_le_bytes());
+        }
+        if extras.flags != 0 {
+            self.put(shape.flags_at(), &extras.flags.to_le_bytes());
+        }
+        if extras.cas != 0 {
+            self.put(shape.cas_at(), &extras.cas.to_le_bytes());
+        }
+    }
+
+    fn put_value(&self, at: usize, value: Value<'_>) {
+        let boxed = |address: usize| self.put(at, &(address as u64).to_le_bytes());
+        match value {
+            Value::String(bytes) if bytes.len() <= INLINE_STRING_BYTES_MAX => self.put(at, bytes),
+            Value::Long(bytes) if bytes.len() <= INLINE_STRING_BYTES_MAX => self.put(at, &bytes),
+            Value::String(bytes) => boxed(Box::into_raw(Box::new(bytes.to_vec())).expose_provenance()),
+            Value::Long(bytes) => boxed(Box::into_raw(Box::new(bytes)).expose_provenance()),
+            Value::Integer(n) => self.put(at, &n.to_le_bytes()),
+            Value::Hash(hash) => boxed(Box::into_raw(hash).expose_provenance()),
+            Value::List(list) => boxed(Box::into_raw(list).expose_provenance()),
+            Value::Set(set) => boxed(Box::into_raw(set).expose_provenance()),
+            Value::SortedSet(set) => boxed(Box::into_raw(set).expose_provenance()),
+        }
+    }
+
+    /// Writes within the allocation: `at + bytes.len()` is at most the item's size.
+    fn put(&self, at: usize, bytes: &[u8]) {
+        // SAFETY: callers stay within the size that the item was allocated with; the item is not shared while it is
+        // written, because `&self` here is only reached through an owner or a partition's lock.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.0.as_ptr().add(at), bytes.len()) }
+    }
+
+    fn put_varint(&self, mut at: usize, mut n: usize) -> usize {
+        let start = at;
+        loop {
+            let more = n >= 0x80;
+            self.put(at, &[(n & 0x7f) as u8 | if more { 0x80 } else { 0 }]);
+            at += 1;
+            n >>= 7;
+            if !more {
+                return at - start;
+            }
+        }
+    }
+
+    #[inline]
+    fn byte(&self, at: usize) -> u8 {
+        // SAFETY: offsets are within the header, which every item has.
+        unsafe { *self.0.as_ptr().add(at) }
+    }
+
+    #[inline]
+    fn bytes(&self, at: usize, len: usize) -> &[u8] {
+        // SAFETY: the header describes the allocation, and offset and length come from it.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().add(at), len) }
+    }
+
+    fn word(&self, at: usize) -> u64 {
+        // SAFETY: as for `bytes`; the read may be unaligned.
+        u64::from_le(unsafe { self.0.as_ptr().add(at).cast::<u64>().read_unaligned() })
+    }
+
+    #[inline]
+    fn varint(&self, at: &mut usize) -> usize {
+        let first = self.byte(*at);
+        *at += 1;
+        if first < 0x80 {
+            return first as usize;
+        }
+        let (mut n, mut shift) = ((first & 0x7f) as usize, 7);
+        loop {
+            let byte = self.byte(*at);
+            *at += 1;
+            n |= ((byte & 0x7f) as usize) << shift;
+            shift += 7;
+            if byte < 0x80 {
+                return n;
+            }
+        }
+    }
+
+    #[inline]
+    fn shape(&self) -> Shape {
+        let head = self.byte(0);
+        let mut at = 4;
+        let key_len = self.varint(&mut at);
+        let value_len = if head & KIND == INLINE { self.varint(&mut at) } else { 8 };
+        Shape { head, optional: at, key: at + optional_len(head), key_len, value_len }
+    }
+
+    /// The key.
+    #[inline]
+    pub fn key(&self) -> &[u8] {
+        let shape = self.shape();
+        self.bytes(shape.key, shape.key_len)
+    }
+
+    /// The value.
+    #[inline]
+    pub fn value(&self) -> ValueRef<'_> {
+        let shape = self.shape();
+        let at = shape.key + shape.key_len;
+        match shape.head & KIND {
+            INLINE => ValueRef::String(self.bytes(at, shape.value_len)),
+            INTEGER => ValueRef::Integer(self.word(at) as i64),
+            // SAFETY (each): the kind says what was boxed, and the item owns it; `&self` borrows the item.
+            LONG => ValueRef::String(unsafe { &*self.boxed::<Vec<u8>>(at) }),
+            HASH => ValueRef::Hash(unsafe { &*self.boxed(at) }),
+            LIST => ValueRef::List(unsafe { &*self.boxed(at) }),
+            SET => ValueRef::Set(unsafe { &*self.boxed(at) }),
+            _ => ValueRef::SortedSet(unsafe { &*self.boxed(at) }),
+        }
+    }
+
+    /// The value, to be changed in place.
+    pub fn value_mut(&mut self) -> ValueMut<'_> {
+        let shape = self.shape();
+        let at = shape.key + shape.key_len;
+        match shape.head & KIND {
+            INLINE | INTEGER => ValueMut::String,
+            // SAFETY (each): as in `value`, and `&mut self` makes the borrow exclusive.
+            LONG => ValueMut::Long(unsafe { &mut *self.boxed(at) }),
+            HASH => ValueMut::Hash(unsafe { &mut *self.boxed(at) }),
+            LIST => ValueMut::List(unsafe { &mut *self.boxed(at) }),
+            SET => ValueMut::Set(unsafe { &mut *self.boxed(at) }),
+            _ => ValueMut::SortedSet(unsafe { &mut *self.boxed(at) }),
+        }
+    }
+
+    fn boxed<T>(&self, at: usize) -> *mut T {
+        std::ptr::with_exposed_provenance_mut(self.word(at) as usize)
+    }
+
+    /// Deadline, flags and CAS.
+    pub fn extras(&self) -> Extras {
+        let shape = self.shape();
+        let flag = |bit| shape.head & bit != 0;
+        Extras {
+            deadline: flag(HAS_DEADLINE).then(|| self.word(shape.deadline_at())),
+            flags: if flag(HAS_FLAGS) { self.flags_at(shape.flags_at()) } else { 0 },
+            cas: if flag(HAS_CAS) { self.word(shape.cas_at()) } else { 0 },
+        }
+    }
+
+    fn flags_at(&self, at: usize) -> u32 {
+        let bytes = self.bytes(at, 4);
+        u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
+    }
+
+    /// When the key dies, in Unix milliseconds.
+    #[inline]
+    pub fn deadline(&self) -> Option<u64> {
+        if self.byte(0) & HAS_DEADLINE == 0 {
+            return None;
+        }
+        Some(self.word(self.shape().deadline_at()))
+    }
+
+    /// The 24-bit access word.
+    pub fn access(&self) -> u32 {
+        u32::from_le_bytes([self.byte(1), self.byte(2), self.byte(3), 0])
+    }
+
+    /// Sets the 24-bit access word.
+    #[inline]
+    pub fn set_access(&mut self, access: u32) {
+        let [a, b, c, _] = access.to_le_bytes();
+        self.put(1, &[a, b, c]);
+    }
+
+    /// Replaces an inline string by one of the same length, without a new allocation; false if that cannot be.
+    #[inline]
+    pub fn overwrite(&mut self, bytes: &[u8]) -> bool {
+        let shape = self.shape();
+        let fits = shape.head & KIND == INLINE && shape.value_len == bytes.len();
+        if fits {
+            self.put(shape.key + shape.key_len, bytes);
+        }
+        fits
+    }
+
+    /// Replaces an integer by another; false if the value is none.
+    pub fn overwrite_integer(&mut self, n: i64) -> bool {
+        let shape = self.shape();
+        let fits = shape.head & KIND == INTEGER;
+        if fits {
+            self.put(shape.key + shape.key_len, &n.to_le_bytes());
+        }
+        fits
+    }
+
+    /// Changes deadline, flags and CAS in place where their room stays the same; false if it does not.
+    pub fn overwrite_extras(&mut self, extras: Extras) -> bool {
+        let shape = self.shape();
+        let has = |bit| shape.head & bit != 0;
+        let same = has(HAS_DEADLINE) == extras.deadline.is_some()
+            && has(HAS_FLAGS) == (extras.flags != 0)
+            && has(HAS_CAS) == (extras.cas != 0);
+        if same {
+            self.write_extras(&shape, extras);
+        }
+        same
+    }
+
+    /// Takes the item apart: its value moves out, and its allocation is freed.
+    pub fn into_value(self) -> Owned {
+        let shape = self.shape();
+        let at = shape.key + shape.key_len;
+        let owned = match shape.head & KIND {
+            INLINE => Owned::Bytes(self.bytes(at, shape.value_len).to_vec()),
+            INTEGER => Owned::Integer(self.word(at) as i64),
+            // SAFETY (each): the kind says what was boxed; the item is forgotten below, so the box has one owner.
+            LONG => Owned::Bytes(*unsafe { Box::from_raw(self.boxed::<Vec<u8>>(at)) }),
+            HASH => Owned::Hash(unsafe { Box::from_raw(self.boxed(at)) }),
+            LIST => Owned::List(unsafe { Box::from_raw(self.boxed(at)) }),
+            SET => Owned::Set(unsafe { Box::from_raw(self.boxed(at)) }),
+            _ => Owned::SortedSet(unsafe { Box::from_raw(self.boxed(at)) }),
+        };
+        self.free(shape.size());
+        owned
+    }
+
+    /// The same item with other extras: bytes move to a new allocation, a boxed value stays where it is.
+    pub(super) fn with_extras(self, extras: Extras) -> Item {
+        let old = self.shape();
+        let kind = old.head & KIND;
+        let head = kind | extras_bits(extras);
+        let key = old.optional + optional_len(head);
+        let new = Shape { head, optional: old.optional, key, ..old };
+        let item = Item::allocate(new.size());
+        item.write_header(&new, kind, self.access());
+        item.write_extras(&new, extras);
+        item.put(new.key, self.bytes(old.key, old.key_len + old.value_len));
+        self.free(old.size());
+        item
+    }
+
+    fn free(self, size: usize) {
+        let start = self.0.as_ptr();
+        std::mem::forget(self);
+        // SAFETY: allocated with the same layout, and nobody else has the address.
+        unsafe { dealloc(start, Shape::layout(size)) }
+    }
+
+    /// Bytes of the item's own allocation.
+    pub fn size_bytes(&self) -> usize {
+        self.shape().size()
+    }
+
+    /// Bytes of the allocation and of what it points to.
+    pub fn memory_bytes(&self) -> usize {
+        self.size_bytes()
+            + match self.value() {
+                ValueRef::String(bytes) if self.byte(0) & KIND == LONG => bytes.len() + size_of::<Vec<u8>>(),
+                ValueRef::String(_) | ValueRef::Integer(_) => 0,
+                ValueRef::Hash(hash) => size_of::<Hash>() + hash.memory_bytes(),
+                ValueRef::List(list) => size_of::<List>() + list.memory_bytes(),
+                ValueRef::Set(set) => size_of::<Set>() + set.memory_bytes(),
+                ValueRef::SortedSet(set) => size_of::<SortedSet>() + set.memory_bytes(),
+            }
+    }
+
+    /// Gives up ownership for an address that fits in 48 bits.
+    pub(super) fn into_address(self) -> u64 {
+        let address = self.0.as_ptr().expose_provenance() as u64;
+        std::mem::forget(self);
+        debug_assert!(address < 1 << 48);
+        address
+    }
+
+    /// Takes ownership back.
+    ///
+    /// # Safety
+    /// `address` came from [`Item::into_address`], and nothing else takes it back while this item lives.
+    pub(super) unsafe fn from_address(address: u64) -> Item {
+        let start = std::ptr::with_exposed_provenance_mut::<u8>(address as usize);
+        // SAFETY: an address of an item is never null.
+        Item(unsafe { NonNull::new_unchecked(start) })
+    }
+}
+
+impl Drop for Item {
+    fn drop(&mut self) {
+        let shape = self.shape();
+        if shape.head & KIND > INTEGER {
+            let at = shape.key + shape.key_len;
+            // SAFETY (each): the kind says what was boxed, the item owns it, and it is dropped once, here.
+            match shape.head & KIND {
+                LONG => drop(unsafe { Box::from_raw(self.boxed::<Vec<u8>>(at)) }),
+                HASH => drop(unsafe { Box::from_raw(self.boxed::<Hash>(at)) }),
+                LIST => drop(unsafe { Box::from_raw(self.boxed::<List>(at)) }),
+                SET => drop(unsafe { Box::from_raw(self.boxed::<Set>(at)) }),
+                _ => drop(unsafe { Box::from_raw(self.boxed::<SortedSet>(at)) }),
+            }
+        }
+        // SAFETY: allocated with this layout; the item is gone after this.
+        unsafe { dealloc(self.0.as_ptr(), Shape::layout(shape.size())) }
+    }
+}
+
+/// A value taken out of its item.
+#[derive(Debug)]
+pub enum Owned {
+    /// A string.
+    Bytes(Vec<u8>),
+    /// A string that is the decimal form of an integer.
+    Integer(i64),
+    /// A hash.
+    Hash(Box<Hash>),
+    /// A list.
+    List(Box<List>),
+    /// A set.
+    Set(Box<Set>),
+    /// A sorted set.
+    SortedSet(Box<SortedSet>),
+}
+
+impl From<Owned> for Value<'_> {
+    fn from(owned: Owned) -> Self {
+        match owned {
+            Owned::Bytes(bytes) => Value::Long(bytes),
+            Owned::Integer(n) => Value::Integer(n),
+            Owned::Hash(hash) => Value::Hash(hash),
+            Owned::List(list) => Value::List(list),
+            Owned::Set(set) => Value::Set(set),
+            Owned::SortedSet(set) => Value::SortedSet(set),
+        }
+    }
+}

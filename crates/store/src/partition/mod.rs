@@ -1,0 +1,386 @@
+//! One locked piece of the keyspace, and the only door to the keys in it.
+//!
+//! Whoever reads or writes a key comes through [`Partition`]: a dead key is hidden here, access and hits are noted
+//! here, deadlines are registered for reclaiming here, and watchers are told here. A caller holds the partition's
+//! lock (see [`crate::Store`]); time is handed in.
+//!
+//! In reading order: [`item`] (a key with its value), `table` (the index), [`expire`] (reclaiming), [`access`] (the
+//! clock of LRU and LFU), `watch`.
+
+pub mod access;
+mod expire;
+pub mod item;
+mod table;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+use crate::key::{Key, Seed};
+use access::Access;
+use expire::Deadlines;
+use item::{Extras, Item, Owned, Value};
+use table::Place;
+pub use table::{ItemMut, ItemRef};
+pub(crate) use table::{Table, index_of};
+pub use watch::Watcher;
+use watch::Watches;
+
+/// Entries without meaning that the deadlines of a partition may hold beyond twice the useful ones.
+const STALE_DEADLINES_MAX: usize = 64;
+
+/// The time of a command.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Unix time in milliseconds.
+    pub ms: u64,
+}
+
+/// What a partition has counted since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Reads that found their key.
+    pub hits: u64,
+    /// Reads that did not.
+    pub misses: u64,
+    /// Keys removed because their time was over.
+    pub expired: u64,
+    /// Keys removed to make room.
+    pub evicted: u64,
+}
+
+/// A locked piece of the keyspace.
+#[derive(Debug)]
+pub struct Partition {
+    first: Table,
+    /// Tables of the databases from 1 on, made when first written to.
+    more: Vec<Table>,
+    seed: Seed,
+    deadlines: Deadlines,
+    watches: Watches,
+    counters: Counters,
+}
+
+/// A key and its value, taken out of a partition. Dropping it frees the value, which may take long.
+#[derive(Debug)]
+pub struct Removed(Item);
+
+impl Removed {
+    /// The value.
+    pub fn into_value(self) -> Owned {
+        self.0.into_value()
+    }
+
+    /// Deadline, flags and CAS it had.
+    pub fn extras(&self) -> Extras {
+        self.0.extras()
+    }
+}
+
+/// Everything that one database had in one partition; dropping it frees it.
+#[derive(Debug)]
+pub struct Cleared(#[expect(dead_code, reason = "held to be dropped by who can afford it")] Table);
+
+/// Hints the processor to load what is at an address. Never faults, whatever the address.
+#[inline(always)]
+pub(crate) fn prefetch(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: prefetching is a hint without effect on memory; any address may be given.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
+
+fn dead(deadline: Option<u64>, now: Now) -> bool {
+    deadline.is_some_and(|deadline| deadline <= now.ms)
+}
+
+impl Partition {
+    pub(crate) fn new(seed: Seed, epoch_ms: u64) -> Partition {
+        Partition {
+            first: Table::default(),
+            more: Vec::new(),
+            seed,
+            deadlines: Deadlines::new(epoch_ms),
+            watches: Watches::default(),
+            counters: Counters::default(),
+        }
+    }
+
+    pub(crate) fn first(&self) -> &Table {
+        &self.first
+    }
+
+    #[inline]
+    pub(crate) fn table(&self, db: u16) -> Option<&Table> {
+        match db {
+            0 => Some(&self.first),
+            _ => self.more.get(db as usize - 1),
+        }
+    }
+
+    #[inline]
+    fn table_mut(&mut self, db: u16) -> &mut Table {
+        if db == 0 {
+            return &mut self.first;
+        }
+        let index = db as usize - 1;
+        if index >= self.more.len() {
+            self.more.resize_with(index + 1, Table::default);
+        }
+        &mut self.more[index]
+    }
+
+    #[inline]
+    fn find(&self, db: u16, key: &Key<'_>) -> Option<Place> {
+        self.table(db)?.find(key.hash, key.bytes)
+    }
+
+    /// What has been counted.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Starts counting anew.
+    pub fn reset_counters(&mut self) {
+        self.counters = Counters::default();
+    }
+
+    /// Reads a key as a client does: a dead key is not there, a hit or miss is counted, the access is noted. O(1).
+    #[inline]
+    pub fn read(&mut self, db: u16, key: &Key<'_>, now: Now, access: Access) -> Option<ItemRef<'_>> {
+        let Some(place) = self.find(db, key) else {
+            self.counters.misses += 1;
+            return None;
+        };
+        let table = self.table_mut(db);
+        let item = table.get(place);
+        if dead(item.deadline(), now) {
+            self.counters.misses += 1;
+            return None;
+        }
+        let (old, new) = (item.access(), access.after_use(item.access()));
+        if old != new {
+            table.get_mut(place).item().set_access(new);
+        }
+        self.counters.hits += 1;
+        self.table(db).map(|table| table.get(place))
+    }
+
+    /// Looks at a key without leaving a trace. O(1).
+    #[inline]
+    pub fn peek(&self, db: u16, key: &Key<'_>, now: Now) -> Option<ItemRef<'_>> {
+        let place = self.find(db, key)?;
+        let item = self.table(db)?.get(place);
+        (!dead(item.deadline(), now)).then_some(item)
+    }
+
+    /// A key to be changed in place; a dead one is removed first. The caller says so with [`Partition::changed`]
+    /// when it did change something. O(1).
+    #[inline]
+    pub fn write(&mut self, db: u16, key: &Key<'_>, now: Now, access: Access) -> Option<ItemMut<'_>> {
+        let place = self.living(db, key, now)?;
+        let table = self.table_mut(db);
+        let used = access.after_use(table.get(place).access());
+        let mut item = table.get_mut(place);
+        item.item().set_access(used);
+        Some(item)
+    }
+
+    /// The place of a key that lives; removes it if it is dead.
+    #[inline]
+    fn living(&mut self, db: u16, key: &Key<'_>, now: Now) -> Option<Place> {
+        let place = self.find(db, key)?;
+        if !dead(self.table(db)?.get(place).deadline(), now) {
+            return Some(place);
+        }
+        self.reclaim(db, key.hash, place);
+        None
+    }
+
+    fn reclaim(&mut self, db: u16, hash: u32, place: Place) {
+        let item = self.table_mut(db).remove(hash, place);
+        self.watches.changed(db, item.key());
+        self.counters.expired += 1;
+    }
+
+    /// Sets a key to a value, whatever was there; gives back what was. O(1) and the copy of the value.
+    #[inline]
+    pub fn set(
+        &mut self,
+        db: u16,
+        key: &Key<'_>,
+        value: Value<'_>,
+        extras: Extras,
+        access: Access,
+    ) -> Option<Removed> {
+        self.changed(db, key);
+        self.register(extras.deadline, key.hash);
+        let Some(place) = self.find(db, key) else {
+            let item = Item::new(key.bytes, value, extras, access.of_new());
+            let seed = self.seed;
+            self.table_mut(db).insert(&seed, key.hash, item);
+            return None;
+        };
+        let table = self.table_mut(db);
+        if let Value::String(bytes) = value {
+            // The common case of a cache: the same key with a value of the same length.
+            let mut old = table.get_mut(place);
+            let item = old.item();
+            if item.extras().deadline.is_some() == extras.deadline.is_some()
+                && item.overwrite_extras(extras)
+                && item.overwrite(bytes)
+            {
+                item.set_access(access.of_new());
+                return None;
+            }
+        }
+        let item = Item::new(key.bytes, value, extras, access.of_new());
+        Some(Removed(table.replace(place, item)))
+    }
+
+    /// Changes deadline, flags and CAS of a living key; false if there is none. O(1), at worst a copy of the item.
+    pub fn set_extras(&mut self, db: u16, key: &Key<'_>, extras: Extras, now: Now) -> bool {
+        let Some(place) = self.living(db, key, now) else { return false };
+        self.changed(db, key);
+        self.register(extras.deadline, key.hash);
+        let table = self.table_mut(db);
+        let mut item = table.get_mut(place);
+        if !item.item().overwrite_extras(extras) {
+            table.rebuild(place, extras);
+        }
+        true
+    }
+
+    /// Removes a living key. O(1); freeing the value is up to who drops the result.
+    pub fn remove(&mut self, db: u16, key: &Key<'_>, now: Now) -> Option<Removed> {
+        let place = self.living(db, key, now)?;
+        self.changed(db, key);
+        Some(Removed(self.table_mut(db).remove(key.hash, place)))
+    }
+
+    /// Removes a key to make room.
+    pub fn evict(&mut self, db: u16, key: &Key<'_>) -> Option<Removed> {
+        let place = self.find(db, key)?;
+        self.changed(db, key);
+        self.counters.evicted += 1;
+        Some(Removed(self.table_mut(db).remove(key.hash, place)))
+    }
+
+    /// Tells those who watch a key that it changed. Every method that changes a key does it; who changes a value in
+    /// place does it with this.
+    #[inline]
+    pub fn changed(&mut self, db: u16, key: &Key<'_>) {
+        if !self.watches.is_empty() {
+            self.watches.changed(db, key.bytes);
+        }
+    }
+
+    /// Watches a key until [`Partition::unwatch`].
+    pub fn watch(&mut self, db: u16, key: &Key<'_>, watcher: &Watcher) {
+        self.watches.add(db, key.bytes, watcher);
+    }
+
+    /// Ends a watch.
+    pub fn unwatch(&mut self, db: u16, key: &Key<'_>, watcher: &Watcher) {
+        self.watches.remove(db, key.bytes, watcher);
+    }
+
+    /// Keys of a database, dead ones not yet reclaimed included.
+    pub fn len(&self, db: u16) -> usize {
+        self.table(db).map_or(0, Table::len)
+    }
+
+    /// True when no database has a key here.
+    pub fn is_empty(&self) -> bool {
+        self.first.len() == 0 && self.more.iter().all(|table| table.len() == 0)
+    }
+
+    /// Keys of a database that have a deadline.
+    pub fn volatile_len(&self, db: u16) -> usize {
+        self.table(db).map_or(0, Table::volatile)
+    }
+
+    /// Visits the living keys of one bucket at a scan position; answers the next position, `None` after the last.
+    /// A key that is there from the first position to the last is visited at least once.
+    pub fn scan(&self, db: u16, position: u32, now: Now, mut visit: impl FnMut(ItemRef<'_>)) -> Option<u32> {
+        self.table(db)?.scan(position, |item| {
+            if !dead(item.deadline(), now) {
+                visit(item);
+            }
+        })
+    }
+
+    /// Takes all keys of a database out.
+    pub fn clear(&mut self, db: u16) -> Cleared {
+        let table = std::mem::take(self.table_mut(db));
+        self.watches.cleared(db, |key| {
+            let hash = self.seed.hash(key);
+            table.find(hash, key).is_some()
+        });
+        Cleared(table)
+    }
+
+    /// Exchanges two databases.
+    pub fn swap(&mut self, a: u16, b: u16) {
+        let (low, high) = (a.min(b), a.max(b));
+        self.table_mut(high);
+        if low == 0 && high > 0 {
+            std::mem::swap(&mut self.first, &mut self.more[high as usize - 1]);
+        } else if low < high {
+            self.more.swap(low as usize - 1, high as usize - 1);
+        }
+        self.watches.swapped(low, high);
+    }
+
+    /// When the next key is due, in Unix milliseconds rounded up; `None` when no key has a deadline.
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.deadlines.next()
+    }
+
+    /// Removes at most `budget` dead keys; answers how many deadlines it looked at.
+    pub fn expire_due(&mut self, now: Now, budget: usize) -> usize {
+        for done in 0..budget {
+            let Some(hash) = self.deadlines.pop_due(now.ms) else { return done };
+            for db in 0..=self.more.len() as u16 {
+                self.expire_bucket(db, hash, now);
+            }
+        }
+        budget
+    }
+
+    /// Removes what is dead among the keys with this hash. A key with a later deadline has another entry for that.
+    fn expire_bucket(&mut self, db: u16, hash: u32, now: Now) {
+        while let Some(place) =
+            self.table(db).and_then(|table| table.find_by_hash(hash, |item| dead(item.deadline(), now)))
+        {
+            // A hash that is equal in bucket and tag is as good as the item's own for taking it out.
+            self.reclaim(db, hash, place);
+        }
+    }
+
+    fn register(&mut self, deadline: Option<u64>, hash: u32) {
+        let Some(deadline) = deadline else { return };
+        self.deadlines.push(deadline, hash);
+        let volatile = self.first.volatile() + self.more.iter().map(Table::volatile).sum::<usize>();
+        if self.deadlines.len() > 2 * volatile + STALE_DEADLINES_MAX {
+            self.forget_stale_deadlines();
+            self.deadlines.push(deadline, hash);
+        }
+    }
+
+    fn forget_stale_deadlines(&mut self) {
+        let mut live = Vec::new();
+        for table in std::iter::once(&self.first).chain(&self.more) {
+            table.each(|item| live.extend(item.deadline().map(|at| (at, self.seed.hash(item.key())))));
+        }
+        self.deadlines.rebuild(live.into_iter());
+    }
+
+    /// Bytes of the index, without items.
+    pub fn index_bytes(&self) -> usize {
+        self.first.memory_bytes() + self.more.iter().map(Table::memory_bytes).sum::<usize>()
+    }
+}

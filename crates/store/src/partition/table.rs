@@ -1,0 +1,389 @@
+//! The index of a partition: a linear-hashing table of items.
+//!
+//! Buckets are 64 bytes, one cache line: the address of an overflow bucket and seven slots, each the 48-bit address
+//! of an item with a 16-bit tag from its hash, so that a look-up touches an item only when the tag fits.
+//!
+//! Linear hashing (Litwin, VLDB 1980) grows the table by one bucket at a time: bucket `split` gives half of its items
+//! to a new last bucket. There is never a rehash, so never a pause, and the load stays where it is best instead of
+//! swinging by a factor of two. The bucket of a hash is its low `level + 1` bits if that bucket exists, else its low
+//! `level` bits.
+//!
+//! A scan position is a point in *bit-reversed* hash space. Each bucket owns one interval of it, and growing or
+//! shrinking only cuts or joins neighbouring intervals: whatever happens between two calls, going on at a position
+//! misses nothing that was there all the time (it may see an item again after buckets were joined).
+//!
+//! Invariant: every non-zero slot is an item that the table owns, filed in the chain of its hash's bucket under its
+//! tag; every child address is a bucket that the chain owns. Everything unsafe about buckets is in this file.
+
+use super::item::{Extras, Item, ValueMut, ValueRef};
+use crate::key::Seed;
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
+
+const SLOTS: usize = 7;
+const ADDRESS: u64 = (1 << 48) - 1;
+/// Items per bucket, times 16, above which the table grows: 5.75 of 7, which measured the fewest bytes per key.
+const GROW_AT_SIXTEENTHS: usize = 92;
+/// Items per bucket, times 16, below which it shrinks.
+const SHRINK_AT_SIXTEENTHS: usize = 56;
+
+/// One cache line of the index.
+#[repr(C, align(64))]
+#[derive(Debug, Default)]
+pub(crate) struct Bucket {
+    child: Option<Box<Bucket>>,
+    /// Cells, because a place found through `&Table` is written through `&mut Table`.
+    slots: [Cell<u64>; SLOTS],
+}
+
+const _: () = assert!(size_of::<Bucket>() == 64);
+
+/// Items by the hash and bytes of their keys.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    buckets: Vec<Bucket>,
+    /// Buckets before the current round of splits: a power of two.
+    base: u32,
+    len: usize,
+    /// Items with a deadline.
+    volatile: usize,
+}
+
+/// Where an item is filed. Valid until the table changes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place(NonNull<Cell<u64>>);
+
+fn tag(hash: u32) -> u64 {
+    u64::from(hash >> 16)
+}
+
+/// Borrows the item of a slot without taking it out.
+fn borrow(slot: u64) -> ManuallyDrop<Item> {
+    // SAFETY: a non-zero slot holds an address from `Item::into_address`; ManuallyDrop keeps the table the owner.
+    ManuallyDrop::new(unsafe { Item::from_address(slot & ADDRESS) })
+}
+
+impl Table {
+    /// Number of items.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Number of items with a deadline.
+    pub(crate) fn volatile(&self) -> usize {
+        self.volatile
+    }
+
+    /// Address and number of the buckets, for prefetching.
+    pub(crate) fn extent(&self) -> (*const Bucket, u32) {
+        (self.buckets.as_ptr(), self.buckets.len() as u32)
+    }
+
+    #[inline]
+    fn index(&self, hash: u32) -> usize {
+        index_of(hash, self.buckets.len() as u32)
+    }
+
+    /// Finds a key.
+    #[inline]
+    pub(crate) fn find(&self, hash: u32, key: &[u8]) -> Option<Place> {
+        let mut bucket = self.buckets.get(self.index(hash))?;
+        loop {
+            for cell in &bucket.slots {
+                let slot = cell.get();
+                if slot >> 48 == tag(hash) && slot != 0 && borrow(slot).key() == key {
+                    return Some(Place(NonNull::from(cell)));
+                }
+            }
+            bucket = bucket.child.as_deref()?;
+        }
+    }
+
+    /// Hints the processor to load the items whose tag fits.
+    #[inline]
+    pub(crate) fn prefetch_item(&self, hash: u32) {
+        let Some(bucket) = self.buckets.get(self.index(hash)) else { return };
+        for slot in bucket.slots.iter().map(Cell::get) {
+            if slot >> 48 == tag(hash) && slot != 0 {
+                super::prefetch((slot & ADDRESS) as *const u8);
+            }
+        }
+    }
+
+    /// The item at a place.
+    #[inline]
+    pub(crate) fn get(&self, place: Place) -> ItemRef<'_> {
+        // SAFETY: a place is valid until the table changes, which `&self` forbids.
+        ItemRef { item: borrow(unsafe { place.0.as_ref() }.get()), table: PhantomData }
+    }
+
+    /// The item at a place, to be changed.
+    #[inline]
+    pub(crate) fn get_mut(&mut self, place: Place) -> ItemMut<'_> {
+        // SAFETY: as in `get`; `&mut self` makes it exclusive.
+        ItemMut { item: borrow(unsafe { place.0.as_ref() }.get()), table: PhantomData }
+    }
+
+    /// Puts another item with the same key where one is; gives the old one back.
+    pub(crate) fn replace(&mut self, place: Place, item: Item) -> Item {
+        self.volatile += usize::from(item.deadline().is_some());
+        let address = item.into_address();
+        // SAFETY: as in `get_mut`; the old address is overwritten, so that its item has one owner.
+        let old = unsafe {
+            let slot = place.0.as_ref();
+            let old = slot.replace(slot.get() & !ADDRESS | address);
+            Item::from_address(old & ADDRESS)
+        };
+        self.volatile -= usize::from(old.deadline().is_some());
+        old
+    }
+
+    /// Gives the item at a place other extras, in another allocation.
+    pub(crate) fn rebuild(&mut self, place: Place, extras: Extras) {
+        // SAFETY: as in `replace`; between the two lines nobody can see the slot.
+        unsafe {
+            let slot = place.0.as_ref();
+            let old = Item::from_address(slot.get() & ADDRESS);
+            self.count_volatile(old.deadline().is_some(), extras.deadline.is_some());
+            slot.set(slot.get() & !ADDRESS | old.with_extras(extras).into_address());
+        }
+    }
+
+    /// Files an item whose key is not there. O(1), amortised and at worst one bucket's items.
+    pub(crate) fn insert(&mut self, seed: &Seed, hash: u32, item: Item) {
+        if self.buckets.is_empty() {
+            self.buckets.push(Bucket::default());
+            self.base = 1;
+        }
+        self.len += 1;
+        self.volatile += usize::from(item.deadline().is_some());
+        let slot = tag(hash) << 48 | item.into_address();
+        let index = self.index(hash);
+        self.buckets[index].push(slot);
+        if self.len * 16 > self.buckets.len() * GROW_AT_SIXTEENTHS {
+            self.grow(seed);
+        }
+    }
+
+    /// Takes the item at a place out.
+    pub(crate) fn remove(&mut self, hash: u32, place: Place) -> Item {
+        // SAFETY: as in `get_mut`; the slot is emptied, so that the item has one owner.
+        let item = unsafe { Item::from_address(place.0.as_ref().take() & ADDRESS) };
+        self.len -= 1;
+        self.volatile -= usize::from(item.deadline().is_some());
+        let index = self.index(hash);
+        self.buckets[index].tidy();
+        if self.buckets.len() > 1 && self.len * 16 < self.buckets.len() * SHRINK_AT_SIXTEENTHS {
+            self.shrink();
+        }
+        item
+    }
+
+    fn count_volatile(&mut self, before: bool, after: bool) {
+        self.volatile = self.volatile + usize::from(after) - usize::from(before);
+    }
+
+    fn grow(&mut self, seed: &Seed) {
+        let count = self.buckets.len();
+        if count == self.buckets.capacity() {
+            // An eighth more: the copy is short, and unused room stays below what doubling would leave.
+            self.buckets.reserve_exact((count / 8).max(1));
+        }
+        let from = count - self.base as usize;
+        let old = std::mem::take(&mut self.buckets[from]);
+        self.buckets.push(Bucket::default());
+        let (mut stay, mut go) = (Bucket::default(), Bucket::default());
+        let bit = self.base;
+        old.each(|slot| super::prefetch((slot & ADDRESS) as *const u8));
+        old.each(|slot| {
+            let hash = seed.hash(borrow(slot).key());
+            if hash & bit == 0 { stay.push(slot) } else { go.push(slot) }
+        });
+        self.buckets[from] = stay;
+        self.buckets[count] = go;
+        if self.buckets.len() == 2 * self.base as usize {
+            self.base *= 2;
+        }
+    }
+
+    fn shrink(&mut self) {
+        if self.buckets.len() == self.base as usize {
+            self.base /= 2;
+        }
+        let Some(last) = self.buckets.pop() else { return };
+        let to = self.buckets.len() - self.base as usize;
+        last.each(|slot| self.buckets[to].push(slot));
+        if self.buckets.capacity() > 16 && self.buckets.len() < self.buckets.capacity() * 3 / 4 {
+            self.buckets.shrink_to(self.buckets.len() * 9 / 8);
+        }
+    }
+
+    /// Visits all items of the bucket at a position of bit-reversed hash space, and answers the position of the next
+    /// bucket: `None` after the last.
+    pub(crate) fn scan(&self, position: u32, mut visit: impl FnMut(ItemRef<'_>)) -> Option<u32> {
+        let count = self.buckets.len() as u32;
+        if count == 0 {
+            return None;
+        }
+        let index = index_of(position.reverse_bits(), count);
+        let bucket = &self.buckets[index];
+        bucket.each(|slot| super::prefetch((slot & ADDRESS) as *const u8));
+        bucket.each(|slot| visit(ItemRef { item: borrow(slot), table: PhantomData }));
+        // The bucket is named by `bits` low bits of the hash, so it owns 2^(32 - bits) positions.
+        let split = count - self.base;
+        let doubled = (index as u32) < split || index as u32 >= self.base;
+        let bits = self.base.trailing_zeros() + u32::from(doubled);
+        let owned = 1u64 << (32 - bits);
+        let next = (u64::from(position) & !(owned - 1)) + owned;
+        u32::try_from(next).ok()
+    }
+
+    /// The first item with this bucket and tag that is wanted.
+    pub(crate) fn find_by_hash(&self, hash: u32, wanted: impl Fn(&ItemRef<'_>) -> bool) -> Option<Place> {
+        let mut bucket = self.buckets.get(self.index(hash))?;
+        loop {
+            for cell in &bucket.slots {
+                let slot = cell.get();
+                let item = || ItemRef { item: borrow(slot), table: PhantomData };
+                if slot >> 48 == tag(hash) && slot != 0 && wanted(&item()) {
+                    return Some(Place(NonNull::from(cell)));
+                }
+            }
+            bucket = bucket.child.as_deref()?;
+        }
+    }
+
+    /// Visits all items.
+    pub(crate) fn each(&self, mut visit: impl FnMut(ItemRef<'_>)) {
+        for bucket in &self.buckets {
+            bucket.each(|slot| visit(ItemRef { item: borrow(slot), table: PhantomData }));
+        }
+    }
+
+    /// Bytes of the buckets.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let children: usize = self.buckets.iter().map(Bucket::descendants).sum();
+        (self.buckets.capacity() + children) * size_of::<Bucket>()
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        for bucket in &self.buckets {
+            // SAFETY: the table owns its items and is going away; no slot is read again.
+            bucket.each(|slot| drop(unsafe { Item::from_address(slot & ADDRESS) }));
+        }
+    }
+}
+
+/// The bucket of a hash among `count` buckets: its low bits, one fewer where that bucket does not exist yet.
+#[inline]
+pub(crate) fn index_of(hash: u32, count: u32) -> usize {
+    let base = 1u32 << (31 - (count | 1).leading_zeros());
+    let wide = hash & (2 * (base - 1) + 1);
+    (if wide < count { wide } else { hash & (base - 1) }) as usize
+}
+
+impl Bucket {
+    fn push(&mut self, item: u64) {
+        match self.slots.iter().find(|slot| slot.get() == 0) {
+            Some(slot) => slot.set(item),
+            None => self.child.get_or_insert_default().push(item),
+        }
+    }
+
+    fn each(&self, mut visit: impl FnMut(u64)) {
+        let mut bucket = self;
+        loop {
+            bucket.slots.iter().map(Cell::get).filter(|slot| *slot != 0).for_each(&mut visit);
+            match &bucket.child {
+                Some(child) => bucket = child,
+                None => return,
+            }
+        }
+    }
+
+    /// Fills a hole from the overflow buckets, and frees the last of them when it is empty.
+    fn tidy(&mut self) {
+        let Some(child) = &mut self.child else { return };
+        child.tidy();
+        if let Some(hole) = self.slots.iter().find(|slot| slot.get() == 0)
+            && let Some(moved) = child.slots.iter().find(|slot| slot.get() != 0)
+        {
+            hole.set(moved.take());
+        }
+        if child.child.is_none() && child.slots.iter().all(|slot| slot.get() == 0) {
+            self.child = None;
+        }
+    }
+
+    fn descendants(&self) -> usize {
+        self.child.as_ref().map_or(0, |child| 1 + child.descendants())
+    }
+}
+
+/// An item in its table.
+#[derive(Debug)]
+pub struct ItemRef<'a> {
+    item: ManuallyDrop<Item>,
+    table: PhantomData<&'a Table>,
+}
+
+impl<'a> ItemRef<'a> {
+    /// The key.
+    #[inline]
+    pub fn key(&self) -> &'a [u8] {
+        // SAFETY: the table owns the item and is borrowed for 'a.
+        unsafe { std::mem::transmute::<&[u8], &'a [u8]>(self.item.key()) }
+    }
+
+    /// The value.
+    #[inline]
+    pub fn value(&self) -> ValueRef<'a> {
+        // SAFETY: as for `key`.
+        unsafe { std::mem::transmute::<ValueRef<'_>, ValueRef<'a>>(self.item.value()) }
+    }
+
+    /// When the key dies, in Unix milliseconds.
+    #[inline]
+    pub fn deadline(&self) -> Option<u64> {
+        self.item.deadline()
+    }
+
+    /// Deadline, flags and CAS.
+    pub fn extras(&self) -> Extras {
+        self.item.extras()
+    }
+
+    /// The 24-bit access word.
+    pub fn access(&self) -> u32 {
+        self.item.access()
+    }
+
+    /// Bytes that the item takes, without its slot in the table.
+    pub fn memory_bytes(&self) -> usize {
+        self.item.memory_bytes()
+    }
+}
+
+/// An item in its table, to be changed in place.
+#[derive(Debug)]
+pub struct ItemMut<'a> {
+    item: ManuallyDrop<Item>,
+    table: PhantomData<&'a mut Table>,
+}
+
+impl<'a> ItemMut<'a> {
+    /// The item as a plain reference.
+    pub fn item(&mut self) -> &mut Item {
+        &mut self.item
+    }
+
+    /// The value, to be changed in place.
+    pub fn into_value(mut self) -> ValueMut<'a> {
+        // SAFETY: the table owns the item and is exclusively borrowed for 'a.
+        unsafe { std::mem::transmute::<ValueMut<'_>, ValueMut<'a>>(self.item.value_mut()) }
+    }
+}

@@ -1,0 +1,243 @@
+//! The partition against a model, and the promises of scanning and expiry.
+
+use super::access::Access;
+use super::*;
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+const NOW: Now = Now { ms: 1_000_000 };
+
+fn access() -> Access {
+    Access::lru(NOW.ms)
+}
+
+fn key(seed: &Seed, bytes: &'static [u8]) -> Key<'static> {
+    Key { bytes, slot: 0, hash: seed.hash(bytes) }
+}
+
+fn partition() -> (Partition, Seed) {
+    let seed = Seed::new(7);
+    (Partition::new(seed, 0), seed)
+}
+
+fn string(item: Option<ItemRef<'_>>) -> Option<Vec<u8>> {
+    match item?.value() {
+        item::ValueRef::String(bytes) => Some(bytes.to_vec()),
+        item::ValueRef::Integer(n) => Some(n.to_string().into_bytes()),
+        _ => None,
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Act {
+    Set { key: u8, len: u16, deadline: Option<u16> },
+    SetInteger { key: u8, value: i64 },
+    Expire { key: u8, deadline: Option<u16>, flags: u32 },
+    Remove { key: u8 },
+    Wait { ms: u16 },
+    Reclaim,
+}
+
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let deadline = || proptest::option::of(0u16..2000);
+    let act = prop_oneof![
+        4 => (any::<u8>(), 0u16..300, deadline()).prop_map(|(key, len, deadline)| Act::Set { key, len, deadline }),
+        1 => (any::<u8>(), any::<i64>()).prop_map(|(key, value)| Act::SetInteger { key, value }),
+        1 => (any::<u8>(), deadline(), 0u32..3).prop_map(|(key, deadline, flags)| Act::Expire { key, deadline, flags }),
+        2 => any::<u8>().prop_map(|key| Act::Remove { key }),
+        1 => (0u16..500).prop_map(|ms| Act::Wait { ms }),
+        1 => Just(Act::Reclaim),
+    ];
+    proptest::collection::vec(act, 1..400)
+}
+
+/// What the model knows of a key: its string and its deadline.
+type Model = BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)>;
+
+fn alive(model: &Model, key: &[u8], now: Now) -> Option<(Vec<u8>, Option<u64>)> {
+    model.get(key).filter(|(_, deadline)| !dead(*deadline, now)).cloned()
+}
+
+fn apply(part: &mut Partition, seed: &Seed, model: &mut Model, now: &mut Now, act: &Act) {
+    let name = |k: u8| format!("key:{k}").into_bytes();
+    let at = |now: Now, deadline: Option<u16>| deadline.map(|d| now.ms + u64::from(d));
+    match act {
+        Act::Set { key: k, len, deadline } => {
+            let (bytes, value) = (name(*k), vec![*k; usize::from(*len)]);
+            let extras = Extras { deadline: at(*now, *deadline), ..Extras::default() };
+            let k = Key { bytes: &bytes, slot: 0, hash: seed.hash(&bytes) };
+            part.set(0, &k, Value::String(&value), extras, access());
+            model.insert(bytes.clone(), (value, extras.deadline));
+        }
+        Act::SetInteger { key: k, value } => {
+            let bytes = name(*k);
+            let k = Key { bytes: &bytes, slot: 0, hash: seed.hash(&bytes) };
+            part.set(0, &k, Value::Integer(*value), Extras::default(), access());
+            model.insert(bytes.clone(), (value.to_string().into_bytes(), None));
+        }
+        Act::Expire { key: k, deadline, flags } => {
+            let bytes = name(*k);
+            let extras = Extras { deadline: at(*now, *deadline), flags: *flags, cas: 0 };
+            let k = Key { bytes: &bytes, slot: 0, hash: seed.hash(&bytes) };
+            let there = part.set_extras(0, &k, extras, *now);
+            assert_eq!(there, alive(model, &bytes, *now).is_some());
+            if let Some((value, _)) = alive(model, &bytes, *now) {
+                model.insert(bytes.clone(), (value, extras.deadline));
+                assert_eq!(part.peek(0, &k, Now { ms: 0 }).unwrap().extras(), extras);
+            }
+        }
+        Act::Remove { key: k } => {
+            let bytes = name(*k);
+            let k = Key { bytes: &bytes, slot: 0, hash: seed.hash(&bytes) };
+            assert_eq!(part.remove(0, &k, *now).is_some(), alive(model, &bytes, *now).is_some());
+            model.remove(&bytes);
+        }
+        Act::Wait { ms } => now.ms += u64::from(*ms),
+        Act::Reclaim => {
+            part.expire_due(*now, usize::MAX);
+            let late = |item: ItemRef<'_>| assert!(!dead(item.deadline().map(|d| d + expire::TICK_MS), *now));
+            part.first.each(late);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 4 } else { 256 }, ..ProptestConfig::default() })]
+    #[test]
+    fn behaves_as_the_model(acts in acts()) {
+        let (mut part, seed) = partition();
+        let (mut model, mut now) = (Model::new(), NOW);
+        for act in &acts {
+            apply(&mut part, &seed, &mut model, &mut now, act);
+            for k in 0..=255u8 {
+                let bytes = format!("key:{k}").into_bytes();
+                let k = Key { bytes: &bytes, slot: 0, hash: seed.hash(&bytes) };
+                let expected = alive(&model, &bytes, now);
+                prop_assert_eq!(part.peek(0, &k, now).and_then(|i| i.deadline()), expected.as_ref().and_then(|e| e.1));
+                prop_assert_eq!(string(part.read(0, &k, now, access())), expected.map(|e| e.0));
+            }
+        }
+        let volatile = part.first.volatile();
+        let mut counted = 0;
+        part.first.each(|item| counted += usize::from(item.deadline().is_some()));
+        prop_assert_eq!(volatile, counted);
+    }
+
+    /// A key that is there throughout is returned, whatever else comes and goes between the calls.
+    #[test]
+    fn scan_misses_nothing(stay in 1usize..400, churn in proptest::collection::vec((any::<bool>(), 0u16..3000), 0..600)) {
+        let (mut part, seed) = partition();
+        let put = |part: &mut Partition, name: String, add: bool| {
+            let k = Key { bytes: name.as_bytes(), slot: 0, hash: seed.hash(name.as_bytes()) };
+            if add {
+                part.set(0, &k, Value::String(b"v"), Extras::default(), access());
+            } else {
+                part.remove(0, &k, NOW);
+            }
+        };
+        (0..stay).for_each(|i| put(&mut part, format!("stay:{i}"), true));
+        let mut seen = BTreeSet::new();
+        let (mut position, mut churn) = (Some(0), churn.iter());
+        while let Some(at) = position {
+            position = part.scan(0, at, NOW, |item| { seen.insert(item.key().to_vec()); });
+            for (add, from) in churn.by_ref().take(3) {
+                (0..40).for_each(|i| put(&mut part, format!("churn:{}", (from + i) % 3000), *add));
+            }
+        }
+        let stayed = seen.iter().filter(|key| key.starts_with(b"stay:")).count();
+        prop_assert_eq!(stayed, stay);
+    }
+}
+
+#[test]
+fn a_scan_of_a_quiet_table_returns_each_key_once() {
+    let (mut part, seed) = partition();
+    for n in 0..5000 {
+        let name = format!("k{n}");
+        let k = Key { bytes: name.as_bytes(), slot: 0, hash: seed.hash(name.as_bytes()) };
+        part.set(0, &k, Value::Integer(n), Extras::default(), access());
+        if n % 97 == 0 {
+            let mut keys = Vec::new();
+            let mut position = Some(0);
+            while let Some(at) = position {
+                position = part.scan(0, at, NOW, |item| keys.push(item.key().to_vec()));
+            }
+            let count = keys.len();
+            keys.sort();
+            keys.dedup();
+            assert_eq!((count, keys.len()), (n as usize + 1, n as usize + 1));
+        }
+    }
+}
+
+#[test]
+fn the_table_gives_its_memory_back() {
+    let (mut part, seed) = partition();
+    let names: Vec<String> = (0..20_000).map(|n| format!("k{n}")).collect();
+    for name in &names {
+        let k = Key { bytes: name.as_bytes(), slot: 0, hash: seed.hash(name.as_bytes()) };
+        part.set(0, &k, Value::String(b"v"), Extras::default(), access());
+    }
+    let full = part.index_bytes();
+    assert!(full / names.len() <= 15, "{} bytes per key", full / names.len());
+    for name in &names[..19_900] {
+        let k = Key { bytes: name.as_bytes(), slot: 0, hash: seed.hash(name.as_bytes()) };
+        assert!(part.remove(0, &k, NOW).is_some());
+    }
+    assert!(part.index_bytes() < full / 50, "{} of {full}", part.index_bytes());
+    assert_eq!(part.len(0), 100);
+}
+
+#[test]
+fn refreshing_a_deadline_again_and_again_stays_bounded() {
+    let (mut part, seed) = partition();
+    let k = key(&seed, b"session");
+    for n in 0..10_000 {
+        let extras = Extras { deadline: Some(NOW.ms + 60_000 + n), ..Extras::default() };
+        part.set(0, &k, Value::String(b"v"), extras, access());
+    }
+    assert!(part.deadlines.len() <= STALE_DEADLINES_MAX + 4);
+    assert_eq!(part.expire_due(Now { ms: NOW.ms + 60_000 }, usize::MAX), 0);
+    part.expire_due(Now { ms: NOW.ms + 80_000 }, usize::MAX);
+    assert_eq!((part.len(0), part.counters().expired), (0, 1));
+}
+
+#[test]
+fn watchers_are_told() {
+    let (mut part, seed) = partition();
+    let (k, other) = (key(&seed, b"k"), key(&seed, b"other"));
+    let watcher = Watcher::default();
+    part.watch(0, &k, &watcher);
+    part.set(0, &other, Value::String(b"v"), Extras::default(), access());
+    part.set(1, &k, Value::String(b"v"), Extras::default(), access());
+    assert!(!watcher.is_changed());
+    part.set(0, &k, Value::String(b"v"), Extras::default(), access());
+    assert!(watcher.is_changed());
+}
+
+#[test]
+fn databases_are_apart_and_can_be_exchanged() {
+    let (mut part, seed) = partition();
+    let k = key(&seed, b"k");
+    part.set(0, &k, Value::String(b"zero"), Extras::default(), access());
+    part.set(3, &k, Value::String(b"three"), Extras::default(), access());
+    part.swap(0, 3);
+    assert_eq!(string(part.peek(0, &k, NOW)), Some(b"three".to_vec()));
+    assert_eq!(string(part.peek(3, &k, NOW)), Some(b"zero".to_vec()));
+    drop(part.clear(3));
+    assert_eq!((part.len(0), part.len(3)), (1, 0));
+}
+
+#[test]
+fn a_long_string_is_boxed_and_comes_back() {
+    let (mut part, seed) = partition();
+    let k = key(&seed, b"k");
+    let long = vec![b'x'; 5 * item::INLINE_STRING_BYTES_MAX];
+    part.set(0, &k, Value::String(&long), Extras::default(), access());
+    part.set_extras(0, &k, Extras { deadline: Some(NOW.ms + 5), flags: 9, cas: 4 }, NOW);
+    assert_eq!(string(part.peek(0, &k, NOW)), Some(long.clone()));
+    match part.remove(0, &k, NOW).map(Removed::into_value) {
+        Some(Owned::Bytes(bytes)) => assert_eq!(bytes, long),
+        other => panic!("{other:?}"),
+    }
+}
