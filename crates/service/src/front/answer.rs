@@ -2,9 +2,8 @@
 
 use super::query::{Form, decode_pairs};
 use super::{ApiError, Xml};
-use crate::identity::{AccessKey, SignedRequest, Verified, verify};
+use crate::identity::{self, SignedRequest, Verified};
 use crate::operation::{App, Caller, perform};
-use crate::state;
 
 /// A request as it came, read whole.
 #[derive(Debug, Clone, Default)]
@@ -69,10 +68,7 @@ fn authenticate(app: &App, request: &Request, query: &[(String, String)]) -> Res
         headers: &request.headers,
         body: &request.body,
     };
-    verify(signed, &app.region, app.now_ms(), |id| {
-        let found = state::find::<AccessKey>(app.records.as_ref(), id);
-        Ok(found?.map(|stored| stored.value))
-    })
+    identity::authenticate(app.records.as_ref(), signed, &app.region, app.now_ms())
 }
 
 fn elasticache(
