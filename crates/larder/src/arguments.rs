@@ -390,7 +390,6 @@ Every directive of the file can be given as --name value. The common ones:
 pub(crate) struct Node {
     /// A configuration file, then directives as --name value
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CONF] [--DIRECTIVE VALUE")]
-    #[expect(dead_code, reason = "handed to the engine once it is there")]
     pub(crate) rest: Vec<OsString>,
 }
 
