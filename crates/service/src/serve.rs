@@ -78,8 +78,10 @@ pub struct ServiceInfo {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub dns: Option<SocketAddr>,
     /// What all endpoint names end with, such as `use1.cache.amazonaws.com`: the domain to send to the DNS server.
+    #[serde(default)]
     pub dns_zone: String,
     /// Whether this machine's resolver asks the DNS server, as far as was known at the start.
+    #[serde(default)]
     pub dns_resolves: bool,
     /// A name that only this DNS server answers, by which one can find out whether it is asked.
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -140,3 +140,65 @@ fn unexpected(command: &str, value: &Value) -> HostError {
     let shown: String = format!("{value:?}").chars().take(200).collect();
     HostError::Unanswered { what: format!("answered {shown} to {command}") }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    /// A node that reads until it has seen `until`, then says `answer` and closes.
+    fn node(
+        folder: &Path,
+        name: &str,
+        until: &'static [u8],
+        answer: &'static [u8],
+    ) -> tokio::task::JoinHandle<Vec<u8>> {
+        let listener = UnixListener::bind(folder.join(name)).unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut seen = Vec::new();
+            while !seen.ends_with(until) && stream.read_buf(&mut seen).await.unwrap() > 0 {}
+            for byte in answer {
+                stream.write_all(&[*byte]).await.unwrap();
+            }
+            seen
+        })
+    }
+
+    #[tokio::test]
+    async fn members_are_told_byte_for_byte() {
+        let folder = tempfile::tempdir().unwrap();
+        let payload = "12\na|127.64.0.4|11211 b|127.64.0.5|11211\n";
+        let asked = node(folder.path(), MEMCACHED_SOCKET, b"\n\r\n", b"STORED\r\n");
+        tell(folder.path(), payload).await.unwrap();
+        let seen = String::from_utf8(asked.await.unwrap()).unwrap();
+        assert_eq!(seen, format!("config set cluster 0 {}\r\n{payload}\r\n", payload.len()));
+    }
+
+    #[tokio::test]
+    async fn a_node_that_refuses_or_closes_is_an_error() {
+        for answer in [&b"ERROR\r\n"[..], b"", b"STOR"] {
+            let folder = tempfile::tempdir().unwrap();
+            node(folder.path(), MEMCACHED_SOCKET, b"\n\r\n", answer);
+            assert!(tell(folder.path(), "1\n\n").await.is_err(), "{answer:?}");
+        }
+        for answer in [&b"$5\r\nhello\r\n"[..], b"+OK\r\n", b"rubbish\r\n", b"$-1\r\n", b""] {
+            let folder = tempfile::tempdir().unwrap();
+            node(folder.path(), SOCKET, b"server\r\n", answer);
+            assert!(identity(folder.path()).await.is_err(), "{answer:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_node_is_reached_below_a_long_path() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path().join("x".repeat(120));
+        std::fs::create_dir(&folder).unwrap();
+        let held = std::fs::File::open(&folder).unwrap();
+        let short = format!("/proc/self/fd/{}", held.as_raw_fd());
+        node(Path::new(&short), SOCKET, b"server\r\n", b"$29\r\nrun_id:abc\r\nprocess_id:12\r\n\r\n\r\n");
+        let identity = identity(&folder).await.unwrap();
+        assert_eq!(identity, Identity { run_id: "abc".into(), pid: 12 });
+    }
+}

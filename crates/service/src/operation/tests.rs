@@ -477,3 +477,5 @@ fn changes_from_many_sides_all_arrive() {
     );
     assert_eq!(texts(&all, "Key"), ["env", "k0", "k1", "k2", "k3"]);
 }
+
+mod cache_cluster;
