@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::folder::Folder;
-use super::process::{Held, start_ticks, with_input};
+use super::process::{Held, reap, start_ticks, with_input};
 use super::{Host, HostError, Launch, NodeKey, Started, control};
 use crate::resource::node::Process;
 
@@ -100,8 +100,10 @@ impl LocalHost {
             .stderr(errors);
         let started = command.spawn();
         let child = started.map_err(HostError::io(format!("starting {}", self.program[0].display())))?;
-        let held =
-            Held::open(child.id()).ok_or_else(|| HostError::Died { log: folder.log_tail(log_from) })?;
+        let Some(held) = Held::open(child.id()) else {
+            reap(child.id());
+            return Err(HostError::Died { log: folder.log_tail(log_from) });
+        };
         Ok((held, log_from))
     }
 
