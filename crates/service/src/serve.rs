@@ -8,7 +8,7 @@
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,6 +47,8 @@ pub struct ServiceConfig {
     pub region: String,
     /// AWS account of the first access key, 12 digits.
     pub account: String,
+    /// First address of the default VPC, a /16 of the loopback range; counts when the data folder is made.
+    pub vpc_base: Ipv4Addr,
     /// Where the DNS server listens (UDP and TCP); none switches it off. If the address is taken, the service runs
     /// without names.
     pub dns_listen: Option<SocketAddr>,
@@ -76,9 +78,14 @@ pub struct ServiceInfo {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub dns: Option<SocketAddr>,
     /// What all endpoint names end with, such as `use1.cache.amazonaws.com`: the domain to send to the DNS server.
+    #[serde(default)]
     pub dns_zone: String,
     /// Whether this machine's resolver asks the DNS server, as far as was known at the start.
+    #[serde(default)]
     pub dns_resolves: bool,
+    /// A name that only this DNS server answers, by which one can find out whether it is asked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub dns_probe: Option<String>,
     /// Process id of the service.
     pub pid: u32,
 }
@@ -230,6 +237,13 @@ fn check(config: &ServiceConfig) -> Result<(), ServeError> {
     if config.account.len() != 12 || !config.account.bytes().all(|b| b.is_ascii_digit()) {
         return Err(ServeError::Config(format!("{:?} is not an account of 12 digits", config.account)));
     }
+    let [first, second, third, fourth] = config.vpc_base.octets();
+    if first != 127 || second == 0 || third != 0 || fourth != 0 {
+        return Err(ServeError::Config(format!(
+            "{}/16 is not a range of loopback addresses for a VPC",
+            config.vpc_base
+        )));
+    }
     if !config.listen.ip().is_loopback() {
         tracing::warn!("the API listens on {}, which other machines may reach; it has no TLS", config.listen);
     }
@@ -247,7 +261,7 @@ struct FirstStart {
 impl FirstStart {
     fn of(records: &dyn Records, config: &ServiceConfig) -> Result<FirstStart, ServeError> {
         let network = find_or_make(records, DEFAULT_NETWORK_ID, || {
-            Ok(Network::default_of(&config.region, seventeen_digits))
+            Ok(Network::default_of(&config.region, config.vpc_base, seventeen_digits))
         })?;
         let is_region = network.subnets.iter().all(|subnet| subnet.zone.starts_with(&config.region));
         if !is_region {
@@ -293,6 +307,7 @@ impl FirstStart {
             dns,
             dns_zone: self.zone.ends().trim_start_matches('.').to_owned(),
             dns_resolves,
+            dns_probe: dns.map(|_| self.zone.probe()),
             pid: std::process::id(),
         }
     }

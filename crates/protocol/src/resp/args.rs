@@ -1,7 +1,6 @@
 //! The arguments of one command, as a cheap view.
 
 use super::request::ArgRange;
-use std::ops::Index;
 
 /// Arguments of a command: ranges into the bytes that hold them. Argument 0 is the command's name.
 #[derive(Clone, Copy, Debug)]
@@ -27,11 +26,10 @@ impl<'a> Args<'a> {
         self.ranges.is_empty()
     }
 
-    /// The argument, or `None` past the end.
+    /// The argument; empty past the end, which arity keeps handlers from asking for.
     #[inline]
-    pub fn get(&self, i: usize) -> Option<&'a [u8]> {
-        let range = self.ranges.get(i)?;
-        Some(&self.bytes[range.start()..range.start() + range.len()])
+    pub fn get(&self, i: usize) -> &'a [u8] {
+        self.ranges.get(i).map_or(&[], |range| &self.bytes[range.start()..range.start() + range.len()])
     }
 
     /// The arguments from `first` on.
@@ -43,17 +41,6 @@ impl<'a> Args<'a> {
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &'a [u8]> + ExactSizeIterator + use<'a> {
         let bytes = self.bytes;
         self.ranges.iter().map(move |range| &bytes[range.start()..range.start() + range.len()])
-    }
-}
-
-impl Index<usize> for Args<'_> {
-    type Output = [u8];
-
-    /// The argument. Panics past the end: arity was checked before a handler runs.
-    #[inline]
-    fn index(&self, i: usize) -> &[u8] {
-        let range = self.ranges[i];
-        &self.bytes[range.start()..range.start() + range.len()]
     }
 }
 

@@ -33,6 +33,11 @@ impl Reply {
         self.version
     }
 
+    /// True when the session speaks RESP3.
+    pub fn is_resp3(&self) -> bool {
+        self.version == Version::Resp3
+    }
+
     /// Changes the protocol generation for what is written from now on.
     pub fn set_version(&mut self, version: Version) {
         self.version = version;

@@ -2,10 +2,12 @@
 
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{ActError, Tools, place};
 use crate::host::{Host, Launch, NodeKey, Started};
 use crate::plan::Step;
+use crate::random::number_below;
 use crate::resource::cluster::{Cluster, Engine};
 use crate::resource::event::{Event, SourceType};
 use crate::resource::network::{Address, DEFAULT_NETWORK_ID, Network};
@@ -394,11 +396,18 @@ fn key(cluster: &Cluster, node: &str) -> NodeKey {
 fn event(cluster_id: &str, message: String, now_ms: u64) -> Event {
     Event {
         date_ms: now_ms,
-        sequence: uuid::Uuid::new_v4().as_u64_pair().0,
+        sequence: sequence(),
         source_id: cluster_id.to_owned(),
         source_type: SourceType::CacheCluster,
         message,
     }
+}
+
+/// Keeps events of one millisecond in their order, and those of two services in one millisecond apart.
+fn sequence() -> u64 {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = u64::from(COUNT.fetch_add(1, Ordering::Relaxed));
+    count << 32 | u64::from(number_below(u32::MAX))
 }
 
 fn fresh_node(cluster: &Cluster, zone: &str, address: Ipv4Addr, now_ms: u64) -> ObservedNode {

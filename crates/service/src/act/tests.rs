@@ -201,7 +201,7 @@ impl World {
         let fuse = Arc::new(Fuse { left: AtomicUsize::new(usize::MAX), life: Mutex::new(0) });
         let records = Arc::new(FileRecords::with_backend(redb::backends::InMemoryBackend::new()).unwrap());
         let mut number = 0;
-        let network = Network::default_of("us-east-1", || {
+        let network = Network::default_of("us-east-1", crate::resource::network::DEFAULT_VPC_BASE, || {
             number += 1;
             format!("{number:017x}")
         });

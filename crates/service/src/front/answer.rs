@@ -1,8 +1,8 @@
 //! One request, one answer, without I/O of its own but the record store: everything of a call but the socket.
 
 use super::query::{Form, decode_pairs};
-use super::{ApiError, Xml};
-use crate::identity::{self, SignedRequest, Verified};
+use super::{ApiError, Xml, overview};
+use crate::identity::{SignedRequest, Verified, verify};
 use crate::operation::{App, Caller, perform};
 
 /// A request as it came, read whole.
@@ -20,19 +20,27 @@ pub struct Request {
     pub body: Vec<u8>,
 }
 
+/// Content type of all answers of the API.
+const XML: &str = "text/xml";
+
 /// An answer. The request id stands in it and belongs into a header, too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// HTTP status.
     pub status: u16,
-    /// `text/xml` text.
+    /// Text, XML as a rule.
     pub body: String,
+    /// What the text is.
+    pub content_type: &'static str,
 }
 
 /// Answers a request. May block on the disk.
 pub fn answer(app: &App, request: &Request, request_id: &str) -> Answer {
+    if overview::is_wanted(request) {
+        return overview::page(&app.region);
+    }
     match try_answer(app, request, request_id) {
-        Ok(body) => Answer { status: 200, body },
+        Ok(body) => Answer { status: 200, body, content_type: XML },
         Err(error) => {
             tracing::debug!(code = error.code, request_id, "refused");
             Answer::refusal(&error, request_id)
@@ -43,7 +51,7 @@ pub fn answer(app: &App, request: &Request, request_id: &str) -> Answer {
 impl Answer {
     /// The answer for a call that was refused.
     pub fn refusal(error: &ApiError, request_id: &str) -> Answer {
-        Answer { status: error.status, body: Xml::error_response(error, request_id) }
+        Answer { status: error.status, body: Xml::error_response(error, request_id), content_type: XML }
     }
 }
 
@@ -68,7 +76,7 @@ fn authenticate(app: &App, request: &Request, query: &[(String, String)]) -> Res
         headers: &request.headers,
         body: &request.body,
     };
-    identity::authenticate(app.records.as_ref(), signed, &app.region, app.now_ms())
+    verify(signed, &app.region, app.now_ms(), |id| app.access_key(id).map_err(ApiError::from))
 }
 
 fn elasticache(

@@ -6,6 +6,7 @@
 mod answer;
 mod error;
 pub mod http;
+mod overview;
 pub mod query;
 mod xml;
 

@@ -8,11 +8,12 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::Duration;
 
+use larder_protocol::resp;
+use larder_protocol::resp::value::{Value, decode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use super::HostError;
-use super::answer::{Answer, read, request};
 use super::folder::{MEMCACHED_SOCKET, SOCKET};
 
 /// How long a node may take to answer.
@@ -34,7 +35,7 @@ pub(super) struct Identity {
 /// Asks a node who it is. Also shows that it is well: the answer comes from its command loop.
 pub(super) async fn identity(folder: &Path) -> Result<Identity, HostError> {
     let text = match ask(folder, &[b"INFO", b"server"]).await? {
-        Answer::Bulk(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Value::Bulk(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         other => return Err(unexpected("INFO", &other)),
     };
     let field = |name: &str| {
@@ -53,14 +54,9 @@ pub(super) async fn set(folder: &Path, name: &str, value: &str) -> Result<bool, 
     // What stands in quotes in the file is the value without them here.
     let bare = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
     match ask(folder, &[b"CONFIG", b"SET", name.as_bytes(), bare.as_bytes()]).await? {
-        Answer::Simple(_) => Ok(true),
-        Answer::Error(why) => {
-            tracing::info!(
-                name,
-                value,
-                "a running node refused a setting: {}",
-                String::from_utf8_lossy(&why)
-            );
+        Value::Simple(_) => Ok(true),
+        Value::Error(why) => {
+            tracing::info!(name, value, "a running node refused a setting: {}", why);
             Ok(false)
         }
         other => Err(unexpected("CONFIG SET", &other)),
@@ -70,9 +66,7 @@ pub(super) async fn set(folder: &Path, name: &str, value: &str) -> Result<bool, 
 /// Asks a node to end without saving. It answers by closing the connection.
 pub(super) async fn shut_down(folder: &Path) -> Result<(), HostError> {
     match ask(folder, &[b"SHUTDOWN", b"NOSAVE"]).await {
-        Ok(Answer::Error(why)) => Err(HostError::Unanswered {
-            what: format!("refused SHUTDOWN: {}", String::from_utf8_lossy(&why)),
-        }),
+        Ok(Value::Error(why)) => Err(HostError::Unanswered { what: format!("refused SHUTDOWN: {}", why) }),
         Err(HostError::Io { source, .. }) if source.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
         other => other.map(drop),
     }
@@ -102,15 +96,17 @@ pub(super) async fn tell(folder: &Path, payload: &str) -> Result<(), HostError> 
 }
 
 /// Sends one command and reads its answer.
-async fn ask(folder: &Path, command: &[&[u8]]) -> Result<Answer, HostError> {
+async fn ask(folder: &Path, command: &[&[u8]]) -> Result<Value, HostError> {
     let what = format!("asking a node for {}", String::from_utf8_lossy(command[0]));
     let asked = async {
         let mut stream = connect(folder, SOCKET).await?;
-        stream.write_all(&request(command)).await?;
+        let mut request = Vec::new();
+        resp::command(&mut request, command);
+        stream.write_all(&request).await?;
         let mut answer = Vec::new();
         loop {
-            if let Some(answer) = read(&answer).map_err(io::Error::other)? {
-                return Ok(answer);
+            if let Some((value, _)) = decode(&answer).map_err(io::Error::other)? {
+                return Ok(value);
             }
             if answer.len() >= ANSWER_BYTES_MAX {
                 return Err(io::Error::other("the answer is too long"));
@@ -140,7 +136,69 @@ async fn connect(folder: &Path, name: &str) -> io::Result<UnixStream> {
     UnixStream::connect(format!("/proc/self/fd/{}/{name}", held.as_raw_fd())).await
 }
 
-fn unexpected(command: &str, value: &Answer) -> HostError {
+fn unexpected(command: &str, value: &Value) -> HostError {
     let shown: String = format!("{value:?}").chars().take(200).collect();
     HostError::Unanswered { what: format!("answered {shown} to {command}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    /// A node that reads until it has seen `until`, then says `answer` and closes.
+    fn node(
+        folder: &Path,
+        name: &str,
+        until: &'static [u8],
+        answer: &'static [u8],
+    ) -> tokio::task::JoinHandle<Vec<u8>> {
+        let listener = UnixListener::bind(folder.join(name)).unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut seen = Vec::new();
+            while !seen.ends_with(until) && stream.read_buf(&mut seen).await.unwrap() > 0 {}
+            for byte in answer {
+                stream.write_all(&[*byte]).await.unwrap();
+            }
+            seen
+        })
+    }
+
+    #[tokio::test]
+    async fn members_are_told_byte_for_byte() {
+        let folder = tempfile::tempdir().unwrap();
+        let payload = "12\na|127.64.0.4|11211 b|127.64.0.5|11211\n";
+        let asked = node(folder.path(), MEMCACHED_SOCKET, b"\n\r\n", b"STORED\r\n");
+        tell(folder.path(), payload).await.unwrap();
+        let seen = String::from_utf8(asked.await.unwrap()).unwrap();
+        assert_eq!(seen, format!("config set cluster 0 {}\r\n{payload}\r\n", payload.len()));
+    }
+
+    #[tokio::test]
+    async fn a_node_that_refuses_or_closes_is_an_error() {
+        for answer in [&b"ERROR\r\n"[..], b"", b"STOR"] {
+            let folder = tempfile::tempdir().unwrap();
+            node(folder.path(), MEMCACHED_SOCKET, b"\n\r\n", answer);
+            assert!(tell(folder.path(), "1\n\n").await.is_err(), "{answer:?}");
+        }
+        for answer in [&b"$5\r\nhello\r\n"[..], b"+OK\r\n", b"rubbish\r\n", b"$-1\r\n", b""] {
+            let folder = tempfile::tempdir().unwrap();
+            node(folder.path(), SOCKET, b"server\r\n", answer);
+            assert!(identity(folder.path()).await.is_err(), "{answer:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_node_is_reached_below_a_long_path() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path().join("x".repeat(120));
+        std::fs::create_dir(&folder).unwrap();
+        let held = std::fs::File::open(&folder).unwrap();
+        let short = format!("/proc/self/fd/{}", held.as_raw_fd());
+        node(Path::new(&short), SOCKET, b"server\r\n", b"$29\r\nrun_id:abc\r\nprocess_id:12\r\n\r\n\r\n");
+        let identity = identity(&folder).await.unwrap();
+        assert_eq!(identity, Identity { run_id: "abc".into(), pid: 12 });
+    }
 }

@@ -28,9 +28,9 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a process may take to be gone after SIGKILL.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a node is asked whether it is well.
-const ASK_EVERY: Duration = Duration::from_secs(4);
+const ASK_EVERY: Duration = if cfg!(test) { Duration::from_millis(50) } else { Duration::from_secs(4) };
 /// A node that has not answered for so long is ended and started again.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
+const SILENCE_MAX: Duration = if cfg!(test) { Duration::from_secs(1) } else { Duration::from_secs(30) };
 
 /// Runs nodes as processes of this machine.
 #[derive(Debug)]

@@ -3,7 +3,6 @@
 //! [`local::LocalHost`] is the machine that the service itself runs on. The driver knows only the trait, so that its
 //! tests can run a simulated host, and other machines can come later. Knows nothing of clusters, records or plans.
 
-mod answer;
 mod control;
 mod folder;
 pub mod local;

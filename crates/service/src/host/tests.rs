@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -21,12 +20,13 @@ pub(crate) fn program(folder: &Path) -> Option<Vec<std::ffi::OsString>> {
     let script = folder.join("node-program");
     let unknown = "node-memory-bytes|restricted-commands|engine-version|memcached-port|memcached-unixsocket";
     let text = format!(
-        "#!/bin/sh\ngrep -vE '^({unknown}) ' \"$1\" > engine.conf\necho 'save \"\"' >> engine.conf\n\
+        "grep -vE '^({unknown}) ' \"$1\" > engine.conf\necho 'save \"\"' >> engine.conf\n\
          exec {ENGINE} engine.conf\n"
     );
+    // Given to the shell rather than run itself: a file that is open for writing, perhaps by a child that another
+    // test is starting at this moment, cannot be run.
     fs::write(&script, text).unwrap();
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
-    Some(vec![script.into()])
+    Some(vec!["/bin/sh".into(), script.into()])
 }
 
 fn key() -> NodeKey {
@@ -69,6 +69,29 @@ async fn a_node_lives_on_without_the_service_and_is_taken_over() {
     assert!(!folder.path().join("nodes/host-test-0001").exists());
     second.remove(&key()).await.unwrap();
     tokio::time::timeout(Duration::from_secs(30), second.exited(&started.process)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_node_that_hangs_is_ended_and_can_be_started_again() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let folder = tempfile::tempdir().unwrap();
+    let Some(program) = program(folder.path()) else { return };
+    let host = LocalHost::new(folder.path().join("nodes"), program).unwrap();
+    let mut launch = launch();
+    launch.port = 6380;
+    let started = host.start(&key(), &launch).await.unwrap();
+    let pid = Pid::from_raw(started.process.pid.try_into().unwrap()).unwrap();
+    kill_process(pid, Signal::STOP).unwrap();
+    assert!(host.is_alive(&key(), &started.process).await.unwrap(), "a moment of silence is forgiven");
+    let ended = async {
+        while host.is_alive(&key(), &started.process).await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), ended).await.unwrap();
+    let again = host.start(&key(), &launch).await.unwrap();
+    assert_ne!(again.process, started.process);
+    host.remove(&key()).await.unwrap();
 }
 
 #[tokio::test]

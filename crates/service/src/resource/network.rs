@@ -53,13 +53,13 @@ impl Resource for Network {
 pub const DEFAULT_NETWORK_ID: &str = "default";
 
 impl Network {
-    /// The default network of a region. `digits` answers 17 random hexadecimal digits at each call.
-    pub fn default_of(region: &str, mut digits: impl FnMut() -> String) -> Network {
+    /// The default network of a region. `vpc_base` is the first address of its /16; `digits` answers 17 random hexadecimal digits at each call.
+    pub fn default_of(region: &str, vpc_base: Ipv4Addr, mut digits: impl FnMut() -> String) -> Network {
         let size = 1u32 << (32 - DEFAULT_SUBNET_PREFIX);
         let subnet = |(index, letter): (usize, &char), id: String| Subnet {
             id: format!("subnet-{id}"),
             zone: format!("{region}{letter}"),
-            base: Ipv4Addr::from(u32::from(DEFAULT_VPC_BASE) + index as u32 * size),
+            base: Ipv4Addr::from(u32::from(vpc_base) + index as u32 * size),
             prefix: DEFAULT_SUBNET_PREFIX,
         };
         Network {

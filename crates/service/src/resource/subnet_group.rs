@@ -84,7 +84,7 @@ mod tests {
 
     fn network() -> Network {
         let mut count = 0;
-        Network::default_of("us-east-1", || {
+        Network::default_of("us-east-1", crate::resource::network::DEFAULT_VPC_BASE, || {
             count += 1;
             format!("{count:017x}")
         })

@@ -17,6 +17,23 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Service {
     running: Option<Running>,
     stop: Option<oneshot::Sender<()>>,
+    folder: PathBuf,
+}
+
+impl Drop for Service {
+    /// A test that failed leaves no nodes behind.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for pid in node_pids(&self.folder) {
+                kill(pid);
+            }
+        }
+    }
+}
+
+fn kill(pid: u32) {
+    use rustix::process::{Pid, Signal, kill_process};
+    let _ = kill_process(Pid::from_raw(pid as i32).unwrap(), Signal::KILL);
 }
 
 impl Service {
@@ -28,6 +45,7 @@ impl Service {
             node_program: program,
             region: "us-east-1".into(),
             account: "000000000000".into(),
+            vpc_base: crate::resource::network::DEFAULT_VPC_BASE,
             dns_listen: Some("127.0.0.1:0".parse().unwrap()),
             stop_nodes: true,
         };
@@ -38,7 +56,13 @@ impl Service {
                 let _ = stopped.await;
             };
             match serve(config.clone(), shutdown).await {
-                Ok(running) => return Some(Service { running: Some(running), stop: Some(stop) }),
+                Ok(running) => {
+                    return Some(Service {
+                        running: Some(running),
+                        stop: Some(stop),
+                        folder: folder.to_owned(),
+                    });
+                }
                 // What was killed lives in this process: its last call may still hold the folder for a moment.
                 Err(ServeError::State(StateError::InUse { .. })) if Instant::now() < deadline => {
                     tokio::time::sleep(Duration::from_millis(5)).await;
@@ -202,11 +226,7 @@ async fn a_cache_is_created_used_killed_healed_rebooted_and_deleted() {
     assert!(ask(address, "CONFIG GET maxmemory").await.unwrap().contains("436469760"));
 
     let [pid] = node_pids(folder.path())[..] else { panic!("one process") };
-    rustix::process::kill_process(
-        rustix::process::Pid::from_raw(pid as i32).unwrap(),
-        rustix::process::Signal::KILL,
-    )
-    .unwrap();
+    kill(pid);
     let killed = Instant::now();
     while ask(address, "PING").await.ok().as_deref() != Some("+PONG\r\n") {
         assert!(killed.elapsed() < PATIENCE);
@@ -295,6 +315,7 @@ async fn one_service_per_folder_and_only_its_owner_reads_the_key() {
         node_program: vec!["/bin/true".into()],
         region: region.into(),
         account: "000000000000".into(),
+        vpc_base: crate::resource::network::DEFAULT_VPC_BASE,
         dns_listen: None,
         stop_nodes: true,
     };

@@ -289,7 +289,7 @@ impl Table {
     fn depth(&self, home: usize) -> u32 {
         let full = self.bucket_count.next_power_of_two();
         let bits = full.trailing_zeros();
-        let partner = home | full / 2;
+        let partner = home | (full / 2);
         if bits > 0 && partner >= self.bucket_count { bits - 1 } else { bits }
     }
 
@@ -423,7 +423,7 @@ impl Table {
         if index > u32::MAX as usize / 2 {
             return; // a cursor names 2^32 places; chains just get longer
         }
-        if index % SEGMENT == 0 {
+        if index.is_multiple_of(SEGMENT) {
             self.segments.push(Vec::new());
         }
         let whole = index >= SEGMENT;
@@ -444,7 +444,7 @@ impl Table {
         self.bucket_count -= 1;
         let index = self.bucket_count;
         self.segments[index / SEGMENT].pop();
-        if index % SEGMENT == 0 {
+        if index.is_multiple_of(SEGMENT) {
             self.segments.pop();
         }
         self.relink(handles);

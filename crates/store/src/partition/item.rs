@@ -453,6 +453,18 @@ impl Item {
         unsafe { dealloc(start, Shape::layout(size)) }
     }
 
+    /// True for a boxed string and for a collection of more than `members`.
+    pub fn is_large(&self, members: usize) -> bool {
+        match self.value() {
+            ValueRef::String(_) => self.byte(0) & KIND == LONG,
+            ValueRef::Integer(_) => false,
+            ValueRef::Hash(hash) => hash.len() > members,
+            ValueRef::List(list) => list.len() > members,
+            ValueRef::Set(set) => set.len() > members,
+            ValueRef::SortedSet(set) => set.len() > members,
+        }
+    }
+
     /// Bytes of the item's own allocation.
     pub fn size_bytes(&self) -> usize {
         self.shape().size()

@@ -71,6 +71,11 @@ impl Removed {
         self.0.into_value()
     }
 
+    /// True if freeing it takes long: more than `members` members, or a long string.
+    pub fn is_large(&self, members: usize) -> bool {
+        self.0.is_large(members)
+    }
+
     /// Deadline, flags and CAS it had.
     pub fn extras(&self) -> Extras {
         self.0.extras()

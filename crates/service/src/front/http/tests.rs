@@ -9,7 +9,7 @@ use crate::identity::{AccessKey, Credentials, Scope, Unsigned, sign};
 use crate::name::Names;
 use crate::name::endpoint::Zone;
 use crate::operation::system_clock;
-use crate::resource::network::Network;
+use crate::resource::network::{DEFAULT_VPC_BASE, Network};
 use crate::state::{self, FileRecords};
 
 /// No test waits longer than this for what must happen.
@@ -31,7 +31,7 @@ impl Server {
             Arc::new(Names::new(Zone { suffix: "abc123".to_owned(), region_code: "use1".to_owned() }));
         let app = Arc::new(App { records, region: "us-east-1".to_owned(), clock: system_clock, names });
         let key = AccessKey::generate("000000000000", "root").unwrap();
-        let network = Network::default_of("us-east-1", || "0".repeat(17));
+        let network = Network::default_of("us-east-1", DEFAULT_VPC_BASE, || "0".repeat(17));
         app.records.apply(&[state::create(&key).unwrap(), state::create(&network).unwrap()]).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -7,7 +7,7 @@ use crate::resource::refusal::Refusal;
 
 fn subnets() -> Vec<Subnet> {
     let mut number = 0;
-    Network::default_of("us-east-1", || {
+    Network::default_of("us-east-1", crate::resource::network::DEFAULT_VPC_BASE, || {
         number += 1;
         format!("{number:017x}")
     })

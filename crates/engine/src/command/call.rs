@@ -1,0 +1,29 @@
+//! What a handler gets.
+
+use super::{CommandError, Keyspace};
+use crate::node::Node;
+use crate::session::Client;
+use larder_protocol::resp::args::Args;
+use larder_protocol::resp::reply::Reply;
+
+/// One command on its way through its handler. The fields are public so that they can be borrowed apart.
+pub struct Call<'a> {
+    /// The arguments, the command's name first.
+    pub args: Args<'a>,
+    /// The keys that the command holds.
+    pub keys: Keyspace<'a>,
+    /// Where the reply goes.
+    pub out: &'a mut Reply,
+    /// Who asks.
+    pub session: &'a mut Client,
+    /// What all sessions share.
+    pub node: &'a Node,
+}
+
+/// A command's effect. What it wrote before it failed is taken back and the error written instead.
+pub type Handler = fn(&mut Call<'_>) -> Result<(), CommandError>;
+
+/// The handler of a row that has none: a container without a default.
+pub fn nothing(_: &mut Call<'_>) -> Result<(), CommandError> {
+    Err(CommandError::Syntax)
+}

@@ -1,0 +1,364 @@
+//! The one door to the keys of a command.
+//!
+//! The dispatcher locks the partitions of a command's keys and hands them over as a [`Keyspace`]. Expiry, access
+//! times, hits and misses, watches and the count of changes happen behind this door, so no command can forget them.
+//! A key that was not declared in the command table is not there.
+
+use super::CommandError;
+use larder_protocol::slot::slot_of;
+use larder_store::object::{Hash, Limits, List, Set, SortedSet};
+use larder_store::partition::access::Access;
+use larder_store::{
+    Cleared, Extras, Guard, ItemRef, Key, Now, Owned, Partition, PartitionId, Removed, Store, Value, ValueMut, ValueRef,
+};
+
+/// The partitions that are held.
+pub enum Locked<'a> {
+    /// None: the command has no keys, or goes through them one by one.
+    None,
+    /// One: nearly every command.
+    One(PartitionId, Guard<'a>),
+    /// Several, in ascending order.
+    Many(Vec<(PartitionId, Guard<'a>)>),
+}
+
+impl<'a> Locked<'a> {
+    /// Locks these partitions. Sorts them, because that order is what keeps two commands from waiting for each other.
+    pub fn many(store: &'a Store, mut ids: Vec<PartitionId>) -> Locked<'a> {
+        ids.sort_unstable();
+        ids.dedup();
+        match ids[..] {
+            [] => Locked::None,
+            [id] => Locked::One(id, store.lock(id)),
+            _ => Locked::Many(ids.into_iter().map(|id| (id, store.lock(id))).collect()),
+        }
+    }
+
+    /// Locks everything.
+    pub fn all(store: &'a Store) -> Locked<'a> {
+        Locked::Many(store.partitions().map(|id| (id, store.lock(id))).collect())
+    }
+
+    #[inline]
+    fn get(&mut self, id: PartitionId) -> Option<&mut Guard<'a>> {
+        match self {
+            Locked::None => None,
+            Locked::One(held, guard) => (*held == id).then_some(guard),
+            Locked::Many(held) => {
+                let at = held.binary_search_by_key(&id, |(held, _)| *held).ok()?;
+                Some(&mut held[at].1)
+            }
+        }
+    }
+
+    #[inline]
+    fn peek(&self, id: PartitionId) -> Option<&Guard<'a>> {
+        match self {
+            Locked::None => None,
+            Locked::One(held, guard) => (*held == id).then_some(guard),
+            Locked::Many(held) => {
+                let at = held.binary_search_by_key(&id, |(held, _)| *held).ok()?;
+                Some(&held[at].1)
+            }
+        }
+    }
+}
+
+/// Values larger than this many members or bytes are dropped by the background, not by who removed them.
+const LARGE: usize = 4096;
+
+/// The keys of a command.
+pub struct Keyspace<'a> {
+    store: &'a Store,
+    locked: Locked<'a>,
+    db: u16,
+    now: Now,
+    access: Access,
+    /// The first key, hashed by the dispatcher.
+    first: Option<Key<'a>>,
+    dirty: u64,
+}
+
+impl<'a> Keyspace<'a> {
+    /// A door to locked partitions.
+    pub fn new(
+        store: &'a Store,
+        locked: Locked<'a>,
+        first: Option<Key<'a>>,
+        db: u16,
+        now: Now,
+        access: Access,
+    ) -> Keyspace<'a> {
+        Keyspace { store, locked, db, now, access, first, dirty: 0 }
+    }
+
+    /// The time of the command: Unix milliseconds.
+    pub fn now_ms(&self) -> u64 {
+        self.now.ms
+    }
+
+    /// The database in use.
+    pub fn db(&self) -> u16 {
+        self.db
+    }
+
+    /// Number of databases.
+    pub fn databases(&self) -> u16 {
+        self.store.databases()
+    }
+
+    /// The same door to another database (MOVE, COPY DB, SELECT within MULTI).
+    pub fn select(&mut self, db: u16) {
+        self.db = db;
+    }
+
+    /// How a use of a key is noted.
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
+    /// Changes made so far: what `rdb_changes_since_last_save` and, later, the log count.
+    pub fn dirty(&self) -> u64 {
+        self.dirty
+    }
+
+    #[inline]
+    fn key<'k>(&self, bytes: &'k [u8]) -> Key<'k> {
+        match &self.first {
+            Some(first) if std::ptr::eq(first.bytes, bytes) => Key { bytes, slot: first.slot, hash: first.hash },
+            _ => self.store.key(bytes, slot_of(bytes)),
+        }
+    }
+
+    #[inline]
+    fn open<'k>(&mut self, bytes: &'k [u8]) -> Option<(Key<'k>, &mut Partition)> {
+        let key = self.key(bytes);
+        let partition = self.locked.get(self.store.partition_of(key.slot));
+        debug_assert!(partition.is_some(), "the table does not declare this key");
+        Some((key, &mut **partition?))
+    }
+
+    /// Reads a key: counts a hit or a miss and notes the access. O(1).
+    #[inline]
+    pub fn read(&mut self, key: &[u8]) -> Option<ItemRef<'_>> {
+        let (db, now, access) = (self.db, self.now, self.access);
+        let (key, partition) = self.open(key)?;
+        partition.read(db, &key, now, access)
+    }
+
+    /// Looks at a key without leaving a trace. O(1).
+    pub fn peek(&self, key: &[u8]) -> Option<ItemRef<'_>> {
+        let key = self.key(key);
+        self.locked.peek(self.store.partition_of(key.slot))?.peek(self.db, &key, self.now)
+    }
+
+    /// The value of a key, without leaving a trace.
+    pub fn peek_value(&self, key: &[u8]) -> Option<ValueRef<'_>> {
+        self.peek(key).map(|item| item.value())
+    }
+
+    /// True if the key exists; leaves no trace.
+    pub fn exists(&self, key: &[u8]) -> bool {
+        self.peek(key).is_some()
+    }
+
+    /// A value to be changed in place; say [`Keyspace::changed`] afterwards. O(1).
+    #[inline]
+    pub fn write(&mut self, key: &[u8]) -> Option<ValueMut<'_>> {
+        let (db, now, access) = (self.db, self.now, self.access);
+        let (key, partition) = self.open(key)?;
+        partition.write(db, &key, now, access).map(|item| item.into_value())
+    }
+
+    /// Sets a key to a value, whatever was there; counts as a change. O(1) and the copy of the value.
+    #[inline]
+    pub fn set(&mut self, key: &[u8], value: Value<'_>, extras: Extras) {
+        let (db, access) = (self.db, self.access);
+        self.dirty += 1;
+        if let Some((key, partition)) = self.open(key) {
+            free(partition.set(db, &key, value, extras, access));
+        }
+    }
+
+    /// Sets a key to a string and forgets its deadline.
+    pub fn set_string(&mut self, key: &[u8], bytes: &[u8]) {
+        self.set(key, string_value(bytes), Extras::default());
+    }
+
+    /// Gives an existing key another deadline; false if there is none. A deadline that has passed removes the key.
+    pub fn set_deadline(&mut self, key: &[u8], deadline: Option<u64>) -> bool {
+        let (db, now) = (self.db, self.now);
+        if deadline.is_some_and(|deadline| deadline <= now.ms) {
+            return self.remove(key);
+        }
+        let Some((key, partition)) = self.open(key) else { return false };
+        let Some(item) = partition.peek(db, &key, now) else { return false };
+        let extras = Extras { deadline, ..item.extras() };
+        let done = partition.set_extras(db, &key, extras, now);
+        self.dirty += u64::from(done);
+        done
+    }
+
+    /// Removes a key; true if it was there. Counts as a change. A large value is freed in the background.
+    pub fn remove(&mut self, key: &[u8]) -> bool {
+        self.take(key).map(|removed| free(Some(removed))).is_some()
+    }
+
+    /// Takes a key out with its value. Counts as a change.
+    pub fn take(&mut self, key: &[u8]) -> Option<Removed> {
+        let (db, now) = (self.db, self.now);
+        let (key, partition) = self.open(key)?;
+        let removed = partition.remove(db, &key, now);
+        self.dirty += u64::from(removed.is_some());
+        removed
+    }
+
+    /// Says that a value was changed in place: watchers are told.
+    pub fn changed(&mut self, key: &[u8]) {
+        let db = self.db;
+        self.dirty += 1;
+        if let Some((key, partition)) = self.open(key) {
+            partition.changed(db, &key);
+        }
+    }
+
+    /// Removes a collection that has become empty.
+    pub fn drop_if_empty(&mut self, key: &[u8]) {
+        let empty = match self.peek_value(key) {
+            Some(ValueRef::Hash(hash)) => hash.is_empty(),
+            Some(ValueRef::List(list)) => list.is_empty(),
+            Some(ValueRef::Set(set)) => set.is_empty(),
+            Some(ValueRef::SortedSet(set)) => set.is_empty(),
+            _ => false,
+        };
+        if empty {
+            self.take(key);
+        }
+    }
+
+    fn create(&mut self, key: &[u8], value: Value<'_>) {
+        let (db, access) = (self.db, self.access);
+        if let Some((key, partition)) = self.open(key) {
+            free(partition.set(db, &key, value, Extras::default(), access));
+        }
+    }
+
+    /// Visits partitions one after another: the held ones, or all, locking each for the visit.
+    pub fn each_partition(&mut self, mut visit: impl FnMut(PartitionId, &mut Partition)) {
+        match &mut self.locked {
+            Locked::Many(held) => held.iter_mut().for_each(|(id, guard)| visit(*id, guard)),
+            _ => self.store.partitions().for_each(|id| visit(id, &mut self.store.lock(id))),
+        }
+    }
+
+    /// Visits one partition, held or not.
+    pub fn partition<T>(&mut self, id: PartitionId, visit: impl FnOnce(&mut Partition) -> T) -> T {
+        match self.locked.get(id) {
+            Some(guard) => visit(guard),
+            None => visit(&mut self.store.lock(id)),
+        }
+    }
+
+    /// The keyspace behind the door, for commands over all of it (SCAN, RANDOMKEY).
+    pub fn store(&self) -> &'a Store {
+        self.store
+    }
+
+    /// The time as the store takes it.
+    pub fn now(&self) -> Now {
+        self.now
+    }
+
+    /// Counts changes that were made through [`Keyspace::each_partition`].
+    pub fn count_changes(&mut self, changes: u64) {
+        self.dirty += changes;
+    }
+}
+
+/// A string as it is stored: as an integer where it is the canonical form of one.
+#[inline]
+pub fn string_value(bytes: &[u8]) -> Value<'_> {
+    match bytes.first() {
+        Some(b'0'..=b'9' | b'-') if bytes.len() <= 20 => {
+            larder_protocol::number::parse_i64(bytes).map_or(Value::String(bytes), Value::Integer)
+        }
+        _ => Value::String(bytes),
+    }
+}
+
+/// Frees a value: a large one on a thread of its own, so that no session waits for it.
+pub fn free(removed: Option<Removed>) {
+    let Some(removed) = removed else { return };
+    if removed.is_large(LARGE) {
+        crate::background::drop_later(removed);
+    }
+}
+
+/// Frees what a database held.
+pub fn free_all(cleared: Vec<Cleared>) {
+    crate::background::drop_later(cleared);
+}
+
+macro_rules! collection {
+    ($kind:ident, $read:ident, $peek:ident, $write:ident, $create:ident, $put:ident) => {
+        impl Keyspace<'_> {
+            /// Reads a collection of this type: counts a hit or a miss. Errors: the key holds another type.
+            pub fn $read(&mut self, key: &[u8]) -> Result<Option<&$kind>, CommandError> {
+                match self.read(key).map(|item| item.value()) {
+                    None => Ok(None),
+                    Some(ValueRef::$kind(value)) => Ok(Some(value)),
+                    Some(_) => Err(CommandError::WrongType),
+                }
+            }
+
+            /// Looks at a collection of this type without leaving a trace.
+            pub fn $peek(&self, key: &[u8]) -> Result<Option<&$kind>, CommandError> {
+                match self.peek_value(key) {
+                    None => Ok(None),
+                    Some(ValueRef::$kind(value)) => Ok(Some(value)),
+                    Some(_) => Err(CommandError::WrongType),
+                }
+            }
+
+            /// A collection of this type to be changed in place; say `changed` afterwards.
+            pub fn $write(&mut self, key: &[u8]) -> Result<Option<&mut $kind>, CommandError> {
+                match self.write(key) {
+                    None => Ok(None),
+                    Some(ValueMut::$kind(value)) => Ok(Some(value)),
+                    Some(_) => Err(CommandError::WrongType),
+                }
+            }
+
+            /// The same, made empty if the key does not exist.
+            pub fn $create(&mut self, key: &[u8]) -> Result<&mut $kind, CommandError> {
+                if !self.exists(key) {
+                    self.create(key, Value::$kind(Box::default()));
+                }
+                self.$write(key)?.ok_or(CommandError::NoSuchKey)
+            }
+
+            /// Sets a key to a collection, whatever was there, without a deadline.
+            pub fn $put(&mut self, key: &[u8], value: $kind) {
+                self.create(key, Value::$kind(Box::new(value)));
+            }
+        }
+    };
+}
+
+collection!(Hash, read_hash, peek_hash, write_hash, write_hash_or_create, put_hash);
+collection!(List, read_list, peek_list, write_list, write_list_or_create, put_list);
+collection!(Set, read_set, peek_set, write_set, write_set_or_create, put_set);
+collection!(
+    SortedSet,
+    read_sorted_set,
+    peek_sorted_set,
+    write_sorted_set,
+    write_sorted_set_or_create,
+    put_sorted_set
+);
+
+/// The limits of packed values, as the structures take them.
+pub type ValueLimits = Limits;
+
+/// A value that was taken out, on its way to another key.
+pub type Moved = Owned;

@@ -1,0 +1,281 @@
+//! The command table: facts about commands as data.
+//!
+//! One row feeds dispatch, arity checks, the finding of keys (and so the locking of partitions), COMMAND INFO, DOCS
+//! and GETKEYS, ACL categories, and the hints of `larder connect`.
+
+use super::call::Handler;
+use larder_protocol::resp::args::Args;
+
+/// What a command does; the names are those of COMMAND INFO.
+pub mod flag {
+    /// May change keys.
+    pub const WRITE: u32 = 1 << 0;
+    /// Only reads keys.
+    pub const READONLY: u32 = 1 << 1;
+    /// May need memory: refused when there is none.
+    pub const DENYOOM: u32 = 1 << 2;
+    /// For administrators.
+    pub const ADMIN: u32 = 1 << 3;
+    /// Publish and subscribe.
+    pub const PUBSUB: u32 = 1 << 4;
+    /// Not from scripts.
+    pub const NOSCRIPT: u32 = 1 << 5;
+    /// May block the session.
+    pub const BLOCKING: u32 = 1 << 6;
+    /// Allowed while loading.
+    pub const LOADING: u32 = 1 << 7;
+    /// Allowed on a replica without its primary.
+    pub const STALE: u32 = 1 << 8;
+    /// Constant or logarithmic time.
+    pub const FAST: u32 = 1 << 9;
+    /// Allowed before authentication.
+    pub const NO_AUTH: u32 = 1 << 10;
+    /// Not within MULTI.
+    pub const NO_MULTI: u32 = 1 << 11;
+    /// Where the keys are cannot be told from the first, last and step alone.
+    pub const MOVABLEKEYS: u32 = 1 << 12;
+    /// Runs at once even within MULTI (EXEC, DISCARD, ...).
+    pub const NOT_QUEUED: u32 = 1 << 13;
+    /// Never shown in the slow log (AUTH and the like).
+    pub const SKIP_SLOWLOG: u32 = 1 << 14;
+
+    /// Names in COMMAND INFO.
+    pub const NAMES: [(u32, &str); 13] = [
+        (WRITE, "write"),
+        (READONLY, "readonly"),
+        (DENYOOM, "denyoom"),
+        (ADMIN, "admin"),
+        (PUBSUB, "pubsub"),
+        (NOSCRIPT, "noscript"),
+        (BLOCKING, "blocking"),
+        (LOADING, "loading"),
+        (STALE, "stale"),
+        (SKIP_SLOWLOG, "skip_slowlog"),
+        (FAST, "fast"),
+        (NO_AUTH, "no_auth"),
+        (MOVABLEKEYS, "movablekeys"),
+    ];
+}
+
+/// Where a command's keys are.
+#[derive(Clone, Copy)]
+pub enum Keys {
+    /// It has none.
+    None,
+    /// From argument `first` to `last` (negative: from the end), every `step`-th.
+    Range {
+        /// Index of the first key.
+        first: i8,
+        /// Index of the last key; -1 is the last argument.
+        last: i8,
+        /// Distance between keys.
+        step: u8,
+    },
+    /// Argument `count_at` says how many keys follow it; with `target`, argument 1 is a key too.
+    Counted {
+        /// Index of the number of keys.
+        count_at: u8,
+        /// True when argument 1 is the destination key.
+        target: bool,
+    },
+}
+
+/// One key at argument 1: most commands.
+pub const ONE_KEY: Keys = Keys::Range { first: 1, last: 1, step: 1 };
+
+/// Keys from argument 1 to the end: DEL and the like.
+pub const ALL_KEYS: Keys = Keys::Range { first: 1, last: -1, step: 1 };
+
+/// Two keys at arguments 1 and 2: RENAME and the like.
+pub const TWO_KEYS: Keys = Keys::Range { first: 1, last: 2, step: 1 };
+
+/// Which part of the keyspace a command holds while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The partitions of its keys.
+    Keys,
+    /// One partition after another (KEYS, SCAN, DBSIZE); all within MULTI.
+    Each,
+    /// All partitions (FLUSHALL, SWAPDB).
+    All,
+}
+
+/// A row of the table.
+pub struct Command {
+    /// Name in lower case.
+    pub name: &'static str,
+    /// One sentence, as COMMAND DOCS shows it.
+    pub summary: &'static str,
+    /// Arguments as a reader writes them: `key value [NX | XX]`.
+    pub syntax: &'static str,
+    /// First version of Redis that had it.
+    pub since: &'static str,
+    /// Group: `string`, `generic`, `hash`, ...
+    pub group: &'static str,
+    /// Complexity, as COMMAND DOCS shows it.
+    pub complexity: &'static str,
+    /// Number of arguments, the name included; negative: at least so many.
+    pub arity: i8,
+    /// See [`flag`].
+    pub flags: u32,
+    /// ACL categories beyond those that follow from flags and group.
+    pub categories: &'static [&'static str],
+    /// Where its keys are.
+    pub keys: Keys,
+    /// What it holds while it runs.
+    pub scope: Scope,
+    /// What it does. A container (CONFIG, CLIENT) runs it for a subcommand that is not in its list.
+    pub handler: Handler,
+    /// Its subcommands; their arity counts the container's name too.
+    pub subcommands: &'static [Command],
+}
+
+impl Command {
+    /// A row to complete with `..Command::DEFAULT`.
+    pub const DEFAULT: Command = Command {
+        name: "",
+        summary: "",
+        syntax: "",
+        since: "1.0.0",
+        group: "generic",
+        complexity: "O(1)",
+        arity: 1,
+        flags: 0,
+        categories: &[],
+        keys: Keys::None,
+        scope: Scope::Keys,
+        handler: super::call::nothing,
+        subcommands: &[],
+    };
+
+    /// True if a call with `len` arguments has the right number.
+    #[inline]
+    pub fn accepts(&self, len: usize) -> bool {
+        let arity = i64::from(self.arity);
+        let len = len as i64;
+        if arity >= 0 { len == arity } else { len >= -arity }
+    }
+
+    /// True if any of these flags is set.
+    #[inline]
+    pub fn is(&self, flags: u32) -> bool {
+        self.flags & flags != 0
+    }
+
+    /// Calls `visit` with the index of each key among `args`. Arguments that cannot be right name no keys; the handler
+    /// says what is wrong with them.
+    #[inline]
+    pub fn each_key(&self, args: &Args<'_>, mut visit: impl FnMut(usize)) {
+        let len = args.len();
+        match self.keys {
+            Keys::None => {}
+            Keys::Range { first, last, step } => {
+                let last = if last < 0 { len as i64 + i64::from(last) } else { i64::from(last) };
+                let mut at = first as usize;
+                while (at as i64) <= last && at < len {
+                    visit(at);
+                    at += step as usize;
+                }
+            }
+            Keys::Counted { count_at, target } => {
+                if target && len > 1 {
+                    visit(1);
+                }
+                let first = count_at as usize + 1;
+                let count = larder_protocol::number::parse_i64(args.get(count_at as usize)).unwrap_or(0);
+                let end = first.saturating_add(usize::try_from(count).unwrap_or(0)).min(len);
+                (first..end).for_each(visit);
+            }
+        }
+    }
+
+    /// All ACL categories: those of the group and flags, and the extra ones.
+    pub fn acl_categories(&self) -> Vec<&'static str> {
+        let mut all: Vec<&'static str> = Vec::new();
+        let by_flag = [(flag::WRITE, "write"), (flag::READONLY, "read"), (flag::ADMIN, "admin")];
+        all.extend(by_flag.iter().filter(|(bit, _)| self.is(*bit)).map(|(_, name)| *name));
+        if self.is(flag::ADMIN) {
+            all.push("dangerous");
+        }
+        all.extend(match self.group {
+            "string" | "bitmap" | "hash" | "list" | "set" | "geo" | "stream" | "hyperloglog" | "pubsub"
+            | "connection" => Some(self.group),
+            "sorted-set" => Some("sortedset"),
+            "generic" => Some("keyspace"),
+            "transactions" => Some("transaction"),
+            "scripting" => Some("scripting"),
+            _ => None,
+        });
+        all.push(if self.is(flag::FAST) { "fast" } else { "slow" });
+        all.extend(self.categories.iter().copied().filter(|c| !all.contains(c)).collect::<Vec<_>>());
+        all
+    }
+}
+
+const NAME_MAX: usize = 24;
+
+/// A command name in lower case, padded with zeros: comparing it is three words.
+type Name = [u8; NAME_MAX];
+
+#[inline]
+fn folded(name: &[u8]) -> Option<Name> {
+    let mut folded = [0; NAME_MAX];
+    if name.len() > NAME_MAX {
+        return None;
+    }
+    for (to, from) in folded.iter_mut().zip(name) {
+        *to = from.to_ascii_lowercase();
+    }
+    Some(folded)
+}
+
+#[inline]
+fn place(name: &Name, mask: usize) -> usize {
+    let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| name[at + i]));
+    let mixed = (word(0) ^ word(8).rotate_left(23) ^ word(16).rotate_left(41)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 40) as usize & mask
+}
+
+/// All commands by name.
+pub struct Table {
+    rows: Vec<&'static Command>,
+    slots: Vec<Option<(Name, &'static Command)>>,
+}
+
+impl Table {
+    /// A table of these families. A name that stands twice is a mistake of ours, found by a test.
+    pub fn new(families: &[&'static [Command]]) -> Table {
+        let rows: Vec<&'static Command> = families.iter().flat_map(|family| family.iter()).collect();
+        let mut slots = vec![None; (rows.len() * 4).next_power_of_two()];
+        let mask = slots.len() - 1;
+        for &row in &rows {
+            let Some(name) = folded(row.name.as_bytes()) else { continue };
+            let mut at = place(&name, mask);
+            while slots[at].is_some() {
+                at = (at + 1) & mask;
+            }
+            slots[at] = Some((name, row));
+        }
+        Table { rows, slots }
+    }
+
+    /// The command of this name, in any case.
+    #[inline]
+    pub fn get(&self, name: &[u8]) -> Option<&'static Command> {
+        let name = folded(name)?;
+        let mask = self.slots.len() - 1;
+        let mut at = place(&name, mask);
+        while let Some((other, command)) = &self.slots[at] {
+            if *other == name {
+                return Some(command);
+            }
+            at = (at + 1) & mask;
+        }
+        None
+    }
+
+    /// All commands in the order of their families.
+    pub fn rows(&self) -> &[&'static Command] {
+        &self.rows
+    }
+}

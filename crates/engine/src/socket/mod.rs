@@ -1,0 +1,119 @@
+//! Sockets: how bytes come and go.
+//!
+//! A worker drives one [`Driver`]: io_uring ([`uring`]), or epoll ([`epoll`]) where the kernel forbids it. Both look
+//! the same from outside: connections are named by [`Token`]s, received bytes are handed to a [`Sink`] while waiting,
+//! and a reply buffer is given away to be sent and comes back when it was. Nothing here knows a protocol.
+
+mod epoll;
+pub mod listen;
+mod uring;
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+/// A connection of a worker. Numbers are used again; the generation tells an old connection from a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Index, dense and small.
+    pub index: u32,
+    generation: u32,
+}
+
+/// What a worker hears while it waits.
+pub trait Sink {
+    /// A connection arrived at a listener (an index in the order they were added).
+    fn accepted(&mut self, listener: usize, fd: OwnedFd);
+    /// Bytes arrived.
+    fn received(&mut self, token: Token, bytes: &[u8]);
+    /// A buffer was sent completely; it is given back for use again.
+    fn sent(&mut self, token: Token, buffer: Vec<u8>);
+    /// The connection is gone; its token is never heard of again.
+    fn closed(&mut self, token: Token);
+}
+
+/// Which way of talking to the kernel to use (`io-engine`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// io_uring, or epoll if the kernel does not allow it.
+    #[default]
+    Auto,
+    /// io_uring or nothing.
+    Uring,
+    /// epoll.
+    Epoll,
+}
+
+/// One worker's sockets.
+pub enum Driver {
+    /// io_uring.
+    Uring(Box<uring::Uring>),
+    /// epoll.
+    Epoll(Box<epoll::Epoll>),
+}
+
+/// Calls the same method of either driver.
+macro_rules! either {
+    ($self:ident, $driver:ident => $call:expr) => {
+        match $self {
+            Driver::Uring($driver) => $call,
+            Driver::Epoll($driver) => $call,
+        }
+    };
+}
+
+impl Driver {
+    /// A driver that `wake` (an eventfd) can wake up.
+    pub fn new(engine: Engine, wake: BorrowedFd<'_>) -> io::Result<Driver> {
+        let uring = || Ok(Driver::Uring(Box::new(uring::Uring::new(wake)?)));
+        let epoll = || Ok(Driver::Epoll(Box::new(epoll::Epoll::new(wake)?)));
+        match engine {
+            Engine::Uring => uring(),
+            Engine::Epoll => epoll(),
+            Engine::Auto => uring().or_else(|_: io::Error| epoll()),
+        }
+    }
+
+    /// `io_uring` or `epoll`, as INFO names it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Driver::Uring(_) => "io_uring",
+            Driver::Epoll(_) => "epoll",
+        }
+    }
+
+    /// Accepts connections of a listening socket.
+    pub fn listen(&mut self, listener: OwnedFd) -> io::Result<()> {
+        either!(self, driver => driver.listen(listener))
+    }
+
+    /// Stops accepting.
+    pub fn stop_listening(&mut self) {
+        either!(self, driver => driver.stop_listening())
+    }
+
+    /// Takes over a connection and starts to receive from it.
+    pub fn add(&mut self, connection: OwnedFd) -> io::Result<Token> {
+        either!(self, driver => driver.add(connection))
+    }
+
+    /// Sends a buffer. One may be on its way per connection; the next is given after `sent`.
+    pub fn send(&mut self, token: Token, buffer: Vec<u8>) {
+        either!(self, driver => driver.send(token, buffer));
+    }
+
+    /// Closes a connection, after what is on its way was sent unless `now`. `closed` follows.
+    pub fn close(&mut self, token: Token, now: bool) {
+        either!(self, driver => driver.close(token, now));
+    }
+
+    /// Stops or resumes receiving.
+    pub fn receive(&mut self, token: Token, on: bool) {
+        either!(self, driver => driver.receive(token, on));
+    }
+
+    /// Hands over everything given since the last call, and waits at most `timeout` for something to happen.
+    pub fn wait(&mut self, timeout: Duration, sink: &mut impl Sink) -> io::Result<()> {
+        either!(self, driver => driver.wait(timeout, sink))
+    }
+}
