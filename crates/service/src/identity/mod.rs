@@ -1,11 +1,13 @@
 //! Who calls, and whether they may: access keys, Signature Version 4 (both sides of it), authorisation.
 //!
-//! Pure but for the record store that keys are looked up in by others; the time is an argument.
+//! Pure but for the record store that keys are looked up in; the time is an argument.
 
+mod authenticate;
 mod authorise;
 mod key;
 mod sigv4;
 
+pub use authenticate::authenticate;
 pub use authorise::authorise;
 pub use key::AccessKey;
 pub use sigv4::{Credentials, Scope, SignedRequest, Unsigned, Verified, sha256_hex, sign, verify};
