@@ -2,7 +2,7 @@
 
 use super::query::{Form, decode_pairs};
 use super::{ApiError, Xml, overview};
-use crate::identity::{self, SignedRequest, Verified};
+use crate::identity::{SignedRequest, Verified, verify};
 use crate::operation::{App, Caller, perform};
 
 /// A request as it came, read whole.
@@ -76,7 +76,7 @@ fn authenticate(app: &App, request: &Request, query: &[(String, String)]) -> Res
         headers: &request.headers,
         body: &request.body,
     };
-    identity::authenticate(app.records.as_ref(), signed, &app.region, app.now_ms())
+    verify(signed, &app.region, app.now_ms(), |id| app.access_key(id).map_err(ApiError::from))
 }
 
 fn elasticache(

@@ -2,12 +2,10 @@
 //!
 //! Pure but for the record store that keys are looked up in; the time is an argument.
 
-mod authenticate;
 mod authorise;
 mod key;
 mod sigv4;
 
-pub use authenticate::authenticate;
 pub use authorise::authorise;
 pub use key::AccessKey;
 pub use sigv4::{Credentials, Scope, SignedRequest, Unsigned, Verified, sha256_hex, sign, verify};

@@ -7,7 +7,7 @@ use crate::front::{ApiError, Xml};
 use crate::resource::cluster::Cluster;
 use crate::resource::engine_version::Family;
 use crate::resource::event::{Event, SourceType};
-use crate::resource::parameter::{Default, Parameter};
+use crate::resource::parameter::{DefaultValue, Parameter};
 use crate::resource::parameter_group::{CHANGES_MAX, DEFAULT_PREFIX, ParameterGroup};
 use crate::resource::refusal::Refusal;
 use crate::state::{self, Change, StateError, Stored};
@@ -143,5 +143,5 @@ pub(super) fn source(group: &ParameterGroup, parameter: &Parameter) -> &'static 
 
 /// Whether the parameter belongs into the list of those that depend on the node type.
 pub(super) fn is_node_type_specific(parameter: &Parameter) -> bool {
-    matches!(parameter.default, Default::PerNodeType(_))
+    matches!(parameter.default, DefaultValue::PerNodeType(_))
 }

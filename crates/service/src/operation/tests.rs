@@ -479,3 +479,73 @@ fn changes_from_many_sides_all_arrive() {
 }
 
 mod cache_cluster;
+
+/// Parameters of the API that some operation reads.
+const NAMES: &[&str] = &[
+    "AZMode",
+    "ApplyImmediately",
+    "CacheClusterId",
+    "CacheNodeIdsToReboot",
+    "CacheNodeIdsToRemove",
+    "CacheNodeType",
+    "CacheParameterGroupFamily",
+    "CacheParameterGroupName",
+    "CacheSubnetGroupDescription",
+    "CacheSubnetGroupName",
+    "Description",
+    "Duration",
+    "EndTime",
+    "Engine",
+    "EngineVersion",
+    "Marker",
+    "MaxRecords",
+    "NumCacheNodes",
+    "ParameterNameValues",
+    "Port",
+    "PreferredAvailabilityZones",
+    "PreferredMaintenanceWindow",
+    "ResetAllParameters",
+    "ResourceName",
+    "SecurityGroupIds",
+    "SnapshotRetentionLimit",
+    "SnapshotWindow",
+    "Source",
+    "SourceIdentifier",
+    "SourceType",
+    "StartTime",
+    "SubnetIds",
+    "TagKeys",
+    "Tags",
+];
+
+#[test]
+fn no_operation_fails_on_whatever_it_is_given() {
+    let service = Service::new();
+    let long = "é".repeat(30_000);
+    let values = [
+        "",
+        "x",
+        "-1",
+        "0",
+        "9999999999999999999",
+        "true",
+        "%00",
+        "%22%3C%26",
+        "arn:aws:elasticache:::",
+        &long,
+    ];
+    for operation in super::table::OPERATIONS.iter().filter(|operation| operation.run.is_some()) {
+        for value in values {
+            for shape in ["", ".member.1", ".X", ".member.1.Key"] {
+                let parameters = NAMES.iter().map(|name| format!("&{name}{shape}={value}"));
+                let all: String = parameters.clone().collect();
+                for form in parameters.chain([all, String::new()]).filter(|form| form.len() < 1 << 18) {
+                    if let Err(error) = service.call(&format!("Action={}{form}", operation.name)) {
+                        assert!(error.status < 500, "{} {form}: {error}", operation.name);
+                        assert!(error.message.len() < 2000, "{} {form}", operation.name);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::engine_version::{FAMILIES, Family};
-use super::parameter::{self, ChangeType, Default, Parameter};
+use super::parameter::{self, ChangeType, DefaultValue, Parameter};
 use super::refusal::Refusal;
 use crate::state::Resource;
 
@@ -108,9 +108,9 @@ impl ParameterGroup {
             return Some(value);
         }
         match parameter.default {
-            Default::Fixed(value) => Some(value),
-            Default::ClusterMode => Some("no"),
-            Default::PerNodeType(_) => None,
+            DefaultValue::Fixed(value) => Some(value),
+            DefaultValue::ClusterMode => Some("no"),
+            DefaultValue::PerNodeType(_) => None,
         }
     }
 

@@ -38,7 +38,7 @@ pub(super) enum Type {
 
 /// The value of a parameter that nobody set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Default {
+pub enum DefaultValue {
     /// The same everywhere.
     Fixed(&'static str),
     /// Only groups with cluster mode on have `yes`.
@@ -89,7 +89,7 @@ pub struct Parameter {
     /// Name.
     pub name: &'static str,
     /// Value when nobody set it.
-    pub default: Default,
+    pub default: DefaultValue,
     /// Words for people.
     pub description: &'static str,
     /// AllowedValues of the API: `yes,no`, `1-65000`, `0-`, `0,20-`.
@@ -128,7 +128,7 @@ impl Parameter {
 
     /// Values by node type, in the order of the table; empty if it is the same for all.
     pub fn values_by_node_type(&self) -> Vec<(&'static str, u64)> {
-        let Default::PerNodeType(what) = self.default else { return Vec::new() };
+        let DefaultValue::PerNodeType(what) = self.default else { return Vec::new() };
         node_type::all().iter().filter_map(|t| Some((t.name, what.value(t)?))).collect()
     }
 }

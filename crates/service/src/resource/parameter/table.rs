@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use super::{ChangeType, Default, OnNode, Parameter, PerNodeType, Type};
+use super::{ChangeType, DefaultValue, OnNode, Parameter, PerNodeType, Type};
 use crate::resource::engine_version::Family;
 
 /// Codes of the redis and valkey families, in their order.
@@ -66,15 +66,15 @@ fn parse_families(text: &str, codes: &[&str]) -> Option<(usize, usize)> {
     }
 }
 
-fn parse_default(text: &'static str) -> Option<Default> {
+fn parse_default(text: &'static str) -> Option<DefaultValue> {
     Some(match text {
-        "?" => Default::ClusterMode,
-        "@maxmemory" => Default::PerNodeType(PerNodeType::Maxmemory),
-        "@replica-buffer" => Default::PerNodeType(PerNodeType::ReplicaBuffer),
-        "@max-cache-memory" => Default::PerNodeType(PerNodeType::MaxCacheMemory),
-        "@vcpu" => Default::PerNodeType(PerNodeType::Vcpu),
+        "?" => DefaultValue::ClusterMode,
+        "@maxmemory" => DefaultValue::PerNodeType(PerNodeType::Maxmemory),
+        "@replica-buffer" => DefaultValue::PerNodeType(PerNodeType::ReplicaBuffer),
+        "@max-cache-memory" => DefaultValue::PerNodeType(PerNodeType::MaxCacheMemory),
+        "@vcpu" => DefaultValue::PerNodeType(PerNodeType::Vcpu),
         text if text.starts_with('@') => return None,
-        text => Default::Fixed(text),
+        text => DefaultValue::Fixed(text),
     })
 }
 
@@ -125,7 +125,7 @@ mod tests {
             assert!(parameters.windows(2).all(|pair| pair[0].name < pair[1].name), "{}", family.name);
             for parameter in parameters {
                 assert!(parameter.description.ends_with('.'), "{}", parameter.name);
-                if let Default::Fixed(value) = parameter.default {
+                if let DefaultValue::Fixed(value) = parameter.default {
                     parameter.check_value(value).unwrap();
                 }
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{ChangeType, Family, ParameterGroup, RESERVED_BYTES, RESERVED_PERCENT, parameter};
 use crate::resource::node_type::NodeType;
-use crate::resource::parameter::{Default, OnNode, Parameter};
+use crate::resource::parameter::{DefaultValue, OnNode, Parameter};
 
 /// Least memory that a node is told, in bytes: zero would mean that there is no bound.
 const MAXMEMORY_BYTES_MIN: u64 = 1 << 20;
@@ -70,7 +70,7 @@ fn joined(values: BTreeMap<(&str, usize), String>) -> String {
 fn value_on(group: &ParameterGroup, parameter: &Parameter, node_type: &NodeType) -> Option<String> {
     match (group.value(parameter), parameter.default) {
         (Some(value), _) => Some(value.to_owned()),
-        (None, Default::PerNodeType(what)) => what.value(node_type).map(|value| value.to_string()),
+        (None, DefaultValue::PerNodeType(what)) => what.value(node_type).map(|value| value.to_string()),
         (None, _) => None,
     }
 }
