@@ -22,6 +22,11 @@ use clap::Parser;
 
 use arguments::{Command, CommandLine};
 
+/// Every byte of the process is counted, so that a node's `maxmemory` bounds what it really holds.
+#[global_allocator]
+static ALLOCATOR: larder_engine::memory::Counting<tikv_jemallocator::Jemalloc> =
+    larder_engine::memory::Counting(tikv_jemallocator::Jemalloc);
+
 fn main() -> ExitCode {
     let outcome = match CommandLine::parse().command {
         Command::Up(arguments) => up::up(arguments),

@@ -193,6 +193,7 @@ pub async fn serve(
     let dns = dns_server(config.dns_listen).await;
     let dns_address = dns.as_ref().map(Server::address);
     let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(crate::act::journal::follow(Arc::clone(&records), system_clock));
     if let Some(dns) = dns {
         tasks.spawn(dns.run(Arc::clone(&records), Arc::clone(&names)));
         // A slow resolver must not hold up the start: the watch finds out later.
