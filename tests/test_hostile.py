@@ -246,7 +246,7 @@ def poke(address, payload, kind=socket.SOCK_STREAM):
                     return answer + piece
                 answer += piece
             return answer
-        except (ConnectionError, TimeoutError):
+        except OSError:  # hung up, or silent
             return b""
 
 

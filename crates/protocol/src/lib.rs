@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod glob;
+pub mod memcache;
 pub mod number;
 pub mod resp;
 pub mod slot;

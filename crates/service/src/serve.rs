@@ -12,6 +12,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
@@ -31,6 +32,8 @@ use crate::resource::network::{DEFAULT_NETWORK_ID, Network};
 use crate::resource::node::Observed;
 use crate::state::{FileRecords, Records, Resource, StateError, create, find, list_all};
 
+/// How long the start waits for this machine's resolver.
+const FIRST_PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Nodes that are stopped at the same time when the service ends.
 const STOP_PARALLEL_MAX: usize = 32;
 
@@ -190,9 +193,12 @@ pub async fn serve(
     let dns = dns_server(config.dns_listen).await;
     let dns_address = dns.as_ref().map(Server::address);
     let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(crate::act::journal::follow(Arc::clone(&records), system_clock));
     if let Some(dns) = dns {
         tasks.spawn(dns.run(Arc::clone(&records), Arc::clone(&names)));
-        names.set_resolves(probe::resolves(&names).await);
+        // A slow resolver must not hold up the start: the watch finds out later.
+        let first_probe = tokio::time::timeout(FIRST_PROBE_TIMEOUT, probe::resolves(&names)).await;
+        names.set_resolves(first_probe == Ok(true));
         tasks.spawn(probe::watch(Arc::clone(&names)));
     }
     let info = first.info(&config, address, dns_address, names.resolves());

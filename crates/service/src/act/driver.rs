@@ -260,7 +260,8 @@ impl<H: Host> Tools<H> {
         }
         let settings =
             if cluster.deleting { Default::default() } else { self.wanted_settings(cluster).await? };
-        let facts = Facts { cluster, settings: &settings, observed, alive: &alive, now_ms: (self.clock)() };
+        let (with_names, now_ms) = (self.names.resolves(), (self.clock)());
+        let facts = Facts { cluster, settings: &settings, observed, alive: &alive, with_names, now_ms };
         Ok(plan(&facts))
     }
 

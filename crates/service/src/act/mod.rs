@@ -6,6 +6,7 @@
 //! killed between the two simply does it again. Only this module writes what is observed.
 
 mod driver;
+pub mod journal;
 mod place;
 pub mod settings;
 mod step;

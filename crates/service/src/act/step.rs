@@ -11,7 +11,7 @@ use crate::random::number_below;
 use crate::resource::cluster::{Cluster, Engine};
 use crate::resource::event::{Event, SourceType};
 use crate::resource::network::{Address, DEFAULT_NETWORK_ID, Network};
-use crate::resource::node::{NodePhase, Observed, ObservedNode, Settings, StepRecord};
+use crate::resource::node::{Membership, NodePhase, Observed, ObservedNode, Settings, StepRecord};
 use crate::resource::tag::TagSet;
 use crate::state::{Change, Expect, Records, StateError, Stored, create, find, list_all, remove, replace};
 
@@ -54,7 +54,7 @@ impl<H: Host> Tools<H> {
             Step::Stop { node } => self.stop(cluster, node, step).await,
             Step::Set { node, changes } => self.set(cluster, node, changes, step).await,
             Step::NotePending { node, pending } => self.note_pending(cluster, node, *pending).await,
-            Step::Enlist { nodes } => self.enlist(cluster, nodes.clone()).await,
+            Step::Enlist { nodes, with_names } => self.enlist(cluster, nodes.clone(), *with_names).await,
             Step::Tell { node } => self.tell(cluster, node).await,
             Step::Remove { node } => self.remove(cluster, node, step).await,
             Step::Settle { generation } => self.settle(cluster, *generation).await,
@@ -255,11 +255,12 @@ impl<H: Host> Tools<H> {
         Ok(())
     }
 
-    async fn enlist(&self, cluster: &Cluster, nodes: Vec<String>) -> Result<(), ActError> {
+    async fn enlist(&self, cluster: &Cluster, nodes: Vec<String>, with_names: bool) -> Result<(), ActError> {
         self.observe(cluster, move |observed| {
-            if observed.membership.node_ids != nodes {
-                observed.membership.version += 1;
-                observed.membership.node_ids = nodes;
+            let list = &mut observed.membership;
+            if list.node_ids != nodes || list.with_names != with_names {
+                let version = list.version + 1;
+                *list = Membership { version, node_ids: nodes, with_names };
             }
             ((), Also::default())
         })

@@ -20,3 +20,43 @@ pub(super) fn sweep(records: &dyn Records, now_ms: u64) -> Result<usize, StateEr
     }
     Ok(changes.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::event::SourceType;
+    use crate::state::{FileRecords, create, list_all};
+
+    fn event(date_ms: u64, sequence: u64) -> Event {
+        let (source_id, message) = ("a".to_owned(), "m".to_owned());
+        Event { date_ms, sequence, source_id, source_type: SourceType::CacheCluster, message }
+    }
+
+    fn store(records: &FileRecords, events: impl Iterator<Item = Event>) {
+        let changes: Vec<_> = events.map(|event| create(&event).unwrap()).collect();
+        records.apply(&changes).unwrap();
+    }
+
+    #[test]
+    fn old_events_go_and_young_ones_stay() {
+        let records = FileRecords::with_backend(redb::backends::InMemoryBackend::new()).unwrap();
+        let now_ms = 100 * KEPT_MS;
+        store(
+            &records,
+            [0, now_ms - KEPT_MS - 1, now_ms - KEPT_MS, now_ms].into_iter().map(|at| event(at, 1)),
+        );
+        assert_eq!(sweep(&records, now_ms).unwrap(), 2);
+        let kept: Vec<u64> = list_all::<Event>(&records).unwrap().iter().map(|e| e.value.date_ms).collect();
+        assert_eq!(kept, [now_ms - KEPT_MS, now_ms]);
+        assert_eq!(sweep(&records, now_ms).unwrap(), 0);
+    }
+
+    #[test]
+    fn the_oldest_of_too_many_go_a_bounded_number_at_a_time() {
+        let records = FileRecords::with_backend(redb::backends::InMemoryBackend::new()).unwrap();
+        let surplus = SWEPT_MAX + 5;
+        store(&records, (0..(KEPT_MAX + surplus) as u64).map(|n| event(7, n)));
+        assert_eq!([(); 3].map(|()| sweep(&records, 7).unwrap()), [SWEPT_MAX, 5, 0]);
+        assert_eq!(list_all::<Event>(&records).unwrap()[0].value.sequence, surplus as u64);
+    }
+}

@@ -141,11 +141,16 @@ impl Folder {
         opened.map_err(HostError::io(format!("opening {}", path.display())))
     }
 
-    /// The last words of the log.
-    pub(super) fn log_tail(&self) -> Option<String> {
+    /// Length of the log.
+    pub(super) fn log_bytes(&self) -> u64 {
+        fs::metadata(self.file("log")).map_or(0, |meta| meta.len())
+    }
+
+    /// The last words of the log after its first `from` bytes.
+    pub(super) fn log_tail(&self, from: u64) -> Option<String> {
         let mut file = File::open(self.file("log")).ok()?;
         let length = file.metadata().ok()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL_BYTES))).ok()?;
+        file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL_BYTES).max(from))).ok()?;
         let mut bytes = Vec::new();
         file.take(LOG_TAIL_BYTES).read_to_end(&mut bytes).ok()?;
         let text = String::from_utf8_lossy(&bytes).trim().replace('\n', " | ");

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::folder::Folder;
-use super::process::{Held, start_ticks, with_input};
+use super::process::{Held, reap, start_ticks, with_input};
 use super::{Host, HostError, Launch, NodeKey, Started, control};
 use crate::resource::node::Process;
 
@@ -84,11 +84,12 @@ impl LocalHost {
         }
     }
 
-    /// Starts a process in the folder; the lock goes to it.
-    fn spawn(&self, folder: &Folder, lock: File, launch: &Launch) -> Result<Held, HostError> {
+    /// Starts a process in the folder; the lock goes to it. Answers the process, and where its log begins.
+    fn spawn(&self, folder: &Folder, lock: File, launch: &Launch) -> Result<(Held, u64), HostError> {
         folder.clear()?;
         folder.write_configuration(launch)?;
         let log = folder.open_log()?;
+        let log_from = folder.log_bytes();
         let errors = log.try_clone().map_err(HostError::io("sharing the log"))?;
         let mut command = detached(&self.program);
         command
@@ -99,11 +100,16 @@ impl LocalHost {
             .stderr(errors);
         let started = command.spawn();
         let child = started.map_err(HostError::io(format!("starting {}", self.program[0].display())))?;
-        Held::open(child.id()).ok_or_else(|| HostError::Died { log: folder.log_tail() })
+        let Some(held) = Held::open(child.id()) else {
+            reap(child.id());
+            return Err(HostError::Died { log: folder.log_tail(log_from) });
+        };
+        Ok((held, log_from))
     }
 
     /// Waits until the process answers as the node.
-    async fn answers(&self, folder: &Folder, held: &Held) -> Result<Process, HostError> {
+    /// `log_from` is where the log of this process begins.
+    async fn answers(&self, folder: &Folder, held: &Held, log_from: u64) -> Result<Process, HostError> {
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
             let last = match control::identity(folder.path()).await {
@@ -117,7 +123,7 @@ impl LocalHost {
                 Err(error) => error,
             };
             if held.ended_within(START_POLL).await {
-                return Err(HostError::Died { log: folder.log_tail() });
+                return Err(HostError::Died { log: folder.log_tail(log_from) });
             }
             if Instant::now() >= deadline {
                 return Err(last);
@@ -201,7 +207,7 @@ impl Host for LocalHost {
         folder.make()?;
         if let Some(held) = self.holder(&folder)? {
             tracing::info!(node = key.folder_name(), pid = held.pid(), "a running node is taken over");
-            let process = match self.answers(&folder, &held).await {
+            let process = match self.answers(&folder, &held, folder.log_bytes()).await {
                 Ok(process) => process,
                 Err(error) => {
                     self.end(&folder, &held).await?;
@@ -214,8 +220,8 @@ impl Host for LocalHost {
         let locked = folder.try_lock()?;
         let lock = locked
             .ok_or_else(|| HostError::Unanswered { what: "was started by somebody else".to_owned() })?;
-        let held = self.spawn(&folder, lock, launch)?;
-        match self.answers(&folder, &held).await {
+        let (held, log_from) = self.spawn(&folder, lock, launch)?;
+        match self.answers(&folder, &held, log_from).await {
             Ok(process) => {
                 self.note_answer(key, &process);
                 Ok(Started { process, settings: launch.settings.clone() })

@@ -101,6 +101,8 @@ async fn a_program_that_ends_at_once_is_reported_with_its_last_words() {
     let host = LocalHost::new(folder.path().join("nodes"), program).unwrap();
     let error = host.start(&key(), &launch()).await.unwrap_err();
     assert!(error.to_string().contains("out of luck"), "{error}");
+    let again = host.start(&key(), &launch()).await.unwrap_err();
+    assert_eq!(again.to_string(), error.to_string(), "the words of this start only");
     let missing = LocalHost::new(folder.path().join("nodes"), vec!["/no/such/program".into()]).unwrap();
     let error = missing.start(&key(), &launch()).await.unwrap_err();
     assert!(matches!(error, HostError::Died { .. } | HostError::Io { .. }), "{error}");

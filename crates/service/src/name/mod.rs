@@ -61,9 +61,43 @@ impl Names {
     pub fn discovery(&self, observed: &Observed) -> String {
         let member = |id: &String| {
             let node = observed.nodes.get(id)?;
-            Some(format!("{}|{}|{}", self.node_address(observed, id)?, node.address, node.port))
+            let address = node.address.to_string();
+            let host = if observed.membership.with_names {
+                self.zone.node(&observed.id, id)
+            } else {
+                address.clone()
+            };
+            Some(format!("{host}|{address}|{}", node.port))
         };
         let members: Vec<String> = observed.membership.node_ids.iter().filter_map(member).collect();
         format!("{}\n{}\n", observed.membership.version, members.join(" "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::cluster::tests::{memcached, settled};
+
+    #[test]
+    fn the_member_list_is_as_cluster_clients_parse_it() {
+        let names = Names::new(Zone { suffix: "abc123".into(), region_code: "use1".into() });
+        let mut observed = settled(&memcached(2));
+        observed.membership.version = 12;
+        observed.membership.node_ids = vec!["0001".into(), "0002".into()];
+        assert_eq!(
+            names.discovery(&observed),
+            "12\n127.64.0.5|127.64.0.5|11211 127.64.0.6|127.64.0.6|11211\n"
+        );
+        observed.membership.with_names = true;
+        let host = "pages.abc123.0002.use1.cache.amazonaws.com";
+        assert!(names.discovery(&observed).ends_with(&format!(" {host}|127.64.0.6|11211\n")));
+        assert_eq!(names.configuration_address(&observed).as_deref(), Some("127.64.0.5"));
+        names.set_resolves(true);
+        assert_eq!(names.node_address(&observed, "0002").as_deref(), Some(host));
+        assert_eq!(
+            names.configuration_address(&observed).as_deref(),
+            Some("pages.abc123.cfg.use1.cache.amazonaws.com")
+        );
     }
 }

@@ -74,6 +74,8 @@ pub enum Step {
     Enlist {
         /// Ids of the members.
         nodes: Vec<String>,
+        /// Whether clients are given names (or else addresses).
+        with_names: bool,
     },
     /// Tell a node the list of members.
     Tell {
@@ -123,7 +125,9 @@ impl fmt::Display for Step {
             }
             Step::NotePending { node, pending: true } => write!(f, "note {node} needs a reboot"),
             Step::NotePending { node, pending: false } => write!(f, "note {node} needs no reboot"),
-            Step::Enlist { nodes } => write!(f, "enlist {}", nodes.join(" ")),
+            Step::Enlist { nodes, with_names } => {
+                write!(f, "enlist {} by {}", nodes.join(" "), if *with_names { "name" } else { "address" })
+            }
             Step::Tell { node } => write!(f, "tell {node} the members"),
             Step::Remove { node } => write!(f, "remove {node}"),
             Step::Settle { generation } => write!(f, "settle generation {generation}"),
@@ -152,6 +156,8 @@ pub struct Facts<'a> {
     pub observed: &'a Observed,
     /// Ids of nodes whose recorded process was seen alive just now.
     pub alive: &'a BTreeSet<String>,
+    /// Whether names of nodes can be resolved.
+    pub with_names: bool,
     /// Unix milliseconds.
     pub now_ms: u64,
 }
@@ -255,9 +261,9 @@ fn members(facts: &Facts<'_>, plan: &mut Plan) {
     };
     let members: Vec<String> = facts.cluster.nodes.keys().filter(|id| has_answered(id)).cloned().collect();
     let membership = &facts.observed.membership;
-    let is_new = members != membership.node_ids;
+    let is_new = members != membership.node_ids || facts.with_names != membership.with_names;
     if is_new {
-        plan.steps.push(Step::Enlist { nodes: members.clone() });
+        plan.steps.push(Step::Enlist { nodes: members.clone(), with_names: facts.with_names });
     }
     let knows = |id: &String| {
         let told = facts.observed.nodes.get(id).map_or(0, |node| node.told_version);

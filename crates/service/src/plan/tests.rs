@@ -10,6 +10,7 @@ struct Scene {
     alive: BTreeSet<String>,
     settings: WantedSettings,
     now_ms: u64,
+    with_names: bool,
 }
 
 impl Scene {
@@ -24,7 +25,7 @@ impl Scene {
             node.told_version = observed.membership.version;
         }
         let alive = cluster.nodes.keys().cloned().collect();
-        Scene { cluster, observed, alive, settings: WantedSettings::new(), now_ms: 1_000 }
+        Scene { cluster, observed, alive, settings: WantedSettings::new(), now_ms: 1_000, with_names: false }
     }
 
     fn want(&mut self, name: &str, value: &str, applies: Applies) {
@@ -42,6 +43,7 @@ impl Scene {
             settings: &self.settings,
             observed: &self.observed,
             alive: &self.alive,
+            with_names: self.with_names,
             now_ms: self.now_ms,
         };
         let plan = plan(&facts);
@@ -67,7 +69,7 @@ fn a_new_cluster_is_placed_started_and_announced() {
     start 0001
     place 0002 in subnet-00000000000000003
     start 0002
-    enlist 0001 0002
+    enlist 0001 0002 by address
     tell 0001 the members
     tell 0002 the members
     settle generation 1
@@ -105,11 +107,22 @@ fn a_node_that_leaves_disappears_from_the_list_first() {
     scene.cluster.nodes.remove("0002");
     scene.cluster.generation += 1;
     insta::assert_snapshot!(scene.text(), @r"
-    enlist 0001 0003
+    enlist 0001 0003 by address
     tell 0001 the members
     tell 0003 the members
     remove 0002
     settle generation 2
+    ");
+}
+
+#[test]
+fn members_are_told_anew_when_names_begin_to_resolve() {
+    let mut scene = Scene::settled(memcached(2));
+    scene.with_names = true;
+    insta::assert_snapshot!(scene.text(), @r"
+    enlist 0001 0002 by name
+    tell 0001 the members
+    tell 0002 the members
     ");
 }
 

@@ -78,6 +78,8 @@ pub struct Membership {
     pub version: u64,
     /// Ids of the nodes.
     pub node_ids: Vec<String>,
+    /// Whether clients are given names (or else addresses).
+    pub with_names: bool,
 }
 
 /// What the driver is doing, for people who look into the records.

@@ -1,7 +1,7 @@
 //! The whole service with real node processes (redis-server behind a script), asked through its own API.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;

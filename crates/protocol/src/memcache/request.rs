@@ -1,0 +1,205 @@
+//! What a Memcached client can ask for, whichever of the protocols it speaks.
+
+/// Longest key in bytes.
+pub const KEY_BYTES_MAX: usize = 250;
+
+/// Bytes that an item is charged for beside its key and value when its size is held against the limit: what
+/// memcached 1.6 takes for its header with CAS, the end of the key and the line end of the value.
+const ITEM_OVERHEAD_BYTES: usize = 48 + 8 + 1 + 2;
+
+/// Bytes that client flags other than zero add to an item.
+const FLAGS_BYTES: usize = 4;
+
+/// Bytes of an item as memcached counts them for its limit on the size of an item.
+pub fn item_bytes(key_bytes: usize, value_bytes: usize, flags: u32) -> usize {
+    ITEM_OVERHEAD_BYTES + if flags == 0 { 0 } else { FLAGS_BYTES } + key_bytes + value_bytes
+}
+
+/// How a value is to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Whatever was there.
+    Set,
+    /// Only a key that is not there.
+    Add,
+    /// Only a key that is there.
+    Replace,
+    /// Behind the value that is there.
+    Append,
+    /// Before the value that is there.
+    Prepend,
+    /// Only while the key still has this CAS unique.
+    Cas(u64),
+}
+
+/// One request. Expiration times are as sent: 0 = never, negative = at once, up to 30 days = seconds from now,
+/// more = Unix seconds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request<'a> {
+    /// Values of keys, each of a valid length.
+    Get {
+        /// The keys in order.
+        keys: Words<'a>,
+        /// True if the CAS unique is wanted too.
+        cas: bool,
+        /// New expiration time of the keys.
+        touch: Option<i32>,
+    },
+    /// Store a value.
+    Store {
+        /// How.
+        verb: Verb,
+        /// The key.
+        key: &'a [u8],
+        /// Opaque to the server.
+        flags: u32,
+        /// Expiration time.
+        exptime: i32,
+        /// The value.
+        data: &'a [u8],
+        /// True if no answer is wanted.
+        noreply: bool,
+    },
+    /// A value that exceeds the limit was announced. Nothing is to be answered: the parser rejects the request when
+    /// it has skipped the value.
+    Oversized {
+        /// How it was to be stored.
+        verb: Verb,
+        /// The key.
+        key: &'a [u8],
+    },
+    /// Remove a key.
+    Delete {
+        /// The key.
+        key: &'a [u8],
+        /// True if no answer is wanted.
+        noreply: bool,
+    },
+    /// Add to or subtract from a number.
+    Arithmetic {
+        /// The key.
+        key: &'a [u8],
+        /// By how much.
+        delta: u64,
+        /// True to add.
+        up: bool,
+        /// True if no answer is wanted.
+        noreply: bool,
+    },
+    /// Change the expiration time.
+    Touch {
+        /// The key.
+        key: &'a [u8],
+        /// The new expiration time.
+        exptime: i32,
+        /// True if no answer is wanted.
+        noreply: bool,
+    },
+    /// Invalidate everything.
+    FlushAll {
+        /// When, by the rules of expiration times; 0 = now.
+        delay: i32,
+        /// True if no answer is wanted.
+        noreply: bool,
+    },
+    /// Name the version.
+    Version,
+    /// Change how much is logged.
+    Verbosity {
+        /// The level.
+        level: u32,
+        /// True if no answer is wanted.
+        noreply: bool,
+    },
+    /// Statistics: all, or the sort that the words name.
+    Stats(Words<'a>),
+    /// Close the session.
+    Quit,
+    /// Read a setting of Auto Discovery (ElastiCache).
+    ConfigGet {
+        /// Its name; clients ask for `cluster`.
+        name: &'a [u8],
+    },
+    /// Change such a setting.
+    ConfigSet {
+        /// Its name.
+        name: &'a [u8],
+        /// Opaque to the server.
+        flags: u32,
+        /// The value.
+        data: &'a [u8],
+    },
+    /// Remove such a setting.
+    ConfigDelete {
+        /// Its name.
+        name: &'a [u8],
+    },
+    /// A request that cannot be carried out; this is the answer.
+    Reject(Reject),
+}
+
+/// Why a request is rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reject {
+    /// No such command, or a wrong number of words.
+    Unknown,
+    /// A key that is too long, a number that is none.
+    BadFormat,
+    /// A wrong form of `delete`.
+    DeleteUsage,
+    /// The amount of `incr` or `decr` is no number.
+    BadDelta,
+    /// An expiration time is no number.
+    BadExptime,
+    /// A value is not followed by a line end.
+    BadChunk,
+    /// A value is larger than the server takes.
+    TooLarge,
+    /// `shutdown`, which is not to be had over this protocol.
+    NoShutdown,
+}
+
+impl Reject {
+    /// The answer with its line end, as memcached 1.6 gives it.
+    pub const fn line(self) -> &'static [u8] {
+        match self {
+            Reject::Unknown => b"ERROR\r\n",
+            Reject::BadFormat => b"CLIENT_ERROR bad command line format\r\n",
+            Reject::DeleteUsage => {
+                b"CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n"
+            }
+            Reject::BadDelta => b"CLIENT_ERROR invalid numeric delta argument\r\n",
+            Reject::BadExptime => b"CLIENT_ERROR invalid exptime argument\r\n",
+            Reject::BadChunk => b"CLIENT_ERROR bad data chunk\r\n",
+            Reject::TooLarge => b"SERVER_ERROR object too large for cache\r\n",
+            Reject::NoShutdown => b"ERROR: shutdown not enabled\r\n",
+        }
+    }
+}
+
+/// The words of a line, separated by blanks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Words<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Words<'a> {
+    /// The words of `line`. A NUL ends the line, as in memcached.
+    pub fn new(line: &'a [u8]) -> Words<'a> {
+        Words { rest: memchr::memchr(0, line).map_or(line, |end| &line[..end]) }
+    }
+}
+
+impl<'a> Iterator for Words<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let start = self.rest.iter().position(|&byte| byte != b' ')?;
+        let rest = &self.rest[start..];
+        let len = memchr::memchr(b' ', rest).unwrap_or(rest.len());
+        let (word, rest) = rest.split_at(len);
+        self.rest = rest;
+        Some(word)
+    }
+}

@@ -1,0 +1,466 @@
+//! The text protocol: lines of words, and values behind the lines of storage commands.
+//!
+//! [`Parser::step`] takes the bytes received so far and yields one request at a time that borrows from them. What is
+//! accepted and how it is refused follows memcached 1.6, found by asking it. Two things differ on purpose: a line
+//! longer than [`LINE_BYTES_MAX`] is refused whether or not its end came in the same packet, and so told to the
+//! client before the session ends.
+//!
+//! Source: protocol.txt of memcached ("Storage commands" and after); ElastiCache user guide, "Adding Auto Discovery
+//! to your client library", for `config`.
+
+use super::request::{KEY_BYTES_MAX, Reject, Request, Verb, Words, item_bytes};
+use memchr::memchr;
+
+/// Longest line in bytes, without its end, of a command that does not take any number of keys.
+pub const LINE_BYTES_MAX: usize = 2048;
+
+/// Longest line in bytes of a command that takes any number of keys.
+pub const KEYS_LINE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Longest value that can be announced at all; one that is longer is a malformed number.
+const VALUE_BYTES_MAX: i32 = i32::MAX - 2;
+
+/// What a session may send.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Largest item, counted as [`item_bytes`] counts.
+    pub item_bytes_max: usize,
+    /// True for a session that may change the settings of Auto Discovery.
+    pub config_writable: bool,
+}
+
+/// What one step of the parser found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step<'a> {
+    /// A complete request. `consumed` bytes belong to it.
+    Request {
+        /// The request.
+        request: Request<'a>,
+        /// Bytes of input to drop once it was carried out.
+        consumed: usize,
+    },
+    /// Bytes that ask for nothing and can be dropped at once: a refused request that wanted no answer, a part of a
+    /// value that is too large.
+    Nothing {
+        /// Bytes of input to drop.
+        consumed: usize,
+    },
+    /// The request is not complete; at least `need` more bytes must come.
+    Incomplete {
+        /// Bytes that surely have to come; a hint for reserving the buffer.
+        need: usize,
+    },
+}
+
+/// A line without end. The session is told [`LineTooLong::LINE`] and closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineTooLong;
+
+impl LineTooLong {
+    /// The answer.
+    pub const LINE: &'static [u8] = b"CLIENT_ERROR line too long\r\n";
+}
+
+/// State of a session's request stream between two reads.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Parser {
+    /// Bytes at the start of the input known to have no line end.
+    scanned: u32,
+    /// Length of the request whose line has been read but whose value is not complete; 0 if none.
+    total: u32,
+    /// Bytes of a value still to be dropped.
+    skip: u32,
+    /// True if dropping that value is to be answered.
+    skip_replies: bool,
+}
+
+/// A line of a command that is followed by a value.
+struct Header<'a> {
+    target: Target<'a>,
+    flags: u32,
+    value_bytes: usize,
+    noreply: bool,
+}
+
+enum Target<'a> {
+    Item { verb: Verb, key: &'a [u8], exptime: i32 },
+    Config { name: &'a [u8] },
+}
+
+enum Line<'a> {
+    Whole(Request<'a>),
+    Silent,
+    Header(Header<'a>),
+}
+
+impl Parser {
+    /// A parser at the start of a stream.
+    pub const fn new() -> Parser {
+        Parser { scanned: 0, total: 0, skip: 0, skip_replies: false }
+    }
+
+    /// True when no request has been read in part.
+    pub fn is_idle(&self) -> bool {
+        self.scanned == 0 && self.total == 0 && self.skip == 0
+    }
+
+    /// Reads one request from the start of `input`.
+    ///
+    /// After `Request` and `Nothing` the caller drops `consumed` bytes; after `Incomplete` it calls again with the
+    /// same bytes and more. O(bytes not seen before), and a value's line once more when the value is complete.
+    #[inline]
+    pub fn step<'a>(&mut self, input: &'a [u8], limits: &Limits) -> Result<Step<'a>, LineTooLong> {
+        if self.skip > 0 {
+            return Ok(self.drop_value(input.len()));
+        }
+        if input.len() < self.total as usize {
+            return Ok(Step::Incomplete { need: self.total as usize - input.len() });
+        }
+        // A line that was read before is found again at once: nothing was noted as scanned.
+        let seen = self.scanned as usize;
+        let Some(end) = memchr(b'\n', &input[seen..]).map(|at| seen + at) else {
+            if too_long(input, input.len()) {
+                return Err(LineTooLong);
+            }
+            self.scanned = input.len() as u32;
+            return Ok(Step::Incomplete { need: 1 });
+        };
+        self.scanned = 0;
+        if too_long(input, end) {
+            return Err(LineTooLong);
+        }
+        let line = input[..end].strip_suffix(b"\r").unwrap_or(&input[..end]);
+        let consumed = end + 1;
+        Ok(match read_line(line, limits) {
+            Line::Whole(request) => Step::Request { request, consumed },
+            Line::Silent => Step::Nothing { consumed },
+            Line::Header(header) => self.value(input, consumed, header, limits),
+        })
+    }
+
+    fn drop_value(&mut self, available: usize) -> Step<'static> {
+        let consumed = available.min(self.skip as usize);
+        self.skip -= consumed as u32;
+        match (consumed, self.skip) {
+            (0, left) => Step::Incomplete { need: left as usize },
+            (_, 0) if self.skip_replies => {
+                Step::Request { request: Request::Reject(Reject::TooLarge), consumed }
+            }
+            _ => Step::Nothing { consumed },
+        }
+    }
+
+    #[inline]
+    fn value<'a>(&mut self, input: &'a [u8], at: usize, header: Header<'a>, limits: &Limits) -> Step<'a> {
+        if header.size() > limits.item_bytes_max {
+            return self.oversized(at, &header);
+        }
+        let end = at + header.value_bytes;
+        let total = end + 2;
+        if input.len() < total {
+            self.total = total as u32;
+            return Step::Incomplete { need: total - input.len() };
+        }
+        self.total = 0;
+        if input[end..total] == *b"\r\n" {
+            Step::Request { request: header.with(&input[at..end]), consumed: total }
+        } else if header.noreply {
+            Step::Nothing { consumed: total }
+        } else {
+            Step::Request { request: Request::Reject(Reject::BadChunk), consumed: total }
+        }
+    }
+
+    #[cold]
+    fn oversized<'a>(&mut self, line_bytes: usize, header: &Header<'a>) -> Step<'a> {
+        self.skip = header.value_bytes as u32 + 2;
+        self.skip_replies = !header.noreply;
+        match header.target {
+            Target::Item { verb, key, .. } => {
+                Step::Request { request: Request::Oversized { verb, key }, consumed: line_bytes }
+            }
+            Target::Config { .. } => Step::Nothing { consumed: line_bytes },
+        }
+    }
+}
+
+impl<'a> Header<'a> {
+    fn size(&self) -> usize {
+        match self.target {
+            Target::Item { key, .. } => item_bytes(key.len(), self.value_bytes, self.flags),
+            Target::Config { name } => item_bytes(name.len(), self.value_bytes, self.flags),
+        }
+    }
+
+    fn with(self, data: &'a [u8]) -> Request<'a> {
+        let Header { flags, noreply, .. } = self;
+        match self.target {
+            Target::Item { verb, key, exptime } => {
+                Request::Store { verb, key, flags, exptime, data, noreply }
+            }
+            Target::Config { name } => Request::ConfigSet { name, flags, data },
+        }
+    }
+}
+
+/// True when a line that ends at `end`, or not before it, is longer than what it seems to be may be.
+fn too_long(input: &[u8], end: usize) -> bool {
+    end > LINE_BYTES_MAX && (end > KEYS_LINE_BYTES_MAX || !takes_keys(&input[..LINE_BYTES_MAX]))
+}
+
+fn takes_keys(head: &[u8]) -> bool {
+    matches!(Words::new(head).next(), Some(b"get" | b"gets" | b"gat" | b"gats"))
+}
+
+/// The words behind a command's name: the first `N`, and how many there are, counted up to `N + 1`.
+#[derive(Clone, Copy)]
+struct Fields<'a, const N: usize> {
+    words: [&'a [u8]; N],
+    count: usize,
+}
+
+impl<'a, const N: usize> Fields<'a, N> {
+    #[inline]
+    fn of(mut words: Words<'a>) -> Fields<'a, N> {
+        let mut fields = Fields { words: [b""; N], count: 0 };
+        for slot in &mut fields.words {
+            let Some(word) = words.next() else { return fields };
+            *slot = word;
+            fields.count += 1;
+        }
+        fields.count += usize::from(words.next().is_some());
+        fields
+    }
+
+    /// True when the last word is `noreply`. Only for as many words as the command takes.
+    fn noreply(&self) -> bool {
+        self.count > 0 && self.words[self.count - 1] == b"noreply"
+    }
+}
+
+fn reject(reason: Reject, noreply: bool) -> Line<'static> {
+    if noreply { Line::Silent } else { Line::Whole(Request::Reject(reason)) }
+}
+
+const UNKNOWN: Line<'static> = Line::Whole(Request::Reject(Reject::Unknown));
+
+#[inline]
+fn read_line<'a>(line: &'a [u8], limits: &Limits) -> Line<'a> {
+    let mut words = Words::new(line);
+    match words.next().unwrap_or_default() {
+        b"get" => get(words, false),
+        b"set" => store(Verb::Set, words),
+        b"gets" => get(words, true),
+        b"gat" => get_and_touch(words, false),
+        b"gats" => get_and_touch(words, true),
+        b"add" => store(Verb::Add, words),
+        b"replace" => store(Verb::Replace, words),
+        b"append" => store(Verb::Append, words),
+        b"prepend" => store(Verb::Prepend, words),
+        b"cas" => store(Verb::Cas(0), words),
+        b"delete" => delete(words),
+        b"incr" => arithmetic(words, true),
+        b"decr" => arithmetic(words, false),
+        b"touch" => touch(words),
+        b"flush_all" => flush_all(words),
+        b"version" => Line::Whole(Request::Version),
+        b"verbosity" => verbosity(words),
+        b"stats" => Line::Whole(Request::Stats(words)),
+        b"quit" => Line::Whole(Request::Quit),
+        b"shutdown" => reject(Reject::NoShutdown, false),
+        b"config" => config(words, limits),
+        _ => UNKNOWN,
+    }
+}
+
+fn is_key(word: &[u8]) -> bool {
+    word.len() <= KEY_BYTES_MAX
+}
+
+#[inline]
+fn get(keys: Words<'_>, cas: bool) -> Line<'_> {
+    match keys.clone().next() {
+        None => UNKNOWN,
+        Some(_) => values(keys, cas, None),
+    }
+}
+
+fn get_and_touch(mut words: Words<'_>, cas: bool) -> Line<'_> {
+    let Some(exptime) = words.next() else { return UNKNOWN };
+    let Some(exptime) = exptime_of(exptime) else { return reject(Reject::BadExptime, false) };
+    values(words, cas, Some(exptime))
+}
+
+#[inline]
+fn values(keys: Words<'_>, cas: bool, touch: Option<i32>) -> Line<'_> {
+    if !keys.clone().all(is_key) {
+        return reject(Reject::BadFormat, false);
+    }
+    Line::Whole(Request::Get { keys, cas, touch })
+}
+
+#[inline]
+fn store(verb: Verb, words: Words<'_>) -> Line<'_> {
+    let fields = Fields::<6>::of(words);
+    let least = if matches!(verb, Verb::Cas(_)) { 5 } else { 4 };
+    if fields.count < least || fields.count > least + 1 {
+        return UNKNOWN;
+    }
+    let noreply = fields.noreply();
+    let [key, flags, exptime, len, unique, _] = fields.words;
+    let header = (|| {
+        let verb = if least == 5 { Verb::Cas(unsigned(unique)?) } else { verb };
+        let exptime = exptime_of(exptime)?;
+        let target = Target::Item { verb, key, exptime };
+        Some(Header { target, flags: unsigned(flags)? as u32, value_bytes: value_bytes(len)?, noreply })
+    })();
+    match header {
+        Some(header) if is_key(key) => Line::Header(header),
+        _ => reject(Reject::BadFormat, noreply),
+    }
+}
+
+fn delete(words: Words<'_>) -> Line<'_> {
+    let fields = Fields::<3>::of(words);
+    let [key, second, _] = fields.words;
+    let noreply = fields.count <= 3 && fields.noreply();
+    let usable = match fields.count {
+        0 | 4.. => return UNKNOWN,
+        1 => true,
+        2 => second == b"0" || noreply,
+        _ => second == b"0" && noreply,
+    };
+    match (usable, is_key(key)) {
+        (false, _) => reject(Reject::DeleteUsage, noreply),
+        (_, false) => reject(Reject::BadFormat, noreply),
+        _ => Line::Whole(Request::Delete { key, noreply: noreply && fields.count > 1 }),
+    }
+}
+
+fn arithmetic(words: Words<'_>, up: bool) -> Line<'_> {
+    let fields = Fields::<3>::of(words);
+    let [key, delta, _] = fields.words;
+    if !(2..=3).contains(&fields.count) {
+        return UNKNOWN;
+    }
+    let noreply = fields.noreply();
+    match unsigned(delta) {
+        _ if !is_key(key) => reject(Reject::BadFormat, noreply),
+        None => reject(Reject::BadDelta, noreply),
+        Some(delta) => Line::Whole(Request::Arithmetic { key, delta, up, noreply }),
+    }
+}
+
+fn touch(words: Words<'_>) -> Line<'_> {
+    let fields = Fields::<3>::of(words);
+    let [key, exptime, _] = fields.words;
+    if !(2..=3).contains(&fields.count) {
+        return UNKNOWN;
+    }
+    let noreply = fields.noreply();
+    match exptime_of(exptime) {
+        _ if !is_key(key) => reject(Reject::BadFormat, noreply),
+        None => reject(Reject::BadExptime, noreply),
+        Some(exptime) => Line::Whole(Request::Touch { key, exptime, noreply }),
+    }
+}
+
+fn flush_all(words: Words<'_>) -> Line<'_> {
+    let fields = Fields::<2>::of(words);
+    if fields.count > 2 {
+        return UNKNOWN;
+    }
+    let noreply = fields.noreply();
+    let delay = match fields.count - usize::from(noreply && fields.count == 1) {
+        0 => Some(0),
+        _ => exptime_of(fields.words[0]),
+    };
+    match delay {
+        Some(delay) => Line::Whole(Request::FlushAll { delay, noreply }),
+        None => reject(Reject::BadExptime, noreply),
+    }
+}
+
+fn verbosity(words: Words<'_>) -> Line<'_> {
+    let fields = Fields::<2>::of(words);
+    if !(1..=2).contains(&fields.count) {
+        return UNKNOWN;
+    }
+    let noreply = fields.noreply();
+    match unsigned(fields.words[0]) {
+        Some(level) => Line::Whole(Request::Verbosity { level: level as u32, noreply }),
+        None => reject(Reject::BadFormat, noreply),
+    }
+}
+
+fn config<'a>(words: Words<'a>, limits: &Limits) -> Line<'a> {
+    let Fields { words: [verb, name, flags, len], count } = Fields::<4>::of(words);
+    match (verb, count) {
+        (b"get", 2) => Line::Whole(Request::ConfigGet { name }),
+        (b"delete", 2) if limits.config_writable => Line::Whole(Request::ConfigDelete { name }),
+        (b"set", 4) if limits.config_writable => match (unsigned(flags), value_bytes(len)) {
+            (Some(flags), Some(value_bytes)) if is_key(name) => Line::Header(Header {
+                target: Target::Config { name },
+                flags: flags as u32,
+                value_bytes,
+                noreply: false,
+            }),
+            _ => reject(Reject::BadFormat, false),
+        },
+        _ => UNKNOWN,
+    }
+}
+
+/// The length of a value; 32 bits of it count.
+fn value_bytes(word: &[u8]) -> Option<usize> {
+    match signed(word)? as i32 {
+        len @ 0..=VALUE_BYTES_MAX => Some(len as usize),
+        _ => None,
+    }
+}
+
+/// An expiration time; 32 bits of it count.
+fn exptime_of(word: &[u8]) -> Option<i32> {
+    Some(signed(word)? as i32)
+}
+
+/// Reads a number as `strtoull` does, and refuses one with a minus unless it wraps to a small one.
+pub fn unsigned(word: &[u8]) -> Option<u64> {
+    let (negative, magnitude) = magnitude(word)?;
+    if !negative {
+        return Some(magnitude);
+    }
+    let wrapped = magnitude.wrapping_neg();
+    (wrapped <= i64::MAX as u64).then_some(wrapped)
+}
+
+/// Reads a number as `strtoll` does.
+fn signed(word: &[u8]) -> Option<i64> {
+    let (negative, magnitude) = magnitude(word)?;
+    if negative { 0i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() }
+}
+
+/// Sign and digits of a number, with blanks before it, and anything behind it that a blank parts from it.
+fn magnitude(word: &[u8]) -> Option<(bool, u64)> {
+    let start = word.iter().position(|byte| !is_space(*byte))?;
+    let (negative, digits) = match &word[start..] {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        rest => (false, rest),
+    };
+    let len = digits.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(digits.len());
+    if len == 0 || digits.get(len).is_some_and(|&byte| byte != 0 && !is_space(byte)) {
+        return None;
+    }
+    digits[..len]
+        .iter()
+        .try_fold(0u64, |value, &byte| value.checked_mul(10)?.checked_add(u64::from(byte - b'0')))
+        .map(|value| (negative, value))
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t'..=b'\r')
+}
+
+#[cfg(test)]
+mod tests;
