@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::identity::AccessKey;
 use crate::name::Names;
 use crate::resource::arn::Arn;
-use crate::state::Records;
+use crate::state::{self, Records, StateError};
 
 /// The service, as operations see it.
 pub struct App {
@@ -19,6 +20,11 @@ pub struct App {
 }
 
 impl App {
+    /// The access key with this id, if there is one.
+    pub fn access_key(&self, id: &str) -> Result<Option<AccessKey>, StateError> {
+        Ok(state::find::<AccessKey>(self.records.as_ref(), id)?.map(|stored| stored.value))
+    }
+
     /// The time now, Unix milliseconds.
     pub fn now_ms(&self) -> u64 {
         (self.clock)()
