@@ -40,7 +40,7 @@ def operation_table(service):
     model = botocore.session.get_session().get_service_model("elasticache")
     available = [name for name in model.operation_names if is_available(client, name)]
     lines = "\n".join(f"- {name}" for name in sorted(available))
-    return f"{len(available)} of the {len(model.operation_names)} operations of API version {model.api_version}:\n\n{lines}"
+    return f"{len(available)} of the {len(model.operation_names)} operations that boto3 knows in API version {model.api_version}:\n\n{lines}"
 
 
 def is_available(client, operation):
