@@ -13,6 +13,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::failure::{Code, Failure};
 use crate::terminal::{Paint, clean};
+use larder_engine::run::Startup;
 
 /// Sends what the process logs to standard output, as far as `filter` lets it through.
 pub(crate) fn start(filter: &str) -> Result<(), Failure> {
@@ -21,6 +22,27 @@ pub(crate) fn start(filter: &str) -> Result<(), Failure> {
     })?;
     let format = Lines { paint: Paint::for_stdout() };
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).event_format(format);
+    subscriber.try_init().map_err(|error| Failure::failed(format!("cannot start the log: {error}")))
+}
+
+/// The log of a node: to its `logfile`, or to standard output.
+pub(crate) fn of_node(startup: &Startup) -> Result<(), Failure> {
+    let filter = match startup.loglevel.as_str() {
+        "debug" | "verbose" => "debug",
+        "warning" => "warn",
+        "nothing" => "off",
+        _ => "info",
+    };
+    let Some(path) = &startup.logfile else { return start(filter) };
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(path).map_err(|error| {
+        Failure::failed(format!("can't open the log file {}: {error}", path.display()))
+            .hint("Choose another with --logfile")
+    })?;
+    let format = Lines { paint: Paint::plain() };
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(filter))
+        .event_format(format)
+        .with_writer(std::sync::Mutex::new(file));
     subscriber.try_init().map_err(|error| Failure::failed(format!("cannot start the log: {error}")))
 }
 

@@ -2,8 +2,13 @@
 
 use crate::arguments::Node;
 use crate::failure::Failure;
+use larder_engine::config::parse;
+use larder_engine::run;
 
-pub(crate) fn node(_: Node) -> Result<(), Failure> {
-    // The engine's `run` comes with its branch; the next commit of this file calls it.
-    Err(Failure::failed("this build has no engine yet"))
+pub(crate) fn node(node: Node) -> Result<(), Failure> {
+    let arguments: Vec<String> =
+        node.rest.into_iter().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let config = parse::arguments(&arguments).map_err(|error| Failure::failed(error.to_string()))?;
+    crate::journal::of_node(&config.startup)?;
+    run::run(config).map_err(|error| Failure::failed(error.to_string()))
 }

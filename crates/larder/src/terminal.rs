@@ -41,7 +41,7 @@ impl Paint {
         Self { on: colour_wanted() }
     }
 
-    #[cfg(test)]
+    /// Never colours: for files.
     pub(crate) fn plain() -> Self {
         Self { on: false }
     }

@@ -54,7 +54,7 @@ pub struct Settings {
     pub port: u16,
     /// `memcached-port`; 0 = no Memcached over TCP.
     pub memcached_port: u16,
-    /// `memcached-item-size-max`, bytes.
+    /// `memcached-max-item-size`, bytes.
     pub memcached_item_size_max: usize,
     /// `bind`.
     pub bind: Vec<String>,
@@ -64,10 +64,6 @@ pub struct Settings {
     pub engine_version: String,
     /// `node-memory-bytes`: the memory of the node's type; 0 = the machine's.
     pub node_memory_bytes: u64,
-    /// `slowlog-log-slower-than`, microseconds; negative = off.
-    pub slowlog_slower_than: i64,
-    /// `slowlog-max-len`, entries.
-    pub slowlog_len_max: usize,
     /// The configuration file, if one was given.
     pub file: Option<std::path::PathBuf>,
 }
@@ -106,8 +102,6 @@ impl Default for Settings {
             engine: "redis".into(),
             engine_version: REDIS_VERSION.into(),
             node_memory_bytes: 0,
-            slowlog_slower_than: 10_000,
-            slowlog_len_max: 128,
             file: None,
         }
     }

@@ -30,7 +30,7 @@ pub const REQUESTS_PER_TURN_MAX: usize = 64;
 /// Bytes of answers after which a turn ends, so that a pipeline of large reads cannot fill the memory.
 pub const OUTPUT_PER_TURN_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Default of the directive `memcached-item-size-max`, as memcached's `-I`.
+/// Default of the directive `memcached-max-item-size`, as memcached's `-I`.
 pub const ITEM_SIZE_MAX_BYTES: usize = 1024 * 1024;
 
 /// Members from which a collection is freed in the background.
@@ -70,7 +70,7 @@ impl Shared {
         }
     }
 
-    /// Largest item in bytes, counted as memcached counts (`memcached-item-size-max`).
+    /// Largest item in bytes, counted as memcached counts (`memcached-max-item-size`).
     pub fn item_size_max(&self) -> usize {
         self.item_size_max.load(Ordering::Relaxed) as usize
     }
