@@ -1,16 +1,17 @@
 //! What all sessions and workers of a node share.
 
 use crate::command::{Command, Table};
-use crate::config::Settings;
+use crate::config::{Config, Settings};
 use crate::mailbox::Mailbox;
+use crate::run::Startup;
 use crate::session::registry::Registry;
 use arc_swap::{ArcSwap, Guard};
-use crate::memory;
-use larder_store::evict::Round;
+use crate::{memcache, memory};
+use larder_store::evict::{Policy, Round};
 use larder_store::{Now, Store};
 use larder_store::object::Limits;
 use larder_store::partition::access::Access;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -38,6 +39,22 @@ pub struct Stats {
     pub commands_per_second: AtomicU64,
 }
 
+impl Stats {
+    /// Starts counting anew (CONFIG RESETSTAT).
+    pub fn reset(&self) {
+        for counter in [
+            &self.connections,
+            &self.rejected_connections,
+            &self.commands,
+            &self.input_bytes,
+            &self.output_bytes,
+            &self.errors,
+        ] {
+            counter.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
 /// A node.
 pub struct Node {
     /// The keyspace.
@@ -50,13 +67,18 @@ pub struct Node {
     pub sessions: Registry,
     /// A mailbox per worker.
     pub mailboxes: Vec<Mailbox>,
+    /// What Memcached sessions share.
+    pub memcached: memcache::Shared,
     /// 40 hexadecimal digits, new at each start.
     pub run_id: String,
     /// Unix milliseconds of the start.
     pub started_ms: u64,
+    /// What was fixed at the start.
+    pub startup: Startup,
     /// Set once: workers end.
     pub stopping: AtomicBool,
     settings: ArcSwap<Settings>,
+    socket_engine: OnceLock<&'static str>,
 }
 
 /// Unix time in milliseconds.
@@ -67,24 +89,33 @@ pub fn now_ms() -> u64 {
 impl Node {
     /// A node with these settings, not yet serving. `seed` is a random number.
     pub fn new(
-        settings: Settings,
-        databases: u16,
+        mut settings: Settings,
+        startup: &Startup,
         seed: u64,
         mailboxes: Vec<Mailbox>,
         families: &[&'static [Command]],
     ) -> Node {
         let started_ms = now_ms();
-        let config = larder_store::Config { databases, ..larder_store::Config::new(seed, started_ms) };
+        settings.limits.hash_seed = seed; // nobody may choose members that collide
+        let config = larder_store::Config {
+            databases: startup.databases,
+            ..larder_store::Config::new(seed, started_ms)
+        };
+        let memcached = memcache::Shared::new(mailboxes.len(), &settings.engine_version);
+        memcached.set_item_size_max(settings.memcached_item_size_max);
         Node {
             store: Store::new(&config),
             table: Table::new(families),
             stats: Stats::default(),
             sessions: Registry::default(),
+            memcached,
             mailboxes,
             run_id: run_id(seed),
             started_ms,
+            startup: startup.clone(),
             stopping: AtomicBool::new(false),
             settings: ArcSwap::from_pointee(settings),
+            socket_engine: OnceLock::new(),
         }
     }
 
@@ -94,9 +125,25 @@ impl Node {
         self.settings.load()
     }
 
-    /// Puts other settings in force.
-    pub fn set_settings(&self, settings: Settings) {
-        self.settings.store(Arc::new(settings));
+    /// The whole configuration, as CONFIG shows it.
+    pub fn config(&self) -> Config {
+        Config { startup: self.startup.clone(), settings: (**self.settings()).clone() }
+    }
+
+    /// Puts another configuration in force, as far as it can change while the node runs.
+    pub fn set_config(&self, config: Config) {
+        self.memcached.set_item_size_max(config.settings.memcached_item_size_max);
+        self.settings.store(Arc::new(config.settings));
+    }
+
+    /// The socket engine in use.
+    pub fn socket_engine(&self) -> &'static str {
+        self.socket_engine.get().copied().unwrap_or("none")
+    }
+
+    /// Says which socket engine is in use; the first to say so is believed.
+    pub fn set_socket_engine(&self, name: &'static str) {
+        let _ = self.socket_engine.set(name); // all workers use the same
     }
 
     /// The thresholds of packed values.
@@ -140,6 +187,27 @@ impl Node {
         }
         // More is evicted in the next turn; whoever asks for memory until then is refused.
         true
+    }
+
+    /// What `stats` of Memcached tells of the whole node.
+    pub fn memcached_figures(&self) -> memcache::Figures {
+        let settings = self.settings();
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        memcache::Figures {
+            uptime_seconds: now_ms().saturating_sub(self.started_ms) / 1000,
+            connections: self.sessions.count() as u64,
+            total_connections: get(&self.stats.connections),
+            rejected_connections: get(&self.stats.rejected_connections),
+            connections_max: settings.maxclients as u64,
+            input_bytes: get(&self.stats.input_bytes),
+            output_bytes: get(&self.stats.output_bytes),
+            used_bytes: memory::used_bytes(),
+            memory_max_bytes: settings.maxmemory,
+            threads: self.mailboxes.len(),
+            port: settings.memcached_port,
+            interface: settings.bind.join(","),
+            evicts: settings.maxmemory_policy != Policy::NoEviction,
+        }
     }
 
     /// Tells all workers to end.

@@ -1,2 +1,20 @@
 //! The control plane: the ElastiCache API, records of what is wanted and what is, and the reconciler between them.
+//!
+//! Reading order is the life of an API call: front, identity, operation, resource, state; then the life of a
+//! change: plan, act, host, name.
 #![forbid(unsafe_code)]
+
+pub mod act;
+pub mod front;
+mod hex;
+pub mod host;
+pub mod identity;
+pub mod name;
+pub mod operation;
+pub mod plan;
+mod random;
+pub mod resource;
+pub mod serve;
+pub mod state;
+
+pub use serve::{Running, ServeError, ServiceConfig, ServiceInfo, serve};

@@ -131,6 +131,13 @@ pub(super) fn distinct<T: std::hash::Hash + Eq>(
     .collect()
 }
 
+/// Notes the reading of several keys (hits, misses, access times), which are then only looked at.
+pub(super) fn note_reads(call: &mut Call<'_>, from: usize, to: usize) {
+    for at in from..to {
+        call.keys.read(call.args.get(at));
+    }
+}
+
 /// `numkeys key [key ...]` at argument `at`: the index behind the last key.
 pub(super) fn keys_end(call: &Call<'_>, at: usize, too_few: &'static str) -> Result<usize, CommandError> {
     let count = at_least(call.args.get(at), 1, too_few)?;
@@ -152,7 +159,8 @@ const SCAN_COUNT_DEFAULT: usize = 10;
 
 /// The cursor of a SCAN-like command.
 pub(super) fn cursor(bytes: &[u8]) -> Result<u64, CommandError> {
-    let digits = std::str::from_utf8(bytes).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let digits =
+        std::str::from_utf8(bytes).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     digits.and_then(|text| text.parse().ok()).ok_or(text("ERR invalid cursor"))
 }
 

@@ -207,7 +207,7 @@ impl Big {
     }
 
     fn shifted(mut self, bits: u32) -> Big {
-        if bits % 32 > 0 {
+        if !bits.is_multiple_of(32) {
             self.multiply_add(1 << (bits % 32), 0);
         }
         self.0.splice(0..0, std::iter::repeat_n(0, bits as usize / 32));

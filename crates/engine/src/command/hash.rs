@@ -215,7 +215,7 @@ pub const COMMANDS: &[Command] = &[
 
 fn set_pairs(call: &mut Call<'_>) -> Result<usize, CommandError> {
     let args = call.args;
-    if args.len() % 2 != 0 {
+    if !args.len().is_multiple_of(2) {
         return Err(CommandError::WrongArity);
     }
     let limits = call.node.limits();

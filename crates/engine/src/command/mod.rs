@@ -5,13 +5,40 @@
 //! or another session.
 
 pub mod call;
-pub mod transaction;
+pub mod client;
+mod collection;
+pub mod config;
+pub mod connection;
 pub mod dispatch;
 pub mod error;
+pub mod extended;
+pub mod hash;
+pub mod introspection;
 pub mod keyspace;
+pub mod list;
+pub mod server;
+pub mod set;
 pub mod table;
+pub mod transaction;
+pub mod zset;
 
 pub use call::{Call, Handler};
 pub use error::CommandError;
 pub use keyspace::Keyspace;
 pub use table::{Command, Keys, Scope, Table};
+
+/// All families of commands.
+pub fn families() -> &'static [&'static [Command]] {
+    &[
+        hash::COMMANDS,
+        list::COMMANDS,
+        set::COMMANDS,
+        zset::COMMANDS,
+        transaction::COMMANDS,
+        connection::COMMANDS,
+        client::COMMANDS,
+        introspection::COMMANDS,
+        config::COMMANDS,
+        server::COMMANDS,
+    ]
+}

@@ -1,7 +1,8 @@
 //! Set commands.
 
 use super::collection::{
-    Answer, Draw, Scan, at_least, bulk, cursor, dice, distinct, is, keys_end, positive, scanned, text,
+    Answer, Draw, Scan, at_least, bulk, cursor, dice, distinct, is, keys_end, note_reads, positive, scanned,
+    text,
 };
 use super::table::{ALL_KEYS, ONE_KEY, TWO_KEYS, flag};
 use super::{Call, Command, CommandError, Keys};
@@ -427,6 +428,7 @@ fn difference(sets: &[Option<&Set>]) -> Vec<Vec<u8>> {
 }
 
 fn answer(call: &mut Call<'_>, algebra: Algebra) -> Answer {
+    note_reads(call, 1, call.args.len());
     let members = combine(algebra, &sources(call, 1, call.args.len())?);
     call.out.set(members.len());
     members.iter().for_each(|member| call.out.bulk(member));
@@ -434,6 +436,7 @@ fn answer(call: &mut Call<'_>, algebra: Algebra) -> Answer {
 }
 
 fn store(call: &mut Call<'_>, algebra: Algebra) -> Answer {
+    note_reads(call, 2, call.args.len());
     let members = combine(algebra, &sources(call, 2, call.args.len())?);
     let (target, limits) = (call.args.get(1), call.node.limits());
     let mut set = Set::new();
@@ -478,6 +481,7 @@ fn sdiffstore(call: &mut Call<'_>) -> Answer {
 fn sintercard(call: &mut Call<'_>) -> Answer {
     let end = card_keys_end(call)?;
     let limit = card_limit(call, end)?;
+    note_reads(call, 2, end);
     let len = intersection(&sources(call, 2, end)?, limit).len();
     call.out.integer(len as i64);
     Ok(())

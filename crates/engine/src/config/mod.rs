@@ -1,7 +1,23 @@
-//! What can be configured.
+//! What can be configured: directives as data, the files they come from, and CONFIG.
+//!
+//! In reading order: this file ([`Settings`], in the form in which the rest of the engine uses them), [`directive`]
+//! (the table of names, ranges and defaults), [`parse`] (redis.conf and the command line).
 
+pub mod directive;
+pub mod parse;
+
+use crate::run::Startup;
 use larder_store::evict::Policy;
 use larder_store::object::Limits;
+
+/// Everything that a configuration file or the command line can say.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// What is fixed when the node starts.
+    pub startup: Startup,
+    /// What commands and workers read; CONFIG SET may change it.
+    pub settings: Settings,
+}
 
 /// The settings that commands and workers read, in the form that they use.
 #[derive(Clone, Debug)]
@@ -32,11 +48,39 @@ pub struct Settings {
     pub client_query_buffer_limit: usize,
     /// `client-output-buffer-limit normal`: hard limit in bytes; 0 = none.
     pub output_hard_limit: usize,
-    /// `restricted-commands`.
+    /// `restricted-commands`: `name` or `container|name`, in lower case.
     pub restricted_commands: Vec<String>,
+    /// `port`; 0 = no Redis over TCP.
+    pub port: u16,
+    /// `memcached-port`; 0 = no Memcached over TCP.
+    pub memcached_port: u16,
+    /// `memcached-item-size-max`, bytes.
+    pub memcached_item_size_max: usize,
+    /// `bind`.
+    pub bind: Vec<String>,
+    /// `engine`: `redis`, `valkey` or `memcached`, as what the node presents itself.
+    pub engine: String,
+    /// `engine-version`: what INFO, HELLO and Memcached's `version` say.
+    pub engine_version: String,
     /// `node-memory-bytes`: the memory of the node's type; 0 = the machine's.
     pub node_memory_bytes: u64,
+    /// `slowlog-log-slower-than`, microseconds; negative = off.
+    pub slowlog_slower_than: i64,
+    /// `slowlog-max-len`, entries.
+    pub slowlog_len_max: usize,
+    /// The configuration file, if one was given.
+    pub file: Option<std::path::PathBuf>,
 }
+
+impl Settings {
+    /// `server` in HELLO.
+    pub fn server_name(&self) -> &'static str {
+        if self.engine == "valkey" { "valkey" } else { "redis" }
+    }
+}
+
+/// Version of Redis that the commands follow, and that is told where nothing else is configured.
+pub const REDIS_VERSION: &str = "7.2.4";
 
 impl Default for Settings {
     fn default() -> Settings {
@@ -55,7 +99,16 @@ impl Default for Settings {
             client_query_buffer_limit: 1024 * 1024 * 1024,
             output_hard_limit: 0,
             restricted_commands: Vec::new(),
+            port: 6379,
+            memcached_port: 0,
+            memcached_item_size_max: crate::memcache::ITEM_SIZE_MAX_BYTES,
+            bind: vec!["127.0.0.1".into(), "-::1".into()],
+            engine: "redis".into(),
+            engine_version: REDIS_VERSION.into(),
             node_memory_bytes: 0,
+            slowlog_slower_than: 10_000,
+            slowlog_len_max: 128,
+            file: None,
         }
     }
 }

@@ -197,7 +197,7 @@ impl Worker {
         let shared = self.node.sessions.add(origin, now_ms);
         let client = Client::new(shared, settings.requirepass.is_empty() || door.is_unix(), door.is_unix());
         let protocol = if door.is_memcached() {
-            Protocol::Memcached(Box::default())
+            Protocol::Memcached(Box::new(crate::memcache::Session::new(door.is_unix())))
         } else {
             Protocol::Resp(Parser::new())
         };
@@ -277,7 +277,8 @@ impl Worker {
                     let served = memcached.serve(&mut turn, input, session.out.buffer());
                     session.start += served.consumed;
                     session.client.closing |= served.close;
-                    if served.more {
+                    // Its turn was over before its input was.
+                    if served.need == 0 && session.unread() > 0 {
                         self.sessions.make_ready(index);
                     }
                 }

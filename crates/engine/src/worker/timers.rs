@@ -78,7 +78,7 @@ impl Timers {
         }
         if self.worker == 0 {
             let commands = node.stats.commands.load(Ordering::Relaxed);
-            node.stats.commands_per_second.store(commands - self.commands, Ordering::Relaxed);
+            node.stats.commands_per_second.store(commands.saturating_sub(self.commands), Ordering::Relaxed);
             self.commands = commands;
         }
         let input = std::mem::take(&mut sessions.input_bytes);

@@ -1,6 +1,6 @@
 //! Intersections, unions and differences of sorted sets and plain sets (whose members count as score 1).
 
-use super::super::collection::{Answer, float, integer, is, text};
+use super::super::collection::{Answer, float, integer, is, note_reads, text};
 use super::super::set::card_limit;
 use super::super::{Call, CommandError};
 use super::{put, scored};
@@ -73,8 +73,20 @@ impl Aggregate {
         match self {
             Aggregate::Sum => number_or_zero(one + two), // inf - inf counts as 0
             // Of 0 and -0 the first stays, which f64::min and max do not promise.
-            Aggregate::Min => if two < one { two } else { one },
-            Aggregate::Max => if two > one { two } else { one },
+            Aggregate::Min => {
+                if two < one {
+                    two
+                } else {
+                    one
+                }
+            }
+            Aggregate::Max => {
+                if two > one {
+                    two
+                } else {
+                    one
+                }
+            }
         }
     }
 }
@@ -187,6 +199,12 @@ fn inputs_end(call: &Call<'_>, at: usize, name: &'static str) -> Result<usize, C
     end.filter(|&end| end <= call.args.len()).ok_or(CommandError::Syntax)
 }
 
+fn note_inputs(call: &mut Call<'_>, at: usize, name: &'static str) -> Answer {
+    let end = inputs_end(call, at, name)?;
+    note_reads(call, at + 1, end);
+    Ok(())
+}
+
 fn aggregate(word: &[u8]) -> Result<Aggregate, CommandError> {
     match word {
         word if is(word, "SUM") => Ok(Aggregate::Sum),
@@ -197,6 +215,7 @@ fn aggregate(word: &[u8]) -> Result<Aggregate, CommandError> {
 }
 
 fn answer(call: &mut Call<'_>, algebra: Algebra, name: &'static str) -> Answer {
+    note_inputs(call, 1, name)?;
     let request = Request::parse(call, 1, algebra, name)?;
     let with_scores = request.with_scores;
     let result = request.result(algebra, &call.node.limits());
@@ -205,6 +224,7 @@ fn answer(call: &mut Call<'_>, algebra: Algebra, name: &'static str) -> Answer {
 }
 
 fn store(call: &mut Call<'_>, algebra: Algebra, name: &'static str) -> Answer {
+    note_inputs(call, 2, name)?;
     let result = Request::parse(call, 2, algebra, name)?.result(algebra, &call.node.limits());
     put(call, result);
     Ok(())
@@ -236,6 +256,7 @@ pub(super) fn zdiffstore(call: &mut Call<'_>) -> Answer {
 
 pub(super) fn zintercard(call: &mut Call<'_>) -> Answer {
     let end = inputs_end(call, 1, "zintercard")?;
+    note_reads(call, 2, end);
     let sources: Result<Vec<_>, _> = (2..end).map(|at| Source::of(call, call.args.get(at))).collect();
     let mut sources = sources?;
     let limit = card_limit(call, end)?;

@@ -1,0 +1,354 @@
+//! CLIENT: what a server knows of its sessions, and what one may do to them.
+
+use super::connection::is_printable;
+use super::table::{Command, flag};
+use super::{Call, CommandError};
+use crate::mailbox::{Mail, Mailbox};
+use crate::session::ReplyMode;
+use crate::session::registry::Shared;
+use larder_protocol::number::parse_u64;
+use std::sync::atomic::Ordering;
+
+const FLAGS: u32 = flag::NOSCRIPT | flag::LOADING | flag::STALE;
+
+/// The rows of this family.
+pub const COMMANDS: &[Command] = &[Command {
+    name: "client",
+    summary: "Commands about client sessions.",
+    since: "2.4.0",
+    group: "connection",
+    complexity: "Depends on subcommand.",
+    arity: -2,
+    subcommands: SUBCOMMANDS,
+    ..Command::DEFAULT
+}];
+
+const fn row(
+    name: &'static str,
+    summary: &'static str,
+    syntax: &'static str,
+    since: &'static str,
+    arity: i8,
+    flags: u32,
+    handler: super::Handler,
+) -> Command {
+    Command { name, summary, syntax, since, group: "connection", arity, flags, handler, ..Command::DEFAULT }
+}
+
+const SUBCOMMANDS: &[Command] = &[
+    row("id", "Returns the id of the session.", "", "5.0.0", 2, FLAGS, id),
+    row("getname", "Returns the name of the session.", "", "2.6.9", 2, FLAGS, getname),
+    row("setname", "Names the session.", "connection-name", "2.6.9", 3, FLAGS, setname),
+    row("setinfo", "Notes the client library.", "<LIB-NAME libname | LIB-VER libver>", "7.2.0", 4, FLAGS, setinfo),
+    row("info", "Describes the session.", "", "6.2.0", 2, FLAGS, info),
+    row(
+        "list",
+        "Lists open sessions.",
+        "[TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]]",
+        "2.4.0",
+        -2,
+        FLAGS | flag::ADMIN,
+        list,
+    ),
+    row(
+        "kill",
+        "Closes sessions.",
+        "<ip:port | [ID client-id] [TYPE type] [ADDR ip:port] [LADDR ip:port] [SKIPME <YES | NO>] [MAXAGE seconds]>",
+        "2.4.0",
+        -3,
+        FLAGS | flag::ADMIN,
+        kill,
+    ),
+    row("reply", "Tells whether to send replies.", "<ON | OFF | SKIP>", "3.2.0", 3, FLAGS, reply),
+    row("no-evict", "Protects the session from eviction.", "<ON | OFF>", "7.0.0", 3, FLAGS | flag::ADMIN, no_evict),
+    row("no-touch", "Lets commands leave access times alone.", "<ON | OFF>", "7.2.0", 3, FLAGS, no_touch),
+    row("help", "Returns a help text.", "", "5.0.0", 2, flag::LOADING | flag::STALE, help),
+];
+
+fn text(message: &'static str) -> CommandError {
+    CommandError::Text(message.into())
+}
+
+fn id(call: &mut Call<'_>) -> Result<(), CommandError> {
+    call.out.integer(call.session.id() as i64);
+    Ok(())
+}
+
+fn getname(call: &mut Call<'_>) -> Result<(), CommandError> {
+    match call.session.shared.names().name {
+        name if name.is_empty() => call.out.null(),
+        name => call.out.bulk(name.as_bytes()),
+    }
+    Ok(())
+}
+
+pub(super) fn set_name(call: &mut Call<'_>, name: &[u8]) -> Result<(), CommandError> {
+    if !is_printable(name) {
+        return Err(text("ERR Client names cannot contain spaces, newlines or special characters."));
+    }
+    let name = String::from_utf8_lossy(name).into_owned();
+    call.session.shared.set_names(|names| names.name = name);
+    Ok(())
+}
+
+fn setname(call: &mut Call<'_>) -> Result<(), CommandError> {
+    set_name(call, call.args.get(2))?;
+    call.out.ok();
+    Ok(())
+}
+
+fn setinfo(call: &mut Call<'_>) -> Result<(), CommandError> {
+    let (attribute, value) = (call.args.get(2), call.args.get(3));
+    if !is_printable(value) {
+        let attribute = String::from_utf8_lossy(attribute).to_lowercase();
+        return Err(CommandError::new(format!(
+            "ERR {attribute} cannot contain spaces, newlines or special characters."
+        )));
+    }
+    let value = String::from_utf8_lossy(value).into_owned();
+    match attribute {
+        a if a.eq_ignore_ascii_case(b"lib-name") => call.session.shared.set_names(|names| names.library = value),
+        a if a.eq_ignore_ascii_case(b"lib-ver") => {
+            call.session.shared.set_names(|names| names.library_version = value);
+        }
+        other => {
+            let other = String::from_utf8_lossy(other);
+            return Err(CommandError::new(format!("ERR Unrecognized option '{other}'")));
+        }
+    }
+    call.out.ok();
+    Ok(())
+}
+
+/// One line of CLIENT LIST.
+fn describe(shared: &Shared, now_ms: u64) -> String {
+    let names = shared.names();
+    let get = |value: &std::sync::atomic::AtomicU64| value.load(Ordering::Relaxed);
+    let mut flags = String::new();
+    for (set, letter) in [
+        (shared.queued.load(Ordering::Relaxed) >= 0, 'x'),
+        (shared.unix, 'U'),
+        (shared.no_evict.load(Ordering::Relaxed), 'e'),
+        (shared.no_touch.load(Ordering::Relaxed), 'T'),
+        (shared.killed.load(Ordering::Relaxed), 'c'),
+    ] {
+        flags.extend(set.then_some(letter));
+    }
+    if flags.is_empty() {
+        flags.push('N');
+    }
+    format!(
+        "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 multi={} \
+         watch={} qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem={} tot-mem={} events=r \
+         cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={} io-thread={}",
+        shared.id,
+        shared.address,
+        shared.local_address,
+        names.name,
+        now_ms.saturating_sub(shared.created_ms) / 1000,
+        now_ms.saturating_sub(get(&shared.last_ms)) / 1000,
+        shared.db.load(Ordering::Relaxed),
+        shared.queued.load(Ordering::Relaxed),
+        shared.watched.load(Ordering::Relaxed),
+        get(&shared.input_bytes),
+        get(&shared.output_bytes),
+        get(&shared.input_bytes) + get(&shared.output_bytes),
+        shared.command(),
+        shared.resp.load(Ordering::Relaxed),
+        names.library,
+        names.library_version,
+        shared.worker,
+    )
+}
+
+/// Brings the public side of the caller up to date: it is what the caller looks at.
+fn publish(call: &Call<'_>) {
+    let (session, shared) = (&*call.session, &call.session.shared);
+    shared.db.store(session.db, Ordering::Relaxed);
+    shared.watched.store(session.watching.len() as u32, Ordering::Relaxed);
+    shared.resp.store(if call.out.is_resp3() { 3 } else { 2 }, Ordering::Relaxed);
+    shared.no_touch.store(session.no_touch, Ordering::Relaxed);
+    let name = match call.args.get(1) {
+        word if word.eq_ignore_ascii_case(b"list") => "client|list",
+        word if word.eq_ignore_ascii_case(b"info") => "client|info",
+        _ => "client|kill",
+    };
+    shared.note(name, call.keys.now_ms());
+}
+
+fn info(call: &mut Call<'_>) -> Result<(), CommandError> {
+    publish(call);
+    let line = describe(&call.session.shared, call.keys.now_ms()) + "\n";
+    call.out.verbatim("txt", &line);
+    Ok(())
+}
+
+fn list(call: &mut Call<'_>) -> Result<(), CommandError> {
+    publish(call);
+    let wanted = filter(call)?;
+    let now_ms = call.keys.now_ms();
+    let lines: String = call
+        .node
+        .sessions
+        .all()
+        .iter()
+        .filter(|shared| wanted(shared))
+        .map(|shared| describe(shared, now_ms) + "\n")
+        .collect();
+    call.out.verbatim("txt", &lines);
+    Ok(())
+}
+
+type Filter = Box<dyn Fn(&Shared) -> bool>;
+
+fn filter(call: &Call<'_>) -> Result<Filter, CommandError> {
+    let args = call.args;
+    match args.len() {
+        2 => Ok(Box::new(|_| true)),
+        len if len >= 4 && args.get(2).eq_ignore_ascii_case(b"id") => {
+            let ids = args.from(3).iter().map(client_id).collect::<Result<Vec<u64>, _>>()?;
+            Ok(Box::new(move |shared| ids.contains(&shared.id)))
+        }
+        4 if args.get(2).eq_ignore_ascii_case(b"type") => {
+            let normal = is_normal(args.get(3))?;
+            Ok(Box::new(move |_| normal))
+        }
+        _ => Err(CommandError::Syntax),
+    }
+}
+
+fn client_id(word: &[u8]) -> Result<u64, CommandError> {
+    parse_u64(word).filter(|id| *id > 0).ok_or(text("ERR Invalid client ID"))
+}
+
+/// All sessions are normal ones until replicas and subscribers exist.
+fn is_normal(word: &[u8]) -> Result<bool, CommandError> {
+    match word.to_ascii_lowercase().as_slice() {
+        b"normal" => Ok(true),
+        b"master" | b"replica" | b"slave" | b"pubsub" => Ok(false),
+        _ => {
+            let word = String::from_utf8_lossy(word);
+            Err(CommandError::new(format!("ERR Unknown client type '{word}'")))
+        }
+    }
+}
+
+fn kill(call: &mut Call<'_>) -> Result<(), CommandError> {
+    let args = call.args;
+    if args.len() == 3 {
+        let address = String::from_utf8_lossy(args.get(2)).into_owned();
+        return match kill_where(call, false, &|shared| shared.address == address) {
+            0 => Err(text("ERR No such client")),
+            _ => {
+                call.out.ok();
+                Ok(())
+            }
+        };
+    }
+    if args.len() % 2 == 1 {
+        return Err(CommandError::Syntax);
+    }
+    let mut skip_me = true;
+    let mut wanted: Vec<Filter> = Vec::new();
+    let now_ms = call.keys.now_ms();
+    for at in (2..args.len()).step_by(2) {
+        let value = args.get(at + 1);
+        let words = String::from_utf8_lossy(value).into_owned();
+        match args.get(at).to_ascii_lowercase().as_slice() {
+            b"id" => {
+                let id = parse_u64(value).filter(|id| *id > 0);
+                let id = id.ok_or(text("ERR client-id should be greater than 0"))?;
+                wanted.push(Box::new(move |shared| shared.id == id));
+            }
+            b"type" => {
+                let normal = is_normal(value)?;
+                wanted.push(Box::new(move |_| normal));
+            }
+            b"addr" => wanted.push(Box::new(move |shared| shared.address == words)),
+            b"laddr" => wanted.push(Box::new(move |shared| shared.local_address == words)),
+            b"user" => {
+                if words != "default" {
+                    return Err(CommandError::new(format!("ERR No such user '{words}'")));
+                }
+            }
+            b"maxage" => {
+                let age = parse_u64(value).ok_or(text("ERR maxage is not an integer or out of range"))?;
+                wanted.push(Box::new(move |shared| now_ms.saturating_sub(shared.created_ms) / 1000 >= age));
+            }
+            b"skipme" => skip_me = yes_or_no(value)?,
+            _ => return Err(CommandError::Syntax),
+        }
+    }
+    let killed = kill_where(call, skip_me, &|shared| wanted.iter().all(|wanted| wanted(shared)));
+    call.out.integer(killed);
+    Ok(())
+}
+
+fn yes_or_no(word: &[u8]) -> Result<bool, CommandError> {
+    match word.to_ascii_lowercase().as_slice() {
+        b"yes" => Ok(true),
+        b"no" => Ok(false),
+        _ => Err(CommandError::Syntax),
+    }
+}
+
+/// Marks sessions killed and tells their workers; the caller's own session ends after its reply.
+fn kill_where(call: &mut Call<'_>, skip_me: bool, wanted: &dyn Fn(&Shared) -> bool) -> i64 {
+    let me = call.session.id();
+    let mut killed = 0;
+    for shared in call.node.sessions.all() {
+        if !wanted(&shared) || skip_me && shared.id == me {
+            continue;
+        }
+        killed += 1;
+        if shared.id == me {
+            call.session.closing = true;
+        } else {
+            shared.killed.store(true, Ordering::Relaxed);
+            let mailbox: &Mailbox = &call.node.mailboxes[shared.worker];
+            mailbox.send(Mail::Kill);
+        }
+    }
+    killed
+}
+
+fn reply(call: &mut Call<'_>) -> Result<(), CommandError> {
+    match call.args.get(2).to_ascii_lowercase().as_slice() {
+        b"on" => {
+            call.session.reply_mode = ReplyMode::On;
+            call.out.ok();
+        }
+        b"off" => call.session.reply_mode = ReplyMode::Off,
+        b"skip" if call.session.reply_mode == ReplyMode::On => call.session.reply_mode = ReplyMode::SkipNext,
+        b"skip" => {}
+        _ => return Err(CommandError::Syntax),
+    }
+    Ok(())
+}
+
+fn on_or_off(call: &Call<'_>) -> Result<bool, CommandError> {
+    match call.args.get(2).to_ascii_lowercase().as_slice() {
+        b"on" => Ok(true),
+        b"off" => Ok(false),
+        _ => Err(CommandError::Syntax),
+    }
+}
+
+fn no_evict(call: &mut Call<'_>) -> Result<(), CommandError> {
+    call.session.no_evict = on_or_off(call)?;
+    call.session.shared.no_evict.store(call.session.no_evict, Ordering::Relaxed);
+    call.out.ok();
+    Ok(())
+}
+
+fn no_touch(call: &mut Call<'_>) -> Result<(), CommandError> {
+    call.session.no_touch = on_or_off(call)?;
+    call.session.shared.no_touch.store(call.session.no_touch, Ordering::Relaxed);
+    call.out.ok();
+    Ok(())
+}
+
+fn help(call: &mut Call<'_>) -> Result<(), CommandError> {
+    super::introspection::help(call, "CLIENT", SUBCOMMANDS);
+    Ok(())
+}

@@ -1,0 +1,172 @@
+//! CONFIG: GET, SET, RESETSTAT, REWRITE.
+
+use super::introspection::help;
+use super::table::{Command, Scope, flag};
+use super::{Call, CommandError};
+use crate::config::Config;
+use crate::config::directive::{TABLE, When, find};
+use larder_protocol::glob;
+use std::path::Path;
+
+const FLAGS: u32 = flag::ADMIN | flag::NOSCRIPT | flag::LOADING | flag::STALE;
+
+/// The rows of this family.
+pub const COMMANDS: &[Command] = &[Command {
+    name: "config",
+    summary: "Commands about the configuration.",
+    since: "2.0.0",
+    group: "server",
+    complexity: "Depends on subcommand.",
+    arity: -2,
+    subcommands: SUBCOMMANDS,
+    ..Command::DEFAULT
+}];
+
+const ROW: Command = Command { since: "2.0.0", group: "server", flags: FLAGS, ..Command::DEFAULT };
+
+const SUBCOMMANDS: &[Command] = &[
+    Command {
+        name: "get",
+        summary: "Returns the values of directives.",
+        syntax: "parameter [parameter ...]",
+        complexity: "O(N) when N is the number of configuration parameters provided",
+        arity: -3,
+        handler: get,
+        ..ROW
+    },
+    Command {
+        name: "set",
+        summary: "Changes directives while the server runs.",
+        syntax: "parameter value [parameter value ...]",
+        complexity: "O(N) when N is the number of configuration parameters provided",
+        arity: -4,
+        handler: set,
+        ..ROW
+    },
+    Command { name: "resetstat", summary: "Sets statistics to zero.", arity: 2, scope: Scope::Each, handler: resetstat, ..ROW },
+    Command {
+        name: "rewrite",
+        summary: "Writes the configuration in force to the configuration file.",
+        since: "2.8.0",
+        arity: 2,
+        handler: rewrite,
+        ..ROW
+    },
+    Command { name: "help", summary: "Returns a help text.", since: "5.0.0", arity: 2, flags: flag::LOADING | flag::STALE, handler: show_help, ..ROW },
+];
+
+fn show_help(call: &mut Call<'_>) -> Result<(), CommandError> {
+    help(call, "CONFIG", SUBCOMMANDS);
+    Ok(())
+}
+
+fn get(call: &mut Call<'_>) -> Result<(), CommandError> {
+    let patterns = call.args.from(2);
+    let matching = |name: &str| patterns.iter().any(|pattern| glob::matches(pattern, name.as_bytes(), true));
+    let config = call.node.config();
+    let mut found: Vec<(&str, String)> = Vec::new();
+    for row in TABLE {
+        let names = std::iter::once(&row.name).chain(row.aliases);
+        found.extend(names.filter(|name| matching(name)).map(|name| (*name, (row.get)(&config))));
+    }
+    call.out.map(found.len());
+    for (name, value) in found {
+        call.out.bulk(name.as_bytes());
+        call.out.bulk(value.as_bytes());
+    }
+    Ok(())
+}
+
+/// All or nothing: a mistake in one leaves the others as they were.
+fn set(call: &mut Call<'_>) -> Result<(), CommandError> {
+    let pairs = call.args.from(2);
+    if pairs.len() % 2 == 1 {
+        return Err(CommandError::WrongArity);
+    }
+    let mut config = call.node.config();
+    let mut seen: Vec<&str> = Vec::new();
+    for at in (0..pairs.len()).step_by(2) {
+        let name = String::from_utf8_lossy(pairs.get(at)).into_owned();
+        let value = String::from_utf8_lossy(pairs.get(at + 1));
+        let fail = |what: &str| {
+            CommandError::new(format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {what}"))
+        };
+        let row = find(&name).ok_or_else(|| {
+            CommandError::new(format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'"))
+        })?;
+        if row.when == When::Start {
+            return Err(fail("can't set immutable config"));
+        }
+        if seen.contains(&row.name) {
+            return Err(fail("duplicate parameter"));
+        }
+        seen.push(row.name);
+        (row.set)(&mut config, &value).map_err(|what| fail(&what))?;
+    }
+    call.node.set_config(config);
+    call.out.ok();
+    Ok(())
+}
+
+fn resetstat(call: &mut Call<'_>) -> Result<(), CommandError> {
+    call.node.stats.reset();
+    call.keys.each_partition(|_, partition| partition.reset_counters());
+    call.out.ok();
+    Ok(())
+}
+
+fn rewrite(call: &mut Call<'_>) -> Result<(), CommandError> {
+    let config = call.node.config();
+    let Some(path) = config.settings.file.clone() else {
+        return Err(CommandError::Text("ERR The server is running without a config file".into()));
+    };
+    write(&config, &path)
+        .map_err(|error| CommandError::new(format!("ERR Rewriting config file: {error}")))?;
+    call.out.ok();
+    Ok(())
+}
+
+/// Replaces the lines of known directives by what is in force, keeps everything else, and adds what is missing and
+/// differs from the default. The new file takes the old one's place at once.
+fn write(config: &Config, path: &Path) -> std::io::Result<()> {
+    let old = std::fs::read_to_string(path)?;
+    let mut written: Vec<&str> = Vec::new();
+    let mut lines: Vec<String> = Vec::new();
+    for line in old.lines() {
+        let row = line.split_whitespace().next().and_then(find);
+        match row {
+            Some(row) if !written.contains(&row.name) => {
+                written.push(row.name);
+                lines.push(format!("{} {}", row.name, quoted(&(row.get)(config))));
+            }
+            Some(_) => {}
+            None => lines.push(line.to_owned()),
+        }
+    }
+    let defaults = Config::default();
+    for row in TABLE.iter().filter(|row| !written.contains(&row.name) && row.name != "dir") {
+        let value = (row.get)(config);
+        if value != (row.get)(&defaults) {
+            lines.push(format!("{} {}", row.name, quoted(&value)));
+        }
+    }
+    let new = path.with_extension("rewrite");
+    std::fs::write(&new, lines.join("\n") + "\n")?;
+    std::fs::File::open(&new)?.sync_all()?;
+    std::fs::rename(&new, path)
+}
+
+/// A value as a configuration file takes it; several words stay several.
+fn quoted(value: &str) -> String {
+    let plain = |c: char| c.is_ascii_graphic() && c != '"' && c != '\'' && c != '\\' || c == ' ';
+    if !value.is_empty() && value.chars().all(plain) {
+        return value.to_owned();
+    }
+    let escaped: String = value.chars().flat_map(|c| match c {
+        '"' | '\\' => vec!['\\', c],
+        '\n' => vec!['\\', 'n'],
+        '\r' => vec!['\\', 'r'],
+        c => vec![c],
+    }).collect();
+    format!("\"{escaped}\"")
+}

@@ -1,0 +1,409 @@
+//! The table of directives: one row reads, writes and checks one of them.
+//!
+//! A directive of Redis whose feature does not exist yet may only say that it is off; anything else is refused by
+//! name, so that nobody believes in a setting that does nothing.
+
+use super::Config;
+use crate::socket::Engine;
+use larder_store::evict::Policy;
+use std::path::PathBuf;
+
+/// When a directive may be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// At the start only.
+    Start,
+    /// Also by CONFIG SET.
+    Always,
+}
+
+/// A row of the table.
+pub struct Directive {
+    /// Name in lower case.
+    pub name: &'static str,
+    /// Older names.
+    pub aliases: &'static [&'static str],
+    /// When it may be given.
+    pub when: When,
+    /// The value as text.
+    pub get: fn(&Config) -> String,
+    /// Takes a value; the error says what is wrong with it.
+    pub set: fn(&mut Config, &str) -> Result<(), String>,
+}
+
+/// The row of this name or alias, in any case.
+pub fn find(name: &str) -> Option<&'static Directive> {
+    let name = name.to_ascii_lowercase();
+    TABLE.iter().find(|row| row.name == name || row.aliases.contains(&name.as_str()))
+}
+
+/// Reads bytes: digits and a unit (`k` = 1000, `kb` = 1024, and so on).
+pub fn bytes(text: &str) -> Result<u64, String> {
+    let lower = text.to_ascii_lowercase();
+    let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &lower[digits.len()..] {
+        "" | "b" => 1,
+        "k" => 1000,
+        "kb" => 1 << 10,
+        "m" => 1_000_000,
+        "mb" => 1 << 20,
+        "g" => 1_000_000_000,
+        "gb" => 1 << 30,
+        _ => return Err("argument must be a memory value".into()),
+    };
+    let number: u64 = digits.parse().map_err(|_| "argument must be a memory value".to_owned())?;
+    number.checked_mul(unit).ok_or("argument must be a memory value".into())
+}
+
+fn integer<T>(text: &str, low: i64, high: i64) -> Result<T, String>
+where
+    T: TryFrom<i64>,
+{
+    let error = || format!("argument must be between {low} and {high} inclusive");
+    let number: i64 = text.parse().map_err(|_| "argument couldn't be parsed into an integer".to_owned())?;
+    if !(low..=high).contains(&number) {
+        return Err(error());
+    }
+    T::try_from(number).map_err(|_| error())
+}
+
+fn yes_no(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err("argument must be 'yes' or 'no'".into()),
+    }
+}
+
+fn quoted_path(path: &Option<PathBuf>) -> String {
+    path.as_ref().map_or(String::new(), |path| path.display().to_string())
+}
+
+fn path(text: &str) -> Option<PathBuf> {
+    (!text.is_empty()).then(|| PathBuf::from(text))
+}
+
+/// A number of the settings.
+macro_rules! number {
+    ($name:literal, $aliases:expr, $when:ident, $($field:ident).+, $low:expr, $high:expr) => {
+        Directive {
+            name: $name,
+            aliases: $aliases,
+            when: When::$when,
+            get: |config| config.$($field).+.to_string(),
+            set: |config, text| {
+                config.$($field).+ = integer(text, $low, $high)?;
+                Ok(())
+            },
+        }
+    };
+}
+
+/// An amount of memory of the settings.
+macro_rules! memory {
+    ($name:literal, $when:ident, $($field:ident).+, $low:expr) => {
+        Directive {
+            name: $name,
+            aliases: &[],
+            when: When::$when,
+            get: |config| config.$($field).+.to_string(),
+            set: |config, text| {
+                let value = bytes(text)?;
+                if value < $low {
+                    return Err(format!("argument must be at least {}", $low));
+                }
+                config.$($field).+ = value.try_into().map_err(|_| "argument must be a memory value".to_owned())?;
+                Ok(())
+            },
+        }
+    };
+}
+
+/// A text of the settings.
+macro_rules! words {
+    ($name:literal, $when:ident, $($field:ident).+) => {
+        Directive {
+            name: $name,
+            aliases: &[],
+            when: When::$when,
+            get: |config| config.$($field).+.clone(),
+            set: |config, text| {
+                config.$($field).+ = text.to_owned();
+                Ok(())
+            },
+        }
+    };
+}
+
+/// A directive of a feature that does not exist yet: it can only say so.
+macro_rules! absent {
+    ($name:literal, $off:literal) => {
+        Directive {
+            name: $name,
+            aliases: &[],
+            when: When::Always,
+            get: |_| $off.to_owned(),
+            set: |_, text| match text.eq_ignore_ascii_case($off) {
+                true => Ok(()),
+                false => Err(format!("is not available yet; the only value is '{}'", $off)),
+            },
+        }
+    };
+}
+
+/// All directives.
+pub const TABLE: &[Directive] = &[
+    number!("port", &[], Start, settings.port, 0, 65535),
+    Directive {
+        name: "bind",
+        aliases: &[],
+        when: When::Start,
+        get: |config| config.settings.bind.join(" "),
+        set: |config, text| {
+            config.settings.bind = text.split_whitespace().map(str::to_owned).collect();
+            Ok(())
+        },
+    },
+    Directive {
+        name: "unixsocket",
+        aliases: &[],
+        when: When::Start,
+        get: |config| quoted_path(&config.startup.unix_socket),
+        set: |config, text| {
+            config.startup.unix_socket = path(text);
+            Ok(())
+        },
+    },
+    Directive {
+        name: "unixsocketperm",
+        aliases: &[],
+        when: When::Start,
+        get: |config| config.startup.unix_socket_mode.map_or("0".into(), |mode| format!("{mode:o}")),
+        set: |config, text| {
+            let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
+            config.startup.unix_socket_mode = Some(mode.ok_or("argument must be an octal mode up to 777")?);
+            Ok(())
+        },
+    },
+    number!("memcached-port", &[], Start, settings.memcached_port, 0, 65535),
+    Directive {
+        name: "memcached-unixsocket",
+        aliases: &[],
+        when: When::Start,
+        get: |config| quoted_path(&config.startup.memcached_unix_socket),
+        set: |config, text| {
+            config.startup.memcached_unix_socket = path(text);
+            Ok(())
+        },
+    },
+    memory!("memcached-item-size-max", Always, settings.memcached_item_size_max, 1024),
+    number!("threads", &["io-threads"], Start, startup.threads, 0, 1024),
+    Directive {
+        name: "io-engine",
+        aliases: &[],
+        when: When::Start,
+        get: |config| {
+            match config.startup.engine {
+                Engine::Auto => "auto",
+                Engine::Uring => "uring",
+                Engine::Epoll => "epoll",
+            }
+            .into()
+        },
+        set: |config, text| {
+            config.startup.engine = match text {
+                "auto" => Engine::Auto,
+                "uring" => Engine::Uring,
+                "epoll" => Engine::Epoll,
+                _ => return Err("argument must be one of: auto, uring, epoll".into()),
+            };
+            Ok(())
+        },
+    },
+    number!("databases", &[], Start, startup.databases, 1, 16384),
+    number!("tcp-backlog", &[], Start, startup.backlog, 0, 65535),
+    Directive {
+        name: "pidfile",
+        aliases: &[],
+        when: When::Start,
+        get: |config| quoted_path(&config.startup.pidfile),
+        set: |config, text| {
+            config.startup.pidfile = path(text);
+            Ok(())
+        },
+    },
+    Directive {
+        name: "logfile",
+        aliases: &[],
+        when: When::Start,
+        get: |config| quoted_path(&config.startup.logfile),
+        set: |config, text| {
+            config.startup.logfile = path(text);
+            Ok(())
+        },
+    },
+    Directive {
+        name: "loglevel",
+        aliases: &[],
+        when: When::Start,
+        get: |config| config.startup.loglevel.clone(),
+        set: |config, text| match text {
+            "debug" | "verbose" | "notice" | "warning" | "nothing" => {
+                config.startup.loglevel = text.to_owned();
+                Ok(())
+            }
+            _ => Err("argument must be one of: debug, verbose, notice, warning, nothing".into()),
+        },
+    },
+    Directive {
+        name: "dir",
+        aliases: &[],
+        when: When::Start,
+        get: |_| std::env::current_dir().map_or(String::new(), |dir| dir.display().to_string()),
+        set: |_, text| std::env::set_current_dir(text).map_err(|error| format!("can't chdir to '{text}': {error}")),
+    },
+    memory!("maxmemory", Always, settings.maxmemory, 0),
+    Directive {
+        name: "maxmemory-policy",
+        aliases: &[],
+        when: When::Always,
+        get: |config| {
+            let policy = config.settings.maxmemory_policy;
+            Policy::NAMES.iter().find(|(_, p)| *p == policy).map_or("", |(name, _)| name).to_owned()
+        },
+        set: |config, text| {
+            let text = text.to_ascii_lowercase();
+            let found = Policy::NAMES.iter().find(|(name, _)| *name == text);
+            let names: Vec<&str> = Policy::NAMES.iter().map(|(name, _)| *name).collect();
+            let error = || format!("argument(s) must be one of the following: {}", names.join(", "));
+            config.settings.maxmemory_policy = found.ok_or_else(error)?.1;
+            Ok(())
+        },
+    },
+    number!("maxmemory-samples", &[], Always, settings.maxmemory_samples, 1, 64),
+    number!("lfu-log-factor", &[], Always, settings.lfu_log_factor, 0, i32::MAX as i64),
+    number!("lfu-decay-time", &[], Always, settings.lfu_decay_time, 0, i32::MAX as i64),
+    number!("maxclients", &[], Always, settings.maxclients, 1, u32::MAX as i64),
+    number!("timeout", &[], Always, settings.timeout, 0, i32::MAX as i64),
+    number!("tcp-keepalive", &[], Always, settings.tcp_keepalive, 0, i32::MAX as i64),
+    words!("requirepass", Always, settings.requirepass),
+    memory!("proto-max-bulk-len", Always, settings.proto_max_bulk_len, 1024 * 1024),
+    memory!("client-query-buffer-limit", Always, settings.client_query_buffer_limit, 1024 * 1024),
+    Directive {
+        name: "client-output-buffer-limit",
+        aliases: &[],
+        when: When::Always,
+        get: |config| format!("normal {} 0 0", config.settings.output_hard_limit),
+        set: set_output_limit,
+    },
+    number!(
+        "hash-max-listpack-entries",
+        &["hash-max-ziplist-entries"],
+        Always,
+        settings.limits.hash_max_listpack_entries,
+        0,
+        i32::MAX as i64
+    ),
+    number!(
+        "hash-max-listpack-value",
+        &["hash-max-ziplist-value"],
+        Always,
+        settings.limits.hash_max_listpack_value,
+        0,
+        i32::MAX as i64
+    ),
+    number!(
+        "list-max-listpack-size",
+        &["list-max-ziplist-size"],
+        Always,
+        settings.limits.list_max_listpack_size,
+        -5,
+        i32::MAX as i64
+    ),
+    number!("set-max-intset-entries", &[], Always, settings.limits.set_max_intset_entries, 0, i32::MAX as i64),
+    number!("set-max-listpack-entries", &[], Always, settings.limits.set_max_listpack_entries, 0, i32::MAX as i64),
+    number!("set-max-listpack-value", &[], Always, settings.limits.set_max_listpack_value, 0, i32::MAX as i64),
+    number!(
+        "zset-max-listpack-entries",
+        &["zset-max-ziplist-entries"],
+        Always,
+        settings.limits.zset_max_listpack_entries,
+        0,
+        i32::MAX as i64
+    ),
+    number!(
+        "zset-max-listpack-value",
+        &["zset-max-ziplist-value"],
+        Always,
+        settings.limits.zset_max_listpack_value,
+        0,
+        i32::MAX as i64
+    ),
+    Directive {
+        name: "restricted-commands",
+        aliases: &[],
+        when: When::Always,
+        get: |config| config.settings.restricted_commands.join(" "),
+        set: |config, text| {
+            config.settings.restricted_commands = text.split_whitespace().map(str::to_lowercase).collect();
+            Ok(())
+        },
+    },
+    Directive {
+        name: "engine",
+        aliases: &[],
+        when: When::Start,
+        get: |config| config.settings.engine.clone(),
+        set: |config, text| match text {
+            "redis" | "valkey" | "memcached" => {
+                config.settings.engine = text.to_owned();
+                Ok(())
+            }
+            _ => Err("argument must be one of: redis, valkey, memcached".into()),
+        },
+    },
+    words!("engine-version", Start, settings.engine_version),
+    memory!("node-memory-bytes", Start, settings.node_memory_bytes, 0),
+    Directive {
+        name: "protected-mode",
+        aliases: &[],
+        when: When::Always,
+        // Without a password a node listens on loopback unless told otherwise; there is no further protection.
+        get: |_| "no".into(),
+        set: |_, text| match yes_no(text)? {
+            false => Ok(()),
+            true => Err("is not available yet; bind to the addresses that should be served instead".into()),
+        },
+    },
+    absent!("save", ""),
+    absent!("appendonly", "no"),
+    absent!("daemonize", "no"),
+    absent!("cluster-enabled", "no"),
+    absent!("tls-port", "0"),
+    absent!("notify-keyspace-events", ""),
+    absent!("activedefrag", "no"),
+    absent!("slaveof", "no one"),
+    absent!("replicaof", "no one"),
+];
+
+/// `client-output-buffer-limit <class> <hard> <soft> <seconds> ...`: only the hard limit of normal clients exists.
+fn set_output_limit(config: &mut Config, text: &str) -> Result<(), String> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    if words.is_empty() || words.len() % 4 != 0 {
+        return Err("Wrong number of arguments in buffer limit configuration.".into());
+    }
+    for class in words.chunks(4) {
+        let (hard, soft) = (bytes(class[1])?, bytes(class[2])?);
+        let seconds: i64 = class[3].parse().map_err(|_| "Error in soft_seconds setting in buffer limit configuration.")?;
+        match class[0].to_ascii_lowercase().as_str() {
+            "normal" if soft == 0 && seconds == 0 => {
+                config.settings.output_hard_limit = hard as usize;
+            }
+            "normal" => return Err("a soft limit for normal clients is not available yet".into()),
+            // There are no such sessions yet, so their limits bind nobody.
+            "pubsub" | "slave" | "replica" => {}
+            _ => return Err("Invalid client class specified in buffer limit configuration.".into()),
+        }
+    }
+    Ok(())
+}

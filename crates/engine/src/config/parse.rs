@@ -1,0 +1,207 @@
+//! redis.conf and the command line of redis-server.
+//!
+//! A file has a directive per line: a name and values, which may be quoted; `#` begins a comment; `include` reads
+//! another file. On the command line `--name value...` is such a line, and comes after the file.
+
+use super::Config;
+use super::directive::{Directive, find};
+use std::path::{Path, PathBuf};
+
+/// Files that may include each other.
+const INCLUDE_DEPTH_MAX: usize = 16;
+/// Bytes of a configuration file.
+const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Why a configuration was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A line of a file, or an argument of the command line.
+    #[error("{place}: {line}\n{what}")]
+    Line {
+        /// File and line number, or `command line`.
+        place: String,
+        /// The line.
+        line: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// A file could not be read.
+    #[error("can't open the configuration file {path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// Splits a line at blanks, with the quoting of redis.conf; `None` when quotes do not close.
+pub fn split(line: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut chars = line.chars().peekable();
+    loop {
+        while chars.next_if(|c| c.is_whitespace()).is_some() {}
+        let Some(&first) = chars.peek() else { return Some(words) };
+        let mut word = String::new();
+        if first == '"' || first == '\'' {
+            chars.next();
+            loop {
+                match chars.next()? {
+                    c if c == first => break,
+                    '\\' if first == '"' => word.push(unescape(&mut chars)?),
+                    '\\' if chars.next_if_eq(&'\'').is_some() => word.push('\''),
+                    c => word.push(c),
+                }
+            }
+            if chars.peek().is_some_and(|c| !c.is_whitespace()) {
+                return None;
+            }
+        } else {
+            while let Some(c) = chars.next_if(|c| !c.is_whitespace()) {
+                word.push(c);
+            }
+        }
+        words.push(word);
+    }
+}
+
+fn unescape(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<char> {
+    Some(match chars.next()? {
+        'n' => '\n',
+        'r' => '\r',
+        't' => '\t',
+        'b' => '\u{8}',
+        'a' => '\u{7}',
+        'x' => {
+            let (high, low) = (chars.next()?.to_digit(16)?, chars.next()?.to_digit(16)?);
+            char::from((high * 16 + low) as u8)
+        }
+        other => other,
+    })
+}
+
+/// Applies one directive.
+fn apply(config: &mut Config, words: &[String]) -> Result<(), String> {
+    let name = words[0].to_ascii_lowercase();
+    let row: &Directive = find(&name).ok_or("Bad directive or wrong number of arguments")?;
+    match words.len() {
+        1 => Err("wrong number of arguments".into()),
+        _ => (row.set)(config, &words[1..].join(" ")),
+    }
+}
+
+/// Applies the text of a file. Relative includes are read from the working directory, as Redis does it.
+pub fn text(config: &mut Config, text: &str, name: &str, depth: usize) -> Result<(), ConfigError> {
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let fail = |what: String| ConfigError::Line {
+            place: format!("{name}, line {}", number + 1),
+            line: line.to_owned(),
+            what,
+        };
+        let words = split(line).ok_or_else(|| fail("Unbalanced quotes in configuration line".into()))?;
+        if words.is_empty() {
+            continue;
+        }
+        if words[0].eq_ignore_ascii_case("include") {
+            if words.len() != 2 || depth == INCLUDE_DEPTH_MAX {
+                return Err(fail("include takes one file, and includes may not be nested deeply".into()));
+            }
+            file(config, Path::new(&words[1]), depth + 1)?;
+        } else {
+            apply(config, &words).map_err(fail)?;
+        }
+    }
+    Ok(())
+}
+
+/// Applies a file.
+pub fn file(config: &mut Config, path: &Path, depth: usize) -> Result<(), ConfigError> {
+    let fail = |source| ConfigError::File { path: path.to_owned(), source };
+    let size = std::fs::metadata(path).map_err(fail)?.len();
+    if size > FILE_BYTES_MAX {
+        return Err(fail(std::io::Error::other("larger than 16 MB")));
+    }
+    let bytes = std::fs::read(path).map_err(fail)?;
+    text(config, &String::from_utf8_lossy(&bytes), &path.display().to_string(), depth)
+}
+
+/// Applies the arguments of `larder node`: at most one file, then `--name value...`.
+pub fn arguments(arguments: &[String]) -> Result<Config, ConfigError> {
+    let mut config = Config::default();
+    let mut rest = arguments;
+    if let Some((first, after)) = rest.split_first()
+        && !first.starts_with("--")
+    {
+        file(&mut config, Path::new(first), 0)?;
+        config.settings.file = Some(std::path::absolute(first).unwrap_or_else(|_| PathBuf::from(first)));
+        rest = after;
+    }
+    let mut lines: Vec<Vec<String>> = Vec::new();
+    for argument in rest {
+        match (argument.strip_prefix("--"), lines.last_mut()) {
+            (Some(name), _) => match name.split_once('=') {
+                Some((name, value)) => lines.push(vec![name.to_owned(), value.to_owned()]),
+                None => lines.push(vec![name.to_owned()]),
+            },
+            (None, Some(line)) => line.push(argument.clone()),
+            (None, None) => lines.push(vec![argument.clone()]),
+        }
+    }
+    for words in &lines {
+        apply(&mut config, words).map_err(|what| ConfigError::Line {
+            place: "command line".into(),
+            line: format!("--{}", words.join(" ")),
+            what,
+        })?;
+    }
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(source: &str) -> Result<Config, String> {
+        let mut config = Config::default();
+        text(&mut config, source, "test.conf", 0).map(|()| config).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_file_is_read() {
+        let config = of("# comment\nport 7000\nmaxmemory 100mb\n\nmaxmemory-policy allkeys-lru\nrequirepass \"a b\\x21\"\nbind 127.0.0.1 -::1\n").unwrap();
+        assert_eq!(config.settings.port, 7000);
+        assert_eq!(config.settings.maxmemory, 100 << 20);
+        assert_eq!(config.settings.requirepass, "a b!");
+        assert_eq!(config.settings.bind, ["127.0.0.1", "-::1"]);
+    }
+
+    #[test]
+    fn mistakes_are_told_with_file_and_line() {
+        for (source, expected) in [
+            ("\nport x", "test.conf, line 2: port x\nargument couldn't be parsed into an integer"),
+            ("port 70000", "argument must be between 0 and 65535 inclusive"),
+            ("nonsense 1", "Bad directive or wrong number of arguments"),
+            ("port", "wrong number of arguments"),
+            ("requirepass \"x", "Unbalanced quotes in configuration line"),
+            ("appendonly yes", "is not available yet; the only value is 'no'"),
+            ("maxmemory 1zb", "argument must be a memory value"),
+        ] {
+            let error = of(source).unwrap_err();
+            assert!(error.contains(expected), "{source:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_comes_after_the_file() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let config = arguments(&words("--port 7001 --threads=2 --hash-max-ziplist-entries 3 --bind 127.0.0.1 ::1")).unwrap();
+        assert_eq!((config.settings.port, config.startup.threads), (7001, 2));
+        assert_eq!(config.settings.limits.hash_max_listpack_entries, 3);
+        assert_eq!(config.settings.bind, ["127.0.0.1", "::1"]);
+        assert!(arguments(&words("--no-such-thing 1")).is_err());
+    }
+}

@@ -1,0 +1,87 @@
+//! The counters of `stats`: a set per worker, so that counting never makes two cores wait for each other.
+
+use crossbeam_utils::CachePadded;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What is counted: the names are those of memcached's `stats` (protocol.txt, "General-purpose statistics").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counter {
+    CmdGet,
+    CmdSet,
+    CmdFlush,
+    CmdTouch,
+    GetHits,
+    GetMisses,
+    DeleteMisses,
+    DeleteHits,
+    IncrMisses,
+    IncrHits,
+    DecrMisses,
+    DecrHits,
+    CasMisses,
+    CasHits,
+    CasBadval,
+    TouchHits,
+    TouchMisses,
+    StoreTooLarge,
+    StoreNoMemory,
+    TotalItems,
+}
+
+/// The names in `stats`, by [`Counter`].
+pub(crate) const NAMES: [&str; COUNT] = [
+    "cmd_get",
+    "cmd_set",
+    "cmd_flush",
+    "cmd_touch",
+    "get_hits",
+    "get_misses",
+    "delete_misses",
+    "delete_hits",
+    "incr_misses",
+    "incr_hits",
+    "decr_misses",
+    "decr_hits",
+    "cas_misses",
+    "cas_hits",
+    "cas_badval",
+    "touch_hits",
+    "touch_misses",
+    "store_too_large",
+    "store_no_memory",
+    "total_items",
+];
+
+const COUNT: usize = Counter::TotalItems as usize + 1;
+
+/// All counters of a node.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    workers: Box<[CachePadded<[AtomicU64; COUNT]>]>,
+}
+
+impl Counters {
+    pub(crate) fn new(workers: usize) -> Counters {
+        Counters { workers: (0..workers.max(1)).map(|_| CachePadded::default()).collect() }
+    }
+
+    #[inline]
+    pub(crate) fn add(&self, worker: usize, counter: Counter, n: u64) {
+        self.workers[worker % self.workers.len()][counter as usize].fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// The sums over all workers, by [`Counter`].
+    pub(crate) fn sums(&self) -> [u64; COUNT] {
+        let mut sums = [0; COUNT];
+        for worker in &self.workers {
+            for (sum, counter) in sums.iter_mut().zip(worker.iter()) {
+                *sum += counter.load(Ordering::Relaxed);
+            }
+        }
+        sums
+    }
+
+    pub(crate) fn reset(&self) {
+        self.workers.iter().flat_map(|worker| worker.iter()).for_each(|n| n.store(0, Ordering::Relaxed));
+    }
+}

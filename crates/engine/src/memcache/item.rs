@@ -1,0 +1,314 @@
+//! Requests about keys: read, store, remove, count, touch.
+//!
+//! Rules that are memcached's and not Redis': a value carries the client's flags; a CAS unique changes with the value
+//! (an item gets one when first asked for it, so that plain caching pays nothing); a number that becomes shorter
+//! keeps its length with blanks behind it; what cannot be stored does not leave an old value behind.
+
+use super::counters::Counter;
+use super::{DB, Turn, discovery, free};
+use larder_protocol::memcache::request::{Verb, Words, item_bytes};
+use larder_protocol::memcache::text::unsigned;
+use larder_protocol::number::parse_i64;
+use larder_store::{Extras, ItemRef, Key, Partition, Value, ValueMut, ValueRef};
+
+/// Keys of a `get` that are looked up together, so that their loads from memory overlap.
+const KEYS_TOGETHER: usize = 16;
+
+/// Longest value that can be counted with; longer ones are in memcached's chunks, and are no numbers there.
+const NUMBER_BYTES_MAX: usize = 512 * 1024;
+
+const STORED: &[u8] = b"STORED\r\n";
+const NOT_STORED: &[u8] = b"NOT_STORED\r\n";
+const NOT_FOUND: &[u8] = b"NOT_FOUND\r\n";
+const NO_MEMORY: &[u8] = b"SERVER_ERROR out of memory storing object\r\n";
+
+/// `<word> <key> <flags> <length>[ <cas>]`, and the value.
+pub(crate) fn value_line(
+    out: &mut Vec<u8>,
+    word: &[u8],
+    key: &[u8],
+    flags: u32,
+    data: &[u8],
+    cas: Option<u64>,
+) {
+    let mut digits = itoa::Buffer::new();
+    out.reserve(word.len() + key.len() + data.len() + 64);
+    out.extend_from_slice(word);
+    out.push(b' ');
+    out.extend_from_slice(key);
+    out.push(b' ');
+    out.extend_from_slice(digits.format(flags).as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(digits.format(data.len()).as_bytes());
+    if let Some(cas) = cas {
+        out.push(b' ');
+        out.extend_from_slice(digits.format(cas).as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(data);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The value if it is a string.
+fn string<'v>(value: &ValueRef<'v>, digits: &'v mut itoa::Buffer) -> Option<&'v [u8]> {
+    match value {
+        ValueRef::String(bytes) => Some(bytes),
+        ValueRef::Integer(n) => Some(digits.format(*n).as_bytes()),
+        _ => None,
+    }
+}
+
+/// A string as the store takes it: as an integer where it is the canonical form of one.
+fn value(bytes: &[u8]) -> Value<'_> {
+    parse_i64(bytes).map_or(Value::String(bytes), Value::Integer)
+}
+
+/// `get`, `gets`, `gat`, `gats`.
+pub(super) fn get(turn: &mut Turn<'_>, keys: Words<'_>, cas: bool, touch: Option<i32>, out: &mut Vec<u8>) {
+    let mut keys = keys.peekable();
+    while keys.peek().is_some() {
+        let mut together: [Option<Key<'_>>; KEYS_TOGETHER] = [None; KEYS_TOGETHER];
+        for (slot, bytes) in together.iter_mut().zip(&mut keys) {
+            *slot = Some(turn.key(bytes));
+        }
+        let found = together.iter().flatten();
+        if together[1].is_some() {
+            found.clone().for_each(|key| turn.store.prefetch_bucket(key));
+            found.clone().for_each(|key| turn.store.prefetch_item(DB, key));
+        }
+        found.for_each(|key| get_one(turn, key, cas, touch, out));
+    }
+    out.extend_from_slice(b"END\r\n");
+}
+
+fn get_one(turn: &mut Turn<'_>, key: &Key<'_>, cas: bool, touch: Option<i32>, out: &mut Vec<u8>) {
+    turn.count(Counter::CmdGet);
+    if touch.is_some() {
+        turn.count(Counter::CmdTouch);
+    }
+    if key.bytes == discovery::KEY && turn.shared.discovery.value(out) {
+        return turn.count(Counter::GetHits);
+    }
+    let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    let item = partition.read(DB, key, turn.now, turn.access);
+    let Some(old) = item.and_then(|item| answer(turn, &item, cas, out)) else {
+        turn.count(Counter::GetMisses);
+        return if touch.is_some() {
+            turn.count(Counter::TouchMisses)
+        };
+    };
+    turn.count(Counter::GetHits);
+    let mut extras = old.0;
+    if let Some(exptime) = touch {
+        turn.count(Counter::TouchHits);
+        extras.deadline = turn.deadline(exptime);
+    }
+    if touch.is_some() || old.1 {
+        set_extras(turn, &mut partition, key, extras);
+    }
+}
+
+/// Writes an item's value, if it is a string; answers its extras, and whether it got its CAS unique just now.
+fn answer(turn: &Turn<'_>, item: &ItemRef<'_>, cas: bool, out: &mut Vec<u8>) -> Option<(Extras, bool)> {
+    let mut digits = itoa::Buffer::new();
+    let value = item.value();
+    let data = string(&value, &mut digits)?;
+    let mut extras = item.extras();
+    let new = cas && extras.cas == 0;
+    if new {
+        extras.cas = turn.shared.next_cas();
+    }
+    value_line(out, b"VALUE", item.key(), extras.flags, data, cas.then_some(extras.cas));
+    Some((extras, new))
+}
+
+/// Gives an item other extras; removes it if its time is over by them.
+fn set_extras(turn: &mut Turn<'_>, partition: &mut Partition, key: &Key<'_>, extras: Extras) {
+    turn.changes += 1;
+    if turn.is_over(extras.deadline) {
+        free(partition.remove(DB, key, turn.now));
+    } else {
+        partition.set_extras(DB, key, extras, turn.now);
+    }
+}
+
+/// Puts a value in place of whatever was there; removes that if the value's time is over already.
+fn put(turn: &mut Turn<'_>, partition: &mut Partition, key: &Key<'_>, value: Value<'_>, extras: Extras) {
+    turn.changes += 1;
+    free(if turn.is_over(extras.deadline) {
+        partition.remove(DB, key, turn.now)
+    } else {
+        partition.set(DB, key, value, extras, turn.access)
+    });
+}
+
+/// `set`, `add`, `replace`, `append`, `prepend`, `cas`.
+pub(super) fn store(
+    turn: &mut Turn<'_>,
+    verb: Verb,
+    key: &[u8],
+    flags: u32,
+    exptime: i32,
+    data: &[u8],
+) -> &'static [u8] {
+    turn.count(Counter::CmdSet);
+    let key = turn.key(key);
+    let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    if turn.memory_full {
+        turn.count(Counter::StoreNoMemory);
+        forget(turn, &mut partition, &key, verb);
+        return NO_MEMORY;
+    }
+    if let Err(answer) = admit(turn, &partition, &key, verb) {
+        return answer;
+    }
+    let stored = match verb {
+        Verb::Append => join(turn, &mut partition, &key, data, false),
+        Verb::Prepend => join(turn, &mut partition, &key, data, true),
+        Verb::Set | Verb::Add | Verb::Replace | Verb::Cas(_) => {
+            let extras = Extras { deadline: turn.deadline(exptime), flags, cas: 0 };
+            put(turn, &mut partition, &key, value(data), extras);
+            true
+        }
+    };
+    if !stored {
+        return NOT_STORED;
+    }
+    turn.count(Counter::TotalItems);
+    STORED
+}
+
+/// Whether a verb may store, by what is there.
+fn admit(turn: &Turn<'_>, partition: &Partition, key: &Key<'_>, verb: Verb) -> Result<(), &'static [u8]> {
+    let there = match verb {
+        Verb::Set => return Ok(()),
+        _ => partition.peek(DB, key, turn.now),
+    };
+    match (verb, there) {
+        (Verb::Add, Some(_)) => Err(NOT_STORED),
+        (Verb::Add, None) => Ok(()),
+        (Verb::Cas(_), None) => {
+            turn.count(Counter::CasMisses);
+            Err(NOT_FOUND)
+        }
+        (Verb::Cas(unique), Some(item)) if unique == 0 || unique != item.extras().cas => {
+            turn.count(Counter::CasBadval);
+            Err(b"EXISTS\r\n")
+        }
+        (Verb::Cas(_), Some(_)) => {
+            turn.count(Counter::CasHits);
+            Ok(())
+        }
+        (_, None) => Err(NOT_STORED),
+        (_, Some(_)) => Ok(()),
+    }
+}
+
+/// Adds to a string at one end, keeping its flags and deadline; false if there is none or it would grow too large.
+fn join(turn: &mut Turn<'_>, partition: &mut Partition, key: &Key<'_>, data: &[u8], before: bool) -> bool {
+    let Some(item) = partition.peek(DB, key, turn.now) else { return false };
+    let mut digits = itoa::Buffer::new();
+    let (value, extras) = (item.value(), Extras { cas: 0, ..item.extras() });
+    let Some(old) = string(&value, &mut digits) else { return false };
+    if item_bytes(key.bytes.len(), old.len() + data.len(), extras.flags) > turn.shared.item_size_max() {
+        return false;
+    }
+    if !before && extend(turn, partition, key, data) {
+        set_extras(turn, partition, key, extras);
+        return true;
+    }
+    let Some(item) = partition.peek(DB, key, turn.now) else { return false };
+    let value = item.value();
+    let Some(old) = string(&value, &mut digits) else { return false };
+    let joined = if before { [data, old] } else { [old, data] }.concat();
+    put(turn, partition, key, self::value(&joined), extras);
+    true
+}
+
+/// Appends to a long string in place; false if the value is not held as one.
+fn extend(turn: &Turn<'_>, partition: &mut Partition, key: &Key<'_>, data: &[u8]) -> bool {
+    match partition.write(DB, key, turn.now, turn.access).map(|item| item.into_value()) {
+        Some(ValueMut::Long(bytes)) => {
+            bytes.extend_from_slice(data);
+            true
+        }
+        _ => false,
+    }
+}
+
+/// A value that is too large was announced: what `set` was to replace must not be read any more.
+pub(super) fn oversized(turn: &mut Turn<'_>, verb: Verb, key: &[u8]) {
+    turn.count(Counter::StoreTooLarge);
+    let key = turn.key(key);
+    let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    forget(turn, &mut partition, &key, verb);
+}
+
+fn forget(turn: &mut Turn<'_>, partition: &mut Partition, key: &Key<'_>, verb: Verb) {
+    if verb == Verb::Set {
+        let removed = partition.remove(DB, key, turn.now);
+        turn.changes += u64::from(removed.is_some());
+        free(removed);
+    }
+}
+
+/// `delete`.
+pub(super) fn delete(turn: &mut Turn<'_>, key: &[u8]) -> &'static [u8] {
+    let key = turn.key(key);
+    let removed = turn.store.lock(turn.store.partition_of(key.slot)).remove(DB, &key, turn.now);
+    let found = removed.is_some();
+    free(removed);
+    turn.count(if found { Counter::DeleteHits } else { Counter::DeleteMisses });
+    turn.changes += u64::from(found);
+    if found { b"DELETED\r\n" } else { NOT_FOUND }
+}
+
+/// `incr`, `decr`.
+pub(super) fn arithmetic(turn: &mut Turn<'_>, key: &[u8], delta: u64, up: bool, out: &mut Vec<u8>) {
+    let (hits, misses) =
+        if up { (Counter::IncrHits, Counter::IncrMisses) } else { (Counter::DecrHits, Counter::DecrMisses) };
+    let key = turn.key(key);
+    let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    let Some(item) = partition.peek(DB, &key, turn.now) else {
+        turn.count(misses);
+        return out.extend_from_slice(NOT_FOUND);
+    };
+    let extras = Extras { cas: 0, ..item.extras() };
+    let Some((number, len)) = number(&item.value()) else {
+        return out.extend_from_slice(b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n");
+    };
+    turn.count(hits);
+    let result = if up { number.wrapping_add(delta) } else { number.saturating_sub(delta) };
+    let mut digits = itoa::Buffer::new();
+    let text = digits.format(result).as_bytes();
+    out.extend_from_slice(text);
+    out.extend_from_slice(b"\r\n");
+    if text.len() >= len {
+        return put(turn, &mut partition, &key, value(text), extras);
+    }
+    let mut padded = text.to_vec();
+    padded.resize(len, b' ');
+    put(turn, &mut partition, &key, Value::String(&padded), extras);
+}
+
+/// A value as a number, and its length as a string.
+fn number(value: &ValueRef<'_>) -> Option<(u64, usize)> {
+    let mut digits = itoa::Buffer::new();
+    let text = string(value, &mut digits).filter(|text| text.len() <= NUMBER_BYTES_MAX)?;
+    Some((unsigned(text)?, text.len()))
+}
+
+/// `touch`.
+pub(super) fn touch(turn: &mut Turn<'_>, key: &[u8], exptime: i32) -> &'static [u8] {
+    turn.count(Counter::CmdTouch);
+    let key = turn.key(key);
+    let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    let Some(item) = partition.peek(DB, &key, turn.now) else {
+        turn.count(Counter::TouchMisses);
+        return NOT_FOUND;
+    };
+    let extras = Extras { deadline: turn.deadline(exptime), ..item.extras() };
+    turn.count(Counter::TouchHits);
+    set_extras(turn, &mut partition, &key, extras);
+    b"TOUCHED\r\n"
+}

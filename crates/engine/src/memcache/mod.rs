@@ -1,0 +1,341 @@
+//! The Memcached front door: the same keyspace (database 0), spoken to in the text protocol of memcached.
+//!
+//! A worker hands the received bytes of a session to [`Session::serve`] and sends what that writes. Here is what the
+//! requests mean; how they are read is `larder_protocol::memcache`. This module owns the counters of `stats`, the
+//! pending `flush_all` and the Auto Discovery setting ([`Shared`], one per node); it touches neither sockets nor the
+//! clock. Keys set here are strings to Redis clients and the other way round; keys of other types are not there.
+//!
+//! In reading order: this file (a turn of a session), `item` (requests about keys), `discovery` (Auto Discovery),
+//! `stats`, `counters`.
+
+mod counters;
+mod discovery;
+mod item;
+mod stats;
+
+pub use stats::Figures;
+
+use counters::{Counter, Counters};
+use discovery::Discovery;
+use larder_protocol::memcache::request::{Request, Words};
+use larder_protocol::memcache::text::{Limits, LineTooLong, Parser, Step};
+use larder_protocol::slot::slot_of;
+use larder_store::partition::access::Access;
+use larder_store::{Key, Now, Removed, Store};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// Requests that one turn carries out before other sessions have theirs.
+pub const REQUESTS_PER_TURN_MAX: usize = 64;
+
+/// Bytes of answers after which a turn ends, so that a pipeline of large reads cannot fill the memory.
+pub const OUTPUT_PER_TURN_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Default of the directive `memcached-item-size-max`, as memcached's `-I`.
+pub const ITEM_SIZE_MAX_BYTES: usize = 1024 * 1024;
+
+/// Members from which a collection is freed in the background.
+const LARGE_MEMBERS: usize = 4096;
+
+/// The database that Memcached clients see.
+const DB: u16 = 0;
+
+/// No flush is pending.
+const NEVER: u64 = u64::MAX;
+
+/// What all Memcached sessions of a node share.
+#[derive(Debug)]
+pub struct Shared {
+    counters: Counters,
+    discovery: Discovery,
+    /// The last CAS unique that was given out.
+    last_cas: AtomicU64,
+    /// When a delayed `flush_all` falls due, Unix milliseconds.
+    flush_at_ms: AtomicU64,
+    item_size_max: AtomicU64,
+    verbosity: AtomicU32,
+    version: String,
+}
+
+impl Shared {
+    /// For a node with this many workers, which answers `version` with this text.
+    pub fn new(workers: usize, version: &str) -> Shared {
+        Shared {
+            counters: Counters::new(workers),
+            discovery: Discovery::default(),
+            last_cas: AtomicU64::new(0),
+            flush_at_ms: AtomicU64::new(NEVER),
+            item_size_max: AtomicU64::new(ITEM_SIZE_MAX_BYTES as u64),
+            verbosity: AtomicU32::new(0),
+            version: version.to_owned(),
+        }
+    }
+
+    /// Largest item in bytes, counted as memcached counts (`memcached-item-size-max`).
+    pub fn item_size_max(&self) -> usize {
+        self.item_size_max.load(Ordering::Relaxed) as usize
+    }
+
+    /// Changes the largest item; sessions go by it from their next turn on.
+    pub fn set_item_size_max(&self, bytes: usize) {
+        self.item_size_max.store(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// A CAS unique that was never given out before. Items get one only when somebody asks for it.
+    fn next_cas(&self) -> u64 {
+        self.last_cas.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Carries out a delayed `flush_all` that has fallen due. Sessions do this on each of their turns; a worker that
+    /// serves Redis clients too calls it from its timer. One load when nothing is due.
+    #[inline]
+    pub fn flush_if_due(&self, store: &Store, now: Now) {
+        let at = self.flush_at_ms.load(Ordering::Relaxed);
+        if at <= now.ms
+            && self.flush_at_ms.compare_exchange(at, NEVER, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        {
+            flush(store);
+        }
+    }
+}
+
+/// Takes everything out of the database; it is freed in the background. O(partitions).
+fn flush(store: &Store) {
+    let mut cleared = Vec::new();
+    for id in store.partitions() {
+        let mut partition = store.lock(id);
+        if partition.len(DB) > 0 {
+            cleared.push(partition.clear(DB));
+        }
+    }
+    crate::background::drop_later(cleared);
+}
+
+/// Frees a value: a large one where no session waits for it.
+fn free(removed: Option<Removed>) {
+    if let Some(removed) = removed
+        && removed.is_large(LARGE_MEMBERS)
+    {
+        crate::background::drop_later(removed);
+    }
+}
+
+/// What a session is served with.
+pub struct Turn<'a> {
+    /// The keyspace.
+    pub store: &'a Store,
+    /// What the node's Memcached sessions share.
+    pub shared: &'a Shared,
+    /// Number of the worker, for its counters.
+    pub worker: usize,
+    /// The time.
+    pub now: Now,
+    /// How a use of a key is noted.
+    pub access: Access,
+    /// True when memory is at its limit and nothing can be evicted: values are refused.
+    pub memory_full: bool,
+    /// What the rest of the node knows; asked for by `stats` only.
+    pub figures: &'a dyn Fn() -> Figures,
+    /// Changes made to keys; the turn adds to it.
+    pub changes: u64,
+}
+
+impl Turn<'_> {
+    #[inline]
+    fn count(&self, counter: Counter) {
+        self.shared.counters.add(self.worker, counter, 1);
+    }
+
+    #[inline]
+    fn key<'k>(&self, bytes: &'k [u8]) -> Key<'k> {
+        self.store.key(bytes, slot_of(bytes))
+    }
+
+    /// When something with this expiration time dies: `None` = never. Up to 30 days it counts from now.
+    fn deadline(&self, exptime: i32) -> Option<u64> {
+        const RELATIVE_SECONDS_MAX: i32 = 60 * 60 * 24 * 30;
+        match exptime {
+            0 => None,
+            ..0 => Some(self.now.ms),
+            1..=RELATIVE_SECONDS_MAX => Some(self.now.ms + exptime as u64 * 1000),
+            _ => Some(exptime as u64 * 1000),
+        }
+    }
+
+    fn is_over(&self, deadline: Option<u64>) -> bool {
+        deadline.is_some_and(|deadline| deadline <= self.now.ms)
+    }
+}
+
+/// What a turn came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Bytes of input that are done with.
+    pub consumed: usize,
+    /// Bytes that surely have to come before there is more to do; 0 when the turn ended for another reason and the
+    /// session wants another one with the input that is left.
+    pub need: usize,
+    /// True when the session ends after its answers are sent.
+    pub close: bool,
+}
+
+/// One Memcached client.
+#[derive(Debug)]
+pub struct Session {
+    parser: Parser,
+    local: bool,
+}
+
+impl Session {
+    /// A session that has just connected. A `local` one, on the Unix socket, may write the Auto Discovery setting.
+    pub fn new(local: bool) -> Session {
+        Session { parser: Parser::new(), local }
+    }
+
+    /// Carries out what is complete in `input`, up to the limits of a turn, and appends the answers to `out`.
+    pub fn serve(&mut self, turn: &mut Turn<'_>, input: &[u8], out: &mut Vec<u8>) -> Outcome {
+        turn.shared.flush_if_due(turn.store, turn.now);
+        let limits = Limits { item_bytes_max: turn.shared.item_size_max(), config_writable: self.local };
+        let mut outcome = Outcome::default();
+        let output_max = out.len() + OUTPUT_PER_TURN_BYTES_MAX;
+        let mut batch = Vec::new();
+        let too_long = self.read(input, &limits, &mut batch, &mut outcome);
+        prefetch(turn, &batch);
+        for (request, end) in batch {
+            outcome.close = execute(turn, request, out);
+            if outcome.close {
+                return outcome;
+            }
+            // What was read beyond this is read again by the next turn. That is never the rest of a value being
+            // skipped: announcing one writes nothing, so no turn ends between the line and the value.
+            if out.len() > output_max && end < outcome.consumed {
+                self.parser = Parser::new();
+                return Outcome { consumed: end, need: 0, close: false };
+            }
+        }
+        if too_long {
+            out.extend_from_slice(LineTooLong::LINE);
+            outcome.close = true;
+        }
+        outcome
+    }
+
+    /// Reads requests with the offsets where they end; true when a line is too long.
+    fn read<'i>(
+        &mut self,
+        input: &'i [u8],
+        limits: &Limits,
+        batch: &mut Vec<(Request<'i>, usize)>,
+        outcome: &mut Outcome,
+    ) -> bool {
+        while batch.len() < REQUESTS_PER_TURN_MAX {
+            match self.parser.step(&input[outcome.consumed..], limits) {
+                Ok(Step::Request { request, consumed }) => {
+                    outcome.consumed += consumed;
+                    batch.push((request, outcome.consumed));
+                }
+                Ok(Step::Nothing { consumed }) => outcome.consumed += consumed,
+                Ok(Step::Incomplete { need }) => {
+                    outcome.need = need;
+                    return false;
+                }
+                Err(LineTooLong) => return true,
+            }
+        }
+        false
+    }
+}
+
+/// Has the processor load what a pipeline is about to touch.
+fn prefetch(turn: &Turn<'_>, batch: &[(Request<'_>, usize)]) {
+    if batch.len() < 2 {
+        return;
+    }
+    let mut keys: [Option<Key<'_>>; REQUESTS_PER_TURN_MAX] = [None; REQUESTS_PER_TURN_MAX];
+    for (slot, (request, _)) in keys.iter_mut().zip(batch) {
+        let bytes = match request {
+            Request::Get { keys, .. } => keys.clone().next(),
+            Request::Store { key, .. } | Request::Arithmetic { key, .. } => Some(*key),
+            _ => None,
+        };
+        *slot = bytes.map(|bytes| turn.key(bytes));
+    }
+    let keys = keys.iter().flatten();
+    keys.clone().for_each(|key| turn.store.prefetch_bucket(key));
+    keys.for_each(|key| turn.store.prefetch_item(DB, key));
+}
+
+/// Carries out a request; true when the session is to end.
+fn execute(turn: &mut Turn<'_>, request: Request<'_>, out: &mut Vec<u8>) -> bool {
+    let (answer, noreply): (&[u8], bool) = match request {
+        Request::Get { keys, cas, touch } => {
+            item::get(turn, keys, cas, touch, out);
+            return false;
+        }
+        Request::Store { verb, key, flags, exptime, data, noreply } => {
+            (item::store(turn, verb, key, flags, exptime, data), noreply)
+        }
+        Request::Oversized { verb, key } => {
+            item::oversized(turn, verb, key);
+            return false;
+        }
+        Request::Delete { key, noreply } => (item::delete(turn, key), noreply),
+        Request::Arithmetic { key, delta, up, noreply } => {
+            let from = out.len();
+            item::arithmetic(turn, key, delta, up, out);
+            if noreply {
+                out.truncate(from);
+            }
+            return false;
+        }
+        Request::Touch { key, exptime, noreply } => (item::touch(turn, key, exptime), noreply),
+        Request::FlushAll { delay, noreply } => (flush_all(turn, delay), noreply),
+        Request::Version => {
+            out.extend_from_slice(b"VERSION ");
+            out.extend_from_slice(turn.shared.version.as_bytes());
+            (b"\r\n", false)
+        }
+        Request::Verbosity { level, noreply } => {
+            turn.shared.verbosity.store(level, Ordering::Relaxed);
+            (b"OK\r\n", noreply)
+        }
+        Request::Stats(words) => (statistics(turn, words, out), false),
+        Request::Quit => return true,
+        Request::ConfigGet { name } => (turn.shared.discovery.get(name, out), false),
+        Request::ConfigSet { name, flags, data } => (turn.shared.discovery.set(name, flags, data), false),
+        Request::ConfigDelete { name } => (turn.shared.discovery.delete(name), false),
+        Request::Reject(reject) => (reject.line(), false),
+    };
+    if !noreply {
+        out.extend_from_slice(answer);
+    }
+    false
+}
+
+fn flush_all(turn: &mut Turn<'_>, delay: i32) -> &'static [u8] {
+    turn.count(Counter::CmdFlush);
+    let at = turn.deadline(delay).unwrap_or(turn.now.ms);
+    turn.shared.flush_at_ms.store(at, Ordering::Release);
+    turn.shared.flush_if_due(turn.store, turn.now);
+    turn.changes += 1;
+    b"OK\r\n"
+}
+
+fn statistics(turn: &Turn<'_>, mut words: Words<'_>, out: &mut Vec<u8>) -> &'static [u8] {
+    match words.next() {
+        None => stats::general(turn, out),
+        Some(b"settings") => stats::settings(turn, out),
+        Some(b"items") => stats::items(turn, out),
+        Some(b"slabs") => stats::slabs(turn, out),
+        Some(b"sizes") => stats::sizes(out),
+        Some(b"reset") => {
+            turn.shared.counters.reset();
+            turn.store.partitions().for_each(|id| turn.store.lock(id).reset_counters());
+            return b"RESET\r\n";
+        }
+        Some(_) => return b"ERROR\r\n",
+    }
+    b"END\r\n"
+}
+
+#[cfg(test)]
+mod tests;

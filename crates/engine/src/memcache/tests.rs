@@ -1,0 +1,212 @@
+use super::*;
+use larder_store::Config;
+
+const START_MS: u64 = 1_700_000_000_000;
+
+/// A node without sockets.
+struct Bench {
+    store: Store,
+    shared: Shared,
+    session: Session,
+    now_ms: u64,
+    memory_full: bool,
+}
+
+impl Bench {
+    fn new(local: bool) -> Bench {
+        let store = Store::new(&Config { partitions: 8, ..Config::new(1, START_MS) });
+        let (shared, session) = (Shared::new(1, "1.6.22"), Session::new(local));
+        Bench { store, shared, session, now_ms: START_MS, memory_full: false }
+    }
+
+    fn serve(&mut self, input: &[u8]) -> (String, Outcome) {
+        let mut turn = Turn {
+            store: &self.store,
+            shared: &self.shared,
+            worker: 0,
+            now: Now { ms: self.now_ms },
+            access: Access::lru(self.now_ms),
+            memory_full: self.memory_full,
+            figures: &|| Figures { connections: 3, ..Figures::default() },
+            changes: 0,
+        };
+        let mut out = Vec::new();
+        let outcome = self.session.serve(&mut turn, input, &mut out);
+        (String::from_utf8(out).unwrap(), outcome)
+    }
+
+    /// Sends whole requests and compares the answers.
+    #[track_caller]
+    fn says(&mut self, input: &str, answers: &str) {
+        let (out, outcome) = self.serve(input.as_bytes());
+        assert_eq!(out, answers);
+        assert!(outcome.close || outcome.consumed == input.len());
+    }
+}
+
+#[test]
+fn what_redis_set_is_read_and_the_other_way_round() {
+    let mut bench = Bench::new(false);
+    let key = bench.store.key(b"n", slot_of(b"n"));
+    let id = bench.store.partition_of(key.slot);
+    let access = Access::lru(START_MS);
+    let at = Now { ms: START_MS };
+    bench.store.lock(id).set(DB, &key, larder_store::Value::Integer(41), Default::default(), access);
+    bench.says("incr n 1\r\nget n\r\n", "42\r\nVALUE n 0 2\r\n42\r\nEND\r\n");
+    assert!(matches!(
+        bench.store.lock(id).peek(DB, &key, at).unwrap().value(),
+        larder_store::ValueRef::Integer(42)
+    ));
+    let hash = larder_store::Value::Hash(Box::default());
+    bench.store.lock(id).set(DB, &key, hash, Default::default(), access);
+    bench.says("get n\r\nappend n 0 0 1\r\nx\r\n", "END\r\nNOT_STORED\r\n");
+    bench.says("set n 9 0 1\r\nx\r\ngets n\r\n", "STORED\r\nVALUE n 9 1 1\r\nx\r\nEND\r\n");
+}
+
+#[test]
+fn a_cas_unique_is_good_for_one_change() {
+    let mut bench = Bench::new(false);
+    bench.says("set a 0 0 1\r\n1\r\ncas a 0 0 1 1\r\n2\r\n", "STORED\r\nEXISTS\r\n");
+    bench.says("gets a\r\ngets a\r\n", &"VALUE a 0 1 1\r\n1\r\nEND\r\n".repeat(2));
+    bench.says(
+        "touch a 100\r\ncas a 0 0 1 1\r\n2\r\ncas a 0 0 1 1\r\n3\r\n",
+        "TOUCHED\r\nSTORED\r\nEXISTS\r\n",
+    );
+    bench
+        .says("gets a\r\nincr a 1\r\ncas a 0 0 1 2\r\n9\r\n", "VALUE a 0 1 2\r\n2\r\nEND\r\n3\r\nEXISTS\r\n");
+    bench.says(
+        "gets a\r\nappend a 0 0 1\r\n0\r\ncas a 0 0 1 3\r\n9\r\n",
+        "VALUE a 0 1 3\r\n3\r\nEND\r\nSTORED\r\nEXISTS\r\n",
+    );
+    bench.says("cas zz 0 0 1 0\r\n9\r\ncas a 0 0 1 0\r\n9\r\n", "NOT_FOUND\r\nEXISTS\r\n");
+}
+
+#[test]
+fn long_strings_grow_in_place_and_lose_their_cas() {
+    let mut bench = Bench::new(false);
+    let long = "x".repeat(20_000);
+    bench.says(&format!("set a 5 0 20000\r\n{long}\r\n"), "STORED\r\n");
+    bench.says("gets a\r\n", &format!("VALUE a 5 20000 1\r\n{long}\r\nEND\r\n"));
+    bench.says("append a 0 0 2\r\nyz\r\nprepend a 0 0 1\r\nw\r\n", "STORED\r\nSTORED\r\n");
+    bench.says("cas a 0 0 1 1\r\n9\r\n", "EXISTS\r\n");
+    bench.says("get a\r\n", &format!("VALUE a 5 20003\r\nw{long}yz\r\nEND\r\n"));
+}
+
+#[test]
+fn times_are_relative_up_to_30_days() {
+    let mut bench = Bench::new(false);
+    bench.says(
+        "set a 0 10 1\r\n1\r\nset b 0 1700000020 1\r\n2\r\nset c 0 2592001 1\r\n3\r\n",
+        &"STORED\r\n".repeat(3),
+    );
+    bench.says("get a b c\r\n", "VALUE a 0 1\r\n1\r\nVALUE b 0 1\r\n2\r\nEND\r\n");
+    bench.now_ms += 10_000;
+    bench.says("get a b\r\n", "VALUE b 0 1\r\n2\r\nEND\r\n");
+    bench.says("gat 30 b\r\n", "VALUE b 0 1\r\n2\r\nEND\r\n");
+    bench.now_ms += 29_000;
+    bench.says("get b\r\ntouch b -1\r\nget b\r\n", "VALUE b 0 1\r\n2\r\nEND\r\nTOUCHED\r\nEND\r\n");
+}
+
+#[test]
+fn a_delayed_flush_is_a_cut_in_time() {
+    let mut bench = Bench::new(false);
+    bench.says("set a 0 0 1\r\n1\r\nflush_all 5\r\nget a\r\n", "STORED\r\nOK\r\nVALUE a 0 1\r\n1\r\nEND\r\n");
+    bench.now_ms += 4_999;
+    bench
+        .says("set b 0 0 1\r\n1\r\nget a b\r\n", "STORED\r\nVALUE a 0 1\r\n1\r\nVALUE b 0 1\r\n1\r\nEND\r\n");
+    bench.now_ms += 1;
+    bench.says("get a b\r\nset c 0 0 1\r\n1\r\n", "END\r\nSTORED\r\n");
+    bench.now_ms += 60_000;
+    bench.says(
+        "get c\r\nflush_all 9\r\nflush_all\r\nset c 0 0 1\r\n1\r\n",
+        "VALUE c 0 1\r\n1\r\nEND\r\nOK\r\nOK\r\nSTORED\r\n",
+    );
+    bench.now_ms += 10_000;
+    bench.says("get c\r\n", "VALUE c 0 1\r\n1\r\nEND\r\n");
+}
+
+#[test]
+fn what_cannot_be_stored_leaves_nothing_stale() {
+    let mut bench = Bench::new(false);
+    bench.shared.set_item_size_max(70);
+    bench.says(
+        "set a 0 0 1\r\n1\r\nadd a 0 0 11\r\n01234567890\r\nget a\r\n",
+        concat!("STORED\r\nSERVER_ERROR object too large for cache\r\nVALUE a 0 1\r\n1\r\nEND\r\n"),
+    );
+    bench.says("append a 0 0 10\r\n0123456789\r\n", "NOT_STORED\r\n");
+    bench.says(
+        "set a 0 0 11\r\n01234567890\r\nget a\r\n",
+        "SERVER_ERROR object too large for cache\r\nEND\r\n",
+    );
+    bench.says("set a 0 0 1\r\n1\r\n", "STORED\r\n");
+    bench.memory_full = true;
+    bench.says("set a 0 0 1\r\n2\r\nget a\r\n", "SERVER_ERROR out of memory storing object\r\nEND\r\n");
+}
+
+#[test]
+fn the_list_of_nodes_is_told_byte_by_byte() {
+    let mut bench = Bench::new(true);
+    bench.says("config get cluster\r\nget AmazonElastiCache:cluster\r\n", "END\r\nEND\r\n");
+    let nodes = "1\nc.0001.larder|127.64.0.4|11211 c.0002.larder|127.64.0.5|11211\n";
+    let len = nodes.len();
+    bench.says(&format!("config set cluster 0 {len}\r\n{nodes}\r\n"), "STORED\r\n");
+    let told = format!("cluster 0 {len}\r\n{nodes}\r\nEND\r\n");
+    bench.says("config get cluster\r\n", &format!("CONFIG {told}"));
+    bench.says("get AmazonElastiCache:cluster\r\n", &format!("VALUE AmazonElastiCache:{told}"));
+    bench.session = Session::new(false);
+    bench.says("config set cluster 0 1\r\n", "ERROR\r\n");
+    bench.says("config delete cluster\r\nconfig get other\r\n", "ERROR\r\nEND\r\n");
+    bench.session = Session::new(true);
+    bench.says("config delete cluster\r\nconfig delete cluster\r\n", "DELETED\r\nNOT_FOUND\r\n");
+}
+
+#[test]
+fn statistics_count() {
+    let mut bench = Bench::new(false);
+    bench.serve(b"set a 0 0 1\r\n1\r\nget a b\r\nincr a 1\r\ndelete b\r\ntouch a 0\r\n");
+    let (out, _) = bench.serve(b"stats\r\n");
+    for stat in ["cmd_get 2", "cmd_set 1", "get_hits 1", "get_misses 1", "incr_hits 1", "delete_misses 1"]
+        .into_iter()
+        .chain(["touch_hits 1", "curr_items 1", "curr_connections 3", "version 1.6.22", "pointer_size 64"])
+    {
+        assert!(out.contains(&format!("STAT {stat}\r\n")), "{stat}: {out}");
+    }
+    assert!(out.ends_with("\r\nEND\r\n"));
+    bench.says("stats reset\r\n", "RESET\r\n");
+    assert!(bench.serve(b"stats\r\n").0.contains("STAT cmd_get 0\r\n"));
+    assert!(bench.serve(b"stats settings\r\n").0.contains("STAT item_size_max 1048576\r\n"));
+    bench.says("stats nonsense\r\n", "ERROR\r\n");
+}
+
+#[test]
+fn a_turn_is_bounded_and_loses_nothing() {
+    let mut bench = Bench::new(false);
+    let value = "v".repeat(1024 * 1024 - 100);
+    bench.says(&format!("set a 0 0 {}\r\n{value}\r\n", value.len()), "STORED\r\n");
+    let input = "get a\r\n".repeat(20) + "get";
+    let (mut at, mut answers, mut turns) = (0, 0, 0);
+    loop {
+        let (out, outcome) = bench.serve(&input.as_bytes()[at..]);
+        assert!(out.len() <= OUTPUT_PER_TURN_BYTES_MAX + value.len() + 100);
+        answers += out.matches("END\r\n").count();
+        (at, turns) = (at + outcome.consumed, turns + 1);
+        if outcome.need > 0 {
+            break;
+        }
+    }
+    assert_eq!((answers, at), (20, input.len() - 3));
+    assert!(turns >= 4, "{turns}");
+    let many = "version\r\n".repeat(REQUESTS_PER_TURN_MAX + 1);
+    let (out, outcome) = bench.serve(many.as_bytes());
+    assert_eq!((out.matches("VERSION").count(), outcome.need), (REQUESTS_PER_TURN_MAX, 0));
+}
+
+#[test]
+fn a_session_ends_where_it_must() {
+    let mut bench = Bench::new(false);
+    let (out, outcome) = bench.serve(b"version\r\nquit\r\nversion\r\n");
+    assert_eq!((out.matches("VERSION").count(), outcome.close), (1, true));
+    let mut bench = Bench::new(false);
+    let (out, outcome) = bench.serve(&[b'x'; 5000]);
+    assert_eq!((out.as_str(), outcome.close), ("CLIENT_ERROR line too long\r\n", true));
+}

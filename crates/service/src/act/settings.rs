@@ -1,0 +1,92 @@
+//! What every node of a cluster is told: its parameter group, its node type, its version, and what it must hide.
+
+use super::ActError;
+use crate::plan::{Applies, Setting, WantedSettings};
+use crate::resource::cluster::{Cluster, Engine};
+use crate::resource::node_type;
+use crate::resource::parameter_group::{ParameterGroup, changes_at_once, node_directives};
+use crate::state::{Records, find};
+
+/// Commands that ElastiCache hides from users of redis and valkey nodes (elasticache-facts d.2).
+const RESTRICTED: &str = "acl|load acl|save acl|setuser acl|deluser bgrewriteaof bgsave cluster|addslots \
+    cluster|addslotsrange cluster|bumpepoch cluster|delslots cluster|delslotsrange cluster|failover \
+    cluster|flushslots cluster|forget cluster|links cluster|meet cluster|setslot cluster|replicate \
+    cluster|saveconfig cluster|set-config-epoch cluster|reset config debug migrate psync replicaof slaveof save \
+    shutdown sync";
+
+/// The settings for a cluster's nodes.
+pub fn wanted(records: &dyn Records, cluster: &Cluster) -> Result<WantedSettings, ActError> {
+    let group = group(records, &cluster.parameter_group)?;
+    let missing = |what: &str| ActError::Missing(format!("there is no {what}"));
+    let node_type = node_type::find(&cluster.node_type);
+    let node_type = node_type.ok_or_else(|| missing(&format!("node type {}", cluster.node_type)))?;
+    let family = group.family().map_err(|refusal| ActError::Missing(refusal.message))?;
+    let mut wanted = WantedSettings::new();
+    for (name, value) in node_directives(&group, node_type, &cluster.engine_version) {
+        let value = if value.is_empty() { "\"\"".to_owned() } else { value };
+        let applies = if changes_at_once(family, &name) { Applies::Live } else { Applies::Reboot };
+        wanted.insert(name, Setting { value, applies });
+    }
+    let mut own =
+        |name: &str, value: String, applies| wanted.insert(name.to_owned(), Setting { value, applies });
+    own("node-memory-bytes", node_type.memory_bytes.to_string(), Applies::Live);
+    let is_memcached = cluster.engine == Engine::Memcached;
+    // A new version empties a memcached node, as it does in ElastiCache; the others keep their data.
+    let version_applies = if is_memcached { Applies::Restart } else { Applies::Live };
+    own("engine-version", cluster.engine_version.clone(), version_applies);
+    if !is_memcached {
+        own("restricted-commands", RESTRICTED.to_owned(), Applies::Live);
+    }
+    Ok(wanted)
+}
+
+fn group(records: &dyn Records, name: &str) -> Result<ParameterGroup, ActError> {
+    if let Some(group) = ParameterGroup::defaults().into_iter().find(|group| group.name == name) {
+        return Ok(group);
+    }
+    let found = find::<ParameterGroup>(records, name)?;
+    Ok(found.ok_or_else(|| ActError::Missing(format!("there is no parameter group {name}")))?.value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::cluster::tests::{memcached, redis};
+    use crate::state::{FileRecords, create};
+
+    #[test]
+    fn settings_come_from_type_version_and_group() {
+        let records = FileRecords::with_backend(redb::backends::InMemoryBackend::new()).unwrap();
+        let mut cluster = redis();
+        cluster.node_type = "cache.t2.micro".into();
+        let wanted_now = wanted(&records, &cluster).unwrap();
+        assert_eq!(wanted_now["maxmemory"].value, "436469760", "three quarters of 581959680");
+        assert_eq!(wanted_now["engine-version"].value, "7.1.0");
+        assert_eq!(
+            wanted_now["maxmemory-policy"],
+            Setting { value: "volatile-lru".into(), applies: Applies::Live }
+        );
+        assert_eq!(wanted_now["databases"].applies, Applies::Reboot);
+        assert!(wanted_now.contains_key("client-output-buffer-limit"));
+        assert!(wanted_now["restricted-commands"].value.contains("config"));
+
+        let mut group = ParameterGroup::defaults().into_iter().find(|g| g.name == "default.redis7").unwrap();
+        group.name = "mine".into();
+        group.values.insert("maxmemory-policy".into(), "allkeys-lru".into());
+        records.apply(&[create(&group).unwrap()]).unwrap();
+        cluster.parameter_group = "mine".into();
+        assert_eq!(wanted(&records, &cluster).unwrap()["maxmemory-policy"].value, "allkeys-lru");
+        cluster.parameter_group = "gone".into();
+        assert!(wanted(&records, &cluster).is_err());
+    }
+
+    #[test]
+    fn memcached_is_told_what_it_knows() {
+        let records = FileRecords::with_backend(redb::backends::InMemoryBackend::new()).unwrap();
+        let mut cluster = memcached(1);
+        cluster.parameter_group = "default.memcached1.6".into();
+        let wanted = wanted(&records, &cluster).unwrap();
+        assert_eq!(wanted["engine-version"], Setting { value: "1.6.22".into(), applies: Applies::Restart });
+        assert!(!wanted.contains_key("restricted-commands"));
+    }
+}

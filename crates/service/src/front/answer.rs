@@ -1,0 +1,128 @@
+//! One request, one answer, without I/O of its own but the record store: everything of a call but the socket.
+
+use super::query::{Form, decode_pairs};
+use super::{ApiError, Xml, overview};
+use crate::identity::{SignedRequest, Verified, verify};
+use crate::operation::{App, Caller, perform};
+
+/// A request as it came, read whole.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// Method.
+    pub method: String,
+    /// Path of the request line.
+    pub path: String,
+    /// What stood after the question mark.
+    pub query: String,
+    /// Headers, names in lower case, in the order in which they came.
+    pub headers: Vec<(String, String)>,
+    /// Body.
+    pub body: Vec<u8>,
+}
+
+/// Content type of all answers of the API.
+const XML: &str = "text/xml";
+
+/// An answer. The request id stands in it and belongs into a header, too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Text, XML as a rule.
+    pub body: String,
+    /// What the text is.
+    pub content_type: &'static str,
+}
+
+/// Answers a request. May block on the disk.
+pub fn answer(app: &App, request: &Request, request_id: &str) -> Answer {
+    if overview::is_wanted(request) {
+        return overview::page(&app.region);
+    }
+    match try_answer(app, request, request_id) {
+        Ok(body) => Answer { status: 200, body, content_type: XML },
+        Err(error) => {
+            tracing::debug!(code = error.code, request_id, "refused");
+            Answer::refusal(&error, request_id)
+        }
+    }
+}
+
+impl Answer {
+    /// The answer for a call that was refused.
+    pub fn refusal(error: &ApiError, request_id: &str) -> Answer {
+        Answer { status: error.status, body: Xml::error_response(error, request_id), content_type: XML }
+    }
+}
+
+fn try_answer(app: &App, request: &Request, request_id: &str) -> Result<String, ApiError> {
+    if !matches!(request.method.as_str(), "GET" | "POST") {
+        return Err(ApiError::new("MethodNotAllowed", "The API takes GET and POST requests."));
+    }
+    let query = decode_pairs(request.query.as_bytes())?;
+    let verified = authenticate(app, request, &query)?;
+    match verified.service.as_str() {
+        "elasticache" => elasticache(app, request, verified, request_id),
+        other => Err(other_service(other)),
+    }
+}
+
+/// Who calls. Nothing else of the request is believed before this.
+fn authenticate(app: &App, request: &Request, query: &[(String, String)]) -> Result<Verified, ApiError> {
+    let signed = SignedRequest {
+        method: &request.method,
+        path: &request.path,
+        query,
+        headers: &request.headers,
+        body: &request.body,
+    };
+    verify(signed, &app.region, app.now_ms(), |id| app.access_key(id).map_err(ApiError::from))
+}
+
+fn elasticache(
+    app: &App,
+    request: &Request,
+    verified: Verified,
+    request_id: &str,
+) -> Result<String, ApiError> {
+    if request.path != "/" {
+        return Err(ApiError::new("InvalidAction", "The API of ElastiCache answers at the path / only."));
+    }
+    let body: &[u8] = if request.method == "POST" { form_body(request)? } else { b"" };
+    let form = Form::parse(&[request.query.as_bytes(), body])?;
+    perform(app, &caller(verified), &form, request_id)
+}
+
+fn form_body(request: &Request) -> Result<&[u8], ApiError> {
+    let content_type = request.headers.iter().find(|(name, _)| name == "content-type");
+    let is_form = content_type.is_none_or(|(_, value)| {
+        let media = value.split(';').next().unwrap_or_default().trim();
+        media.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    });
+    if is_form || request.body.is_empty() {
+        return Ok(&request.body);
+    }
+    Err(ApiError::new(
+        "InvalidQueryParameter",
+        "The body must be of the content type application/x-www-form-urlencoded.",
+    ))
+}
+
+fn caller(verified: Verified) -> Caller {
+    Caller {
+        user_arn: verified.key.user_arn(),
+        access_key_id: verified.key.id,
+        account: verified.key.account,
+        region: verified.region,
+    }
+}
+
+fn other_service(service: &str) -> ApiError {
+    let shown: String = service.chars().take(64).collect();
+    ApiError::new(
+        "SignatureDoesNotMatch",
+        format!(
+            "Credential should be scoped to correct service: 'elasticache'. This endpoint does not serve '{shown}'."
+        ),
+    )
+}

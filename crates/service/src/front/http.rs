@@ -1,0 +1,202 @@
+//! The socket of the API: HTTP/1.1 with bounds on everything that a peer can make us hold or wait for.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use super::answer::{Answer, Request, answer};
+use super::error::ApiError;
+use crate::operation::App;
+
+/// Largest body, in bytes.
+pub const BODY_BYTES_MAX: usize = 1 << 20;
+/// Largest head of a request, in bytes.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Most header lines.
+const HEADERS_MAX: usize = 100;
+/// How long calls that run may take when the server ends.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What peers may take of us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most connections at once; further ones wait in the listener's queue.
+    pub connections_max: usize,
+    /// How long a peer may take to send the head, also between two requests.
+    pub head_timeout: Duration,
+    /// How long a peer may take to send the body.
+    pub body_timeout: Duration,
+    /// How long a connection may last. Ends those of peers that do not read their answers.
+    pub connection_lifetime: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections_max: 256,
+            head_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(30),
+            connection_lifetime: Duration::from_secs(600),
+        }
+    }
+}
+
+/// Serves the API on the listener until `shutdown` turns true (or its sender is gone), then lets running calls end.
+pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: watch::Receiver<bool>) {
+    serve_within(Limits::default(), listener, app, shutdown).await;
+}
+
+/// [`serve`] with other limits than the usual ones.
+pub async fn serve_within(
+    limits: Limits,
+    listener: TcpListener,
+    app: Arc<App>,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    let places = Arc::new(Semaphore::new(limits.connections_max));
+    let mut connections = JoinSet::new();
+    loop {
+        let stream = tokio::select! {
+            stream = accept(&listener, &places) => stream,
+            () = ended(&mut shutdown) => break,
+        };
+        let Some((stream, place)) = stream else { continue };
+        let (app, shutdown) = (app.clone(), shutdown.clone());
+        connections.spawn(async move {
+            connection(stream, app, limits, shutdown).await;
+            drop(place);
+        });
+        while connections.try_join_next().is_some() {}
+    }
+    drop(listener);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN_TIMEOUT, drained).await.is_err() {
+        tracing::warn!("calls were still running when the API ended");
+    }
+}
+
+async fn ended(shutdown: &mut watch::Receiver<bool>) {
+    let _ = shutdown.wait_for(|ended| *ended).await;
+}
+
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    /// After an error such as "too many open files" there is no use in trying again at once.
+    const PAUSE: Duration = Duration::from_millis(100);
+    let place = places.clone().acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => Some((stream, place)),
+        Err(error) => {
+            tracing::warn!("accepting a connection: {error}");
+            tokio::time::sleep(PAUSE).await;
+            None
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, app: Arc<App>, limits: Limits, mut shutdown: watch::Receiver<bool>) {
+    let service = service_fn(move |request| {
+        let app = app.clone();
+        async move { Ok::<_, Infallible>(respond(app, request, limits).await) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_timeout)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let over = async {
+        tokio::select! {
+            () = ended(&mut shutdown) => {}
+            () = tokio::time::sleep(limits.connection_lifetime) => {}
+        }
+    };
+    let result = tokio::select! {
+        result = connection.as_mut() => Some(result),
+        () = over => {
+            // The running call may end and its answer leave, but not for ever.
+            connection.as_mut().graceful_shutdown();
+            tokio::time::timeout(DRAIN_TIMEOUT, connection).await.ok()
+        }
+    };
+    match result {
+        Some(Ok(())) => {}
+        Some(Err(error)) => tracing::debug!("a connection of the API ended: {error}"),
+        None => tracing::debug!("a connection of the API was cut: its peer does not read"),
+    }
+}
+
+async fn respond(
+    app: Arc<App>,
+    request: hyper::Request<Incoming>,
+    limits: Limits,
+) -> hyper::Response<Full<Bytes>> {
+    let request_id = uuid::Uuid::new_v4().to_string();
+    let (answer, whole) = match read(request, limits).await {
+        Ok(request) => (run(app, request, request_id.clone()).await, true),
+        // What is left of the body is not read: the connection cannot be used again.
+        Err(error) => (Answer::refusal(&error, &request_id), false),
+    };
+    let mut response = hyper::Response::new(Full::new(Bytes::from(answer.body)));
+    *response.status_mut() =
+        hyper::StatusCode::from_u16(answer.status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
+    if let Ok(id) = HeaderValue::try_from(request_id) {
+        headers.insert("x-amzn-requestid", id);
+    }
+    if !whole {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+async fn run(app: Arc<App>, request: Request, request_id: String) -> Answer {
+    let id = request_id.clone();
+    // Records block on the disk.
+    let done = tokio::task::spawn_blocking(move || answer(&app, &request, &id)).await;
+    done.unwrap_or_else(|error| Answer::refusal(&ApiError::internal(&error), &request_id))
+}
+
+async fn read(request: hyper::Request<Incoming>, limits: Limits) -> Result<Request, ApiError> {
+    let (head, body) = request.into_parts();
+    let headers = head.headers.iter().map(|(name, value)| {
+        let value = value.to_str().map_err(|_| {
+            ApiError::new("IncompleteSignature", format!("The header {name} is not printable ASCII text."))
+        });
+        Ok((name.as_str().to_owned(), value?.to_owned()))
+    });
+    let headers = headers.collect::<Result<Vec<_>, ApiError>>()?;
+    let too_large = || {
+        let message = format!("The body is broken, or larger than {BODY_BYTES_MAX} bytes.");
+        ApiError::new("RequestEntityTooLarge", message)
+    };
+    if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
+        return Err(too_large());
+    }
+    let body = tokio::time::timeout(limits.body_timeout, Limited::new(body, BODY_BYTES_MAX).collect()).await;
+    let late = |_| ApiError::new("RequestTimeout", "The body of the request did not come in time.");
+    let body = body.map_err(late)?.map_err(|_| too_large())?;
+    Ok(Request {
+        method: head.method.as_str().to_owned(),
+        path: head.uri.path().to_owned(),
+        query: head.uri.query().unwrap_or_default().to_owned(),
+        headers,
+        body: body.to_bytes().to_vec(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

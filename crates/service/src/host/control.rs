@@ -1,0 +1,204 @@
+//! Talking to a node over its own sockets: RESP for everything, the memcached text protocol for Auto Discovery.
+//!
+//! Each call opens a connection of its own, asks, and closes: a service that is restarted, a node that is restarted
+//! and a node that hangs are then all the same case. Everything has a time limit and a size limit.
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::time::Duration;
+
+use larder_protocol::resp;
+use larder_protocol::resp::value::{Value, decode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+
+use super::HostError;
+use super::folder::{MEMCACHED_SOCKET, SOCKET};
+
+/// How long a node may take to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Largest answer that is taken.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// Longest path that fits into the address of a Unix socket.
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// What a node says about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Identity {
+    /// `run_id` of INFO.
+    pub(super) run_id: String,
+    /// `process_id` of INFO.
+    pub(super) pid: u32,
+}
+
+/// Asks a node who it is. Also shows that it is well: the answer comes from its command loop.
+pub(super) async fn identity(folder: &Path) -> Result<Identity, HostError> {
+    let text = match ask(folder, &[b"INFO", b"server"]).await? {
+        Value::Bulk(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        other => return Err(unexpected("INFO", &other)),
+    };
+    let field = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.map(str::trim).filter(|value| !value.is_empty())
+    };
+    let missing = |name: &str| HostError::Unanswered { what: format!("has no {name} in its INFO") };
+    Ok(Identity {
+        run_id: field("run_id").ok_or_else(|| missing("run_id"))?.to_owned(),
+        pid: field("process_id").and_then(|pid| pid.parse().ok()).ok_or_else(|| missing("process_id"))?,
+    })
+}
+
+/// Changes a setting; answers whether the node took it over.
+pub(super) async fn set(folder: &Path, name: &str, value: &str) -> Result<bool, HostError> {
+    // What stands in quotes in the file is the value without them here.
+    let bare = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
+    match ask(folder, &[b"CONFIG", b"SET", name.as_bytes(), bare.as_bytes()]).await? {
+        Value::Simple(_) => Ok(true),
+        Value::Error(why) => {
+            tracing::info!(name, value, "a running node refused a setting: {}", why);
+            Ok(false)
+        }
+        other => Err(unexpected("CONFIG SET", &other)),
+    }
+}
+
+/// Asks a node to end without saving. It answers by closing the connection.
+pub(super) async fn shut_down(folder: &Path) -> Result<(), HostError> {
+    match ask(folder, &[b"SHUTDOWN", b"NOSAVE"]).await {
+        Ok(Value::Error(why)) => Err(HostError::Unanswered { what: format!("refused SHUTDOWN: {}", why) }),
+        Err(HostError::Io { source, .. }) if source.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+/// Tells a memcached node the members of its cluster.
+pub(super) async fn tell(folder: &Path, payload: &str) -> Result<(), HostError> {
+    let what = "telling a node the members";
+    let asked = async {
+        let mut stream = connect(folder, MEMCACHED_SOCKET).await?;
+        let request = format!("config set cluster 0 {}\r\n{payload}\r\n", payload.len());
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n") && answer.len() < 512 {
+            if stream.read_buf(&mut answer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(answer)
+    };
+    let answer = within_time(what, asked).await?;
+    if answer == b"STORED\r\n" {
+        return Ok(());
+    }
+    let shown = String::from_utf8_lossy(&answer).trim().to_owned();
+    Err(HostError::Unanswered { what: format!("answered {shown:?} to config set cluster") })
+}
+
+/// Sends one command and reads its answer.
+async fn ask(folder: &Path, command: &[&[u8]]) -> Result<Value, HostError> {
+    let what = format!("asking a node for {}", String::from_utf8_lossy(command[0]));
+    let asked = async {
+        let mut stream = connect(folder, SOCKET).await?;
+        let mut request = Vec::new();
+        resp::command(&mut request, command);
+        stream.write_all(&request).await?;
+        let mut answer = Vec::new();
+        loop {
+            if let Some((value, _)) = decode(&answer).map_err(io::Error::other)? {
+                return Ok(value);
+            }
+            if answer.len() >= ANSWER_BYTES_MAX {
+                return Err(io::Error::other("the answer is too long"));
+            }
+            if stream.read_buf(&mut answer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    };
+    within_time(&what, asked).await
+}
+
+async fn within_time<T>(what: &str, asked: impl Future<Output = io::Result<T>>) -> Result<T, HostError> {
+    match tokio::time::timeout(ANSWER_TIMEOUT, asked).await {
+        Ok(answer) => answer.map_err(HostError::io(what)),
+        Err(_) => Err(HostError::io(what)(io::ErrorKind::TimedOut.into())),
+    }
+}
+
+/// Connects to a socket of a folder, also where the path is longer than the address of a socket may be.
+async fn connect(folder: &Path, name: &str) -> io::Result<UnixStream> {
+    let path = folder.join(name);
+    if path.as_os_str().len() <= SOCKET_PATH_BYTES_MAX {
+        return UnixStream::connect(path).await;
+    }
+    let held = std::fs::File::open(folder)?;
+    UnixStream::connect(format!("/proc/self/fd/{}/{name}", held.as_raw_fd())).await
+}
+
+fn unexpected(command: &str, value: &Value) -> HostError {
+    let shown: String = format!("{value:?}").chars().take(200).collect();
+    HostError::Unanswered { what: format!("answered {shown} to {command}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    /// A node that reads until it has seen `until`, then says `answer` and closes.
+    fn node(
+        folder: &Path,
+        name: &str,
+        until: &'static [u8],
+        answer: &'static [u8],
+    ) -> tokio::task::JoinHandle<Vec<u8>> {
+        let listener = UnixListener::bind(folder.join(name)).unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut seen = Vec::new();
+            while !seen.ends_with(until) && stream.read_buf(&mut seen).await.unwrap() > 0 {}
+            for byte in answer {
+                stream.write_all(&[*byte]).await.unwrap();
+            }
+            seen
+        })
+    }
+
+    #[tokio::test]
+    async fn members_are_told_byte_for_byte() {
+        let folder = tempfile::tempdir().unwrap();
+        let payload = "12\na|127.64.0.4|11211 b|127.64.0.5|11211\n";
+        let asked = node(folder.path(), MEMCACHED_SOCKET, b"\n\r\n", b"STORED\r\n");
+        tell(folder.path(), payload).await.unwrap();
+        let seen = String::from_utf8(asked.await.unwrap()).unwrap();
+        assert_eq!(seen, format!("config set cluster 0 {}\r\n{payload}\r\n", payload.len()));
+    }
+
+    #[tokio::test]
+    async fn a_node_that_refuses_or_closes_is_an_error() {
+        for answer in [&b"ERROR\r\n"[..], b"", b"STOR"] {
+            let folder = tempfile::tempdir().unwrap();
+            node(folder.path(), MEMCACHED_SOCKET, b"\n\r\n", answer);
+            assert!(tell(folder.path(), "1\n\n").await.is_err(), "{answer:?}");
+        }
+        for answer in [&b"$5\r\nhello\r\n"[..], b"+OK\r\n", b"rubbish\r\n", b"$-1\r\n", b""] {
+            let folder = tempfile::tempdir().unwrap();
+            node(folder.path(), SOCKET, b"server\r\n", answer);
+            assert!(identity(folder.path()).await.is_err(), "{answer:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_node_is_reached_below_a_long_path() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path().join("x".repeat(120));
+        std::fs::create_dir(&folder).unwrap();
+        let held = std::fs::File::open(&folder).unwrap();
+        let short = format!("/proc/self/fd/{}", held.as_raw_fd());
+        node(Path::new(&short), SOCKET, b"server\r\n", b"$29\r\nrun_id:abc\r\nprocess_id:12\r\n\r\n\r\n");
+        let identity = identity(&folder).await.unwrap();
+        assert_eq!(identity, Identity { run_id: "abc".into(), pid: 12 });
+    }
+}

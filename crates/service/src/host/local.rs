@@ -1,0 +1,291 @@
+//! The machine that the service runs on: a node is a detached process with a folder.
+//!
+//! A node is its own session, reads its lock file as standard input and writes to its log, so it lives on when the
+//! service ends in whatever way. A new service finds it by that lock and takes it over.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::folder::Folder;
+use super::process::{Held, reap, start_ticks, with_input};
+use super::{Host, HostError, Launch, NodeKey, Started, control};
+use crate::resource::node::Process;
+
+/// How long a node may take from its start to its first answer.
+const START_TIMEOUT: Duration = Duration::from_secs(15);
+/// Pause between two looks at a node that starts.
+const START_POLL: Duration = Duration::from_millis(10);
+/// How long a node may take to end after it was asked to, before it gets the next stronger hint.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a process may take to be gone after SIGKILL.
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a node is asked whether it is well.
+const ASK_EVERY: Duration = if cfg!(test) { Duration::from_millis(50) } else { Duration::from_secs(4) };
+/// A node that has not answered for so long is ended and started again.
+const SILENCE_MAX: Duration = if cfg!(test) { Duration::from_secs(1) } else { Duration::from_secs(30) };
+
+/// Runs nodes as processes of this machine.
+#[derive(Debug)]
+pub struct LocalHost {
+    nodes: PathBuf,
+    program: Vec<OsString>,
+    health: Mutex<HashMap<NodeKey, Health>>,
+}
+
+/// When a process was last asked, and when it last answered.
+#[derive(Debug, Clone)]
+struct Health {
+    process: Process,
+    asked: Instant,
+    answered: Instant,
+}
+
+impl LocalHost {
+    /// A host that keeps the nodes' folders in `nodes`, and starts a node with `program` and the name of its
+    /// configuration file.
+    ///
+    /// # Errors
+    /// If the program is empty.
+    pub fn new(nodes: PathBuf, program: Vec<OsString>) -> Result<LocalHost, HostError> {
+        if program.is_empty() {
+            return Err(HostError::Unanswered { what: "has no program".to_owned() });
+        }
+        Ok(LocalHost { nodes, program, health: Mutex::new(HashMap::new()) })
+    }
+
+    fn folder(&self, key: &NodeKey) -> Folder {
+        Folder::of(&self.nodes, key)
+    }
+
+    /// The process that holds the node's lock; none if nobody does.
+    fn holder(&self, folder: &Folder) -> Result<Option<Held>, HostError> {
+        if !folder.exists() || !folder.is_locked()? {
+            return Ok(None);
+        }
+        let likely: Vec<u32> = folder.written_pid().into_iter().collect();
+        match with_input(&folder.lock_file()?, &likely) {
+            Some(held) => Ok(Some(held)),
+            // It may have ended between the two looks.
+            None if !folder.is_locked()? => Ok(None),
+            None => Err(HostError::Unanswered {
+                what: format!(
+                    "is held by a process that cannot be found; its folder is {}",
+                    folder.path().display()
+                ),
+            }),
+        }
+    }
+
+    /// Starts a process in the folder; the lock goes to it. Answers the process, and where its log begins.
+    fn spawn(&self, folder: &Folder, lock: File, launch: &Launch) -> Result<(Held, u64), HostError> {
+        folder.clear()?;
+        folder.write_configuration(launch)?;
+        let log = folder.open_log()?;
+        let log_from = folder.log_bytes();
+        let errors = log.try_clone().map_err(HostError::io("sharing the log"))?;
+        let mut command = detached(&self.program);
+        command
+            .arg("node.conf")
+            .current_dir(folder.path())
+            .stdin(Stdio::from(lock))
+            .stdout(log)
+            .stderr(errors);
+        let started = command.spawn();
+        let child = started.map_err(HostError::io(format!("starting {}", self.program[0].display())))?;
+        let Some(held) = Held::open(child.id()) else {
+            reap(child.id());
+            return Err(HostError::Died { log: folder.log_tail(log_from) });
+        };
+        Ok((held, log_from))
+    }
+
+    /// Waits until the process answers as the node.
+    /// `log_from` is where the log of this process begins.
+    async fn answers(&self, folder: &Folder, held: &Held, log_from: u64) -> Result<Process, HostError> {
+        let deadline = Instant::now() + START_TIMEOUT;
+        loop {
+            let last = match control::identity(folder.path()).await {
+                Ok(identity) if identity.pid == held.pid() => {
+                    let (pid, start_ticks) = (held.pid(), held.start_ticks());
+                    return Ok(Process { pid, start_ticks, run_id: identity.run_id });
+                }
+                Ok(_) => {
+                    HostError::Unanswered { what: "answers with the number of another process".to_owned() }
+                }
+                Err(error) => error,
+            };
+            if held.ended_within(START_POLL).await {
+                return Err(HostError::Died { log: folder.log_tail(log_from) });
+            }
+            if Instant::now() >= deadline {
+                return Err(last);
+            }
+        }
+    }
+
+    async fn end(&self, folder: &Folder, held: &Held) -> Result<(), HostError> {
+        match control::shut_down(folder.path()).await {
+            Ok(()) if held.ended_within(STOP_TIMEOUT).await => return Ok(()),
+            Ok(()) => tracing::warn!(pid = held.pid(), "a node did not end after SHUTDOWN"),
+            Err(error) => tracing::debug!(pid = held.pid(), "SHUTDOWN: {error}"),
+        }
+        held.signal(Signal::TERM);
+        if held.ended_within(STOP_TIMEOUT).await {
+            return Ok(());
+        }
+        held.signal(Signal::KILL);
+        if held.ended_within(KILL_TIMEOUT).await {
+            return Ok(());
+        }
+        Err(HostError::Unanswered {
+            what: format!("does not end, not even after SIGKILL (pid {})", held.pid()),
+        })
+    }
+
+    fn health_of(&self, key: &NodeKey, process: &Process) -> Option<Health> {
+        let health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        health.get(key).filter(|health| health.process == *process).cloned()
+    }
+
+    fn note_health(&self, key: &NodeKey, health: Health) {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), health);
+    }
+
+    fn note_answer(&self, key: &NodeKey, process: &Process) {
+        let now = Instant::now();
+        self.note_health(key, Health { process: process.clone(), asked: now, answered: now });
+    }
+}
+
+impl Host for LocalHost {
+    async fn is_alive(&self, key: &NodeKey, recorded: &Process) -> Result<bool, HostError> {
+        if start_ticks(recorded.pid) != Some(recorded.start_ticks) {
+            return Ok(false);
+        }
+        let now = Instant::now();
+        let known = self.health_of(key, recorded);
+        if known.as_ref().is_some_and(|health| now - health.asked < ASK_EVERY) {
+            return Ok(true);
+        }
+        match control::identity(self.folder(key).path()).await {
+            Ok(identity) if identity.run_id == recorded.run_id => {
+                self.note_answer(key, recorded);
+                return Ok(true);
+            }
+            // Something else answers on the node's socket: the node is found anew by its lock.
+            Ok(_) => return Ok(false),
+            Err(error) => tracing::warn!(node = key.folder_name(), "a node does not answer: {error}"),
+        }
+        let answered = known.map_or(now, |health| health.answered);
+        if now - answered < SILENCE_MAX {
+            self.note_health(key, Health { process: recorded.clone(), asked: now, answered });
+            return Ok(true);
+        }
+        tracing::error!(node = key.folder_name(), "a node has been silent for too long and is ended");
+        if let Some(held) = Held::open(recorded.pid).filter(|held| held.start_ticks() == recorded.start_ticks)
+        {
+            held.signal(Signal::KILL);
+            held.ended_within(KILL_TIMEOUT).await;
+        }
+        Ok(false)
+    }
+
+    fn is_free(&self, address: Ipv4Addr, port: u16) -> bool {
+        TcpListener::bind((address, port)).is_ok()
+    }
+
+    async fn start(&self, key: &NodeKey, launch: &Launch) -> Result<Started, HostError> {
+        let folder = self.folder(key);
+        folder.make()?;
+        if let Some(held) = self.holder(&folder)? {
+            tracing::info!(node = key.folder_name(), pid = held.pid(), "a running node is taken over");
+            let process = match self.answers(&folder, &held, folder.log_bytes()).await {
+                Ok(process) => process,
+                Err(error) => {
+                    self.end(&folder, &held).await?;
+                    return Err(error);
+                }
+            };
+            self.note_answer(key, &process);
+            return Ok(Started { process, settings: folder.written_settings()? });
+        }
+        let locked = folder.try_lock()?;
+        let lock = locked
+            .ok_or_else(|| HostError::Unanswered { what: "was started by somebody else".to_owned() })?;
+        let (held, log_from) = self.spawn(&folder, lock, launch)?;
+        match self.answers(&folder, &held, log_from).await {
+            Ok(process) => {
+                self.note_answer(key, &process);
+                Ok(Started { process, settings: launch.settings.clone() })
+            }
+            Err(error) => {
+                // A node that does not answer is not left behind: its next start would only find it in the way.
+                held.signal(Signal::KILL);
+                held.ended_within(KILL_TIMEOUT).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn stop(&self, key: &NodeKey) -> Result<(), HostError> {
+        let folder = self.folder(key);
+        match self.holder(&folder)? {
+            Some(held) => self.end(&folder, &held).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn set(&self, key: &NodeKey, name: &str, value: &str) -> Result<bool, HostError> {
+        control::set(self.folder(key).path(), name, value).await
+    }
+
+    async fn tell(&self, key: &NodeKey, payload: &str) -> Result<(), HostError> {
+        control::tell(self.folder(key).path(), payload).await
+    }
+
+    async fn remove(&self, key: &NodeKey) -> Result<(), HostError> {
+        self.stop(key).await?;
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.folder(key).remove()
+    }
+
+    async fn exited(&self, process: &Process) {
+        let Some(held) = Held::open(process.pid).filter(|held| held.start_ticks() == process.start_ticks)
+        else {
+            return;
+        };
+        if let Err(error) = held.ended().await {
+            // Without the watch there is still the timer of the driver.
+            tracing::warn!(pid = process.pid, "cannot watch a process: {error}");
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// A command that runs the program as a session of its own, so that no terminal's signals reach it. `setsid` (of
+/// util-linux or busybox) replaces itself with the program and keeps its process number; where it is missing, a
+/// process group of its own keeps at least the terminal's Ctrl-C away.
+fn detached(program: &[OsString]) -> Command {
+    use std::os::unix::process::CommandExt;
+    let setsid = ["/usr/bin/setsid", "/bin/setsid"].iter().map(Path::new).find(|path| path.exists());
+    match setsid {
+        Some(setsid) => {
+            let mut command = Command::new(setsid);
+            command.args(program);
+            command
+        }
+        None => {
+            let mut command = Command::new(&program[0]);
+            command.args(&program[1..]).process_group(0);
+            command
+        }
+    }
+}

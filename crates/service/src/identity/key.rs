@@ -1,0 +1,88 @@
+//! Access keys: the name and the secret that calls are signed with.
+
+use std::fmt;
+
+use aws_lc_rs::error::Unspecified;
+use serde::{Deserialize, Serialize};
+
+use crate::state::Resource;
+
+/// Letters of access key ids after `AKIA`: base 32, as AWS writes them.
+const ID_LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+/// Letters of secrets: base 64.
+const SECRET_LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// An access key.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessKey {
+    /// `AKIA` and 16 letters.
+    pub id: String,
+    /// 40 letters.
+    pub secret: String,
+    /// Account that it belongs to, 12 digits.
+    pub account: String,
+    /// User that it belongs to.
+    pub user: String,
+}
+
+impl fmt::Debug for AccessKey {
+    /// Never shows the secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessKey")
+            .field("id", &self.id)
+            .field("account", &self.account)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Resource for AccessKey {
+    const KIND: &'static str = "access-key";
+
+    fn id(&self) -> String {
+        self.id.clone()
+    }
+}
+
+impl AccessKey {
+    /// A new random key.
+    ///
+    /// # Errors
+    /// If the system has no randomness to give.
+    pub fn generate(account: &str, user: &str) -> Result<AccessKey, Unspecified> {
+        Ok(AccessKey {
+            id: format!("AKIA{}", random_letters(ID_LETTERS, 16)?),
+            secret: random_letters(SECRET_LETTERS, 40)?,
+            account: account.to_owned(),
+            user: user.to_owned(),
+        })
+    }
+
+    /// ARN of the user.
+    pub fn user_arn(&self) -> String {
+        if self.user == "root" {
+            return format!("arn:aws:iam::{}:root", self.account);
+        }
+        format!("arn:aws:iam::{}:user/{}", self.account, self.user)
+    }
+}
+
+/// Letters of an alphabet whose size divides 256, so that each is as likely as the others.
+fn random_letters(letters: &[u8], count: usize) -> Result<String, Unspecified> {
+    let mut bytes = vec![0; count];
+    aws_lc_rs::rand::fill(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| char::from(letters[usize::from(*byte) % letters.len()])).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_look_like_keys_and_differ() {
+        let keys = [(); 2].map(|()| AccessKey::generate("000000000000", "root").unwrap());
+        assert_ne!(keys[0], keys[1]);
+        assert!(keys[0].id.len() == 20 && keys[0].id.starts_with("AKIA") && keys[0].secret.len() == 40);
+        assert!(!format!("{:?}", keys[0]).contains(&keys[0].secret));
+        assert_eq!(keys[0].user_arn(), "arn:aws:iam::000000000000:root");
+    }
+}

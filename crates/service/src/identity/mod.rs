@@ -1,0 +1,11 @@
+//! Who calls, and whether they may: access keys, Signature Version 4 (both sides of it), authorisation.
+//!
+//! Pure but for the record store that keys are looked up in; the time is an argument.
+
+mod authorise;
+mod key;
+mod sigv4;
+
+pub use authorise::authorise;
+pub use key::AccessKey;
+pub use sigv4::{Credentials, Scope, SignedRequest, Unsigned, Verified, sha256_hex, sign, verify};

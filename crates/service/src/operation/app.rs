@@ -1,0 +1,58 @@
+//! What every operation is given: the service, and who calls.
+
+use std::sync::Arc;
+
+use crate::identity::AccessKey;
+use crate::name::Names;
+use crate::resource::arn::Arn;
+use crate::state::{self, Records, StateError};
+
+/// The service, as operations see it.
+pub struct App {
+    /// Everything that is remembered.
+    pub records: Arc<dyn Records>,
+    /// Region that the service plays.
+    pub region: String,
+    /// The time, Unix milliseconds; tests hand in their own.
+    pub clock: fn() -> u64,
+    /// Names of nodes, and whether clients can use them.
+    pub names: Arc<Names>,
+}
+
+impl App {
+    /// The access key with this id, if there is one.
+    pub fn access_key(&self, id: &str) -> Result<Option<AccessKey>, StateError> {
+        Ok(state::find::<AccessKey>(self.records.as_ref(), id)?.map(|stored| stored.value))
+    }
+
+    /// The time now, Unix milliseconds.
+    pub fn now_ms(&self) -> u64 {
+        (self.clock)()
+    }
+}
+
+/// The system's clock, Unix milliseconds.
+pub fn system_clock() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Who calls, proven by a signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The access key.
+    pub access_key_id: String,
+    /// Its account, 12 digits.
+    pub account: String,
+    /// ARN of the user that the key belongs to.
+    pub user_arn: String,
+    /// Region that the call was signed for.
+    pub region: String,
+}
+
+impl Caller {
+    /// The ARN of something that is the caller's: `arn:aws:elasticache:{region}:{account}:{sort}:{name}`.
+    pub fn arn(&self, sort: &str, name: &str) -> Arn {
+        Arn::new(&self.region, &self.account, sort, name)
+    }
+}

@@ -1,0 +1,328 @@
+//! What the operations on cache clusters share: looking one up, changing its desired record, its form in answers, and
+//! the parameters of things that are not built yet.
+
+use super::retry::retrying;
+use super::{App, Caller};
+use crate::front::{ApiError, Xml};
+use crate::resource::cluster::{Cluster, Engine, Pending, REGION_NODES_MAX, Status, node_status};
+use crate::resource::engine_version::{self, EngineVersion};
+use crate::resource::network::Subnet;
+use crate::resource::node::Observed;
+use crate::resource::parameter_group::{DEFAULT_PREFIX, ParameterGroup};
+use crate::resource::refusal::Refusal;
+use crate::state::{self, Change, Stored, create, find, list_all, replace};
+
+/// Sort of resource in ARNs.
+pub(super) const SORT: &str = "cluster";
+/// ElastiCache's page with client libraries.
+const LANDING_PAGE: &str = "https://console.aws.amazon.com/elasticache/home#client-download:";
+
+/// A cluster with what is observed of it.
+pub(super) struct Whole {
+    pub(super) desired: Stored<Cluster>,
+    pub(super) observed: Option<Observed>,
+}
+
+/// The cluster of that name, in any case of letters.
+///
+/// # Errors
+/// `CacheClusterNotFound`.
+pub(super) fn find_whole(app: &App, name: &str) -> Result<Whole, ApiError> {
+    let id = name.to_ascii_lowercase();
+    let desired = find::<Cluster>(app.records.as_ref(), &id)?;
+    let desired = desired.ok_or_else(|| {
+        let shown: String = name.chars().take(64).collect();
+        ApiError::new("CacheClusterNotFound", format!("CacheCluster not found: {shown}"))
+    })?;
+    let observed = find::<Observed>(app.records.as_ref(), &id)?.map(|stored| stored.value);
+    Ok(Whole { desired, observed })
+}
+
+/// Changes the desired record of a cluster; tries again when somebody else was faster. `change` may be called more
+/// than once. It answers further changes that belong to the same moment.
+pub(super) fn update(
+    app: &App,
+    name: &str,
+    mut change: impl FnMut(&mut Cluster, Option<&Observed>) -> Result<Vec<Change>, ApiError>,
+) -> Result<(Cluster, Option<Observed>), ApiError> {
+    retrying(|| {
+        let Whole { desired, observed } = find_whole(app, name)?;
+        let mut cluster = desired.value;
+        let mut changes = change(&mut cluster, observed.as_ref())?;
+        changes.push(replace(&cluster, desired.revision)?);
+        app.records.apply(&changes)?;
+        Ok((cluster, observed))
+    })
+}
+
+/// Refuses more nodes than an account may have. `others` says which clusters to count.
+pub(super) fn check_quota(
+    app: &App,
+    wanted: usize,
+    others: impl Fn(&Cluster) -> bool,
+) -> Result<(), ApiError> {
+    let all = list_all::<Cluster>(app.records.as_ref())?;
+    let counted = |c: &Cluster| c.nodes.len() + c.pending.add.len();
+    let present: usize = all.iter().map(|stored| &stored.value).filter(|c| others(c)).map(counted).sum();
+    if present + wanted <= REGION_NODES_MAX {
+        return Ok(());
+    }
+    let message =
+        format!("Request would exceed the limit of {REGION_NODES_MAX} cache nodes for the account.");
+    Err(ApiError::new("NodeQuotaForCustomerExceeded", message))
+}
+
+/// The engine of a version.
+pub(super) fn engine_of(version: &EngineVersion) -> Result<Engine, ApiError> {
+    Engine::parse(version.engine).ok_or_else(|| ApiError::internal(&format!("no engine {}", version.engine)))
+}
+
+/// The parameter group that a cache of a version uses: the one asked for, or the default of its family. Comes with a
+/// change that keeps a group of a user from being deleted at the same moment.
+///
+/// # Errors
+/// `CacheParameterGroupNotFound`, or `InvalidParameterCombination` if it does not fit.
+pub(super) fn parameter_group(
+    app: &App,
+    asked: Option<&str>,
+    version: &EngineVersion,
+) -> Result<(String, Option<Change>), ApiError> {
+    let Some(asked) = asked else { return Ok((version.default_group(), None)) };
+    let name = asked.to_ascii_lowercase();
+    let (group, hold) = if name.starts_with(DEFAULT_PREFIX) {
+        (ParameterGroup::defaults().into_iter().find(|group| group.name == name), None)
+    } else {
+        match find::<ParameterGroup>(app.records.as_ref(), &name)? {
+            Some(Stored { value, revision }) => {
+                let hold = replace(&value, revision)?;
+                (Some(value), Some(hold))
+            }
+            None => (None, None),
+        }
+    };
+    let group = group.ok_or_else(|| {
+        let shown: String = asked.chars().take(255).collect();
+        ApiError::new("CacheParameterGroupNotFound", format!("CacheParameterGroup not found: {shown}"))
+    })?;
+    if group.family != version.family {
+        return Err(ApiError::invalid_combination(format!(
+            "Expected a parameter group of family {} but found one of family {}.",
+            version.family, group.family
+        )));
+    }
+    if group.is_cluster_mode() {
+        return Err(ApiError::invalid_combination(format!(
+            "Parameter group {name} has cluster mode on, which a cache cluster without a replication group cannot use."
+        )));
+    }
+    Ok((name, hold))
+}
+
+/// The version of an engine that a cluster runs.
+pub(super) fn version_of(cluster: &Cluster) -> Result<&'static EngineVersion, ApiError> {
+    let mut all = engine_version::VERSIONS.iter();
+    let found = all.find(|v| v.engine == cluster.engine.as_str() && v.full == cluster.engine_version);
+    found.ok_or_else(|| ApiError::internal(&format!("version {} is not known", cluster.engine_version)))
+}
+
+/// Subnets of a subnet group, and a change that keeps a group of a user from being deleted at the same moment.
+pub(super) fn subnets(app: &App, group_name: &str) -> Result<(Vec<Subnet>, Option<Change>), ApiError> {
+    use crate::resource::subnet_group::{DEFAULT_NAME, SubnetGroup};
+    let network = super::subnet_group::network(app)?;
+    let group = super::subnet_group::find(app, group_name)?;
+    let hold = match find::<SubnetGroup>(app.records.as_ref(), &group.name)? {
+        Some(stored) if group.name != DEFAULT_NAME => Some(replace(&stored.value, stored.revision)?),
+        _ => None,
+    };
+    Ok((group.subnets(&network).cloned().collect(), hold))
+}
+
+/// Security groups must be there; today there is the default one of the default VPC.
+pub(super) fn check_security_groups(app: &App, ids: &[String]) -> Result<(), ApiError> {
+    let network = super::subnet_group::network(app)?;
+    match ids.iter().find(|id| **id != network.default_security_group_id) {
+        None => Ok(()),
+        Some(id) => {
+            let shown: String = id.chars().take(64).collect();
+            Err(ApiError::invalid_value(format!("The security group '{shown}' does not exist.")))
+        }
+    }
+}
+
+/// The node type must be there and be offered for the engine.
+pub(super) fn check_node_type(name: &str, engine: Engine) -> Result<(), ApiError> {
+    let found = crate::resource::node_type::find(name);
+    let shown: String = name.chars().take(64).collect();
+    match found {
+        None => Err(ApiError::invalid_value(format!("Invalid CacheNodeType: {shown}."))),
+        Some(node_type) if !node_type.offers(engine.as_str()) => Err(ApiError::invalid_combination(format!(
+            "CacheNodeType {shown} is not available for {}.",
+            engine.as_str()
+        ))),
+        Some(_) => Ok(()),
+    }
+}
+
+/// Refuses a parameter whose feature is not built, if the caller gave it.
+pub(super) fn not_available(parameter: &str, given: bool) -> Result<(), Refusal> {
+    if !given {
+        return Ok(());
+    }
+    Err(Refusal::combination(format!(
+        "The parameter {parameter} is not available in this version of the service."
+    )))
+}
+
+/// Refuses cache security groups as ElastiCache does in a VPC.
+pub(super) fn no_cache_security_groups(names: &[String]) -> Result<(), Refusal> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    Err(Refusal::combination(
+        "Use of cache security groups is not permitted in this API version for your account.",
+    ))
+}
+
+/// Only IPv4 is there.
+pub(super) fn only_ipv4(parameter: &str, value: Option<&str>) -> Result<(), Refusal> {
+    match value {
+        None | Some("ipv4") => Ok(()),
+        Some("ipv6" | "dual_stack") => {
+            Err(Refusal::combination(format!("{parameter} other than ipv4 is not available in the subnets.")))
+        }
+        Some(other) => {
+            let shown: String = other.chars().take(32).collect();
+            Err(Refusal::value(format!("Invalid {parameter}: {shown}.")))
+        }
+    }
+}
+
+/// Writes the members of a cluster.
+pub(super) fn write(
+    xml: &mut Xml,
+    app: &App,
+    caller: &Caller,
+    cluster: &Cluster,
+    observed: Option<&Observed>,
+    show_nodes: bool,
+) {
+    let status = cluster.status(observed);
+    xml.text("CacheClusterId", &cluster.id);
+    if cluster.engine == Engine::Memcached {
+        let address = observed.and_then(|observed| app.names.configuration_address(observed));
+        if let Some(address) = address {
+            endpoint(xml, "ConfigurationEndpoint", &address, cluster.port);
+        }
+    }
+    xml.text("ClientDownloadLandingPage", LANDING_PAGE)
+        .text("CacheNodeType", &cluster.node_type)
+        .text("Engine", cluster.engine.as_str())
+        .text("EngineVersion", &cluster.engine_version)
+        .text("CacheClusterStatus", status.as_str())
+        .number("NumCacheNodes", cluster.nodes.len())
+        .text("PreferredAvailabilityZone", cluster.preferred_zone())
+        .time("CacheClusterCreateTime", cluster.created_ms)
+        .text("PreferredMaintenanceWindow", &cluster.maintenance_window)
+        .element("PendingModifiedValues", |xml| pending(xml, cluster))
+        .empty("CacheSecurityGroups")
+        .element("CacheParameterGroup", |xml| {
+            xml.text("CacheParameterGroupName", &cluster.parameter_group)
+                .text("ParameterApplyStatus", cluster.parameter_apply_status(observed));
+            let ids = observed.map(|observed| cluster.nodes_to_reboot(observed)).unwrap_or_default();
+            ids_list(xml, "CacheNodeIdsToReboot", &ids);
+        })
+        .text("CacheSubnetGroupName", &cluster.subnet_group);
+    if show_nodes && !matches!(status, Status::Creating | Status::Deleting) {
+        nodes(xml, app, cluster, observed);
+    }
+    xml.boolean("AutoMinorVersionUpgrade", cluster.auto_minor_version_upgrade).list(
+        "SecurityGroups",
+        "member",
+        &cluster.security_group_ids,
+        |xml, id| {
+            xml.text("SecurityGroupId", id).text("Status", "active");
+        },
+    );
+    if cluster.engine != Engine::Memcached {
+        xml.number("SnapshotRetentionLimit", cluster.snapshot_retention_days);
+        xml.optional("SnapshotWindow", cluster.snapshot_window.as_deref());
+    }
+    xml.boolean("AuthTokenEnabled", false)
+        .boolean("TransitEncryptionEnabled", false)
+        .boolean("AtRestEncryptionEnabled", false)
+        .text("ARN", &caller.arn(SORT, &cluster.id).to_string())
+        .boolean("ReplicationGroupLogDeliveryEnabled", false)
+        .empty("LogDeliveryConfigurations")
+        .text("NetworkType", "ipv4")
+        .text("IpDiscovery", "ipv4");
+}
+
+/// The answer with one cluster, as all operations that change one give it.
+pub(super) fn answer(app: &App, caller: &Caller, cluster: &Cluster, observed: Option<&Observed>) -> Xml {
+    let mut xml = Xml::new();
+    xml.element("CacheCluster", |xml| write(xml, app, caller, cluster, observed, false));
+    xml
+}
+
+fn endpoint(xml: &mut Xml, name: &str, address: &str, port: u16) {
+    xml.element(name, |xml| {
+        xml.text("Address", address).number("Port", port);
+    });
+}
+
+fn pending(xml: &mut Xml, cluster: &Cluster) {
+    let Pending { add, remove, node_type, engine } = &cluster.pending;
+    if !add.is_empty() || !remove.is_empty() {
+        xml.number("NumCacheNodes", cluster.nodes.len() + add.len() - remove.len());
+        let ids: Vec<&str> = remove.iter().map(String::as_str).collect();
+        ids_list(xml, "CacheNodeIdsToRemove", &ids);
+    }
+    xml.optional("EngineVersion", engine.as_ref().map(|change| change.version.as_str()));
+    xml.optional("CacheNodeType", node_type.as_deref());
+}
+
+fn ids_list(xml: &mut Xml, name: &str, ids: &[&str]) {
+    if ids.is_empty() {
+        xml.empty(name);
+        return;
+    }
+    xml.element(name, |xml| {
+        for id in ids {
+            xml.text("CacheNodeId", id);
+        }
+    });
+}
+
+fn nodes(xml: &mut Xml, app: &App, cluster: &Cluster, observed: Option<&Observed>) {
+    let Some(observed) = observed else { return };
+    xml.list("CacheNodes", "CacheNode", &observed.nodes, |xml, (id, node)| {
+        xml.text("CacheNodeId", id)
+            .text("CacheNodeStatus", node_status(node.phase))
+            .time("CacheNodeCreateTime", node.created_ms);
+        if let Some(address) = app.names.node_address(observed, id) {
+            endpoint(xml, "Endpoint", &address, node.port);
+        }
+        let waits = node.pending_reboot;
+        xml.text("ParameterGroupStatus", if waits { "pending-reboot" } else { "in-sync" })
+            .text("CustomerAvailabilityZone", &node.zone);
+    });
+    debug_assert_eq!(cluster.id, observed.id);
+}
+
+/// Makes the record of a new cluster together with its tags.
+pub(super) fn store_new(
+    app: &App,
+    cluster: &Cluster,
+    tags: &crate::resource::tag::TagSet,
+    holds: Vec<Change>,
+) -> Result<(), ApiError> {
+    let mut changes = holds;
+    changes.push(create(cluster)?);
+    changes.push(create(tags)?);
+    match app.records.apply(&changes) {
+        Err(state::StateError::Conflict { kind, .. }) if kind == <Cluster as state::Resource>::KIND => Err(
+            ApiError::new("CacheClusterAlreadyExists", format!("CacheCluster {} already exists", cluster.id)),
+        ),
+        other => Ok(other.map(drop)?),
+    }
+}

@@ -1,0 +1,141 @@
+//! CreateCacheCluster.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::cache_cluster::{
+    self, answer, check_node_type, check_quota, check_security_groups, engine_of, no_cache_security_groups,
+    not_available, only_ipv4, parameter_group, store_new, subnets,
+};
+use super::{App, Caller, Input};
+use crate::front::{ApiError, Xml};
+use crate::resource::arn::Arn;
+use crate::resource::cluster::create::{Chosen, CreateRequest, create, identifier};
+use crate::resource::engine_version;
+use crate::resource::refusal::Refusal;
+use crate::resource::subnet_group::DEFAULT_NAME;
+use crate::resource::tag::{Tag, TagSet};
+
+/// The parameters.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct CreateCacheCluster {
+    cache_cluster_id: String,
+    replication_group_id: Option<String>,
+    #[serde(rename = "AZMode")]
+    az_mode: Option<String>,
+    preferred_availability_zone: Option<String>,
+    #[serde(default)]
+    preferred_availability_zones: Vec<String>,
+    num_cache_nodes: Option<i64>,
+    cache_node_type: Option<String>,
+    engine: Option<String>,
+    engine_version: Option<String>,
+    cache_parameter_group_name: Option<String>,
+    cache_subnet_group_name: Option<String>,
+    #[serde(default)]
+    cache_security_group_names: Vec<String>,
+    #[serde(default)]
+    security_group_ids: Vec<String>,
+    #[serde(default)]
+    tags: Vec<Tag>,
+    #[serde(default)]
+    snapshot_arns: Vec<String>,
+    snapshot_name: Option<String>,
+    preferred_maintenance_window: Option<String>,
+    port: Option<i64>,
+    notification_topic_arn: Option<String>,
+    auto_minor_version_upgrade: Option<bool>,
+    snapshot_retention_limit: Option<i64>,
+    snapshot_window: Option<String>,
+    auth_token: Option<String>,
+    outpost_mode: Option<String>,
+    preferred_outpost_arn: Option<String>,
+    #[serde(default)]
+    preferred_outpost_arns: Vec<String>,
+    #[serde(default)]
+    log_delivery_configurations: Vec<IgnoredAny>,
+    transit_encryption_enabled: Option<bool>,
+    network_type: Option<String>,
+    ip_discovery: Option<String>,
+}
+
+impl Input for CreateCacheCluster {
+    fn resource(&self, caller: &Caller) -> Result<Option<Arn>, ApiError> {
+        Ok(Some(caller.arn(cache_cluster::SORT, &self.cache_cluster_id)))
+    }
+}
+
+/// Wants a cluster. Answers it, creating.
+pub(super) fn run(app: &App, caller: &Caller, input: CreateCacheCluster) -> Result<Xml, ApiError> {
+    let id = identifier(&input.cache_cluster_id)?;
+    check_built(&input)?;
+    let engine_name = input.engine.as_deref().unwrap_or("memcached");
+    let version = engine_version::resolve(engine_name, input.engine_version.as_deref())?;
+    let engine = engine_of(version)?;
+    let node_type = input.cache_node_type.as_deref().ok_or_else(|| {
+        ApiError::invalid_value("The parameter CacheNodeType must be provided and must not be null.")
+    })?;
+    check_node_type(node_type, engine)?;
+    check_security_groups(app, &input.security_group_ids)?;
+    let (group, group_hold) = parameter_group(app, input.cache_parameter_group_name.as_deref(), version)?;
+    let subnet_group = input.cache_subnet_group_name.as_deref().unwrap_or(DEFAULT_NAME).to_ascii_lowercase();
+    let (subnets, subnet_hold) = subnets(app, &subnet_group)?;
+    let network = super::subnet_group::network(app)?;
+    let chosen = Chosen {
+        region: &app.region,
+        engine,
+        engine_version: version.full,
+        node_type,
+        parameter_group: &group,
+        subnet_group: &subnet_group,
+        subnets: &subnets,
+        default_security_group_id: &network.default_security_group_id,
+        now_ms: app.now_ms(),
+    };
+    let mut tags = TagSet::none(cache_cluster::SORT, &id);
+    tags.add(input.tags.clone())?;
+    let cluster = create(&request(&input), &chosen, &mut crate::random::number_below)?;
+    check_quota(app, cluster.nodes.len(), |_| true)?;
+    store_new(app, &cluster, &tags, group_hold.into_iter().chain(subnet_hold).collect())?;
+    Ok(answer(app, caller, &cluster, None))
+}
+
+/// Refuses what is not built, rather than ignoring it.
+fn check_built(input: &CreateCacheCluster) -> Result<(), Refusal> {
+    if let Some(id) = &input.replication_group_id {
+        let shown: String = id.chars().take(64).collect();
+        return Err(Refusal::new(
+            "ReplicationGroupNotFoundFault",
+            format!("ReplicationGroup {shown} not found."),
+        ));
+    }
+    no_cache_security_groups(&input.cache_security_group_names)?;
+    not_available("SnapshotArns", !input.snapshot_arns.is_empty())?;
+    not_available("SnapshotName", input.snapshot_name.is_some())?;
+    not_available("NotificationTopicArn", input.notification_topic_arn.is_some())?;
+    not_available("AuthToken", input.auth_token.is_some())?;
+    not_available("TransitEncryptionEnabled", input.transit_encryption_enabled == Some(true))?;
+    not_available("OutpostMode", input.outpost_mode.is_some())?;
+    not_available("PreferredOutpostArn", input.preferred_outpost_arn.is_some())?;
+    not_available("PreferredOutpostArns", !input.preferred_outpost_arns.is_empty())?;
+    not_available("LogDeliveryConfigurations", !input.log_delivery_configurations.is_empty())?;
+    only_ipv4("NetworkType", input.network_type.as_deref())?;
+    only_ipv4("IpDiscovery", input.ip_discovery.as_deref())
+}
+
+fn request(input: &CreateCacheCluster) -> CreateRequest {
+    CreateRequest {
+        id: input.cache_cluster_id.clone(),
+        az_mode: input.az_mode.clone(),
+        zone: input.preferred_availability_zone.clone(),
+        zones: input.preferred_availability_zones.clone(),
+        node_count: input.num_cache_nodes,
+        port: input.port,
+        security_group_ids: input.security_group_ids.clone(),
+        maintenance_window: input.preferred_maintenance_window.clone(),
+        snapshot_window: input.snapshot_window.clone(),
+        snapshot_retention_days: input.snapshot_retention_limit,
+        auto_minor_version_upgrade: input.auto_minor_version_upgrade,
+    }
+}

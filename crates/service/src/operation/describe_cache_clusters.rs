@@ -1,0 +1,56 @@
+//! DescribeCacheClusters.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+
+use super::cache_cluster::{self, Whole, find_whole};
+use super::{App, Caller, Input, Paging};
+use crate::front::{ApiError, Xml};
+use crate::resource::arn::Arn;
+use crate::resource::cluster::Cluster;
+use crate::resource::node::Observed;
+use crate::state::list_all;
+
+/// The parameters.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct DescribeCacheClusters {
+    cache_cluster_id: Option<String>,
+    max_records: Option<i64>,
+    marker: Option<String>,
+    show_cache_node_info: Option<bool>,
+    /// All clusters are outside of replication groups today, so both values select the same; it must still be one.
+    #[serde(rename = "ShowCacheClustersNotInReplicationGroups")]
+    _not_in_groups: Option<bool>,
+}
+
+impl Input for DescribeCacheClusters {
+    fn resource(&self, caller: &Caller) -> Result<Option<Arn>, ApiError> {
+        Ok(self.cache_cluster_id.as_deref().map(|id| caller.arn(cache_cluster::SORT, id)))
+    }
+}
+
+/// Answers one cluster, or a page of all.
+pub(super) fn run(app: &App, caller: &Caller, input: DescribeCacheClusters) -> Result<Xml, ApiError> {
+    let paging = Paging::new(input.marker.as_deref(), input.max_records)?;
+    let mut found: Vec<Cluster> = Vec::new();
+    let mut observed: HashMap<String, Observed> = HashMap::new();
+    if let Some(name) = &input.cache_cluster_id {
+        let Whole { desired, observed: seen } = find_whole(app, name)?;
+        observed.extend(seen.map(|seen| (seen.id.clone(), seen)));
+        found.push(desired.value);
+    } else {
+        let all = list_all::<Observed>(app.records.as_ref())?;
+        observed.extend(all.into_iter().map(|stored| (stored.value.id.clone(), stored.value)));
+        found.extend(list_all::<Cluster>(app.records.as_ref())?.into_iter().map(|stored| stored.value));
+    }
+    let page = paging.cut(found, |cluster| cluster.id.clone());
+    let show_nodes = input.show_cache_node_info == Some(true);
+    let mut xml = Xml::new();
+    page.write_marker(&mut xml);
+    xml.list("CacheClusters", "CacheCluster", &page.items, |xml, cluster| {
+        cache_cluster::write(xml, app, caller, cluster, observed.get(&cluster.id), show_nodes);
+    });
+    Ok(xml)
+}

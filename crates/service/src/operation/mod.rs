@@ -1,0 +1,47 @@
+//! Operations: one file per API action, each `run(app, caller, input) -> Result<Xml, ApiError>`.
+//!
+//! An operation checks, writes what is *desired* by compare-and-set, and answers; it never waits for a node. The
+//! frame around it (`perform`) decodes the input, names the resource and asks whether the caller may, so that no
+//! operation can forget that. Only operations write desired records.
+
+mod app;
+mod frame;
+mod page;
+mod retry;
+pub mod table;
+pub mod validate;
+
+pub mod parameter_group;
+pub mod subnet_group;
+mod tag;
+
+mod add_tags_to_resource;
+mod cache_cluster;
+mod create_cache_cluster;
+mod create_cache_parameter_group;
+mod create_cache_subnet_group;
+mod delete_cache_cluster;
+mod delete_cache_parameter_group;
+mod delete_cache_subnet_group;
+mod describe_cache_clusters;
+mod describe_cache_engine_versions;
+mod describe_cache_parameter_groups;
+mod describe_cache_parameters;
+mod describe_cache_subnet_groups;
+mod describe_engine_default_parameters;
+mod describe_events;
+mod list_tags_for_resource;
+mod modify_cache_cluster;
+mod modify_cache_parameter_group;
+mod modify_cache_subnet_group;
+mod reboot_cache_cluster;
+mod remove_tags_from_resource;
+mod reset_cache_parameter_group;
+
+#[cfg(test)]
+mod tests;
+
+pub use app::{App, Caller, system_clock};
+pub use frame::{Input, Operation, Run, perform};
+pub use page::{Page, Paging};
+pub use retry::retrying;

@@ -1,0 +1,149 @@
+//! ModifyCacheCluster.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::cache_cluster::{
+    self, answer, check_node_type, check_quota, check_security_groups, engine_of, no_cache_security_groups,
+    not_available, only_ipv4, parameter_group, subnets, update, version_of,
+};
+use super::{App, Caller, Input};
+use crate::front::{ApiError, Xml};
+use crate::resource::arn::Arn;
+use crate::resource::cluster::modify::{ModifyRequest, modify};
+use crate::resource::cluster::{Cluster, EngineChange};
+use crate::resource::engine_version;
+use crate::resource::parameter_group::DEFAULT_PREFIX;
+use crate::resource::refusal::Refusal;
+use crate::state::Change;
+
+/// The parameters.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ModifyCacheCluster {
+    cache_cluster_id: String,
+    num_cache_nodes: Option<i64>,
+    #[serde(default)]
+    cache_node_ids_to_remove: Vec<String>,
+    #[serde(rename = "AZMode")]
+    az_mode: Option<String>,
+    #[serde(default)]
+    new_availability_zones: Vec<String>,
+    #[serde(default)]
+    cache_security_group_names: Vec<String>,
+    #[serde(default)]
+    security_group_ids: Vec<String>,
+    preferred_maintenance_window: Option<String>,
+    notification_topic_arn: Option<String>,
+    notification_topic_status: Option<String>,
+    cache_parameter_group_name: Option<String>,
+    apply_immediately: Option<bool>,
+    engine: Option<String>,
+    engine_version: Option<String>,
+    auto_minor_version_upgrade: Option<bool>,
+    snapshot_retention_limit: Option<i64>,
+    snapshot_window: Option<String>,
+    cache_node_type: Option<String>,
+    auth_token: Option<String>,
+    auth_token_update_strategy: Option<String>,
+    #[serde(default)]
+    log_delivery_configurations: Vec<IgnoredAny>,
+    ip_discovery: Option<String>,
+    scale_config: Option<IgnoredAny>,
+}
+
+impl Input for ModifyCacheCluster {
+    fn resource(&self, caller: &Caller) -> Result<Option<Arn>, ApiError> {
+        Ok(Some(caller.arn(cache_cluster::SORT, &self.cache_cluster_id)))
+    }
+}
+
+/// Wants a cluster otherwise. Answers it, modifying or with values pending.
+pub(super) fn run(app: &App, caller: &Caller, input: ModifyCacheCluster) -> Result<Xml, ApiError> {
+    check_built(&input)?;
+    check_security_groups(app, &input.security_group_ids)?;
+    let (cluster, observed) = update(app, &input.cache_cluster_id, |cluster, observed| {
+        let (request, mut changes) = request(app, cluster, &input)?;
+        let (subnets, hold) = subnets(app, &cluster.subnet_group)?;
+        modify(cluster, observed, request, &subnets)?;
+        check_quota(app, cluster.nodes.len() + cluster.pending.add.len(), |other| other.id != cluster.id)?;
+        changes.extend(hold);
+        Ok(changes)
+    })?;
+    Ok(answer(app, caller, &cluster, observed.as_ref()))
+}
+
+/// Refuses what is not built, rather than ignoring it.
+fn check_built(input: &ModifyCacheCluster) -> Result<(), Refusal> {
+    no_cache_security_groups(&input.cache_security_group_names)?;
+    not_available("NotificationTopicArn", input.notification_topic_arn.is_some())?;
+    not_available("NotificationTopicStatus", input.notification_topic_status.is_some())?;
+    not_available("AuthToken", input.auth_token.is_some())?;
+    not_available("AuthTokenUpdateStrategy", input.auth_token_update_strategy.is_some())?;
+    not_available("LogDeliveryConfigurations", !input.log_delivery_configurations.is_empty())?;
+    not_available("ScaleConfig", input.scale_config.is_some())?;
+    only_ipv4("IpDiscovery", input.ip_discovery.as_deref())
+}
+
+fn request(
+    app: &App,
+    cluster: &Cluster,
+    input: &ModifyCacheCluster,
+) -> Result<(ModifyRequest, Vec<Change>), ApiError> {
+    if let Some(node_type) = &input.cache_node_type {
+        check_node_type(node_type, cluster.engine)?;
+    }
+    let (engine, parameter_group, changes) = versions(app, cluster, input)?;
+    let groups = (!input.security_group_ids.is_empty()).then(|| input.security_group_ids.clone());
+    let request = ModifyRequest {
+        node_count: input.num_cache_nodes,
+        remove: input.cache_node_ids_to_remove.clone(),
+        az_mode: input.az_mode.clone(),
+        new_zones: input.new_availability_zones.clone(),
+        security_group_ids: groups,
+        maintenance_window: input.preferred_maintenance_window.clone(),
+        snapshot_window: input.snapshot_window.clone(),
+        snapshot_retention_days: input.snapshot_retention_limit,
+        parameter_group,
+        engine,
+        node_type: input.cache_node_type.clone(),
+        auto_minor_version_upgrade: input.auto_minor_version_upgrade,
+        apply_immediately: input.apply_immediately == Some(true),
+    };
+    Ok((request, changes))
+}
+
+/// Another version, another parameter group, and what keeps the group from being deleted at the same moment.
+type Versions = (Option<EngineChange>, Option<String>, Vec<Change>);
+
+/// Another version with its parameter group, or another parameter group alone.
+fn versions(app: &App, cluster: &Cluster, input: &ModifyCacheCluster) -> Result<Versions, ApiError> {
+    let asked_group = input.cache_parameter_group_name.as_deref();
+    let present = version_of(cluster)?;
+    if input.engine_version.is_none()
+        && input.engine.as_deref().is_none_or(|e| e.eq_ignore_ascii_case(present.engine))
+    {
+        let Some(asked) = asked_group else { return Ok((None, None, vec![])) };
+        let (name, hold) = parameter_group(app, Some(asked), present)?;
+        return Ok((None, Some(name), hold.into_iter().collect()));
+    }
+    let engine = input.engine.as_deref().unwrap_or(present.engine);
+    let Some(wanted) = input.engine_version.as_deref() else {
+        return Err(ApiError::invalid_combination("A change of Engine needs EngineVersion."));
+    };
+    let wanted_full = wanted == present.full && engine.eq_ignore_ascii_case(present.engine);
+    let version = if wanted_full { present } else { engine_version::resolve(engine, Some(wanted))? };
+    // A cluster with the default group of one family goes over to the default group of the other.
+    let is_default = cluster.parameter_group.starts_with(DEFAULT_PREFIX);
+    let group = asked_group.or((!is_default).then_some(cluster.parameter_group.as_str()));
+    let (name, hold) = parameter_group(app, group, version)?;
+    let change = EngineChange {
+        engine: engine_of(version)?,
+        version: version.full.to_owned(),
+        parameter_group: name.clone(),
+    };
+    // Without a change of the version the group is what changes.
+    let same = version.full == present.full && version.engine == present.engine;
+    let alone = (same && asked_group.is_some()).then_some(name);
+    Ok((Some(change), alone, hold.into_iter().collect()))
+}

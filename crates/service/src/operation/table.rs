@@ -1,0 +1,122 @@
+//! All actions of the API, version 2015-02-02, with the function of each that is built.
+
+use super::frame::{Operation, checked};
+
+macro_rules! built {
+    ($name:literal, $module:ident) => {
+        built!($name, $module, true)
+    };
+    ($name:literal, $module:ident, $result:literal) => {
+        Operation {
+            name: $name,
+            result: $result,
+            run: Some(|app, caller, form| checked($name, app, caller, form, super::$module::run)),
+        }
+    };
+}
+
+macro_rules! unbuilt {
+    ($name:literal) => {
+        Operation { name: $name, result: true, run: None }
+    };
+}
+
+/// Every action, in the order of the names.
+pub static OPERATIONS: &[Operation] = &[
+    built!("AddTagsToResource", add_tags_to_resource),
+    unbuilt!("AuthorizeCacheSecurityGroupIngress"),
+    unbuilt!("BatchApplyUpdateAction"),
+    unbuilt!("BatchStopUpdateAction"),
+    unbuilt!("CompleteMigration"),
+    unbuilt!("CopyServerlessCacheSnapshot"),
+    unbuilt!("CopySnapshot"),
+    built!("CreateCacheCluster", create_cache_cluster),
+    built!("CreateCacheParameterGroup", create_cache_parameter_group),
+    unbuilt!("CreateCacheSecurityGroup"),
+    built!("CreateCacheSubnetGroup", create_cache_subnet_group),
+    unbuilt!("CreateGlobalReplicationGroup"),
+    unbuilt!("CreateReplicationGroup"),
+    unbuilt!("CreateServerlessCache"),
+    unbuilt!("CreateServerlessCacheSnapshot"),
+    unbuilt!("CreateSnapshot"),
+    unbuilt!("CreateUser"),
+    unbuilt!("CreateUserGroup"),
+    unbuilt!("DecreaseNodeGroupsInGlobalReplicationGroup"),
+    unbuilt!("DecreaseReplicaCount"),
+    built!("DeleteCacheCluster", delete_cache_cluster),
+    built!("DeleteCacheParameterGroup", delete_cache_parameter_group, false),
+    unbuilt!("DeleteCacheSecurityGroup"),
+    built!("DeleteCacheSubnetGroup", delete_cache_subnet_group, false),
+    unbuilt!("DeleteGlobalReplicationGroup"),
+    unbuilt!("DeleteReplicationGroup"),
+    unbuilt!("DeleteServerlessCache"),
+    unbuilt!("DeleteServerlessCacheSnapshot"),
+    unbuilt!("DeleteSnapshot"),
+    unbuilt!("DeleteUser"),
+    unbuilt!("DeleteUserGroup"),
+    built!("DescribeCacheClusters", describe_cache_clusters),
+    built!("DescribeCacheEngineVersions", describe_cache_engine_versions),
+    built!("DescribeCacheParameterGroups", describe_cache_parameter_groups),
+    built!("DescribeCacheParameters", describe_cache_parameters),
+    unbuilt!("DescribeCacheSecurityGroups"),
+    built!("DescribeCacheSubnetGroups", describe_cache_subnet_groups),
+    built!("DescribeEngineDefaultParameters", describe_engine_default_parameters),
+    built!("DescribeEvents", describe_events),
+    unbuilt!("DescribeGlobalReplicationGroups"),
+    unbuilt!("DescribeReplicationGroups"),
+    unbuilt!("DescribeReservedCacheNodes"),
+    unbuilt!("DescribeReservedCacheNodesOfferings"),
+    unbuilt!("DescribeServerlessCacheSnapshots"),
+    unbuilt!("DescribeServerlessCaches"),
+    unbuilt!("DescribeServiceUpdates"),
+    unbuilt!("DescribeSnapshots"),
+    unbuilt!("DescribeUpdateActions"),
+    unbuilt!("DescribeUserGroups"),
+    unbuilt!("DescribeUsers"),
+    unbuilt!("DisassociateGlobalReplicationGroup"),
+    unbuilt!("ExportServerlessCacheSnapshot"),
+    unbuilt!("FailoverGlobalReplicationGroup"),
+    unbuilt!("IncreaseNodeGroupsInGlobalReplicationGroup"),
+    unbuilt!("IncreaseReplicaCount"),
+    unbuilt!("ListAllowedNodeTypeModifications"),
+    built!("ListTagsForResource", list_tags_for_resource),
+    built!("ModifyCacheCluster", modify_cache_cluster),
+    built!("ModifyCacheParameterGroup", modify_cache_parameter_group),
+    built!("ModifyCacheSubnetGroup", modify_cache_subnet_group),
+    unbuilt!("ModifyGlobalReplicationGroup"),
+    unbuilt!("ModifyReplicationGroup"),
+    unbuilt!("ModifyReplicationGroupShardConfiguration"),
+    unbuilt!("ModifyServerlessCache"),
+    unbuilt!("ModifyUser"),
+    unbuilt!("ModifyUserGroup"),
+    unbuilt!("PrepareMigration"),
+    unbuilt!("PurchaseReservedCacheNodesOffering"),
+    unbuilt!("RebalanceSlotsInGlobalReplicationGroup"),
+    built!("RebootCacheCluster", reboot_cache_cluster),
+    built!("RemoveTagsFromResource", remove_tags_from_resource),
+    built!("ResetCacheParameterGroup", reset_cache_parameter_group),
+    unbuilt!("RevokeCacheSecurityGroupIngress"),
+    unbuilt!("StartMigration"),
+    unbuilt!("StopMigration"),
+    unbuilt!("TestFailover"),
+    unbuilt!("TestMigration"),
+];
+
+/// The action of exactly that name.
+pub fn find(name: &str) -> Option<&'static Operation> {
+    let at = OPERATIONS.binary_search_by(|operation| operation.name.cmp(name)).ok()?;
+    OPERATIONS.get(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whole_api_in_order() {
+        assert_eq!(OPERATIONS.len(), 77);
+        assert!(OPERATIONS.windows(2).all(|pair| pair[0].name < pair[1].name));
+        assert!(OPERATIONS.iter().all(|operation| find(operation.name).is_some()));
+        assert!(find("createuser").is_none() && find("").is_none());
+    }
+}

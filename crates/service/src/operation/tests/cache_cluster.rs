@@ -1,0 +1,216 @@
+//! The operations on cache clusters. What the driver would observe is written by hand.
+
+use super::*;
+use crate::resource::cluster::tests::settled;
+use crate::resource::node::Observed;
+
+const REDIS: &str = "Action=CreateCacheCluster&CacheClusterId=Sessions&Engine=redis&CacheNodeType=cache.t2.micro\
+    &NumCacheNodes=1&SnapshotRetentionLimit=0&PreferredMaintenanceWindow=Sun:05:00-Sun:06:00\
+    &SnapshotWindow=07:00-08:00";
+const MEMCACHED: &str = "Action=CreateCacheCluster&CacheClusterId=pages&Engine=memcached\
+    &CacheNodeType=cache.t3.small&NumCacheNodes=3&PreferredMaintenanceWindow=sun:05:00-sun:06:00";
+
+impl Service {
+    fn desired(&self, id: &str) -> Cluster {
+        state::find(self.app.records.as_ref(), id).unwrap().unwrap().value
+    }
+
+    /// As if the driver had done all that is desired.
+    fn settle(&self, id: &str) {
+        let cluster = self.desired(id);
+        let mut observed = settled(&cluster);
+        if cluster.engine == Engine::Memcached {
+            observed.membership.version = 1;
+            observed.membership.node_ids = cluster.nodes.keys().cloned().collect();
+        }
+        let change = match state::find::<Observed>(self.app.records.as_ref(), id).unwrap() {
+            Some(old) => state::replace(&observed, old.revision),
+            None => state::create(&observed),
+        };
+        self.app.records.apply(&[change.unwrap()]).unwrap();
+    }
+
+    #[track_caller]
+    fn status(&self, id: &str) -> String {
+        let xml = self.ok(&format!("Action=DescribeCacheClusters&CacheClusterId={id}"));
+        texts(&xml, "CacheClusterStatus").remove(0)
+    }
+}
+
+#[test]
+fn a_redis_cluster_from_creation_to_deletion() {
+    let service = Service::new();
+    let created = service.ok(REDIS);
+    insta::assert_snapshot!("created_redis", created);
+    service.refused(REDIS, "CacheClusterAlreadyExists");
+    service.refused(
+        "Action=ModifyCacheCluster&CacheClusterId=sessions&NumCacheNodes=1",
+        "InvalidCacheClusterState",
+    );
+    service.settle("sessions");
+    let shown = service.ok("Action=DescribeCacheClusters&CacheClusterId=SESSIONS&ShowCacheNodeInfo=true");
+    insta::assert_snapshot!("available_redis", shown);
+    let reboot = "Action=RebootCacheCluster&CacheClusterId=sessions&CacheNodeIdsToReboot.CacheNodeId.1=0001";
+    assert_eq!(texts(&service.ok(reboot), "CacheClusterStatus"), ["rebooting cluster nodes"]);
+    service.refused(reboot, "InvalidCacheClusterState");
+    service.refused("Action=RebootCacheCluster&CacheClusterId=sessions", "MissingParameter");
+    service.settle("sessions");
+    let delete = "Action=DeleteCacheCluster&CacheClusterId=sessions";
+    service.refused(&format!("{delete}&FinalSnapshotIdentifier=last"), "SnapshotFeatureNotSupportedFault");
+    let deleted = service.ok(delete);
+    assert_eq!(texts(&deleted, "CacheClusterStatus"), ["deleting"]);
+    service.refused(delete, "InvalidCacheClusterState");
+    assert!(!service.ok("Action=DescribeCacheClusters&ShowCacheNodeInfo=true").contains("<CacheNodes>"));
+}
+
+#[test]
+fn a_memcached_cluster_shows_its_configuration_endpoint_and_nodes() {
+    let service = Service::new();
+    let created = service.ok(MEMCACHED);
+    assert!(!created.contains("ConfigurationEndpoint") && !created.contains("SnapshotWindow"), "{created}");
+    service.settle("pages");
+    let show = "Action=DescribeCacheClusters&CacheClusterId=pages&ShowCacheNodeInfo=true";
+    insta::assert_snapshot!("available_memcached", service.ok(show));
+    service.app.names.set_resolves(true);
+    let named = texts(&service.ok(show), "Address");
+    assert_eq!(named[0], "pages.abc123.cfg.use1.cache.amazonaws.com");
+    assert_eq!(named[3], "pages.abc123.0003.use1.cache.amazonaws.com");
+    assert!(!service.ok("Action=DescribeCacheClusters&CacheClusterId=pages").contains("<CacheNodes>"));
+}
+
+#[test]
+fn a_memcached_cluster_grows_and_shrinks() {
+    let service = Service::new();
+    service.ok(MEMCACHED);
+    service.settle("pages");
+    let modify = "Action=ModifyCacheCluster&CacheClusterId=pages";
+    let pending = service.ok(&format!("{modify}&NumCacheNodes=5"));
+    assert_eq!(texts(&pending, "CacheClusterStatus"), ["available"]);
+    assert_eq!(texts(&pending, "NumCacheNodes"), ["3", "5"], "now and pending");
+    let pending = service.ok(&format!("{modify}&NumCacheNodes=2&CacheNodeIdsToRemove.CacheNodeId.1=0002"));
+    assert_eq!(texts(&pending, "CacheNodeId"), ["0002"]);
+    let now = service.ok(&format!("{modify}&NumCacheNodes=4&ApplyImmediately=true"));
+    assert_eq!(texts(&now, "CacheClusterStatus"), ["modifying"]);
+    assert_eq!(texts(&now, "NumCacheNodes"), ["4"]);
+    service.settle("pages");
+    let spread =
+        "&NumCacheNodes=5&ApplyImmediately=true&NewAvailabilityZones.PreferredAvailabilityZone.1=us-east-1b";
+    let now = service.ok(&format!("{modify}{spread}"));
+    assert_eq!(texts(&now, "PreferredAvailabilityZone"), ["Multiple"]);
+    service.settle("pages");
+    service.refused(&format!("{modify}&CacheNodeType=cache.m5.large"), "InvalidParameterCombination");
+    service
+        .refused(&format!("{modify}&NumCacheNodes=61&ApplyImmediately=true"), "NodeQuotaForClusterExceeded");
+    service.refused(&format!("{modify}&NumCacheNodes=four"), "InvalidParameterValue");
+    assert_eq!(service.desired("pages").nodes.len(), 5);
+}
+
+#[test]
+fn versions_and_parameter_groups_go_together() {
+    let service = Service::new();
+    service.ok(&REDIS.replace("Engine=redis", "Engine=redis&EngineVersion=6.2"));
+    service.settle("sessions");
+    service.ok(
+        "Action=CreateCacheParameterGroup&CacheParameterGroupName=mine&CacheParameterGroupFamily=redis6.x\
+        &Description=d",
+    );
+    let modify = "Action=ModifyCacheCluster&CacheClusterId=sessions";
+    service.refused(&format!("{modify}&CacheParameterGroupName=none"), "CacheParameterGroupNotFound");
+    service
+        .refused(&format!("{modify}&CacheParameterGroupName=default.redis7"), "InvalidParameterCombination");
+    service.refused(
+        &format!("{modify}&CacheParameterGroupName=default.redis6.x.cluster.on"),
+        "InvalidParameterCombination",
+    );
+    service.ok(&format!("{modify}&CacheParameterGroupName=Mine"));
+    assert_eq!(service.desired("sessions").parameter_group, "mine");
+    service.refused(
+        "Action=DeleteCacheParameterGroup&CacheParameterGroupName=mine",
+        "InvalidCacheParameterGroupState",
+    );
+    service.settle("sessions");
+    let upgrade = format!("{modify}&EngineVersion=7.1&ApplyImmediately=true");
+    service.refused(&upgrade, "InvalidParameterCombination");
+    let upgraded = service.ok(&format!("{upgrade}&CacheParameterGroupName=default.redis7"));
+    assert_eq!(texts(&upgraded, "EngineVersion"), ["7.1.0"]);
+    service.settle("sessions");
+    let valkey = service.ok(&format!("{modify}&Engine=valkey&EngineVersion=8.0"));
+    assert_eq!(texts(&valkey, "EngineVersion"), ["7.1.0", "8.0.1"], "now and pending");
+    service.refused(&format!("{modify}&EngineVersion=7.0"), "InvalidParameterCombination");
+    service.refused(&format!("{modify}&Engine=valkey"), "InvalidParameterCombination");
+}
+
+#[test]
+fn what_is_not_built_is_refused_and_nothing_is_made() {
+    let service = Service::new();
+    for (parameters, code) in [
+        ("ReplicationGroupId=g", "ReplicationGroupNotFoundFault"),
+        ("SnapshotName=s", "InvalidParameterCombination"),
+        ("SnapshotArns.SnapshotArn.1=arn:aws:s3:::b/f.rdb", "InvalidParameterCombination"),
+        ("TransitEncryptionEnabled=true", "InvalidParameterCombination"),
+        ("AuthToken=abcdefghijklmnopqrst", "InvalidParameterCombination"),
+        ("NotificationTopicArn=arn:aws:sns:us-east-1:000000000000:t", "InvalidParameterCombination"),
+        ("CacheSecurityGroupNames.CacheSecurityGroupName.1=g", "InvalidParameterCombination"),
+        ("OutpostMode=single-outpost", "InvalidParameterCombination"),
+        ("NetworkType=ipv6", "InvalidParameterCombination"),
+        ("IpDiscovery=ipv9", "InvalidParameterValue"),
+        (
+            "LogDeliveryConfigurations.LogDeliveryConfigurationRequest.1.LogType=slow-log",
+            "InvalidParameterCombination",
+        ),
+        ("SecurityGroupIds.SecurityGroupId.1=sg-0", "InvalidParameterValue"),
+        ("CacheSubnetGroupName=none", "CacheSubnetGroupNotFoundFault"),
+        ("CacheParameterGroupName=none", "CacheParameterGroupNotFound"),
+        ("EngineVersion=1.0", "InvalidParameterCombination"),
+        ("Port=99999", "InvalidParameterValue"),
+        ("PreferredAvailabilityZone=mars-1a", "InvalidParameterValue"),
+        ("Tags.Tag.1.Key=aws:x", "InvalidParameterValue"),
+    ] {
+        service.refused(&format!("{REDIS}&{parameters}"), code);
+    }
+    for (from, to, code) in [
+        ("Engine=redis", "Engine=oracle", "InvalidParameterValue"),
+        ("cache.t2.micro", "cache.x9.huge", "InvalidParameterValue"),
+        ("&CacheNodeType=cache.t2.micro", "", "InvalidParameterValue"),
+        ("CacheClusterId=Sessions&", "", "MissingParameter"),
+        ("CacheClusterId=Sessions", "CacheClusterId=", "InvalidParameterValue"),
+        ("NumCacheNodes=1", "NumCacheNodes=2", "InvalidParameterValue"),
+    ] {
+        service.refused(&REDIS.replace(from, to), code);
+    }
+    let long = "x".repeat(1 << 20);
+    service.refused(&REDIS.replace("Sessions", &long), "InvalidParameterValue");
+    let long = "x".repeat(60_000);
+    let answer = service
+        .refused(&format!("Action=DescribeCacheClusters&CacheClusterId={long}"), "CacheClusterNotFound");
+    assert!(answer.len() < 1_000);
+    assert_eq!(texts(&service.ok("Action=DescribeCacheClusters"), "CacheClusterId"), [""; 0]);
+    service.ok(&format!("{REDIS}&TransitEncryptionEnabled=false&NetworkType=ipv4&SecurityGroupIds="));
+}
+
+#[test]
+fn an_account_has_a_bound_of_nodes() {
+    let service = Service::new();
+    for n in 0..5 {
+        service.ok(&MEMCACHED.replace("pages", &format!("pages-{n}")).replace("Nodes=3", "Nodes=60"));
+    }
+    service.refused(REDIS, "NodeQuotaForCustomerExceeded");
+}
+
+#[test]
+fn clusters_are_listed_in_pages() {
+    let service = Service::new();
+    for n in 0..25 {
+        service.ok(&REDIS.replace("Sessions", &format!("c{n:02}")));
+    }
+    let first = service.ok("Action=DescribeCacheClusters&MaxRecords=20");
+    assert_eq!(texts(&first, "CacheClusterId").len(), 20);
+    let marker = texts(&first, "Marker").remove(0);
+    let second = service.ok(&format!("Action=DescribeCacheClusters&MaxRecords=20&Marker={marker}"));
+    assert_eq!(texts(&second, "CacheClusterId"), ["c20", "c21", "c22", "c23", "c24"]);
+    assert!(texts(&second, "Marker").is_empty());
+    service.refused("Action=DescribeCacheClusters&MaxRecords=5", "InvalidParameterValue");
+    service.refused("Action=DescribeCacheClusters&ShowCacheNodeInfo=maybe", "InvalidParameterValue");
+    service.refused("Action=DescribeCacheClusters&CacheClusterId=none", "CacheClusterNotFound");
+    assert_eq!(service.status("c07"), "creating");
+}

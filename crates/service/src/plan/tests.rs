@@ -1,0 +1,208 @@
+//! Plans as text. A scene changes a settled cluster in one way, and the plan must be what is written here.
+
+use super::*;
+use crate::resource::cluster::Changing;
+use crate::resource::cluster::tests::{memcached, redis, settled};
+
+struct Scene {
+    cluster: Cluster,
+    observed: Observed,
+    alive: BTreeSet<String>,
+    settings: WantedSettings,
+    now_ms: u64,
+    with_names: bool,
+}
+
+impl Scene {
+    /// Everything is as it should be.
+    fn settled(cluster: Cluster) -> Scene {
+        let mut observed = settled(&cluster);
+        if cluster.engine == Engine::Memcached {
+            observed.membership.version = 1;
+            observed.membership.node_ids = cluster.nodes.keys().cloned().collect();
+        }
+        for node in observed.nodes.values_mut() {
+            node.told_version = observed.membership.version;
+        }
+        let alive = cluster.nodes.keys().cloned().collect();
+        Scene { cluster, observed, alive, settings: WantedSettings::new(), now_ms: 1_000, with_names: false }
+    }
+
+    fn want(&mut self, name: &str, value: &str, applies: Applies) {
+        self.settings.insert(name.to_owned(), Setting { value: value.to_owned(), applies });
+    }
+
+    fn die(&mut self, id: &str) -> &mut ObservedNode {
+        self.alive.remove(id);
+        self.observed.nodes.get_mut(id).unwrap()
+    }
+
+    fn text(&self) -> String {
+        let facts = Facts {
+            cluster: &self.cluster,
+            settings: &self.settings,
+            observed: &self.observed,
+            alive: &self.alive,
+            with_names: self.with_names,
+            now_ms: self.now_ms,
+        };
+        let plan = plan(&facts);
+        let mut lines: Vec<String> = plan.steps.iter().map(Step::to_string).collect();
+        lines.extend(plan.again_ms.map(|at| format!("plan again at {at}")));
+        lines.join("\n")
+    }
+}
+
+#[test]
+fn nothing_to_do() {
+    assert_eq!(Scene::settled(redis()).text(), "");
+    assert_eq!(Scene::settled(memcached(3)).text(), "");
+}
+
+#[test]
+fn a_new_cluster_is_placed_started_and_announced() {
+    let mut scene = Scene::settled(memcached(2));
+    scene.observed = Observed { id: scene.cluster.id.clone(), ..Observed::default() };
+    scene.alive.clear();
+    insta::assert_snapshot!(scene.text(), @r"
+    place 0001 in subnet-00000000000000003
+    start 0001
+    place 0002 in subnet-00000000000000003
+    start 0002
+    enlist 0001 0002 by address
+    tell 0001 the members
+    tell 0002 the members
+    settle generation 1
+    ");
+}
+
+#[test]
+fn a_dead_node_starts_again_and_is_told_the_members_it_forgot() {
+    let mut scene = Scene::settled(memcached(2));
+    scene.die("0002");
+    insta::assert_snapshot!(scene.text(), @r"
+    start 0002
+    tell 0002 the members
+    ");
+}
+
+#[test]
+fn a_node_that_keeps_failing_is_put_off_and_keeps_the_change_open() {
+    let mut scene = Scene::settled(memcached(2));
+    scene.die("0002").not_before_ms = 9_000;
+    scene.cluster.generation += 1;
+    scene.cluster.changing = Changing::Modify;
+    insta::assert_snapshot!(scene.text(), @"plan again at 9000");
+    scene.now_ms = 9_000;
+    insta::assert_snapshot!(scene.text(), @r"
+    start 0002
+    tell 0002 the members
+    settle generation 2
+    ");
+}
+
+#[test]
+fn a_node_that_leaves_disappears_from_the_list_first() {
+    let mut scene = Scene::settled(memcached(3));
+    scene.cluster.nodes.remove("0002");
+    scene.cluster.generation += 1;
+    insta::assert_snapshot!(scene.text(), @r"
+    enlist 0001 0003 by address
+    tell 0001 the members
+    tell 0003 the members
+    remove 0002
+    settle generation 2
+    ");
+}
+
+#[test]
+fn members_are_told_anew_when_names_begin_to_resolve() {
+    let mut scene = Scene::settled(memcached(2));
+    scene.with_names = true;
+    insta::assert_snapshot!(scene.text(), @r"
+    enlist 0001 0002 by name
+    tell 0001 the members
+    tell 0002 the members
+    ");
+}
+
+#[test]
+fn a_reboot_stops_and_starts() {
+    let mut scene = Scene::settled(memcached(2));
+    scene.cluster.reboot(&["0002".to_owned()]);
+    insta::assert_snapshot!(scene.text(), @r"
+    stop 0002
+    start 0002
+    tell 0002 the members
+    settle generation 2
+    ");
+}
+
+#[test]
+fn an_interrupted_reboot_goes_on() {
+    let mut scene = Scene::settled(redis());
+    scene.cluster.reboot(&["0001".to_owned()]);
+    scene.observed.nodes.get_mut("0001").unwrap().phase = NodePhase::Rebooting;
+    let before_the_stop = scene.text();
+    scene.alive.clear();
+    let after_the_stop = scene.text();
+    insta::assert_snapshot!(before_the_stop, @r"
+    stop 0001
+    start 0001
+    settle generation 2
+    ");
+    insta::assert_snapshot!(after_the_stop, @r"
+    start 0001
+    settle generation 2
+    ");
+}
+
+#[test]
+fn settings_change_live_where_they_can() {
+    let mut scene = Scene::settled(redis());
+    scene.want("maxmemory-policy", "allkeys-lru", Applies::Live);
+    scene.want("databases", "32", Applies::Reboot);
+    insta::assert_snapshot!(scene.text(), @r"
+    set 0001 maxmemory-policy=allkeys-lru
+    note 0001 needs a reboot
+    ");
+}
+
+#[test]
+fn a_refused_live_change_waits_for_a_reboot_but_some_changes_restart_at_once() {
+    let mut scene = Scene::settled(redis());
+    scene.want("timeout", "20", Applies::Live);
+    scene.observed.nodes.get_mut("0001").unwrap().refused.insert("timeout".to_owned());
+    insta::assert_snapshot!(scene.text(), @"note 0001 needs a reboot");
+    scene.want("engine-version", "1.6.22", Applies::Restart);
+    insta::assert_snapshot!(scene.text(), @r"
+    stop 0001
+    start 0001
+    ");
+}
+
+#[test]
+fn a_reboot_note_goes_when_the_setting_is_taken_back() {
+    let mut scene = Scene::settled(redis());
+    scene.observed.nodes.get_mut("0001").unwrap().pending_reboot = true;
+    insta::assert_snapshot!(scene.text(), @"note 0001 needs no reboot");
+}
+
+#[test]
+fn another_parameter_group_of_the_same_content_only_settles() {
+    let mut scene = Scene::settled(redis());
+    scene.cluster.parameter_group = "mine".to_owned();
+    insta::assert_snapshot!(scene.text(), @"settle generation 1");
+}
+
+#[test]
+fn deleting_removes_every_node_also_half_made_ones() {
+    let mut scene = Scene::settled(memcached(2));
+    scene.die("0002").phase = NodePhase::Placed;
+    scene.cluster.delete();
+    insta::assert_snapshot!(scene.text(), @r"
+    remove 0001
+    remove 0002
+    forget
+    ");
+}

@@ -1,0 +1,128 @@
+//! A cluster as it is *observed*: its nodes, their processes, and what they were told. Written by the driver only.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::state::Resource;
+
+/// Settings of a node: directive to value, as they stand in `node.conf` (an empty value is two quotes).
+pub type Settings = BTreeMap<String, String>;
+
+/// Where a node is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NodePhase {
+    /// It has an address, and has never answered yet.
+    Placed,
+    /// It answered when it was last looked at.
+    Running,
+    /// It ended by itself and is being started again.
+    Recovering,
+    /// It was stopped because a reboot (or a change that needs one) was asked for.
+    Rebooting,
+    /// It is being removed.
+    Leaving,
+}
+
+/// What tells one process from every other one, also after its number was given to somebody else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Process id.
+    pub pid: u32,
+    /// Start time in clock ticks since the machine started (field 22 of `/proc/<pid>/stat`).
+    pub start_ticks: u64,
+    /// `run_id` of INFO: made anew by each engine process.
+    pub run_id: String,
+}
+
+/// A node as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedNode {
+    /// Its own address.
+    pub address: Ipv4Addr,
+    /// Its port.
+    pub port: u16,
+    /// Its availability zone.
+    pub zone: String,
+    /// When it was placed, Unix milliseconds.
+    pub created_ms: u64,
+    /// Where it is in its life.
+    pub phase: NodePhase,
+    /// The process that runs it, if one does.
+    pub process: Option<Process>,
+    /// How often its engine was started.
+    pub start_count: u64,
+    /// When the engine was last started, Unix milliseconds.
+    pub started_ms: u64,
+    /// Number of reboots done, of those that are wanted.
+    pub reboots: u64,
+    /// Settings of the running process.
+    pub settings: Settings,
+    /// Settings that the running process refused to take over while it runs.
+    pub refused: BTreeSet<String>,
+    /// Whether a wanted setting needs a reboot first.
+    pub pending_reboot: bool,
+    /// Version of the member list that the running process knows (memcached).
+    pub told_version: u64,
+    /// How often in a row it failed to start or ended soon after.
+    pub failures: u32,
+    /// It is not started again before this time, Unix milliseconds.
+    pub not_before_ms: u64,
+}
+
+/// Who belongs to a memcached cluster, as clients learn from Auto Discovery.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Membership {
+    /// Rises by one at each change; 0 before the first list.
+    pub version: u64,
+    /// Ids of the nodes.
+    pub node_ids: Vec<String>,
+    /// Whether clients are given names (or else addresses).
+    pub with_names: bool,
+}
+
+/// What the driver is doing, for people who look into the records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// The step.
+    pub step: String,
+    /// When it began, Unix milliseconds.
+    pub began_ms: u64,
+    /// Why it failed, if it did.
+    pub failure: Option<String>,
+}
+
+/// A cluster as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observed {
+    /// Identifier of the cluster.
+    pub id: String,
+    /// The newest generation that all nodes follow; 0 until the cluster was available for the first time.
+    pub applied_generation: u64,
+    /// The parameter group that is in force.
+    pub parameter_group: String,
+    /// The node type that is in force.
+    pub node_type: String,
+    /// Nodes by id.
+    pub nodes: BTreeMap<String, ObservedNode>,
+    /// Auto Discovery's list.
+    pub membership: Membership,
+    /// The newest step.
+    pub step: Option<StepRecord>,
+}
+
+impl Resource for Observed {
+    const KIND: &'static str = "cluster-observed";
+
+    fn id(&self) -> String {
+        self.id.clone()
+    }
+}
+
+impl ObservedNode {
+    /// Whether clients can use it, or could until it ended by itself a moment ago.
+    pub fn is_member(&self) -> bool {
+        matches!(self.phase, NodePhase::Running | NodePhase::Recovering | NodePhase::Rebooting)
+    }
+}

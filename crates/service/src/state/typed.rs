@@ -1,0 +1,93 @@
+//! Records as typed values: JSON with a version, so that a later program can read what an earlier one wrote.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::record::{Change, Expect, Page, Record, Records, StateError};
+
+/// A type that is kept as a record.
+pub trait Resource: Serialize + DeserializeOwned {
+    /// Kind of its records.
+    const KIND: &'static str;
+    /// Version of its JSON form; rises when old readers would misunderstand.
+    const VERSION: u32 = 1;
+
+    /// Its name among its kind.
+    fn id(&self) -> String;
+}
+
+/// A value with the revision at which it was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stored<T> {
+    /// The value.
+    pub value: T,
+    /// Revision of its record.
+    pub revision: u64,
+}
+
+#[derive(Serialize)]
+struct Written<'a, T> {
+    version: u32,
+    value: &'a T,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
+#[derive(Deserialize)]
+struct Read<T> {
+    value: T,
+}
+
+fn encode<T: Resource>(value: &T) -> Result<Vec<u8>, StateError> {
+    serde_json::to_vec(&Written { version: T::VERSION, value }).map_err(|e| corrupt::<T>(&value.id(), &e))
+}
+
+fn corrupt<T: Resource>(id: &str, why: &dyn std::fmt::Display) -> StateError {
+    StateError::Corrupt { what: format!("the record {} {id}", T::KIND), why: why.to_string() }
+}
+
+fn decode<T: Resource>(record: &Record) -> Result<Stored<T>, StateError> {
+    let fail = |e: serde_json::Error| corrupt::<T>(&record.id, &e);
+    let Version { version } = serde_json::from_slice(&record.body).map_err(fail)?;
+    if version > T::VERSION {
+        return Err(corrupt::<T>(&record.id, &format!("version {version} is newer than this program")));
+    }
+    let Read { value } = serde_json::from_slice(&record.body).map_err(fail)?;
+    Ok(Stored { value, revision: record.revision })
+}
+
+/// The change that makes a record that must not exist yet.
+pub fn create<T: Resource>(value: &T) -> Result<Change, StateError> {
+    put(value, Expect::Absent)
+}
+
+/// The change that replaces a record that nobody else has changed since `revision`.
+pub fn replace<T: Resource>(value: &T, revision: u64) -> Result<Change, StateError> {
+    put(value, Expect::Revision(revision))
+}
+
+fn put<T: Resource>(value: &T, expect: Expect) -> Result<Change, StateError> {
+    Ok(Change { kind: T::KIND.to_owned(), id: value.id(), expect, body: Some(encode(value)?) })
+}
+
+/// The change that deletes a record.
+pub fn remove<T: Resource>(id: &str, expect: Expect) -> Change {
+    Change { kind: T::KIND.to_owned(), id: id.to_owned(), expect, body: None }
+}
+
+/// The value of that name, if there is one.
+pub fn find<T: Resource>(records: &dyn Records, id: &str) -> Result<Option<Stored<T>>, StateError> {
+    records.get(T::KIND, id)?.as_ref().map(decode).transpose()
+}
+
+/// One page of values in the order of their ids.
+pub fn list<T: Resource>(records: &dyn Records, page: Page<'_>) -> Result<Vec<Stored<T>>, StateError> {
+    records.list(T::KIND, page)?.iter().map(decode).collect()
+}
+
+/// All values of a kind in the order of their ids.
+pub fn list_all<T: Resource>(records: &dyn Records) -> Result<Vec<Stored<T>>, StateError> {
+    list(records, Page::default())
+}

@@ -1,0 +1,102 @@
+"""Terraform's AWS provider, as it is: make, plan again without a change, destroy."""
+
+import os
+
+import pytest
+
+from service import clean_environment, run, which
+
+# The provider's own version; TERRAFORM_PLUGIN_DIR may name a folder that holds it, where there is no registry.
+MAIN = """
+terraform {
+  required_providers {
+    aws = { source = "hashicorp/aws", version = "5.100.0" }
+  }
+}
+
+variable "endpoint" {}
+variable "subnet" {}
+
+provider "aws" {
+  region                      = "us-east-1"
+  skip_credentials_validation = true
+  skip_requesting_account_id  = true
+  skip_metadata_api_check     = true
+  skip_region_validation      = true
+  endpoints { elasticache = var.endpoint }
+}
+
+resource "aws_elasticache_subnet_group" "app" {
+  name       = "tf-app"
+  subnet_ids = [var.subnet]
+}
+
+resource "aws_elasticache_parameter_group" "tuned" {
+  name   = "tf-tuned"
+  family = "redis7"
+  parameter {
+    name  = "maxmemory-policy"
+    value = "allkeys-lru"
+  }
+}
+
+resource "aws_elasticache_cluster" "sessions" {
+  cluster_id           = "tf-sessions"
+  engine               = "redis"
+  engine_version       = "7.1"
+  node_type            = "cache.t3.micro"
+  num_cache_nodes      = 1
+  parameter_group_name = aws_elasticache_parameter_group.tuned.name
+  subnet_group_name    = aws_elasticache_subnet_group.app.name
+  apply_immediately    = true
+  tags                 = { team = "search" }
+}
+
+resource "aws_elasticache_cluster" "pages" {
+  cluster_id        = "tf-pages"
+  engine            = "memcached"
+  node_type         = "cache.t3.small"
+  num_cache_nodes   = 2
+  subnet_group_name = aws_elasticache_subnet_group.app.name
+}
+
+output "sessions" { value = aws_elasticache_cluster.sessions.cache_nodes[0].address }
+output "pages"    { value = aws_elasticache_cluster.pages.configuration_endpoint }
+"""
+
+
+@pytest.fixture
+def terraform(tmp_path, own_service):
+    if not which("terraform"):
+        pytest.skip("terraform is not installed")
+    (tmp_path / "tf").mkdir()
+    (tmp_path / "tf" / "main.tf").write_text(MAIN)
+    environment = clean_environment({
+        "AWS_ACCESS_KEY_ID": own_service.info["access_key_id"],
+        "AWS_SECRET_ACCESS_KEY": own_service.info["secret_access_key"],
+        "TF_VAR_endpoint": own_service.endpoint,
+        "TF_VAR_subnet": own_service.info["default_subnet_id"],
+        "TF_IN_AUTOMATION": "1",
+    })
+    if not os.path.exists(environment.get("TF_CLI_CONFIG_FILE", "")):
+        environment.pop("TF_CLI_CONFIG_FILE", None)
+
+    def terraform(*arguments, check=True):
+        return run(["terraform", *arguments], check=check, cwd=tmp_path / "tf", env=environment)
+
+    plugins = os.environ.get("TERRAFORM_PLUGIN_DIR")
+    ready = terraform("init", "-input=false", "-no-color", *([f"-plugin-dir={plugins}"] if plugins else []), check=False)
+    if ready.returncode != 0:
+        pytest.skip(f"terraform cannot get its AWS provider: {ready.stderr.strip().splitlines()[-1:]}")
+    return terraform
+
+
+def test_apply_plan_destroy(terraform, own_service):
+    terraform("apply", "-auto-approve", "-input=false", "-no-color")
+    assert own_service.describe("tf-sessions")["CacheClusterStatus"] == "available"
+    assert len(own_service.describe("tf-pages")["CacheNodes"]) == 2
+    again = terraform("plan", "-input=false", "-no-color", "-detailed-exitcode", check=False)
+    assert again.returncode == 0, f"the second plan is not empty:\n{again.stdout}"
+    terraform("destroy", "-auto-approve", "-input=false", "-no-color")
+    assert own_service.client().describe_cache_clusters()["CacheClusters"] == []
+    assert not own_service.node_pids()
