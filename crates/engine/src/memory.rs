@@ -117,7 +117,18 @@ mod tests {
 
     #[test]
     fn classes_are_those_of_the_allocator() {
-        for (size, expected) in [(1, 8), (8, 8), (9, 16), (64, 64), (65, 80), (128, 128), (129, 160), (161, 192), (257, 320), (1025, 1280)] {
+        for (size, expected) in [
+            (1, 8),
+            (8, 8),
+            (9, 16),
+            (64, 64),
+            (65, 80),
+            (128, 128),
+            (129, 160),
+            (161, 192),
+            (257, 320),
+            (1025, 1280),
+        ] {
             assert_eq!(class(size), expected, "{size}");
         }
     }

@@ -5,14 +5,14 @@ use crate::config::{Config, Settings};
 use crate::mailbox::Mailbox;
 use crate::run::Startup;
 use crate::session::registry::Registry;
-use arc_swap::{ArcSwap, Guard};
 use crate::{memcache, memory};
+use arc_swap::{ArcSwap, Guard};
 use larder_store::evict::{Policy, Round};
-use larder_store::{Now, Store};
 use larder_store::object::Limits;
 use larder_store::partition::access::Access;
-use std::sync::{Arc, OnceLock};
+use larder_store::{Now, Store};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Keys that one turn of a worker evicts at most, so that its sessions do not wait longer than about a millisecond.

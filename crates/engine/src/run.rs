@@ -62,7 +62,9 @@ impl Default for Startup {
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// A listener could not be opened.
-    #[error("could not listen on {address}: {source}. Is another server using it? Choose another with --port or --bind")]
+    #[error(
+        "could not listen on {address}: {source}. Is another server using it? Choose another with --port or --bind"
+    )]
     Listen {
         /// The address or path.
         address: String,
@@ -206,7 +208,8 @@ fn open(startup: &Startup, settings: &Settings) -> Result<(Vec<Door>, Vec<OwnedF
             }
         }
     }
-    let sockets = [(Door::RedisUnix, &startup.unix_socket), (Door::MemcachedUnix, &startup.memcached_unix_socket)];
+    let sockets =
+        [(Door::RedisUnix, &startup.unix_socket), (Door::MemcachedUnix, &startup.memcached_unix_socket)];
     for (door, path) in sockets {
         let Some(path) = path else { continue };
         doors.push(door);

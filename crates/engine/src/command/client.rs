@@ -39,7 +39,15 @@ const SUBCOMMANDS: &[Command] = &[
     row("id", "Returns the id of the session.", "", "5.0.0", 2, FLAGS, id),
     row("getname", "Returns the name of the session.", "", "2.6.9", 2, FLAGS, getname),
     row("setname", "Names the session.", "connection-name", "2.6.9", 3, FLAGS, setname),
-    row("setinfo", "Notes the client library.", "<LIB-NAME libname | LIB-VER libver>", "7.2.0", 4, FLAGS, setinfo),
+    row(
+        "setinfo",
+        "Notes the client library.",
+        "<LIB-NAME libname | LIB-VER libver>",
+        "7.2.0",
+        4,
+        FLAGS,
+        setinfo,
+    ),
     row("info", "Describes the session.", "", "6.2.0", 2, FLAGS, info),
     row(
         "list",
@@ -60,7 +68,15 @@ const SUBCOMMANDS: &[Command] = &[
         kill,
     ),
     row("reply", "Tells whether to send replies.", "<ON | OFF | SKIP>", "3.2.0", 3, FLAGS, reply),
-    row("no-evict", "Protects the session from eviction.", "<ON | OFF>", "7.0.0", 3, FLAGS | flag::ADMIN, no_evict),
+    row(
+        "no-evict",
+        "Protects the session from eviction.",
+        "<ON | OFF>",
+        "7.0.0",
+        3,
+        FLAGS | flag::ADMIN,
+        no_evict,
+    ),
     row("no-touch", "Lets commands leave access times alone.", "<ON | OFF>", "7.2.0", 3, FLAGS, no_touch),
     row("help", "Returns a help text.", "", "5.0.0", 2, flag::LOADING | flag::STALE, help),
 ];
@@ -107,7 +123,9 @@ fn setinfo(call: &mut Call<'_>) -> Result<(), CommandError> {
     }
     let value = String::from_utf8_lossy(value).into_owned();
     match attribute {
-        a if a.eq_ignore_ascii_case(b"lib-name") => call.session.shared.set_names(|names| names.library = value),
+        a if a.eq_ignore_ascii_case(b"lib-name") => {
+            call.session.shared.set_names(|names| names.library = value)
+        }
         a if a.eq_ignore_ascii_case(b"lib-ver") => {
             call.session.shared.set_names(|names| names.library_version = value);
         }

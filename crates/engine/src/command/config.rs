@@ -43,7 +43,14 @@ const SUBCOMMANDS: &[Command] = &[
         handler: set,
         ..ROW
     },
-    Command { name: "resetstat", summary: "Sets statistics to zero.", arity: 2, scope: Scope::Each, handler: resetstat, ..ROW },
+    Command {
+        name: "resetstat",
+        summary: "Sets statistics to zero.",
+        arity: 2,
+        scope: Scope::Each,
+        handler: resetstat,
+        ..ROW
+    },
     Command {
         name: "rewrite",
         summary: "Writes the configuration in force to the configuration file.",
@@ -52,7 +59,15 @@ const SUBCOMMANDS: &[Command] = &[
         handler: rewrite,
         ..ROW
     },
-    Command { name: "help", summary: "Returns a help text.", since: "5.0.0", arity: 2, flags: flag::LOADING | flag::STALE, handler: show_help, ..ROW },
+    Command {
+        name: "help",
+        summary: "Returns a help text.",
+        since: "5.0.0",
+        arity: 2,
+        flags: flag::LOADING | flag::STALE,
+        handler: show_help,
+        ..ROW
+    },
 ];
 
 fn show_help(call: &mut Call<'_>) -> Result<(), CommandError> {
@@ -89,7 +104,9 @@ fn set(call: &mut Call<'_>) -> Result<(), CommandError> {
         let name = String::from_utf8_lossy(pairs.get(at)).into_owned();
         let value = String::from_utf8_lossy(pairs.get(at + 1));
         let fail = |what: &str| {
-            CommandError::new(format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {what}"))
+            CommandError::new(format!(
+                "ERR CONFIG SET failed (possibly related to argument '{name}') - {what}"
+            ))
         };
         let row = find(&name).ok_or_else(|| {
             CommandError::new(format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'"))
@@ -162,11 +179,14 @@ fn quoted(value: &str) -> String {
     if !value.is_empty() && value.chars().all(plain) {
         return value.to_owned();
     }
-    let escaped: String = value.chars().flat_map(|c| match c {
-        '"' | '\\' => vec!['\\', c],
-        '\n' => vec!['\\', 'n'],
-        '\r' => vec!['\\', 'r'],
-        c => vec![c],
-    }).collect();
+    let escaped: String = value
+        .chars()
+        .flat_map(|c| match c {
+            '"' | '\\' => vec!['\\', c],
+            '\n' => vec!['\\', 'n'],
+            '\r' => vec!['\\', 'r'],
+            c => vec![c],
+        })
+        .collect();
     format!("\"{escaped}\"")
 }

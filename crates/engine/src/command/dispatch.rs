@@ -69,12 +69,7 @@ enum Admitted {
 }
 
 #[inline]
-fn admit(
-    node: &Node,
-    turn: &Turn,
-    client: &mut Client,
-    request: &Request<'_>,
-) -> Result<Admitted, String> {
+fn admit(node: &Node, turn: &Turn, client: &mut Client, request: &Request<'_>) -> Result<Admitted, String> {
     let args = &request.args;
     let command = request.command.ok_or_else(|| unknown(args))?;
     let command = if command.subcommands.is_empty() { command } else { subcommand(command, args)? };

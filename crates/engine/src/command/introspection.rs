@@ -167,7 +167,13 @@ fn key_specifications(out: &mut Reply, row: &Command) {
             out.array(1);
             // A range's last key is counted from its first; a negative one from the end.
             let last = if last < 0 { last } else { last - first };
-            key_specification(out, row, first.into(), &[("lastkey", last.into()), ("keystep", step.into()), ("limit", 0)], "range");
+            key_specification(
+                out,
+                row,
+                first.into(),
+                &[("lastkey", last.into()), ("keystep", step.into()), ("limit", 0)],
+                "range",
+            );
         }
         Keys::Counted { count_at, target } => {
             out.array(1 + usize::from(target));
@@ -257,7 +263,8 @@ fn list(call: &mut Call<'_>) -> Result<(), CommandError> {
         }
         _ => return Err(CommandError::Syntax),
     };
-    let names: Vec<&str> = call.node.table.rows().iter().filter(|row| wanted(row)).map(|row| row.name).collect();
+    let names: Vec<&str> =
+        call.node.table.rows().iter().filter(|row| wanted(row)).map(|row| row.name).collect();
     call.out.array(names.len());
     names.iter().for_each(|name| call.out.bulk(name.as_bytes()));
     Ok(())

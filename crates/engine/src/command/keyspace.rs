@@ -9,7 +9,8 @@ use larder_protocol::slot::slot_of;
 use larder_store::object::{Hash, Limits, List, Set, SortedSet};
 use larder_store::partition::access::Access;
 use larder_store::{
-    Cleared, Extras, Guard, ItemRef, Key, Now, Owned, Partition, PartitionId, Removed, Store, Value, ValueMut, ValueRef,
+    Cleared, Extras, Guard, ItemRef, Key, Now, Owned, Partition, PartitionId, Removed, Store, Value,
+    ValueMut, ValueRef,
 };
 
 /// The partitions that are held.
@@ -152,7 +153,9 @@ impl<'a> Keyspace<'a> {
     #[inline]
     fn key<'k>(&self, bytes: &'k [u8]) -> Key<'k> {
         match &self.first {
-            Some(first) if std::ptr::eq(first.bytes, bytes) => Key { bytes, slot: first.slot, hash: first.hash },
+            Some(first) if std::ptr::eq(first.bytes, bytes) => {
+                Key { bytes, slot: first.slot, hash: first.hash }
+            }
             _ => self.store.key(bytes, slot_of(bytes)),
         }
     }

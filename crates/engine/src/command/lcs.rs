@@ -7,7 +7,8 @@ use super::collection::{Answer, integer, is, text};
 use super::string::element;
 use super::{Call, CommandError, Keyspace};
 use larder_protocol::resp::reply::Reply;
-use larder_store::object::Digits;
+use larder_store::object::Element;
+use std::borrow::Cow;
 
 /// Most cells of the table: what 256 MiB of bits hold, and some seconds of work.
 const CELLS_MAX: usize = 1 << 31;
@@ -98,7 +99,9 @@ fn matches(a: &[u8], b: &[u8], ways: &Ways) -> Vec<Match> {
     while i > 0 && j > 0 {
         if a[i - 1] == b[j - 1] {
             match found.last_mut() {
-                Some(last) if last.a == i && last.b == j => *last = Match { a: i - 1, b: j - 1, len: last.len + 1 },
+                Some(last) if last.a == i && last.b == j => {
+                    *last = Match { a: i - 1, b: j - 1, len: last.len + 1 }
+                }
                 _ => found.push(Match { a: i - 1, b: j - 1, len: 1 }),
             }
             (i, j) = (i - 1, j - 1);
@@ -120,18 +123,16 @@ pub(super) fn lcs(call: &mut Call<'_>) -> Answer {
         }
     }
     let options = Options::parse(call)?;
-    let (mut first, mut second) = (Digits::new(), Digits::new());
-    let a = bytes(&call.keys, call.args.get(1), &mut first)?;
-    let b = bytes(&call.keys, call.args.get(2), &mut second)?;
+    let (a, b) = (bytes(&call.keys, call.args.get(1))?, bytes(&call.keys, call.args.get(2))?);
     if a.len().checked_mul(b.len()).is_none_or(|cells| cells > CELLS_MAX) {
         return Err(text("ERR Insufficient memory, failed allocating transient memory for LCS"));
     }
-    let (len, ways) = fill(a, b, !options.len);
+    let (len, ways) = fill(&a, &b, !options.len);
     if options.len {
         call.out.integer(len as i64);
         return Ok(());
     }
-    let found = matches(a, b, &ways);
+    let found = matches(&a, &b, &ways);
     if !options.idx {
         let parts = found.iter().rev().map(|part| &a[part.a..part.a + part.len]);
         call.out.bulk(&parts.collect::<Vec<_>>().concat());
@@ -149,10 +150,11 @@ pub(super) fn lcs(call: &mut Call<'_>) -> Answer {
     Ok(())
 }
 
-fn bytes<'k>(keys: &'k Keyspace<'_>, key: &[u8], digits: &'k mut Digits) -> Result<&'k [u8], CommandError> {
-    match keys.peek_value(key) {
-        Some(value) => Ok(element(value)?.bytes(digits)),
-        None => Ok(&[]),
+fn bytes<'k>(keys: &'k Keyspace<'_>, key: &[u8]) -> Result<Cow<'k, [u8]>, CommandError> {
+    match keys.peek_value(key).map(element).transpose()? {
+        Some(Element::Bytes(bytes)) => Ok(Cow::Borrowed(bytes)),
+        Some(Element::Int(n)) => Ok(Cow::Owned(n.to_string().into_bytes())),
+        None => Ok(Cow::Borrowed(&[])),
     }
 }
 

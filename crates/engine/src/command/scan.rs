@@ -5,8 +5,8 @@
 //! the time is answered.
 
 use super::collection::{Answer, cursor, dice, integer, is};
-use super::keyspace::free_all;
 use super::keys::type_name;
+use super::keyspace::free_all;
 use super::table::{Scope, flag};
 use super::{Call, Command, CommandError};
 use larder_protocol::resp::reply::Reply;
@@ -184,7 +184,8 @@ struct Sweep<'a> {
 
 impl Sweep<'_> {
     fn is_over(&self) -> bool {
-        self.keys >= self.options.count || self.buckets >= self.options.count.saturating_mul(BUCKETS_PER_KEY_MAX)
+        self.keys >= self.options.count
+            || self.buckets >= self.options.count.saturating_mul(BUCKETS_PER_KEY_MAX)
     }
 
     /// Goes through a partition from a position; answers where to go on, `None` at its end.
@@ -252,7 +253,7 @@ fn dbsize(call: &mut Call<'_>) -> Answer {
 /// Some living key of a partition.
 fn some_key(partition: &Partition, db: u16, now: Now, random: &mut dyn FnMut() -> u64) -> Option<Vec<u8>> {
     let mut found: Vec<Vec<u8>> = Vec::new();
-    let mut look = |position, found: &mut Vec<Vec<u8>>| {
+    let look = |position, found: &mut Vec<Vec<u8>>| {
         partition.scan(db, position, now, |item| found.push(item.key().to_vec()))
     };
     for _ in 0..RANDOM_BUCKETS_MAX {

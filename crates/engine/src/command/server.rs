@@ -138,7 +138,9 @@ fn shutdown(call: &mut Call<'_>) -> Result<(), CommandError> {
         match word.to_ascii_lowercase().as_slice() {
             b"nosave" | b"now" | b"force" => {}
             b"save" => {
-                return Err(CommandError::Text("ERR persistence is not available yet: use SHUTDOWN NOSAVE".into()));
+                return Err(CommandError::Text(
+                    "ERR persistence is not available yet: use SHUTDOWN NOSAVE".into(),
+                ));
             }
             b"abort" => return Err(CommandError::Text("ERR No shutdown in progress.".into())),
             _ => return Err(CommandError::Syntax),
@@ -169,7 +171,8 @@ const SECTIONS: &[Section] = &[
 fn info(call: &mut Call<'_>) -> Result<(), CommandError> {
     let wanted: Vec<String> =
         call.args.from(1).iter().map(|name| String::from_utf8_lossy(name).to_lowercase()).collect();
-    let every = wanted.is_empty() || wanted.iter().any(|w| matches!(w.as_str(), "all" | "default" | "everything"));
+    let every =
+        wanted.is_empty() || wanted.iter().any(|w| matches!(w.as_str(), "all" | "default" | "everything"));
     let mut text = String::new();
     for (name, write) in SECTIONS.iter().filter(|(name, _)| every || wanted.iter().any(|w| w == name)) {
         if !text.is_empty() {
@@ -279,9 +282,8 @@ fn memory_section(call: &mut Call<'_>, text: &mut String) {
     let mut index = 0;
     call.keys.each_partition(|_, partition| index += partition.index_bytes() as u64);
     let ratio = resident as f64 / used.max(1) as f64;
-    let policy = crate::config::directive::find("maxmemory-policy").map_or(String::new(), |row| {
-        (row.get)(&call.node.config())
-    });
+    let policy = crate::config::directive::find("maxmemory-policy")
+        .map_or(String::new(), |row| (row.get)(&call.node.config()));
     lines!(text,
         "used_memory": used,
         "used_memory_human": human(used),
@@ -367,7 +369,8 @@ fn cpu(_: &mut Call<'_>, text: &mut String) {
     // Fields 14 and 15 of /proc/self/stat: user and system time in ticks of 10 ms.
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or("").split_whitespace().collect();
-    let seconds = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0) / 100.0;
+    let seconds =
+        |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0) / 100.0;
     lines!(text,
         "used_cpu_sys": format_args!("{:.6}", seconds(12)),
         "used_cpu_user": format_args!("{:.6}", seconds(11)),

@@ -3,13 +3,12 @@
 //! Changes keep the deadline where Redis keeps it, and forget the Memcached CAS unique: whoever holds the old one
 //! must not succeed with it.
 
-use super::collection::{Answer, bulk, integer, is, text};
+use super::collection::{Answer, integer, is, text};
 use super::expire::Term;
 use super::extended::{Extended, Trouble};
 use super::keyspace::string_value;
 use super::table::{ALL_KEYS, Keys, ONE_KEY, TWO_KEYS, flag};
 use super::{Call, Command, CommandError, Keyspace};
-use larder_protocol::number;
 use larder_protocol::resp::args::Args;
 use larder_store::object::{Digits, Element};
 use larder_store::partition::item::INLINE_STRING_BYTES_MAX;
@@ -356,7 +355,12 @@ impl<'a> SetOptions<'a> {
 }
 
 /// A time option and its argument; `None` if it is none, lacks the argument, or another unit was given before.
-fn timed<'a>(args: Args<'a>, at: usize, word: &[u8], before: Option<(Term, &[u8])>) -> Option<(Term, &'a [u8])> {
+fn timed<'a>(
+    args: Args<'a>,
+    at: usize,
+    word: &[u8],
+    before: Option<(Term, &[u8])>,
+) -> Option<(Term, &'a [u8])> {
     let term = Term::named(word)?;
     let fits = at + 1 < args.len() && before.is_none_or(|(other, _)| other == term);
     fits.then(|| (term, args.get(at + 1)))
@@ -566,7 +570,8 @@ fn strlen(call: &mut Call<'_>) -> Answer {
 
 fn setrange(call: &mut Call<'_>) -> Answer {
     let (key, part) = (call.args.get(1), call.args.get(3));
-    let offset = usize::try_from(integer(call.args.get(2))?).map_err(|_| text("ERR offset is out of range"))?;
+    let offset =
+        usize::try_from(integer(call.args.get(2))?).map_err(|_| text("ERR offset is out of range"))?;
     let mut len = length(&call.keys, key)?;
     if !part.is_empty() {
         check_size(call, offset, part.len())?;

@@ -232,7 +232,8 @@ fn folded(name: &[u8]) -> Option<Name> {
 #[inline]
 fn place(name: &Name, mask: usize) -> usize {
     let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| name[at + i]));
-    let mixed = (word(0) ^ word(8).rotate_left(23) ^ word(16).rotate_left(41)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed =
+        (word(0) ^ word(8).rotate_left(23) ^ word(16).rotate_left(41)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed >> 40) as usize & mask
 }
 

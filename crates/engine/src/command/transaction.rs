@@ -4,10 +4,10 @@ use super::dispatch::{partitions, run_queued};
 use super::keyspace::{Held, Keyspace, Locked};
 use super::table::{ALL_KEYS, Command, Keys, Scope, flag};
 use super::{Call, CommandError};
+use crate::node::Node;
 use crate::session::transaction::{Transaction, Watching};
 use larder_protocol::slot::slot_of;
 use larder_store::Now;
-use crate::node::Node;
 
 const FLAGS: u32 = flag::NOSCRIPT | flag::LOADING | flag::STALE | flag::FAST;
 

@@ -260,7 +260,9 @@ pub const TABLE: &[Directive] = &[
         aliases: &[],
         when: When::Start,
         get: |_| std::env::current_dir().map_or(String::new(), |dir| dir.display().to_string()),
-        set: |_, text| std::env::set_current_dir(text).map_err(|error| format!("can't chdir to '{text}': {error}")),
+        set: |_, text| {
+            std::env::set_current_dir(text).map_err(|error| format!("can't chdir to '{text}': {error}"))
+        },
     },
     memory!("maxmemory", Always, settings.maxmemory, 0),
     Directive {
@@ -320,9 +322,30 @@ pub const TABLE: &[Directive] = &[
         -5,
         i32::MAX as i64
     ),
-    number!("set-max-intset-entries", &[], Always, settings.limits.set_max_intset_entries, 0, i32::MAX as i64),
-    number!("set-max-listpack-entries", &[], Always, settings.limits.set_max_listpack_entries, 0, i32::MAX as i64),
-    number!("set-max-listpack-value", &[], Always, settings.limits.set_max_listpack_value, 0, i32::MAX as i64),
+    number!(
+        "set-max-intset-entries",
+        &[],
+        Always,
+        settings.limits.set_max_intset_entries,
+        0,
+        i32::MAX as i64
+    ),
+    number!(
+        "set-max-listpack-entries",
+        &[],
+        Always,
+        settings.limits.set_max_listpack_entries,
+        0,
+        i32::MAX as i64
+    ),
+    number!(
+        "set-max-listpack-value",
+        &[],
+        Always,
+        settings.limits.set_max_listpack_value,
+        0,
+        i32::MAX as i64
+    ),
     number!(
         "zset-max-listpack-entries",
         &["zset-max-ziplist-entries"],
@@ -394,7 +417,8 @@ fn set_output_limit(config: &mut Config, text: &str) -> Result<(), String> {
     }
     for class in words.chunks(4) {
         let (hard, soft) = (bytes(class[1])?, bytes(class[2])?);
-        let seconds: i64 = class[3].parse().map_err(|_| "Error in soft_seconds setting in buffer limit configuration.")?;
+        let seconds: i64 =
+            class[3].parse().map_err(|_| "Error in soft_seconds setting in buffer limit configuration.")?;
         match class[0].to_ascii_lowercase().as_str() {
             "normal" if soft == 0 && seconds == 0 => {
                 config.settings.output_hard_limit = hard as usize;

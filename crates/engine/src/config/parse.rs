@@ -198,7 +198,9 @@ mod tests {
     #[test]
     fn the_command_line_comes_after_the_file() {
         let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
-        let config = arguments(&words("--port 7001 --threads=2 --hash-max-ziplist-entries 3 --bind 127.0.0.1 ::1")).unwrap();
+        let config =
+            arguments(&words("--port 7001 --threads=2 --hash-max-ziplist-entries 3 --bind 127.0.0.1 ::1"))
+                .unwrap();
         assert_eq!((config.settings.port, config.startup.threads), (7001, 2));
         assert_eq!(config.settings.limits.hash_max_listpack_entries, 3);
         assert_eq!(config.settings.bind, ["127.0.0.1", "::1"]);

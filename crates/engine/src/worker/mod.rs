@@ -10,8 +10,8 @@
 mod sessions;
 mod timers;
 
-use crate::command::{Command, Keys};
 use crate::command::dispatch::{Request, Turn, execute};
+use crate::command::{Command, Keys};
 use crate::mailbox::Mail;
 use crate::node::{Node, now_ms};
 use crate::session::Client;
@@ -136,8 +136,7 @@ impl Worker {
     }
 
     fn turn(&mut self) -> io::Result<()> {
-        let timeout =
-            if self.sessions.ready.is_empty() { self.timers.next() } else { Duration::ZERO };
+        let timeout = if self.sessions.ready.is_empty() { self.timers.next() } else { Duration::ZERO };
         self.driver.wait(timeout, &mut self.sessions)?;
         let now = Now { ms: now_ms() };
         self.read_mail();
@@ -255,8 +254,7 @@ impl Worker {
             }
             match &mut session.protocol {
                 Protocol::Resp(_) => {
-                    let limits =
-                        Limits { bulk_bytes_max, unauthenticated: !session.client.authenticated };
+                    let limits = Limits { bulk_bytes_max, unauthenticated: !session.client.authenticated };
                     if self.batch.read_session(&self.node, index, session, &limits) {
                         self.sessions.make_ready(index);
                     }
