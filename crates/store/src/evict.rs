@@ -50,6 +50,11 @@ impl Policy {
         )
     }
 
+    /// True when the key unused for longest leaves first.
+    pub fn is_lru(self) -> bool {
+        matches!(self, Policy::AllKeysLru | Policy::VolatileLru)
+    }
+
     /// True when the access word is a frequency.
     pub fn is_lfu(self) -> bool {
         matches!(self, Policy::AllKeysLfu | Policy::VolatileLfu)

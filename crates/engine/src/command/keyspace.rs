@@ -176,6 +176,13 @@ impl<'a> Keyspace<'a> {
         partition.read(db, &key, now, access)
     }
 
+    /// Reads a key without noting the access, but counts a hit or a miss (TTL, EXISTS, TYPE). O(1).
+    pub fn read_untouched(&mut self, key: &[u8]) -> Option<ItemRef<'_>> {
+        let (db, now, access) = (self.db, self.now, self.access.silent());
+        let (key, partition) = self.open(key)?;
+        partition.read(db, &key, now, access)
+    }
+
     /// Looks at a key without leaving a trace. O(1).
     pub fn peek(&self, key: &[u8]) -> Option<ItemRef<'_>> {
         let key = self.key(key);

@@ -11,13 +11,18 @@ pub mod config;
 pub mod connection;
 pub mod dispatch;
 pub mod error;
+pub mod expire;
 pub mod extended;
 pub mod hash;
 pub mod introspection;
+pub mod keys;
 pub mod keyspace;
+mod lcs;
 pub mod list;
+pub mod scan;
 pub mod server;
 pub mod set;
+pub mod string;
 pub mod table;
 pub mod transaction;
 pub mod zset;
@@ -30,6 +35,10 @@ pub use table::{Command, Keys, Scope, Table};
 /// All families of commands.
 pub fn families() -> &'static [&'static [Command]] {
     &[
+        string::COMMANDS,
+        keys::COMMANDS,
+        expire::COMMANDS,
+        scan::COMMANDS,
         hash::COMMANDS,
         list::COMMANDS,
         set::COMMANDS,

@@ -230,19 +230,24 @@ impl Partition {
             return None;
         };
         let table = self.table_mut(db);
-        if let Value::String(bytes) = value {
+        // The key stays the same one, so its frequency of use goes on.
+        let used = access.after_use(table.get(place).access());
+        if matches!(value, Value::String(_) | Value::Integer(_)) {
             // The common case of a cache: the same key with a value of the same length.
             let mut old = table.get_mut(place);
             let item = old.item();
-            if item.extras().deadline.is_some() == extras.deadline.is_some()
-                && item.overwrite_extras(extras)
-                && item.overwrite(bytes)
-            {
-                item.set_access(access.of_new());
+            let written = item.overwrite_extras(extras)
+                && match value {
+                    Value::String(bytes) => item.overwrite(bytes),
+                    Value::Integer(n) => item.overwrite_integer(n),
+                    _ => false,
+                };
+            if written {
+                item.set_access(used);
                 return None;
             }
         }
-        let item = Item::new(key.bytes, value, extras, access.of_new());
+        let item = Item::new(key.bytes, value, extras, used);
         Some(Removed(table.replace(place, item)))
     }
 

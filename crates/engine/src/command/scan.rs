@@ -1,0 +1,351 @@
+//! Commands over all keys of a database: KEYS, SCAN, DBSIZE, RANDOMKEY, FLUSHDB, FLUSHALL, SWAPDB.
+//!
+//! A SCAN cursor has the number of a partition in its low bits and a position in that partition above them. Growing
+//! and shrinking of a partition do not disturb its positions, so the guarantee of SCAN holds: a key that is there all
+//! the time is answered.
+
+use super::collection::{Answer, cursor, dice, integer, is};
+use super::keys::type_name;
+use super::keyspace::free_all;
+use super::table::{Scope, flag};
+use super::{Call, Command, CommandError};
+use larder_protocol::resp::reply::Reply;
+use larder_protocol::{glob, number};
+use larder_store::{Cleared, Now, Partition};
+
+/// Keys that a SCAN call looks at unless told.
+const COUNT_DEFAULT: usize = 10;
+/// Empty buckets that a SCAN call passes per key it was asked for.
+const BUCKETS_PER_KEY_MAX: usize = 10;
+/// Partitions that RANDOMKEY tries at random before it goes through all.
+const RANDOM_PARTITIONS_MAX: usize = 64;
+/// Buckets of a partition that RANDOMKEY tries at random before it takes the first key of the partition.
+const RANDOM_BUCKETS_MAX: usize = 16;
+
+/// The commands over all keys.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "keys",
+        summary: "Lists all keys that match a pattern.",
+        syntax: "pattern",
+        complexity: "O(N), N = keys of the database",
+        arity: 2,
+        flags: flag::READONLY,
+        categories: &["dangerous"],
+        scope: Scope::Each,
+        handler: keys,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "scan",
+        summary: "Lists keys a few at a time.",
+        syntax: "cursor [MATCH pattern] [COUNT count] [TYPE type]",
+        since: "2.8.0",
+        complexity: "O(1) for every call, O(N) for all keys",
+        arity: -2,
+        flags: flag::READONLY,
+        scope: Scope::Each,
+        handler: scan,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "dbsize",
+        summary: "Counts the keys of the database.",
+        arity: 1,
+        flags: flag::READONLY | flag::FAST,
+        scope: Scope::Each,
+        handler: dbsize,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "randomkey",
+        summary: "Answers some key of the database.",
+        arity: 1,
+        flags: flag::READONLY,
+        scope: Scope::Each,
+        handler: randomkey,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "flushdb",
+        summary: "Removes all keys of the database.",
+        syntax: "[ASYNC | SYNC]",
+        complexity: "O(N), N = keys of the database",
+        arity: -1,
+        flags: flag::WRITE,
+        categories: &["dangerous"],
+        scope: Scope::All,
+        handler: flushdb,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "flushall",
+        summary: "Removes all keys of all databases.",
+        syntax: "[ASYNC | SYNC]",
+        complexity: "O(N), N = keys of all databases",
+        arity: -1,
+        flags: flag::WRITE,
+        categories: &["dangerous"],
+        scope: Scope::All,
+        handler: flushall,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "swapdb",
+        summary: "Exchanges two databases.",
+        syntax: "index1 index2",
+        since: "4.0.0",
+        arity: 3,
+        flags: flag::WRITE | flag::FAST,
+        categories: &["dangerous"],
+        scope: Scope::All,
+        handler: swapdb,
+        ..Command::DEFAULT
+    },
+];
+
+/// A reply of bulk strings whose number is known only at the end.
+struct Listing {
+    bulks: Reply,
+    count: usize,
+}
+
+impl Listing {
+    fn new() -> Listing {
+        Listing { bulks: Reply::default(), count: 0 }
+    }
+
+    fn add(&mut self, key: &[u8]) {
+        self.bulks.bulk(key);
+        self.count += 1;
+    }
+
+    fn write(&self, out: &mut Reply) {
+        out.array(self.count);
+        out.raw(self.bulks.as_bytes());
+    }
+}
+
+fn keys(call: &mut Call<'_>) -> Answer {
+    let (db, now, pattern) = (call.keys.db(), call.keys.now(), call.args.get(1));
+    let mut listing = Listing::new();
+    call.keys.each_partition(|_, partition| {
+        let mut position = Some(0);
+        while let Some(at) = position {
+            position = partition.scan(db, at, now, |item| {
+                if glob::matches(pattern, item.key(), false) {
+                    listing.add(item.key());
+                }
+            });
+        }
+    });
+    listing.write(call.out);
+    Ok(())
+}
+
+/// The options of SCAN.
+struct Options<'a> {
+    pattern: Option<&'a [u8]>,
+    count: usize,
+    kind: Option<&'a [u8]>,
+}
+
+impl<'a> Options<'a> {
+    fn parse(call: &Call<'a>) -> Result<Options<'a>, CommandError> {
+        let mut options = Options { pattern: None, count: COUNT_DEFAULT, kind: None };
+        for at in (2..call.args.len()).step_by(2) {
+            if at + 1 >= call.args.len() {
+                return Err(CommandError::Syntax);
+            }
+            let value = call.args.get(at + 1);
+            match call.args.get(at) {
+                word if is(word, "COUNT") => {
+                    let count = usize::try_from(integer(value)?).ok().filter(|count| *count > 0);
+                    options.count = count.ok_or(CommandError::Syntax)?;
+                }
+                word if is(word, "MATCH") => options.pattern = Some(value).filter(|pattern| *pattern != b"*"),
+                word if is(word, "TYPE") => options.kind = Some(value),
+                _ => return Err(CommandError::Syntax),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// One SCAN call: what it has found and how far it may still go.
+struct Sweep<'a> {
+    options: Options<'a>,
+    db: u16,
+    now: Now,
+    listing: Listing,
+    keys: usize,
+    buckets: usize,
+}
+
+impl Sweep<'_> {
+    fn is_over(&self) -> bool {
+        self.keys >= self.options.count
+            || self.buckets >= self.options.count.saturating_mul(BUCKETS_PER_KEY_MAX)
+    }
+
+    /// Goes through a partition from a position; answers where to go on, `None` at its end.
+    fn partition(&mut self, partition: &Partition, position: u32) -> Option<u32> {
+        if partition.len(self.db) == 0 {
+            return None;
+        }
+        let mut position = Some(position);
+        while let Some(at) = position
+            && !self.is_over()
+        {
+            let Sweep { options, listing, keys, .. } = self;
+            position = partition.scan(self.db, at, self.now, |item| {
+                *keys += 1;
+                let wanted = options.pattern.is_none_or(|pattern| glob::matches(pattern, item.key(), false))
+                    && options.kind.is_none_or(|kind| is(kind, type_name(&item.value())));
+                if wanted {
+                    listing.add(item.key());
+                }
+            });
+            self.buckets += 1;
+        }
+        position
+    }
+}
+
+fn scan(call: &mut Call<'_>) -> Answer {
+    let start = cursor(call.args.get(1))?;
+    let options = Options::parse(call)?;
+    let (db, now) = (call.keys.db(), call.keys.now());
+    let mut sweep = Sweep { options, db, now, listing: Listing::new(), keys: 0, buckets: 0 };
+    let next = sweep_all(call, &mut sweep, start);
+    call.out.array(2);
+    call.out.bulk(next.to_string().as_bytes());
+    sweep.listing.write(call.out);
+    Ok(())
+}
+
+/// Goes on at a cursor, partition by partition; answers the next cursor.
+fn sweep_all(call: &mut Call<'_>, sweep: &mut Sweep<'_>, start: u64) -> u64 {
+    let store = call.keys.store();
+    let count = store.partition_count(); // a power of two
+    let bits = count.trailing_zeros();
+    let mut index = start as usize & (count - 1);
+    let Ok(mut position) = u32::try_from(start >> bits) else { return 0 };
+    while index < count {
+        let next = call.keys.partition(store.partition_at(index), |held| sweep.partition(held, position));
+        position = next.unwrap_or(0);
+        index += usize::from(next.is_none());
+        if sweep.is_over() {
+            break;
+        }
+    }
+    if index >= count { 0 } else { u64::from(position) << bits | index as u64 }
+}
+
+fn dbsize(call: &mut Call<'_>) -> Answer {
+    let db = call.keys.db();
+    let mut total = 0;
+    call.keys.each_partition(|_, partition| total += partition.len(db));
+    call.out.integer(total as i64);
+    Ok(())
+}
+
+/// Some living key of a partition.
+fn some_key(partition: &Partition, db: u16, now: Now, random: &mut dyn FnMut() -> u64) -> Option<Vec<u8>> {
+    let mut found: Vec<Vec<u8>> = Vec::new();
+    let look = |position, found: &mut Vec<Vec<u8>>| {
+        partition.scan(db, position, now, |item| found.push(item.key().to_vec()))
+    };
+    for _ in 0..RANDOM_BUCKETS_MAX {
+        look(random() as u32, &mut found);
+        if !found.is_empty() {
+            break;
+        }
+    }
+    let mut position = Some(0);
+    while found.is_empty()
+        && let Some(at) = position
+    {
+        position = look(at, &mut found);
+    }
+    if found.is_empty() {
+        return None;
+    }
+    let at = random() as usize % found.len();
+    Some(found.swap_remove(at))
+}
+
+fn randomkey(call: &mut Call<'_>) -> Answer {
+    let (db, now, store) = (call.keys.db(), call.keys.now(), call.keys.store());
+    let count = store.partition_count();
+    let mut random = dice();
+    let start = random() as usize;
+    let tried: Vec<usize> = (0..RANDOM_PARTITIONS_MAX).map(|_| random() as usize).collect();
+    // Where few partitions have keys, the first one after a random one is taken.
+    let key = tried.into_iter().chain((0..count).map(|step| start.wrapping_add(step))).find_map(|index| {
+        let id = store.partition_at(index & (count - 1));
+        call.keys.partition(id, |partition| some_key(partition, db, now, &mut random))
+    });
+    match key {
+        Some(key) => call.out.bulk(&key),
+        None => call.out.null(),
+    }
+    Ok(())
+}
+
+/// `[ASYNC | SYNC]`: true when the caller wants to wait until the memory is free.
+fn is_sync(call: &Call<'_>) -> Result<bool, CommandError> {
+    match call.args.len() {
+        1 => Ok(false),
+        2 if is(call.args.get(1), "SYNC") => Ok(true),
+        2 if is(call.args.get(1), "ASYNC") => Ok(false),
+        _ => Err(CommandError::Syntax),
+    }
+}
+
+/// Removes all keys of some databases.
+fn flush(call: &mut Call<'_>, databases: std::ops::Range<u16>) -> Answer {
+    let sync = is_sync(call)?;
+    let (mut cleared, mut keys): (Vec<Cleared>, usize) = (Vec::new(), 0);
+    call.keys.each_partition(|_, partition| {
+        for db in databases.clone().filter(|db| partition.len(*db) > 0).collect::<Vec<_>>() {
+            keys += partition.len(db);
+            cleared.push(partition.clear(db));
+        }
+    });
+    call.keys.count_changes(keys as u64);
+    if sync {
+        drop(cleared);
+    } else {
+        free_all(cleared);
+    }
+    call.out.ok();
+    Ok(())
+}
+
+fn flushdb(call: &mut Call<'_>) -> Answer {
+    let db = call.keys.db();
+    flush(call, db..db + 1)
+}
+
+fn flushall(call: &mut Call<'_>) -> Answer {
+    flush(call, 0..call.keys.databases())
+}
+
+fn swapdb(call: &mut Call<'_>) -> Answer {
+    let index = |at, trouble: &'static str| {
+        let number = number::parse_i64(call.args.get(at)).and_then(|number| i32::try_from(number).ok());
+        number.ok_or(CommandError::Text(trouble.into()))
+    };
+    let first = index(1, "ERR invalid first DB index")?;
+    let second = index(2, "ERR invalid second DB index")?;
+    let known = |number: i32| {
+        let known = u16::try_from(number).ok().filter(|db| *db < call.keys.databases());
+        known.ok_or(CommandError::Text("ERR DB index is out of range".into()))
+    };
+    let (first, second) = (known(first)?, known(second)?);
+    call.keys.each_partition(|_, partition| partition.swap(first, second));
+    call.keys.count_changes(1);
+    call.out.ok();
+    Ok(())
+}
