@@ -20,6 +20,18 @@ pub enum Locked<'a> {
     One(PartitionId, Guard<'a>),
     /// Several, in ascending order.
     Many(Vec<(PartitionId, Guard<'a>)>),
+    /// Those that somebody else holds: EXEC, for the command that it runs.
+    Lent(&'a mut (dyn Held + 'a)),
+}
+
+/// Partitions that are held. A trait only so that they can be lent for one command after another.
+pub trait Held {
+    /// A held partition.
+    fn get(&mut self, id: PartitionId) -> Option<&mut Partition>;
+    /// The same, to look at.
+    fn peek(&self, id: PartitionId) -> Option<&Partition>;
+    /// Visits the held partitions if several are held; false if not.
+    fn each(&mut self, visit: &mut dyn FnMut(PartitionId, &mut Partition)) -> bool;
 }
 
 impl<'a> Locked<'a> {
@@ -38,28 +50,43 @@ impl<'a> Locked<'a> {
     pub fn all(store: &'a Store) -> Locked<'a> {
         Locked::Many(store.partitions().map(|id| (id, store.lock(id))).collect())
     }
+}
 
+impl Held for Locked<'_> {
     #[inline]
-    fn get(&mut self, id: PartitionId) -> Option<&mut Guard<'a>> {
+    fn get(&mut self, id: PartitionId) -> Option<&mut Partition> {
         match self {
             Locked::None => None,
-            Locked::One(held, guard) => (*held == id).then_some(guard),
+            Locked::One(held, guard) => (*held == id).then_some(&mut **guard),
             Locked::Many(held) => {
                 let at = held.binary_search_by_key(&id, |(held, _)| *held).ok()?;
                 Some(&mut held[at].1)
             }
+            Locked::Lent(held) => held.get(id),
         }
     }
 
     #[inline]
-    fn peek(&self, id: PartitionId) -> Option<&Guard<'a>> {
+    fn peek(&self, id: PartitionId) -> Option<&Partition> {
         match self {
             Locked::None => None,
-            Locked::One(held, guard) => (*held == id).then_some(guard),
+            Locked::One(held, guard) => (*held == id).then_some(&**guard),
             Locked::Many(held) => {
                 let at = held.binary_search_by_key(&id, |(held, _)| *held).ok()?;
                 Some(&held[at].1)
             }
+            Locked::Lent(held) => held.peek(id),
+        }
+    }
+
+    fn each(&mut self, visit: &mut dyn FnMut(PartitionId, &mut Partition)) -> bool {
+        match self {
+            Locked::None | Locked::One(..) => false,
+            Locked::Many(held) => {
+                held.iter_mut().for_each(|(id, guard)| visit(*id, guard));
+                true
+            }
+            Locked::Lent(held) => held.each(visit),
         }
     }
 }
@@ -135,7 +162,7 @@ impl<'a> Keyspace<'a> {
         let key = self.key(bytes);
         let partition = self.locked.get(self.store.partition_of(key.slot));
         debug_assert!(partition.is_some(), "the table does not declare this key");
-        Some((key, &mut **partition?))
+        Some((key, partition?))
     }
 
     /// Reads a key: counts a hit or a miss and notes the access. O(1).
@@ -245,9 +272,8 @@ impl<'a> Keyspace<'a> {
 
     /// Visits partitions one after another: the held ones, or all, locking each for the visit.
     pub fn each_partition(&mut self, mut visit: impl FnMut(PartitionId, &mut Partition)) {
-        match &mut self.locked {
-            Locked::Many(held) => held.iter_mut().for_each(|(id, guard)| visit(*id, guard)),
-            _ => self.store.partitions().for_each(|id| visit(id, &mut self.store.lock(id))),
+        if !self.locked.each(&mut visit) {
+            self.store.partitions().for_each(|id| visit(id, &mut self.store.lock(id)));
         }
     }
 

@@ -5,6 +5,7 @@
 //! or another session.
 
 pub mod call;
+pub mod transaction;
 pub mod dispatch;
 pub mod error;
 pub mod keyspace;
@@ -14,3 +15,8 @@ pub use call::{Call, Handler};
 pub use error::CommandError;
 pub use keyspace::Keyspace;
 pub use table::{Command, Keys, Scope, Table};
+
+/// All families of commands.
+pub fn families() -> &'static [&'static [Command]] {
+    &[transaction::COMMANDS]
+}

@@ -164,8 +164,11 @@ impl Epoll {
         if flags.intersects(EventFlags::OUT) {
             self.flush(token, sink);
         }
-        if flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
+        let broken = flags.intersects(EventFlags::HUP | EventFlags::ERR);
+        if self.get(token).is_some_and(|connection| connection.reading && !connection.closing) {
             self.read(token, sink);
+        } else if broken {
+            self.drop_connection(token, sink);
         }
     }
 
@@ -176,13 +179,11 @@ impl Epoll {
             self.buffer = buffer;
             return;
         };
-        let result = if connection.closing || !connection.reading {
-            Ok(0)
-        } else {
-            rustix::io::read(&connection.fd, spare_capacity(&mut buffer))
-        };
-        match result {
-            Ok(0) => self.drop_connection(token, sink),
+        match rustix::io::read(&connection.fd, spare_capacity(&mut buffer)) {
+            Ok(0) => {
+                self.receive(token, false);
+                sink.ended(token);
+            }
             Ok(_) => sink.received(token, &buffer),
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(_) => self.drop_connection(token, sink),

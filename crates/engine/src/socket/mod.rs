@@ -28,6 +28,8 @@ pub trait Sink {
     fn received(&mut self, token: Token, bytes: &[u8]);
     /// A buffer was sent completely; it is given back for use again.
     fn sent(&mut self, token: Token, buffer: Vec<u8>);
+    /// The peer will send nothing more; replies can still be sent. The worker closes when it has said everything.
+    fn ended(&mut self, token: Token);
     /// The connection is gone; its token is never heard of again.
     fn closed(&mut self, token: Token);
 }

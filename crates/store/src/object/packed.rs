@@ -12,7 +12,7 @@
 use std::cmp::Ordering;
 
 /// A value as it is stored: either bytes or an integer that stands for its decimal digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Element<'a> {
     /// Bytes that are not a canonical 64-bit decimal integer (inside a packed sequence).
     Bytes(&'a [u8]),

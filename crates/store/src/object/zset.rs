@@ -47,7 +47,7 @@ fn packed_score(element: Element<'_>) -> f64 {
 }
 
 fn insert_score(packed: &mut Packed, at: usize, score: f64) {
-    let negative_zero = score == 0.0 && score.is_sign_negative();
+    let negative_zero = score == 0.0 && score.is_sign_negative(); // an integer would lose the sign
     if score.fract() == 0.0 && score.abs() < EXACT_INT_MAX && !negative_zero {
         packed.insert(at, &Element::Int(score as i64));
     } else {

@@ -1,0 +1,250 @@
+//! From arguments to a call: what may run, which partitions it holds, and what is answered when it fails.
+
+use super::call::Call;
+use super::keyspace::{Keyspace, Locked};
+use super::table::{Command, Scope, flag};
+use super::{CommandError, Keys};
+use crate::node::Node;
+use crate::session::{Client, ReplyMode};
+use larder_protocol::resp::args::Args;
+use larder_protocol::resp::reply::Reply;
+use larder_protocol::slot::slot_of;
+use larder_store::partition::access::Access;
+use larder_store::{Key, Now, PartitionId};
+
+/// What all commands of a worker's turn share.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn {
+    /// The time of the turn.
+    pub now: Now,
+    /// How uses of keys are noted.
+    pub access: Access,
+    /// Memory is short and nothing can be evicted: commands that need some are refused.
+    pub out_of_memory: bool,
+    /// `restricted-commands` is not empty.
+    pub restricted: bool,
+}
+
+/// One request with what was found out about it while it was parsed.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// The arguments; at least the name.
+    pub args: Args<'a>,
+    /// The row of the table.
+    pub command: Option<&'static Command>,
+    /// The first key, hashed.
+    pub key: Option<Key<'a>>,
+}
+
+/// Most bytes of arguments that an error about an unknown command repeats.
+const ECHOED_BYTES_MAX: usize = 128;
+
+/// Executes one request of a session; its reply is appended to `out`. Answers how many keys changed.
+#[inline]
+pub fn execute(node: &Node, turn: &Turn, client: &mut Client, request: &Request<'_>, out: &mut Reply) -> u64 {
+    let start = out.len();
+    let changes = match admit(node, turn, client, request) {
+        Ok(Admitted::Run(command)) => run(node, turn, client, command, request, out),
+        Ok(Admitted::Queued) => {
+            out.simple("QUEUED");
+            0
+        }
+        Err(error) => {
+            if let Some(transaction) = &mut client.transaction {
+                transaction.aborted = true;
+            }
+            fail(node, out, start, &error);
+            0
+        }
+    };
+    if client.reply_mode != ReplyMode::On {
+        silence(client, out, start);
+    }
+    changes
+}
+
+enum Admitted {
+    Run(&'static Command),
+    Queued,
+}
+
+#[inline]
+fn admit(
+    node: &Node,
+    turn: &Turn,
+    client: &mut Client,
+    request: &Request<'_>,
+) -> Result<Admitted, String> {
+    let args = &request.args;
+    let command = request.command.ok_or_else(|| unknown(args))?;
+    let command = if command.subcommands.is_empty() { command } else { subcommand(command, args)? };
+    if turn.restricted && !client.local && is_restricted(node, request, command) {
+        return Err(unknown(args));
+    }
+    if !command.accepts(args.len()) {
+        return Err(wrong_arity(request, command));
+    }
+    if !client.authenticated && !command.is(flag::NO_AUTH) {
+        return Err("NOAUTH Authentication required.".into());
+    }
+    if turn.out_of_memory && command.is(flag::DENYOOM) {
+        return Err("OOM command not allowed when used memory > 'maxmemory'.".into());
+    }
+    if client.transaction.is_some() && !command.is(flag::NOT_QUEUED) {
+        return queue(client, command, args);
+    }
+    Ok(Admitted::Run(command))
+}
+
+#[cold]
+fn queue(client: &mut Client, command: &'static Command, args: &Args<'_>) -> Result<Admitted, String> {
+    if command.is(flag::NO_MULTI) {
+        return Err("ERR Command not allowed inside a transaction".into());
+    }
+    match &mut client.transaction {
+        Some(transaction) => match transaction.queue(command, args) {
+            true => Ok(Admitted::Queued),
+            false => Err("ERR the transaction is too large".into()),
+        },
+        None => Ok(Admitted::Run(command)),
+    }
+}
+
+#[cold]
+fn subcommand(container: &'static Command, args: &Args<'_>) -> Result<&'static Command, String> {
+    if args.len() < 2 {
+        return Ok(container);
+    }
+    let name = args.get(1);
+    let found = container.subcommands.iter().find(|row| name.eq_ignore_ascii_case(row.name.as_bytes()));
+    found.ok_or_else(|| {
+        format!(
+            "ERR unknown subcommand '{}'. Try {} HELP.",
+            echo(name, ECHOED_BYTES_MAX),
+            container.name.to_uppercase()
+        )
+    })
+}
+
+#[cold]
+fn is_restricted(node: &Node, request: &Request<'_>, command: &'static Command) -> bool {
+    let container = request.command.map_or("", |row| row.name);
+    let settings = node.settings();
+    settings.restricted_commands.iter().any(|name| match name.split_once('|') {
+        None => name == container,
+        Some((first, second)) => first == container && second == command.name,
+    })
+}
+
+#[cold]
+fn unknown(args: &Args<'_>) -> String {
+    let mut text =
+        format!("ERR unknown command '{}', with args beginning with: ", echo(args.get(0), ECHOED_BYTES_MAX));
+    let mut room = ECHOED_BYTES_MAX;
+    for arg in args.from(1).iter() {
+        if room == 0 {
+            break;
+        }
+        text.push_str(&format!("'{}' ", echo(arg, room)));
+        room = room.saturating_sub(arg.len() + 3);
+    }
+    text
+}
+
+fn echo(bytes: &[u8], most: usize) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(most)]).into_owned()
+}
+
+/// `config|get` or `get`.
+pub fn full_name(container: &Command, command: &Command) -> String {
+    if std::ptr::eq(container, command) {
+        command.name.into()
+    } else {
+        format!("{}|{}", container.name, command.name)
+    }
+}
+
+#[cold]
+fn wrong_arity(request: &Request<'_>, command: &'static Command) -> String {
+    let name = full_name(request.command.unwrap_or(command), command);
+    format!("ERR wrong number of arguments for '{name}' command")
+}
+
+#[inline]
+fn run(
+    node: &Node,
+    turn: &Turn,
+    client: &mut Client,
+    command: &'static Command,
+    request: &Request<'_>,
+    out: &mut Reply,
+) -> u64 {
+    let locked = lock(node, command, request);
+    let access = if client.no_touch { turn.access.silent() } else { turn.access };
+    let keys = Keyspace::new(&node.store, locked, request.key, client.db, turn.now, access);
+    client.command = Some(command);
+    let mut call = Call { args: request.args, keys, out, session: client, node };
+    let start = call.out.len();
+    if let Err(error) = (command.handler)(&mut call) {
+        let text = render(&error, request, command);
+        fail(node, call.out, start, &text);
+    }
+    call.keys.dirty()
+}
+
+#[cold]
+fn render(error: &CommandError, request: &Request<'_>, command: &'static Command) -> String {
+    match error {
+        CommandError::WrongArity => wrong_arity(request, command),
+        other => other.to_string(),
+    }
+}
+
+#[cold]
+fn fail(node: &Node, out: &mut Reply, start: usize, text: &str) {
+    node.stats.errors.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    out.truncate(start);
+    out.error(text);
+}
+
+#[cold]
+fn silence(client: &mut Client, out: &mut Reply, start: usize) {
+    client.reply_mode = match client.reply_mode {
+        ReplyMode::SkipNext => ReplyMode::SkipThis,
+        ReplyMode::SkipThis => ReplyMode::On,
+        other => other,
+    };
+    out.truncate(start);
+}
+
+#[inline]
+fn lock<'a>(node: &'a Node, command: &'static Command, request: &Request<'_>) -> Locked<'a> {
+    match (command.scope, command.keys, request.key) {
+        (Scope::Keys, Keys::None, _) | (Scope::Each, ..) => Locked::None,
+        (Scope::Keys, Keys::Range { first: 1, last: 1, .. }, Some(key)) => {
+            let id = node.store.partition_of(key.slot);
+            Locked::One(id, node.store.lock(id))
+        }
+        (Scope::Keys, ..) => {
+            let mut ids = Vec::new();
+            partitions(node, command, &request.args, &mut ids);
+            Locked::many(&node.store, ids)
+        }
+        (Scope::All, ..) => Locked::all(&node.store),
+    }
+}
+
+/// Adds the partitions of a command's keys.
+pub fn partitions(node: &Node, command: &Command, args: &Args<'_>, ids: &mut Vec<PartitionId>) {
+    command.each_key(args, |at| ids.push(node.store.partition_of(slot_of(args.get(at)))));
+}
+
+/// Runs a queued command with keys that EXEC holds.
+pub fn run_queued(call: &mut Call<'_>, command: &'static Command) {
+    let start = call.out.len();
+    call.session.command = Some(command);
+    if let Err(error) = (command.handler)(call) {
+        let request = Request { args: call.args, command: call.node.table.get(call.args.get(0)), key: None };
+        fail(call.node, call.out, start, &render(&error, &request, command));
+    }
+}

@@ -1,0 +1,507 @@
+//! Set commands.
+
+use super::collection::{
+    Answer, Draw, Scan, at_least, bulk, cursor, dice, distinct, is, keys_end, note_reads, positive, scanned,
+    text,
+};
+use super::table::{ALL_KEYS, ONE_KEY, TWO_KEYS, flag};
+use super::{Call, Command, CommandError, Keys};
+use larder_store::object::{Element, Set};
+
+/// The set commands.
+pub const COMMANDS: &[Command] = &[
+    Command {
+        name: "sadd",
+        summary: "Adds members to a set.",
+        syntax: "key member [member ...]",
+        since: "1.0.0",
+        group: "set",
+        complexity: "O(N), N = members given",
+        arity: -3,
+        flags: flag::WRITE | flag::DENYOOM | flag::FAST,
+        keys: ONE_KEY,
+        handler: sadd,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "srem",
+        summary: "Removes members from a set, and the set with its last member.",
+        syntax: "key member [member ...]",
+        since: "1.0.0",
+        group: "set",
+        complexity: "O(N), N = members given",
+        arity: -3,
+        flags: flag::WRITE | flag::FAST,
+        keys: ONE_KEY,
+        handler: srem,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "sismember",
+        summary: "Tells whether a set has a member.",
+        syntax: "key member",
+        since: "1.0.0",
+        group: "set",
+        arity: 3,
+        flags: flag::READONLY | flag::FAST,
+        keys: ONE_KEY,
+        handler: sismember,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "smismember",
+        summary: "Tells for each of several members whether a set has it.",
+        syntax: "key member [member ...]",
+        since: "6.2.0",
+        group: "set",
+        complexity: "O(N), N = members given",
+        arity: -3,
+        flags: flag::READONLY | flag::FAST,
+        keys: ONE_KEY,
+        handler: smismember,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "smembers",
+        summary: "Returns all members of a set.",
+        syntax: "key",
+        since: "1.0.0",
+        group: "set",
+        complexity: "O(N), N = members of the set",
+        arity: 2,
+        flags: flag::READONLY,
+        keys: ONE_KEY,
+        handler: smembers,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "scard",
+        summary: "Returns the number of members of a set.",
+        syntax: "key",
+        since: "1.0.0",
+        group: "set",
+        arity: 2,
+        flags: flag::READONLY | flag::FAST,
+        keys: ONE_KEY,
+        handler: scard,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "spop",
+        summary: "Takes random members out of a set.",
+        syntax: "key [count]",
+        since: "1.0.0",
+        group: "set",
+        complexity: "O(N), N = members returned",
+        arity: -2,
+        flags: flag::WRITE | flag::FAST,
+        keys: ONE_KEY,
+        handler: spop,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "srandmember",
+        summary: "Returns random members of a set.",
+        syntax: "key [count]",
+        since: "1.0.0",
+        group: "set",
+        complexity: "O(N), N = members returned",
+        arity: -2,
+        flags: flag::READONLY,
+        keys: ONE_KEY,
+        handler: srandmember,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "smove",
+        summary: "Moves a member from one set to another.",
+        syntax: "source destination member",
+        since: "1.0.0",
+        group: "set",
+        arity: 4,
+        flags: flag::WRITE | flag::FAST,
+        keys: TWO_KEYS,
+        handler: smove,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "sinter",
+        summary: "Returns the members that all the sets have.",
+        syntax: "key [key ...]",
+        since: "1.0.0",
+        group: "set",
+        complexity: "O(N*K), N = members of the smallest set, K = sets",
+        arity: -2,
+        flags: flag::READONLY,
+        keys: ALL_KEYS,
+        handler: sinter,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "sintercard",
+        summary: "Returns how many members all the sets have.",
+        syntax: "numkeys key [key ...] [LIMIT limit]",
+        since: "7.0.0",
+        group: "set",
+        complexity: "O(N*K), N = members of the smallest set, K = sets",
+        arity: -3,
+        flags: flag::READONLY | flag::MOVABLEKEYS,
+        keys: Keys::Counted { count_at: 1, target: false },
+        handler: sintercard,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "sinterstore",
+        summary: "Stores the members that all the sets have.",
+        syntax: "destination key [key ...]",
+        since: "1.0.0",
+        group: "set",
+        complexity: "O(N*K), N = members of the smallest set, K = sets",
+        arity: -3,
+        flags: flag::WRITE | flag::DENYOOM,
+        keys: ALL_KEYS,
+        handler: sinterstore,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "sunion",
+        summary: "Returns the members that any of the sets has.",
+        syntax: "key [key ...]",
+        since: "1.0.0",
+        group: "set",
+        complexity: "O(N), N = members of all the sets",
+        arity: -2,
+        flags: flag::READONLY,
+        keys: ALL_KEYS,
+        handler: sunion,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "sunionstore",
+        summary: "Stores the members that any of the sets has.",
+        syntax: "destination key [key ...]",
+        since: "1.0.0",
+        group: "set",
+        complexity: "O(N), N = members of all the sets",
+        arity: -3,
+        flags: flag::WRITE | flag::DENYOOM,
+        keys: ALL_KEYS,
+        handler: sunionstore,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "sdiff",
+        summary: "Returns the members of the first set that no other set has.",
+        syntax: "key [key ...]",
+        since: "1.0.0",
+        group: "set",
+        complexity: "O(N*K), N = members of the first set, K = sets",
+        arity: -2,
+        flags: flag::READONLY,
+        keys: ALL_KEYS,
+        handler: sdiff,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "sdiffstore",
+        summary: "Stores the members of the first set that no other set has.",
+        syntax: "destination key [key ...]",
+        since: "1.0.0",
+        group: "set",
+        complexity: "O(N*K), N = members of the first set, K = sets",
+        arity: -3,
+        flags: flag::WRITE | flag::DENYOOM,
+        keys: ALL_KEYS,
+        handler: sdiffstore,
+        ..Command::DEFAULT
+    },
+    Command {
+        name: "sscan",
+        summary: "Walks the members of a set step by step.",
+        syntax: "key cursor [MATCH pattern] [COUNT count]",
+        since: "2.8.0",
+        group: "set",
+        complexity: "O(1) a call, O(N) for the whole walk, N = members of the set",
+        arity: -3,
+        flags: flag::READONLY,
+        keys: ONE_KEY,
+        handler: sscan,
+        ..Command::DEFAULT
+    },
+];
+
+fn sadd(call: &mut Call<'_>) -> Answer {
+    let args = call.args;
+    let limits = call.node.limits();
+    let set = call.keys.write_set_or_create(args.get(1))?;
+    let added = (2..args.len()).filter(|&at| set.insert(args.get(at), &limits)).count();
+    if added > 0 {
+        call.keys.changed(args.get(1));
+    }
+    call.out.integer(added as i64);
+    Ok(())
+}
+
+fn srem(call: &mut Call<'_>) -> Answer {
+    let args = call.args;
+    let mut removed = 0;
+    if let Some(set) = call.keys.write_set(args.get(1))? {
+        removed = (2..args.len()).filter(|&at| set.remove(args.get(at))).count();
+    }
+    if removed > 0 {
+        call.keys.changed(args.get(1));
+        call.keys.drop_if_empty(args.get(1));
+    }
+    call.out.integer(removed as i64);
+    Ok(())
+}
+
+fn smove(call: &mut Call<'_>) -> Answer {
+    let args = call.args;
+    let (source, target, member) = (args.get(1), args.get(2), args.get(3));
+    let Some(set) = call.keys.read_set(source)? else {
+        call.out.integer(0);
+        return Ok(());
+    };
+    let present = set.contains(member);
+    call.keys.read_set(target)?;
+    if present && source != target {
+        let limits = call.node.limits();
+        call.keys.write_set(source)?.map(|set| set.remove(member));
+        call.keys.changed(source);
+        call.keys.drop_if_empty(source);
+        call.keys.write_set_or_create(target)?.insert(member, &limits);
+        call.keys.changed(target);
+    }
+    call.out.integer(i64::from(present));
+    Ok(())
+}
+
+fn sismember(call: &mut Call<'_>) -> Answer {
+    let args = call.args;
+    let found = call.keys.read_set(args.get(1))?.is_some_and(|set| set.contains(args.get(2)));
+    call.out.integer(i64::from(found));
+    Ok(())
+}
+
+fn smismember(call: &mut Call<'_>) -> Answer {
+    let args = call.args;
+    let set = call.keys.read_set(args.get(1))?;
+    call.out.array(args.len() - 2);
+    for at in 2..args.len() {
+        call.out.integer(i64::from(set.is_some_and(|set| set.contains(args.get(at)))));
+    }
+    Ok(())
+}
+
+fn scard(call: &mut Call<'_>) -> Answer {
+    let len = call.keys.read_set(call.args.get(1))?.map_or(0, Set::len);
+    call.out.integer(len as i64);
+    Ok(())
+}
+
+fn smembers(call: &mut Call<'_>) -> Answer {
+    let set = call.keys.read_set(call.args.get(1))?;
+    call.out.set(set.map_or(0, Set::len));
+    set.into_iter().flat_map(Set::iter).for_each(|member| bulk(call.out, member));
+    Ok(())
+}
+
+fn spop(call: &mut Call<'_>) -> Answer {
+    let args = call.args;
+    if args.len() > 3 {
+        return Err(CommandError::Syntax);
+    }
+    let count = if args.len() == 3 { Some(positive(args.get(2))?) } else { None };
+    let Some(set) = call.keys.write_set(args.get(1))? else {
+        match count {
+            Some(_) => call.out.set(0),
+            None => call.out.null(),
+        }
+        return Ok(());
+    };
+    let taken = count.unwrap_or(1).min(set.len());
+    if count.is_some() {
+        call.out.set(taken);
+    }
+    if taken == set.len() {
+        set.iter().for_each(|member| bulk(call.out, member));
+        *set = Set::new();
+    } else {
+        let mut random = dice();
+        (0..taken).filter_map(|_| set.pop(&mut random)).for_each(|member| call.out.bulk(&member));
+    }
+    if taken > 0 {
+        call.keys.changed(args.get(1));
+        call.keys.drop_if_empty(args.get(1));
+    }
+    Ok(())
+}
+
+fn srandmember(call: &mut Call<'_>) -> Answer {
+    let args = call.args;
+    if args.len() > 3 {
+        return Err(CommandError::Syntax);
+    }
+    if args.len() == 2 {
+        match call.keys.read_set(args.get(1))?.and_then(|set| set.random(&mut dice())) {
+            Some(member) => bulk(call.out, member),
+            None => call.out.null(),
+        }
+        return Ok(());
+    }
+    let draw = Draw::parse(args.get(2))?;
+    let Some(set) = call.keys.read_set(args.get(1))? else {
+        call.out.array(0);
+        return Ok(());
+    };
+    let mut random = dice();
+    let members: Vec<Element<'_>> = match draw.repeated {
+        true => (0..draw.count).filter_map(|_| set.random(&mut random)).collect(),
+        false => distinct(draw.count, set.len(), set.iter(), |random| set.random(random)),
+    };
+    call.out.array(members.len());
+    members.into_iter().for_each(|member| bulk(call.out, member));
+    Ok(())
+}
+
+fn sscan(call: &mut Call<'_>) -> Answer {
+    let cursor = cursor(call.args.get(2))?;
+    if call.keys.read_set(call.args.get(1))?.is_none() {
+        scanned(call.out, 0, &[]);
+        return Ok(());
+    }
+    let scan = Scan::parse(call, cursor)?;
+    let Some(set) = call.keys.read_set(call.args.get(1))? else { return Ok(()) };
+    let mut found = Vec::new();
+    let next = set.scan(scan.cursor, scan.count, &mut |member| {
+        let member = member.to_vec();
+        if scan.wants(&member) {
+            found.push(member);
+        }
+    });
+    scanned(call.out, next, &found);
+    Ok(())
+}
+
+/// The sets named by arguments `from..to`; `None` for a missing key.
+fn sources<'k>(call: &'k Call<'_>, from: usize, to: usize) -> Result<Vec<Option<&'k Set>>, CommandError> {
+    (from..to).map(|at| call.keys.peek_set(call.args.get(at))).collect()
+}
+
+#[derive(Clone, Copy)]
+enum Algebra {
+    Intersection,
+    Union,
+    Difference,
+}
+
+/// Members of the result of a set operation.
+fn combine(algebra: Algebra, sets: &[Option<&Set>]) -> Vec<Vec<u8>> {
+    match algebra {
+        Algebra::Intersection => intersection(sets, usize::MAX),
+        Algebra::Union => union(sets),
+        Algebra::Difference => difference(sets),
+    }
+}
+
+/// Walks the smallest set and asks the others. Stops at `limit` members.
+fn intersection(sets: &[Option<&Set>], limit: usize) -> Vec<Vec<u8>> {
+    let Some(mut sets) = sets.iter().copied().collect::<Option<Vec<&Set>>>() else { return Vec::new() };
+    sets.sort_by_key(|set| set.len());
+    let Some((smallest, others)) = sets.split_first() else { return Vec::new() };
+    let members = smallest.iter().map(|member| member.to_vec());
+    members.filter(|member| others.iter().all(|set| set.contains(member))).take(limit).collect()
+}
+
+fn union(sets: &[Option<&Set>]) -> Vec<Vec<u8>> {
+    let mut seen = Set::new();
+    let limits = larder_store::object::Limits::default();
+    let members = sets.iter().flatten().flat_map(|set| set.iter()).map(|member| member.to_vec());
+    members.filter(|member| seen.insert(member, &limits)).collect()
+}
+
+fn difference(sets: &[Option<&Set>]) -> Vec<Vec<u8>> {
+    let Some((Some(first), others)) = sets.split_first() else { return Vec::new() };
+    let members = first.iter().map(|member| member.to_vec());
+    members.filter(|member| !others.iter().flatten().any(|set| set.contains(member))).collect()
+}
+
+fn answer(call: &mut Call<'_>, algebra: Algebra) -> Answer {
+    note_reads(call, 1, call.args.len());
+    let members = combine(algebra, &sources(call, 1, call.args.len())?);
+    call.out.set(members.len());
+    members.iter().for_each(|member| call.out.bulk(member));
+    Ok(())
+}
+
+fn store(call: &mut Call<'_>, algebra: Algebra) -> Answer {
+    note_reads(call, 2, call.args.len());
+    let members = combine(algebra, &sources(call, 2, call.args.len())?);
+    let (target, limits) = (call.args.get(1), call.node.limits());
+    let mut set = Set::new();
+    members.iter().for_each(|member| {
+        set.insert(member, &limits);
+    });
+    let len = set.len();
+    if len > 0 {
+        call.keys.put_set(target, set);
+        call.keys.changed(target);
+    } else {
+        call.keys.remove(target);
+    }
+    call.out.integer(len as i64);
+    Ok(())
+}
+
+fn sinter(call: &mut Call<'_>) -> Answer {
+    answer(call, Algebra::Intersection)
+}
+
+fn sunion(call: &mut Call<'_>) -> Answer {
+    answer(call, Algebra::Union)
+}
+
+fn sdiff(call: &mut Call<'_>) -> Answer {
+    answer(call, Algebra::Difference)
+}
+
+fn sinterstore(call: &mut Call<'_>) -> Answer {
+    store(call, Algebra::Intersection)
+}
+
+fn sunionstore(call: &mut Call<'_>) -> Answer {
+    store(call, Algebra::Union)
+}
+
+fn sdiffstore(call: &mut Call<'_>) -> Answer {
+    store(call, Algebra::Difference)
+}
+
+fn sintercard(call: &mut Call<'_>) -> Answer {
+    let end = card_keys_end(call)?;
+    let limit = card_limit(call, end)?;
+    note_reads(call, 2, end);
+    let len = intersection(&sources(call, 2, end)?, limit).len();
+    call.out.integer(len as i64);
+    Ok(())
+}
+
+fn card_keys_end(call: &Call<'_>) -> Result<usize, CommandError> {
+    let too_few = "ERR numkeys should be greater than 0";
+    at_least(call.args.get(1), 1, too_few)?;
+    keys_end(call, 1, too_few).map_err(|_| text("ERR Number of keys can't be greater than number of args"))
+}
+
+/// `[LIMIT limit]` at the end of a request for a cardinality; 0 is no limit.
+pub(super) fn card_limit(call: &Call<'_>, mut at: usize) -> Result<usize, CommandError> {
+    let mut limit = 0;
+    while at < call.args.len() {
+        if !is(call.args.get(at), "LIMIT") || at + 1 >= call.args.len() {
+            return Err(CommandError::Syntax);
+        }
+        limit = at_least(call.args.get(at + 1), 0, "ERR LIMIT can't be negative")?;
+        at += 2;
+    }
+    Ok(if limit == 0 { usize::MAX } else { limit })
+}

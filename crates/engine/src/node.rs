@@ -1,0 +1,190 @@
+//! What all sessions and workers of a node share.
+
+use crate::command::{Command, Table};
+use crate::config::Settings;
+use crate::mailbox::Mailbox;
+use crate::run::Startup;
+use crate::session::registry::Registry;
+use arc_swap::{ArcSwap, Guard};
+use crate::{memcache, memory};
+use larder_store::evict::{Policy, Round};
+use larder_store::{Now, Store};
+use larder_store::object::Limits;
+use larder_store::partition::access::Access;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Keys that one turn of a worker evicts at most, so that its sessions do not wait longer than about a millisecond.
+const EVICTIONS_PER_TURN_MAX: usize = 1024;
+
+/// Counters of the whole node, as INFO shows them. Workers add to them once per turn.
+#[derive(Debug, Default)]
+pub struct Stats {
+    /// Connections ever accepted.
+    pub connections: AtomicU64,
+    /// Connections refused for `maxclients`.
+    pub rejected_connections: AtomicU64,
+    /// Commands ever executed.
+    pub commands: AtomicU64,
+    /// Bytes received.
+    pub input_bytes: AtomicU64,
+    /// Bytes sent.
+    pub output_bytes: AtomicU64,
+    /// Error replies.
+    pub errors: AtomicU64,
+    /// Changes made to keys.
+    pub changes: AtomicU64,
+    /// Commands per second over the last second or so.
+    pub commands_per_second: AtomicU64,
+}
+
+/// A node.
+pub struct Node {
+    /// The keyspace.
+    pub store: Store,
+    /// The commands.
+    pub table: Table,
+    /// Counters.
+    pub stats: Stats,
+    /// The sessions.
+    pub sessions: Registry,
+    /// A mailbox per worker.
+    pub mailboxes: Vec<Mailbox>,
+    /// What Memcached sessions share.
+    pub memcached: memcache::Shared,
+    /// 40 hexadecimal digits, new at each start.
+    pub run_id: String,
+    /// Unix milliseconds of the start.
+    pub started_ms: u64,
+    /// What was fixed at the start.
+    pub startup: Startup,
+    /// Set once: workers end.
+    pub stopping: AtomicBool,
+    settings: ArcSwap<Settings>,
+}
+
+/// Unix time in milliseconds.
+pub fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_millis() as u64)
+}
+
+impl Node {
+    /// A node with these settings, not yet serving. `seed` is a random number.
+    pub fn new(
+        settings: Settings,
+        startup: &Startup,
+        seed: u64,
+        mailboxes: Vec<Mailbox>,
+        families: &[&'static [Command]],
+    ) -> Node {
+        let started_ms = now_ms();
+        let config = larder_store::Config {
+            databases: startup.databases,
+            ..larder_store::Config::new(seed, started_ms)
+        };
+        Node {
+            store: Store::new(&config),
+            table: Table::new(families),
+            stats: Stats::default(),
+            sessions: Registry::default(),
+            memcached: memcache::Shared::new(mailboxes.len(), &settings.memcached_version),
+            mailboxes,
+            run_id: run_id(seed),
+            started_ms,
+            startup: startup.clone(),
+            stopping: AtomicBool::new(false),
+            settings: ArcSwap::from_pointee(settings),
+        }
+    }
+
+    /// The settings in force.
+    #[inline]
+    pub fn settings(&self) -> Guard<Arc<Settings>> {
+        self.settings.load()
+    }
+
+    /// Puts other settings in force.
+    pub fn set_settings(&self, settings: Settings) {
+        self.settings.store(Arc::new(settings));
+    }
+
+    /// The thresholds of packed values.
+    pub fn limits(&self) -> Limits {
+        self.settings.load().limits.clone()
+    }
+
+    /// How uses of keys are noted at a time.
+    pub fn access(&self, now_ms: u64, random: u32) -> Access {
+        let settings = self.settings();
+        if settings.maxmemory_policy.is_lfu() {
+            Access::lfu(now_ms, random, settings.lfu_log_factor, settings.lfu_decay_time)
+        } else {
+            Access::lru(now_ms)
+        }
+    }
+
+    /// Evicts keys while more than `maxmemory` is in use, up to a share per turn; true when there is no room and
+    /// nothing can leave.
+    pub fn make_room(&self, now: Now, random: &mut u64) -> bool {
+        let settings = self.settings();
+        if settings.maxmemory == 0 || memory::used_bytes() <= settings.maxmemory {
+            return false;
+        }
+        let round = Round {
+            policy: settings.maxmemory_policy,
+            samples: settings.maxmemory_samples,
+            decay_minutes: settings.lfu_decay_time,
+            now,
+        };
+        let mut dice = || {
+            *random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+            *random ^ *random >> 32
+        };
+        for _ in 0..EVICTIONS_PER_TURN_MAX {
+            let Some((_, _, removed)) = self.store.evict_one(&round, &mut dice) else { return true };
+            drop(removed);
+            if memory::used_bytes() <= settings.maxmemory {
+                return false;
+            }
+        }
+        // More is evicted in the next turn; whoever asks for memory until then is refused.
+        true
+    }
+
+    /// What `stats` of Memcached tells of the whole node.
+    pub fn memcached_figures(&self) -> memcache::Figures {
+        let settings = self.settings();
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        memcache::Figures {
+            uptime_seconds: now_ms().saturating_sub(self.started_ms) / 1000,
+            connections: self.sessions.count() as u64,
+            total_connections: get(&self.stats.connections),
+            rejected_connections: get(&self.stats.rejected_connections),
+            connections_max: settings.maxclients as u64,
+            input_bytes: get(&self.stats.input_bytes),
+            output_bytes: get(&self.stats.output_bytes),
+            used_bytes: memory::used_bytes(),
+            memory_max_bytes: settings.maxmemory,
+            threads: self.mailboxes.len(),
+            port: settings.memcached_port,
+            interface: settings.bind.join(","),
+            evicts: settings.maxmemory_policy != Policy::NoEviction,
+        }
+    }
+
+    /// Tells all workers to end.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.mailboxes.iter().for_each(Mailbox::wake);
+    }
+}
+
+/// 40 hexadecimal digits that nobody else has.
+fn run_id(seed: u64) -> String {
+    let mut state = seed;
+    (0..5).fold(String::new(), |text, _| {
+        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        text + &format!("{:08x}", (state >> 32) as u32)
+    })
+}

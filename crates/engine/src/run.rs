@@ -1,0 +1,231 @@
+//! A node from start to end: listeners, workers, signals.
+
+use crate::command::families;
+use crate::config::Settings;
+use crate::mailbox::Mailbox;
+use crate::node::Node;
+use crate::signal;
+use crate::socket::{Engine, listen};
+use crate::worker::{Door, Worker};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
+
+/// What is fixed when a node starts.
+#[derive(Clone, Debug)]
+pub struct Startup {
+    /// Number of workers (`threads`); 0 = one per core.
+    pub threads: usize,
+    /// `databases`.
+    pub databases: u16,
+    /// `io-engine`.
+    pub engine: Engine,
+    /// `tcp-backlog`.
+    pub backlog: i32,
+    /// `unixsocket`.
+    pub unix_socket: Option<PathBuf>,
+    /// `memcached-unixsocket`.
+    pub memcached_unix_socket: Option<PathBuf>,
+    /// `unixsocketperm`.
+    pub unix_socket_mode: Option<u32>,
+    /// `pidfile`.
+    pub pidfile: Option<PathBuf>,
+}
+
+impl Default for Startup {
+    fn default() -> Startup {
+        Startup {
+            threads: 0,
+            databases: 16,
+            engine: Engine::Auto,
+            backlog: 511,
+            unix_socket: None,
+            memcached_unix_socket: None,
+            unix_socket_mode: None,
+            pidfile: None,
+        }
+    }
+}
+
+/// Why a node did not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A listener could not be opened.
+    #[error("could not listen on {address}: {source}. Is another server using it? Choose another with --port or --bind")]
+    Listen {
+        /// The address or path.
+        address: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The address in `bind` is none.
+    #[error("bind: '{0}' is not an IP address")]
+    BadAddress(String),
+    /// A worker failed.
+    #[error("worker: {0}")]
+    Worker(io::Error),
+    /// The pid file could not be written.
+    #[error("could not write the pid file {0}: {1}")]
+    PidFile(PathBuf, io::Error),
+    /// Nothing to listen on.
+    #[error("nothing to listen on: give --port, --memcached-port or --unixsocket")]
+    NoDoor,
+}
+
+/// A running node.
+pub struct Running {
+    node: Arc<Node>,
+    workers: Vec<JoinHandle<io::Result<()>>>,
+    files: Vec<PathBuf>,
+}
+
+impl Running {
+    /// What the node's workers share.
+    pub fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    /// Ends the node: sessions are told what was still unsent, files are removed.
+    pub fn stop(self) -> Result<(), RunError> {
+        self.node.stop();
+        let mut result = Ok(());
+        for worker in self.workers {
+            match worker.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => result = Err(RunError::Worker(error)),
+                Err(_) => result = Err(RunError::Worker(io::Error::other("panicked"))),
+            }
+        }
+        for file in self.files {
+            let _ = std::fs::remove_file(file); // somebody may have removed it
+        }
+        result
+    }
+}
+
+/// Starts a node and serves until SIGTERM, SIGINT or SHUTDOWN.
+pub fn run(startup: &Startup, settings: Settings) -> Result<(), RunError> {
+    signal::block().map_err(RunError::Worker)?;
+    let running = start(startup, settings)?;
+    tracing::info!("Ready to accept connections");
+    let stop = signal::wait();
+    tracing::info!("User requested shutdown ({stop:?})...");
+    let result = running.stop();
+    tracing::info!("Larder is now ready to exit, bye bye...");
+    result
+}
+
+/// Starts a node; it serves on threads of its own.
+pub fn start(startup: &Startup, settings: Settings) -> Result<Running, RunError> {
+    let threads = match startup.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    let (doors, listeners) = open(startup, &settings)?;
+    let mailboxes = (0..threads).map(|_| Mailbox::new()).collect::<io::Result<Vec<_>>>();
+    let mailboxes = mailboxes.map_err(RunError::Worker)?;
+    let seed = RandomState::new().build_hasher().finish();
+    let node = Arc::new(Node::new(settings, startup, seed, mailboxes, families()));
+    let mut files: Vec<PathBuf> =
+        startup.unix_socket.iter().chain(&startup.memcached_unix_socket).cloned().collect();
+    if let Some(path) = &startup.pidfile {
+        let text = format!("{}\n", std::process::id());
+        std::fs::write(path, text).map_err(|error| RunError::PidFile(path.clone(), error))?;
+        files.push(path.clone());
+    }
+    let mut running = Running { node, workers: Vec::new(), files };
+    let (told, started) = channel();
+    let mut listeners = Some(listeners);
+    for id in 0..threads {
+        let (node, doors, engine) = (running.node.clone(), doors.clone(), startup.engine);
+        let (told, listeners) = (told.clone(), listeners.take().unwrap_or_default());
+        let work = move || {
+            let worker = Worker::new(node, id, engine, doors).and_then(|mut worker| {
+                listeners.into_iter().try_for_each(|listener| worker.listen(listener))?;
+                Ok(worker)
+            });
+            match worker {
+                Ok(mut worker) => {
+                    let _ = told.send(Ok(worker.engine())); // the starter waits for it
+                    worker.run()
+                }
+                Err(error) => {
+                    let _ = told.send(Err(error));
+                    Ok(())
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name(format!("worker-{id}"));
+        running.workers.push(thread.spawn(work).map_err(RunError::Worker)?);
+    }
+    match await_start(&started, threads) {
+        Ok(engine) => {
+            tracing::info!(threads, engine, "Server initialized");
+            Ok(running)
+        }
+        Err(error) => {
+            running.stop()?;
+            Err(RunError::Worker(error))
+        }
+    }
+}
+
+fn await_start(started: &Receiver<io::Result<&'static str>>, threads: usize) -> io::Result<&'static str> {
+    let mut engine = "";
+    for _ in 0..threads {
+        engine = started.recv().map_err(|_| io::Error::other("a worker ended at once"))??;
+    }
+    Ok(engine)
+}
+
+/// Opens all listeners; a door for each says what it speaks.
+fn open(startup: &Startup, settings: &Settings) -> Result<(Vec<Door>, Vec<OwnedFd>), RunError> {
+    let (mut doors, mut listeners) = (Vec::new(), Vec::new());
+    for (door, port) in [(Door::Redis, settings.port), (Door::Memcached, settings.memcached_port)] {
+        for bind in settings.bind.iter().filter(|_| port > 0) {
+            match open_tcp(bind, port, startup.backlog)? {
+                Some(listener) => {
+                    doors.push(door);
+                    listeners.push(listener);
+                }
+                None => tracing::warn!("{bind} is not an address of this machine; not listening there"),
+            }
+        }
+    }
+    let sockets = [(Door::RedisUnix, &startup.unix_socket), (Door::MemcachedUnix, &startup.memcached_unix_socket)];
+    for (door, path) in sockets {
+        let Some(path) = path else { continue };
+        doors.push(door);
+        listeners.push(open_unix(path, startup)?);
+    }
+    if doors.is_empty() { Err(RunError::NoDoor) } else { Ok((doors, listeners)) }
+}
+
+/// `None` for an address with a leading `-` (as in redis.conf) that the machine does not have.
+fn open_tcp(bind: &str, port: u16, backlog: i32) -> Result<Option<OwnedFd>, RunError> {
+    let optional = bind.starts_with('-');
+    let ip = match bind.trim_start_matches('-') {
+        "*" => IpAddr::from([0, 0, 0, 0]),
+        "localhost" => IpAddr::from([127, 0, 0, 1]),
+        text => text.parse().map_err(|_| RunError::BadAddress(bind.into()))?,
+    };
+    let address = SocketAddr::new(ip, port);
+    match listen::tcp(address, backlog) {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if optional && error.raw_os_error() != Some(libc::EADDRINUSE) => {
+            tracing::debug!("{address}: {error}");
+            Ok(None)
+        }
+        Err(source) => Err(RunError::Listen { address: address.to_string(), source }),
+    }
+}
+
+fn open_unix(path: &Path, startup: &Startup) -> Result<OwnedFd, RunError> {
+    listen::unix(path, startup.unix_socket_mode, startup.backlog)
+        .map_err(|source| RunError::Listen { address: path.display().to_string(), source })
+}

@@ -1,0 +1,76 @@
+//! A session: one connected client, from its first byte to its last.
+//!
+//! [`Client`] is what commands may know of it; [`registry`] is what other threads may know of it; the buffers and the
+//! parser belong to the worker.
+
+pub mod registry;
+pub mod transaction;
+
+use crate::command::Command;
+use registry::Shared;
+use std::sync::Arc;
+use transaction::{Transaction, Watching};
+
+/// Whether replies are sent (CLIENT REPLY).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplyMode {
+    /// They are.
+    #[default]
+    On,
+    /// They are not.
+    Off,
+    /// The reply of this command is not.
+    SkipThis,
+    /// The reply of the next command is not.
+    SkipNext,
+}
+
+/// What commands know of who calls them.
+pub struct Client {
+    /// What other threads see: id, name, addresses, times.
+    pub shared: Arc<Shared>,
+    /// The database in use.
+    pub db: u16,
+    /// True when it may run any command.
+    pub authenticated: bool,
+    /// True for a session on the Unix socket: `restricted-commands` do not bind it.
+    pub local: bool,
+    /// MULTI, while it is open.
+    pub transaction: Option<Transaction>,
+    /// Keys under WATCH.
+    pub watching: Watching,
+    /// Whether replies are sent.
+    pub reply_mode: ReplyMode,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: bool,
+    /// CLIENT NO-EVICT.
+    pub no_evict: bool,
+    /// Set by QUIT and by protocol errors: closed once the replies are gone.
+    pub closing: bool,
+    /// The command that runs, for errors and the slow log.
+    pub command: Option<&'static Command>,
+}
+
+impl Client {
+    /// A session that has just connected.
+    pub fn new(shared: Arc<Shared>, authenticated: bool, local: bool) -> Client {
+        Client {
+            shared,
+            db: 0,
+            authenticated,
+            local,
+            transaction: None,
+            watching: Watching::default(),
+            reply_mode: ReplyMode::On,
+            no_touch: false,
+            no_evict: false,
+            closing: false,
+            command: None,
+        }
+    }
+
+    /// Ids count from 1 and are never used again.
+    pub fn id(&self) -> u64 {
+        self.shared.id
+    }
+}

@@ -1,0 +1,154 @@
+//! What all threads may know of a session, and the list of all sessions (CLIENT LIST, CLIENT KILL).
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What a client says about itself.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// CLIENT SETNAME.
+    pub name: String,
+    /// CLIENT SETINFO LIB-NAME.
+    pub library: String,
+    /// CLIENT SETINFO LIB-VER.
+    pub library_version: String,
+}
+
+/// The public side of a session. The worker that owns the session writes it, anybody reads it.
+#[derive(Debug)]
+pub struct Shared {
+    /// Counts from 1, never used again.
+    pub id: u64,
+    /// Remote address, `ip:port`, or `path:0` on a Unix socket.
+    pub address: String,
+    /// Local address.
+    pub local_address: String,
+    /// Unix milliseconds of the connection.
+    pub created_ms: u64,
+    /// The worker that serves it.
+    pub worker: usize,
+    /// True for the Memcached protocol.
+    pub memcached: bool,
+    /// True on a Unix socket.
+    pub unix: bool,
+    /// Unix milliseconds of the last command.
+    pub last_ms: AtomicU64,
+    /// The database in use.
+    pub db: AtomicU16,
+    /// Commands queued by MULTI, or -1.
+    pub queued: AtomicI64,
+    /// Keys under WATCH.
+    pub watched: AtomicU32,
+    /// 2 or 3.
+    pub resp: AtomicU16,
+    /// Bytes in the input buffer.
+    pub input_bytes: AtomicU64,
+    /// Bytes waiting to be sent.
+    pub output_bytes: AtomicU64,
+    /// CLIENT NO-EVICT.
+    pub no_evict: AtomicBool,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: AtomicBool,
+    /// Asked to go: the worker closes it at its next turn.
+    pub killed: AtomicBool,
+    names: Mutex<Names>,
+    command: Mutex<&'static str>,
+}
+
+/// Where a session came from.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// Remote address.
+    pub address: String,
+    /// Local address.
+    pub local_address: String,
+    /// The worker that serves it.
+    pub worker: usize,
+    /// True for the Memcached protocol.
+    pub memcached: bool,
+    /// True on a Unix socket.
+    pub unix: bool,
+}
+
+impl Shared {
+    /// What it says about itself.
+    pub fn names(&self) -> Names {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes what it says about itself.
+    pub fn set_names(&self, change: impl FnOnce(&mut Names)) {
+        change(&mut self.names.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The last command's name.
+    pub fn command(&self) -> &'static str {
+        *self.command.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what runs: called once per batch, for its last command.
+    pub fn note(&self, command: &'static str, now_ms: u64) {
+        self.last_ms.store(now_ms, Ordering::Relaxed);
+        *self.command.lock().unwrap_or_else(PoisonError::into_inner) = command;
+    }
+}
+
+/// All sessions.
+#[derive(Debug, Default)]
+pub struct Registry {
+    sessions: Mutex<BTreeMap<u64, Arc<Shared>>>,
+    last_id: AtomicU64,
+    count: AtomicU32,
+}
+
+impl Registry {
+    /// Registers a new session.
+    pub fn add(&self, origin: Origin, now_ms: u64) -> Arc<Shared> {
+        let shared = Arc::new(Shared {
+            id: self.last_id.fetch_add(1, Ordering::Relaxed) + 1,
+            address: origin.address,
+            local_address: origin.local_address,
+            created_ms: now_ms,
+            worker: origin.worker,
+            memcached: origin.memcached,
+            unix: origin.unix,
+            last_ms: AtomicU64::new(now_ms),
+            db: AtomicU16::new(0),
+            queued: AtomicI64::new(-1),
+            watched: AtomicU32::new(0),
+            resp: AtomicU16::new(2),
+            input_bytes: AtomicU64::new(0),
+            output_bytes: AtomicU64::new(0),
+            no_evict: AtomicBool::new(false),
+            no_touch: AtomicBool::new(false),
+            killed: AtomicBool::new(false),
+            names: Mutex::default(),
+            command: Mutex::new("NULL"),
+        });
+        self.lock().insert(shared.id, shared.clone());
+        self.count.fetch_add(1, Ordering::Relaxed);
+        shared
+    }
+
+    /// Forgets a session that is gone.
+    pub fn remove(&self, id: u64) {
+        if self.lock().remove(&id).is_some() {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// All sessions, by id.
+    pub fn all(&self) -> Vec<Arc<Shared>> {
+        self.lock().values().cloned().collect()
+    }
+
+    /// Number of sessions. Takes no lock.
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed) as usize
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Arc<Shared>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

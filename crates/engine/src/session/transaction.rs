@@ -1,0 +1,92 @@
+//! MULTI and WATCH, as a session remembers them.
+
+use crate::command::Command;
+use larder_protocol::resp::args::{Args, OwnedArgs};
+use larder_protocol::slot::slot_of;
+use larder_store::{Now, Store, Watcher};
+
+/// Most bytes of queued arguments; beyond it the transaction is refused, so that a session cannot grow without end.
+pub const QUEUED_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// Commands between MULTI and EXEC.
+#[derive(Default)]
+pub struct Transaction {
+    /// The commands in order.
+    pub queued: Vec<(&'static Command, OwnedArgs)>,
+    /// A command was refused while queueing: EXEC will refuse everything.
+    pub aborted: bool,
+    bytes: usize,
+}
+
+impl Transaction {
+    /// Queues a command; false if there is no room for it.
+    pub fn queue(&mut self, command: &'static Command, args: &Args<'_>) -> bool {
+        let owned = OwnedArgs::copy(args.iter());
+        self.bytes += owned.memory_bytes();
+        self.queued.push((command, owned));
+        self.bytes <= QUEUED_BYTES_MAX
+    }
+
+    /// Bytes of the queued arguments.
+    pub fn memory_bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+struct Watched {
+    db: u16,
+    key: Box<[u8]>,
+    /// Whether it existed: if it did and does not at EXEC although nobody changed it, its time was over.
+    existed: bool,
+}
+
+/// The keys that a session watches.
+#[derive(Default)]
+pub struct Watching {
+    watcher: Watcher,
+    keys: Vec<Watched>,
+}
+
+impl Watching {
+    /// Number of watched keys.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// True when nothing is watched.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Watches a key. Takes its partition's lock, so none may be held.
+    pub fn add(&mut self, store: &Store, db: u16, bytes: &[u8], now: Now) {
+        if self.keys.iter().any(|watched| watched.db == db && *watched.key == *bytes) {
+            return;
+        }
+        let key = store.key(bytes, slot_of(bytes));
+        let mut partition = store.lock(store.partition_of(key.slot));
+        partition.watch(db, &key, &self.watcher);
+        let existed = partition.peek(db, &key, now).is_some();
+        self.keys.push(Watched { db, key: bytes.into(), existed });
+    }
+
+    /// True when a watched key has changed. The partitions of the keys are not held, but a change marks the watcher
+    /// before the partition is let go, so what is seen here under the locks of EXEC is final for the keys it locks.
+    pub fn is_changed(&self) -> bool {
+        self.watcher.is_changed()
+    }
+
+    /// The watched keys, with their database and whether they existed.
+    pub fn keys(&self) -> impl Iterator<Item = (u16, &[u8], bool)> {
+        self.keys.iter().map(|watched| (watched.db, &*watched.key, watched.existed))
+    }
+
+    /// Ends all watches. Takes the partitions' locks, so none may be held.
+    pub fn clear(&mut self, store: &Store) {
+        for watched in std::mem::take(&mut self.keys) {
+            let key = store.key(&watched.key, slot_of(&watched.key));
+            store.lock(store.partition_of(key.slot)).unwatch(watched.db, &key, &self.watcher);
+        }
+        self.watcher = Watcher::default();
+    }
+}

@@ -1,0 +1,55 @@
+//! SIGTERM and SIGINT: blocked in all threads, waited for by one.
+
+use std::io;
+
+/// A signal that asks the process to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// SIGTERM, or SHUTDOWN.
+    Terminate,
+    /// SIGINT (Ctrl-C).
+    Interrupt,
+}
+
+fn set() -> libc::sigset_t {
+    // SAFETY: sigset_t is plain data that sigemptyset initialises; the pointers are to a local.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, libc::SIGTERM);
+        libc::sigaddset(&raw mut set, libc::SIGINT);
+        set
+    }
+}
+
+/// Blocks the signals in this thread and those it starts from now on, and ignores SIGPIPE.
+pub fn block() -> io::Result<()> {
+    let set = set();
+    // SAFETY: the set is initialised; changing the mask of the calling thread touches no memory of ours.
+    let error = unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut())
+    };
+    if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
+}
+
+/// Waits until the process is asked to end. [`block`] must have been called.
+pub fn wait() -> Stop {
+    let set = set();
+    let mut signal = 0;
+    loop {
+        // SAFETY: both pointers are to locals; the signals are blocked.
+        let error = unsafe { libc::sigwait(&raw const set, &raw mut signal) };
+        match (error, signal) {
+            (0, libc::SIGINT) => return Stop::Interrupt,
+            (0, _) => return Stop::Terminate,
+            _ => {}
+        }
+    }
+}
+
+/// Asks this process to end (SHUTDOWN).
+pub fn raise() {
+    // A process may always signal itself.
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM);
+}

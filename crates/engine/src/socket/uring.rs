@@ -1,0 +1,430 @@
+//! Sockets by io_uring: one system call per turn for everything that was given and everything that happened.
+//!
+//! Receiving is multishot into a ring of shared buffers, so an idle connection holds no buffer; accepting is multishot
+//! too. A connection's slot is used again only when every operation on it has completed, so a completion can never be
+//! taken for another connection's: the kernel holds the file until then.
+//!
+//! Invariant of the unsafe code: memory that the kernel was given the address of (the buffers of the ring, and the
+//! send buffer of a connection) is neither moved nor freed until the completion that gives it back was seen. Send
+//! buffers live in their connection's slot, which is kept until then; when a driver is dropped, the ring is closed
+//! before the memory goes.
+
+use super::{Sink, Token};
+use io_uring::{IoUring, cqueue, opcode, squeue, types};
+use rustix::net::{Shutdown, shutdown};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+/// Receive buffers of a worker, a power of two.
+const BUFFERS: u16 = 256;
+/// Bytes of a receive buffer.
+const BUFFER_BYTES: usize = 16 * 1024;
+/// Entries of the submission queue.
+const ENTRIES: u32 = 1024;
+
+/// What a completion belongs to, in the upper byte of its user data.
+mod kind {
+    pub(super) const ACCEPT: u64 = 1 << 56;
+    pub(super) const WAKE: u64 = 2 << 56;
+    pub(super) const RECEIVE: u64 = 3 << 56;
+    pub(super) const SEND: u64 = 4 << 56;
+    pub(super) const CANCEL: u64 = 5 << 56;
+    pub(super) const MASK: u64 = 0xff << 56;
+}
+
+struct Connection {
+    fd: OwnedFd,
+    generation: u32,
+    /// What is on its way, and how much of it is gone. Not touched while `send_pending`.
+    sending: Vec<u8>,
+    gone: usize,
+    send_pending: bool,
+    receive_pending: bool,
+    /// Whether the worker wants to receive.
+    wanted: bool,
+    closing: bool,
+    /// The peer is gone, or sending failed: nothing more can be said.
+    broken: bool,
+}
+
+/// See the module.
+pub struct Uring {
+    ring: IoUring,
+    buffers: Buffers,
+    wake: OwnedFd,
+    wake_armed: bool,
+    listeners: Vec<OwnedFd>,
+    connections: Vec<Option<Connection>>,
+    free: Vec<u32>,
+    generation: u32,
+    backlog: Vec<squeue::Entry>,
+    completions: Vec<(u64, i32, u32)>,
+    /// Connections whose receive has to be armed again.
+    rearm: Vec<Token>,
+    /// Listeners to arm again, after accepting failed (too many files): not at once, or it would spin.
+    accept_later: Vec<usize>,
+}
+
+/// The ring of receive buffers that is shared with the kernel.
+struct Buffers {
+    memory: Box<[u8]>,
+    entries: *mut types::BufRingEntry,
+    bytes: usize,
+    tail: u16,
+}
+
+impl Buffers {
+    fn new(ring: &IoUring) -> io::Result<Buffers> {
+        let bytes = usize::from(BUFFERS) * size_of::<types::BufRingEntry>();
+        // SAFETY: an anonymous mapping of our own; checked below.
+        let entries = unsafe {
+            rustix::mm::mmap_anonymous(
+                std::ptr::null_mut(),
+                bytes,
+                rustix::mm::ProtFlags::READ | rustix::mm::ProtFlags::WRITE,
+                rustix::mm::MapFlags::PRIVATE,
+            )?
+        };
+        let memory = vec![0; usize::from(BUFFERS) * BUFFER_BYTES].into_boxed_slice();
+        let mut buffers = Buffers { memory, entries: entries.cast(), bytes, tail: 0 };
+        // SAFETY: the mapping is page-aligned, large enough for the entries, and unmapped only after the ring closed.
+        unsafe { ring.submitter().register_buf_ring_with_flags(entries as u64, BUFFERS, 0, 0)? };
+        (0..BUFFERS).for_each(|id| buffers.put(id));
+        buffers.publish();
+        Ok(buffers)
+    }
+
+    fn get(&self, id: u16, len: usize) -> &[u8] {
+        let start = usize::from(id) * BUFFER_BYTES;
+        &self.memory[start..start + len]
+    }
+
+    /// Gives a buffer back; the kernel sees it after `publish`.
+    fn put(&mut self, id: u16) {
+        let start = &raw mut self.memory[usize::from(id) * BUFFER_BYTES];
+        // SAFETY: the index is below the number of entries; the kernel does not read an entry before `publish`.
+        let entry = unsafe { &mut *self.entries.add(usize::from(self.tail & (BUFFERS - 1))) };
+        entry.set_addr(start as u64);
+        entry.set_len(BUFFER_BYTES as u32);
+        entry.set_bid(id);
+        self.tail = self.tail.wrapping_add(1);
+    }
+
+    fn publish(&self) {
+        // SAFETY: the tail lies within the first entry of the mapping, and is shared with the kernel as an atomic.
+        let tail = unsafe { &*types::BufRingEntry::tail(self.entries).cast::<AtomicU16>() };
+        tail.store(self.tail, Ordering::Release);
+    }
+}
+
+impl Drop for Buffers {
+    fn drop(&mut self) {
+        // SAFETY: mapped in `new` with this length; the ring is closed before (field order in `Uring`).
+        let _ = unsafe { rustix::mm::munmap(self.entries.cast(), self.bytes) };
+    }
+}
+
+impl Uring {
+    pub(super) fn new(wake: BorrowedFd<'_>) -> io::Result<Uring> {
+        let ring = IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_coop_taskrun()
+            .setup_cqsize(4 * ENTRIES)
+            .build(ENTRIES)?;
+        let buffers = Buffers::new(&ring)?;
+        Ok(Uring {
+            ring,
+            buffers,
+            wake: wake.try_clone_to_owned()?,
+            wake_armed: false,
+            listeners: Vec::new(),
+            connections: Vec::new(),
+            free: Vec::new(),
+            generation: 0,
+            backlog: Vec::new(),
+            completions: Vec::new(),
+            rearm: Vec::new(),
+            accept_later: Vec::new(),
+        })
+    }
+
+    /// Queues an operation; what does not fit goes with a later submission.
+    fn push(&mut self, entry: squeue::Entry) {
+        if self.backlog.is_empty() {
+            // SAFETY: every entry names a descriptor that is open until its completion, and memory as the head says.
+            if unsafe { self.ring.submission().push(&entry) }.is_ok() {
+                return;
+            }
+        }
+        self.backlog.push(entry);
+    }
+
+    fn push_backlog(&mut self) -> io::Result<()> {
+        while !self.backlog.is_empty() {
+            let room = {
+                let queue = self.ring.submission();
+                queue.capacity() - queue.len()
+            };
+            if room == 0 {
+                self.ring.submit()?;
+                continue;
+            }
+            for entry in self.backlog.drain(..room.min(self.backlog.len())) {
+                // SAFETY: as in `push`; there is room.
+                let _ = unsafe { self.ring.submission().push(&entry) };
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn listen(&mut self, listener: OwnedFd) -> io::Result<()> {
+        self.listeners.push(listener);
+        self.accept_later.push(self.listeners.len() - 1);
+        Ok(())
+    }
+
+    pub(super) fn stop_listening(&mut self) {
+        for listener in std::mem::take(&mut self.listeners) {
+            let _ = shutdown(&listener, Shutdown::Both); // ends the multishot accept
+        }
+    }
+
+    pub(super) fn add(&mut self, fd: OwnedFd) -> io::Result<Token> {
+        let index = self.free.pop().unwrap_or(self.connections.len() as u32);
+        self.generation = self.generation.wrapping_add(1) & 0xff_ffff;
+        let token = Token { index, generation: self.generation };
+        if index as usize == self.connections.len() {
+            self.connections.push(None);
+        }
+        self.connections[index as usize] = Some(Connection {
+            fd,
+            generation: token.generation,
+            sending: Vec::new(),
+            gone: 0,
+            send_pending: false,
+            receive_pending: false,
+            wanted: true,
+            closing: false,
+            broken: false,
+        });
+        self.arm(token);
+        Ok(token)
+    }
+
+    fn get(&mut self, token: Token) -> Option<&mut Connection> {
+        let connection = self.connections.get_mut(token.index as usize)?.as_mut()?;
+        (connection.generation == token.generation).then_some(connection)
+    }
+
+    fn arm(&mut self, token: Token) {
+        let Some(connection) = self.get(token) else { return };
+        if connection.receive_pending || connection.broken || connection.closing {
+            return;
+        }
+        connection.receive_pending = true;
+        let fd = types::Fd(connection.fd.as_raw_fd());
+        self.push(opcode::RecvMulti::new(fd, 0).build().user_data(pack(kind::RECEIVE, token)));
+    }
+
+    pub(super) fn receive(&mut self, token: Token, on: bool) {
+        let Some(connection) = self.get(token) else { return };
+        connection.wanted = on;
+        if on {
+            self.arm(token);
+        } else if connection.receive_pending {
+            self.cancel_receive(token);
+        }
+    }
+
+    fn cancel_receive(&mut self, token: Token) {
+        let cancel = opcode::AsyncCancel::new(pack(kind::RECEIVE, token)).build();
+        self.push(cancel.user_data(kind::CANCEL));
+    }
+
+    pub(super) fn send(&mut self, token: Token, buffer: Vec<u8>) {
+        let Some(connection) = self.get(token) else { return };
+        if connection.send_pending || connection.broken {
+            return; // broken: `closed` is on its way; one at a time is the caller's promise
+        }
+        (connection.sending, connection.gone) = (buffer, 0);
+        self.push_send(token);
+    }
+
+    fn push_send(&mut self, token: Token) {
+        let Some(connection) = self.get(token) else { return };
+        connection.send_pending = true;
+        let rest = &connection.sending[connection.gone..];
+        let len = u32::try_from(rest.len()).unwrap_or(1 << 30);
+        let entry = opcode::Send::new(types::Fd(connection.fd.as_raw_fd()), rest.as_ptr(), len)
+            .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL)
+            .build();
+        self.push(entry.user_data(pack(kind::SEND, token)));
+    }
+
+    pub(super) fn close(&mut self, token: Token, now: bool) {
+        let Some(connection) = self.get(token) else { return };
+        connection.closing = true;
+        if now || !connection.send_pending {
+            let _ = shutdown(&connection.fd, Shutdown::Both); // it may be shut down already
+        }
+        if !connection.receive_pending && !connection.send_pending {
+            self.rearm.push(token); // nothing will complete: looked at in the next turn
+        }
+    }
+
+    pub(super) fn wait(&mut self, timeout: Duration, sink: &mut impl Sink) -> io::Result<()> {
+        self.arm_all(sink);
+        self.push_backlog()?;
+        let timeout = types::Timespec::from(timeout);
+        let wait = types::SubmitArgs::new().timespec(&timeout);
+        match self.ring.submitter().submit_with_args(1, &wait) {
+            Ok(_) => {}
+            Err(error) => match error.raw_os_error() {
+                Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => {}
+                _ => return Err(error),
+            },
+        }
+        let mut completions = std::mem::take(&mut self.completions);
+        completions.extend(self.ring.completion().map(|c| (c.user_data(), c.result(), c.flags())));
+        for (data, result, flags) in completions.drain(..) {
+            self.complete(data, result, flags, sink);
+        }
+        self.completions = completions;
+        self.buffers.publish();
+        Ok(())
+    }
+
+    fn arm_all(&mut self, sink: &mut impl Sink) {
+        if !self.wake_armed {
+            self.wake_armed = true;
+            let poll = opcode::PollAdd::new(types::Fd(self.wake.as_raw_fd()), libc::POLLIN as u32);
+            self.push(poll.multi(true).build().user_data(kind::WAKE));
+        }
+        for index in std::mem::take(&mut self.accept_later) {
+            if let Some(listener) = self.listeners.get(index) {
+                let accept = opcode::AcceptMulti::new(types::Fd(listener.as_raw_fd()))
+                    .flags(libc::SOCK_CLOEXEC)
+                    .build();
+                self.push(accept.user_data(kind::ACCEPT | index as u64));
+            }
+        }
+        for token in std::mem::take(&mut self.rearm) {
+            if self.get(token).is_some_and(|c| c.wanted) {
+                self.arm(token);
+            }
+            self.finish(token, sink);
+        }
+    }
+
+    fn complete(&mut self, data: u64, result: i32, flags: u32, sink: &mut impl Sink) {
+        match data & kind::MASK {
+            kind::RECEIVE => self.received(unpack(data), result, flags, sink),
+            kind::SEND => self.sent(unpack(data), result, sink),
+            kind::ACCEPT => self.accepted(data & !kind::MASK, result, flags, sink),
+            kind::WAKE => {
+                let _ = rustix::io::read(&self.wake, &mut [0; 8]); // non-blocking: nothing there is fine
+                self.wake_armed = cqueue::more(flags);
+            }
+            _ => {}
+        }
+    }
+
+    fn accepted(&mut self, listener: u64, result: i32, flags: u32, sink: &mut impl Sink) {
+        if result >= 0 {
+            // SAFETY: a descriptor that the kernel has just made for us.
+            let fd = unsafe { OwnedFd::from_raw_fd(result as RawFd) };
+            sink.accepted(listener as usize, fd);
+        }
+        if !cqueue::more(flags) {
+            self.accept_later.push(listener as usize);
+        }
+    }
+
+    fn received(&mut self, token: Token, result: i32, flags: u32, sink: &mut impl Sink) {
+        if let Some(id) = cqueue::buffer_select(flags) {
+            let wanted = self.get(token).is_some_and(|c| !c.closing);
+            if wanted && let Ok(len @ 1..) = usize::try_from(result) {
+                sink.received(token, self.buffers.get(id, len));
+            }
+            self.buffers.put(id);
+        }
+        let Some(connection) = self.get(token) else { return };
+        if cqueue::more(flags) {
+            return;
+        }
+        connection.receive_pending = false;
+        match result {
+            1.. => self.rearm.push(token),
+            // Out of buffers, or told to stop: armed again when it is wanted.
+            _ if result == -libc::ENOBUFS || result == -libc::ECANCELED => self.rearm.push(token),
+            0 if !connection.closing => {
+                connection.wanted = false;
+                sink.ended(token);
+            }
+            _ => connection.broken = true,
+        }
+        self.finish(token, sink);
+    }
+
+    fn sent(&mut self, token: Token, result: i32, sink: &mut impl Sink) {
+        let Some(connection) = self.get(token) else { return };
+        connection.send_pending = false;
+        match usize::try_from(result) {
+            Ok(sent) if sent > 0 => connection.gone += sent,
+            _ => {
+                connection.broken = true;
+                let _ = shutdown(&connection.fd, Shutdown::Both); // ends the receive too
+            }
+        }
+        if connection.gone < connection.sending.len() && !connection.broken {
+            return self.push_send(token);
+        }
+        let buffer = std::mem::take(&mut connection.sending);
+        if connection.closing {
+            let _ = shutdown(&connection.fd, Shutdown::Both);
+        }
+        sink.sent(token, buffer);
+        self.finish(token, sink);
+    }
+
+    /// Lets a connection go when it is over and nothing of it is with the kernel.
+    fn finish(&mut self, token: Token, sink: &mut impl Sink) {
+        let Some(connection) = self.get(token) else { return };
+        let over = connection.broken || connection.closing;
+        if over && !connection.receive_pending && !connection.send_pending {
+            self.connections[token.index as usize] = None;
+            self.free.push(token.index);
+            sink.closed(token);
+        }
+    }
+}
+
+impl Drop for Uring {
+    fn drop(&mut self) {
+        // Whatever is with the kernel still has its memory: the ring is closed first, by leaking nothing but order.
+        let mut open = 0;
+        for connection in self.connections.iter().flatten() {
+            let _ = shutdown(&connection.fd, Shutdown::Both);
+            open += usize::from(connection.send_pending);
+        }
+        let timeout = types::Timespec::from(Duration::from_millis(100));
+        for _ in 0..open {
+            let wait = types::SubmitArgs::new().timespec(&timeout);
+            if self.ring.submitter().submit_with_args(1, &wait).is_err() {
+                break;
+            }
+            self.ring.completion().for_each(drop);
+        }
+    }
+}
+
+fn pack(kind: u64, token: Token) -> u64 {
+    kind | u64::from(token.generation) << 32 | u64::from(token.index)
+}
+
+fn unpack(data: u64) -> Token {
+    Token { index: data as u32, generation: (data >> 32) as u32 & 0xff_ffff }
+}

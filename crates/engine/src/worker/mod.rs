@@ -1,0 +1,455 @@
+//! A worker: one thread, its sockets, its sessions, and the loop that serves them.
+//!
+//! A *turn* of the loop waits for sockets; reads complete requests of all ready sessions into a batch; lets the
+//! processor load the buckets and then the items of their keys; executes them in order; and gives all replies to the
+//! sockets, which send them with the system call that waits for the next turn. Batches are bounded per session and
+//! in all, so that nobody waits long; a session with more to do stays ready, and then the turn does not wait.
+//!
+//! In reading order: `sessions` (buffers), this file (the turn), `timers` (what happens without a request).
+
+mod sessions;
+mod timers;
+
+use crate::command::{Command, Keys};
+use crate::command::dispatch::{Request, Turn, execute};
+use crate::mailbox::Mail;
+use crate::node::{Node, now_ms};
+use crate::session::Client;
+use crate::session::registry::Origin;
+use crate::socket::{Driver, Engine, listen};
+use larder_protocol::resp::args::Args;
+use larder_protocol::resp::request::{ArgRange, Limits, Parser, ProtocolError, Step};
+use larder_protocol::slot::slot_of;
+use larder_store::{Key, Now};
+use sessions::{Protocol, Session, Sessions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use timers::Timers;
+
+/// Requests of one session in a batch.
+const SESSION_BATCH_MAX: usize = 64;
+/// Replies waiting at a session beyond which it executes nothing more until they are sent.
+const OUTPUT_PAUSE_BYTES: usize = 32 * 1024 * 1024;
+/// Most bytes that are reserved for an argument before they came: a claim costs a client nothing.
+const RESERVE_BYTES_MAX: usize = 1024 * 1024;
+/// Ready sessions whose requests are read into one batch.
+const BATCH_SESSIONS_MAX: usize = 64;
+
+/// What a listener's connections speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// Redis over TCP.
+    Redis,
+    /// Redis over a Unix socket.
+    RedisUnix,
+    /// Memcached over TCP.
+    Memcached,
+    /// Memcached over a Unix socket.
+    MemcachedUnix,
+}
+
+impl Door {
+    fn is_unix(self) -> bool {
+        matches!(self, Door::RedisUnix | Door::MemcachedUnix)
+    }
+
+    fn is_memcached(self) -> bool {
+        matches!(self, Door::Memcached | Door::MemcachedUnix)
+    }
+}
+
+/// One request of a batch.
+struct Entry {
+    session: u32,
+    /// Offset of the request in the session's input.
+    base: u32,
+    first: u32,
+    count: u32,
+    consumed: u32,
+    command: Option<&'static Command>,
+    key: Option<(u16, u32)>,
+    /// The request breaks the protocol: it is answered with this, and the session ends.
+    refusal: Option<ProtocolError>,
+}
+
+/// The requests of a turn, and room for them that is used again.
+#[derive(Default)]
+struct Batch {
+    entries: Vec<Entry>,
+    ranges: Vec<ArgRange>,
+    /// Sessions whose replies are to be sent.
+    touched: Vec<u32>,
+}
+
+/// See the module.
+pub struct Worker {
+    node: Arc<Node>,
+    id: usize,
+    driver: Driver,
+    sessions: Sessions,
+    batch: Batch,
+    timers: Timers,
+    doors: Vec<Door>,
+    /// The worker that gets the next connection.
+    next: usize,
+    random: u64,
+}
+
+impl Worker {
+    /// A worker of a node. Made on the thread that runs it: a ring belongs to one thread.
+    pub fn new(node: Arc<Node>, id: usize, engine: Engine, doors: Vec<Door>) -> io::Result<Worker> {
+        let driver = Driver::new(engine, node.mailboxes[id].fd())?;
+        Ok(Worker {
+            timers: Timers::new(id, node.mailboxes.len()),
+            random: node.started_ms ^ (id as u64) << 32 | 1,
+            node,
+            id,
+            driver,
+            sessions: Sessions::default(),
+            batch: Batch::default(),
+            doors,
+            next: 0,
+        })
+    }
+
+    /// The socket engine in use.
+    pub fn engine(&self) -> &'static str {
+        self.driver.name()
+    }
+
+    /// Accepts connections here and hands them to all workers in turn: one acceptor deals evenly, which the kernel's
+    /// choice by hash (SO_REUSEPORT) does not.
+    pub fn listen(&mut self, listener: OwnedFd) -> io::Result<()> {
+        self.driver.listen(listener)
+    }
+
+    /// Serves until the node stops.
+    pub fn run(&mut self) -> io::Result<()> {
+        while !self.node.stopping.load(Ordering::Acquire) {
+            self.turn()?;
+        }
+        self.driver.stop_listening();
+        self.say_goodbye()
+    }
+
+    fn turn(&mut self) -> io::Result<()> {
+        let timeout =
+            if self.sessions.ready.is_empty() { self.timers.next() } else { Duration::ZERO };
+        self.driver.wait(timeout, &mut self.sessions)?;
+        let now = Now { ms: now_ms() };
+        self.read_mail();
+        self.welcome(now);
+        self.bury();
+        self.serve(now);
+        self.timers.run(&self.node, now, &mut self.sessions, &mut self.driver);
+        Ok(())
+    }
+
+    fn read_mail(&mut self) {
+        for mail in self.node.mailboxes[self.id].take() {
+            match mail {
+                Mail::Adopt { listener, fd } => self.adopt(listener, fd, now_ms()),
+                Mail::Kill => {
+                    for session in self.sessions.iter_mut() {
+                        if session.client.shared.killed.load(Ordering::Relaxed) {
+                            self.driver.close(session.token, true);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn welcome(&mut self, now: Now) {
+        for (listener, fd) in std::mem::take(&mut self.sessions.accepted) {
+            let to = self.next % self.node.mailboxes.len();
+            self.next = self.next.wrapping_add(1);
+            if to == self.id {
+                self.adopt(listener, fd, now.ms);
+            } else {
+                self.node.mailboxes[to].send(Mail::Adopt { listener, fd });
+            }
+        }
+    }
+
+    fn adopt(&mut self, listener: usize, fd: OwnedFd, now_ms: u64) {
+        let door = self.doors[listener];
+        let settings = self.node.settings();
+        self.node.stats.connections.fetch_add(1, Ordering::Relaxed);
+        if self.node.sessions.count() >= settings.maxclients {
+            self.node.stats.rejected_connections.fetch_add(1, Ordering::Relaxed);
+            let text: &[u8] = if door.is_memcached() {
+                b"ERROR Too many open connections\r\n"
+            } else {
+                b"-ERR max number of clients reached\r\n"
+            };
+            let _ = rustix::io::write(&fd, text); // whoever does not read it is turned away all the same
+            return;
+        }
+        if !door.is_unix() && listen::prepare(&fd, Duration::from_secs(settings.tcp_keepalive)).is_err() {
+            return; // gone already
+        }
+        let origin = origin(&fd, door, self.id);
+        let Ok(token) = self.driver.add(fd) else { return };
+        let shared = self.node.sessions.add(origin, now_ms);
+        let client = Client::new(shared, settings.requirepass.is_empty() || door.is_unix(), door.is_unix());
+        let protocol = if door.is_memcached() {
+            Protocol::Memcached(Box::new(crate::memcache::Session::new(door.is_unix())))
+        } else {
+            Protocol::Resp(Parser::new())
+        };
+        self.sessions.insert(token, client, protocol);
+    }
+
+    fn bury(&mut self) {
+        for mut session in std::mem::take(&mut self.sessions.gone) {
+            session.client.watching.clear(&self.node.store);
+            self.node.sessions.remove(session.client.id());
+        }
+    }
+
+    fn serve(&mut self, now: Now) {
+        if self.sessions.ready.is_empty() {
+            return;
+        }
+        let settings = self.node.settings();
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        let turn = Turn {
+            now,
+            access: self.node.access(now.ms, self.random as u32),
+            out_of_memory: self.node.make_room(now, &mut self.random),
+            restricted: !settings.restricted_commands.is_empty(),
+        };
+        let bulk_bytes_max = settings.proto_max_bulk_len;
+        drop(settings);
+        let ready = std::mem::take(&mut self.sessions.ready);
+        for part in ready.chunks(BATCH_SESSIONS_MAX) {
+            self.read_batch(part, &turn, bulk_bytes_max);
+            self.prefetch();
+            self.execute_batch(&turn);
+            self.send_replies();
+        }
+        if self.sessions.ready.is_empty() {
+            let mut ready = ready;
+            ready.clear();
+            self.sessions.ready = ready;
+        }
+    }
+
+    /// Reads the complete requests of these sessions.
+    fn read_batch(&mut self, ready: &[u32], turn: &Turn, bulk_bytes_max: i64) {
+        self.batch.entries.clear();
+        self.batch.ranges.clear();
+        self.batch.touched.clear();
+        for &index in ready {
+            let Some(session) = self.sessions.get(index) else { continue };
+            session.ready = false;
+            self.batch.touched.push(index);
+            if session.client.closing || session.output_bytes() > OUTPUT_PAUSE_BYTES {
+                continue;
+            }
+            match &mut session.protocol {
+                Protocol::Resp(_) => {
+                    let limits =
+                        Limits { bulk_bytes_max, unauthenticated: !session.client.authenticated };
+                    if self.batch.read_session(&self.node, index, session, &limits) {
+                        self.sessions.make_ready(index);
+                    }
+                }
+                Protocol::Memcached(memcached) => {
+                    let figures = || self.node.memcached_figures();
+                    let mut turn = crate::memcache::Turn {
+                        store: &self.node.store,
+                        shared: &self.node.memcached,
+                        worker: self.id,
+                        now: turn.now,
+                        access: turn.access,
+                        memory_full: turn.out_of_memory,
+                        figures: &figures,
+                        changes: 0,
+                    };
+                    let input = &session.input[session.start..];
+                    let served = memcached.serve(&mut turn, input, session.out.buffer());
+                    session.start += served.consumed;
+                    session.client.closing |= served.close;
+                    // Its turn was over before its input was.
+                    if served.need == 0 && session.unread() > 0 {
+                        self.sessions.make_ready(index);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets the processor load what the requests will touch: first the buckets, then the items they point to.
+    fn prefetch(&mut self) {
+        if self.batch.entries.len() < 2 {
+            return;
+        }
+        let key = |entry: &Entry| entry.key.map(|(slot, hash)| Key { bytes: &[], slot, hash });
+        for key in self.batch.entries.iter().filter_map(key) {
+            self.node.store.prefetch_bucket(&key);
+        }
+        for key in self.batch.entries.iter().filter_map(key) {
+            self.node.store.prefetch_item(0, &key);
+        }
+    }
+
+    fn execute_batch(&mut self, turn: &Turn) {
+        let node = &*self.node;
+        let mut changes = 0;
+        let mut entries = self.batch.entries.iter().peekable();
+        while let Some(entry) = entries.next() {
+            let Some(session) = self.sessions.get(entry.session) else { continue };
+            let Session { client, input, out, .. } = session;
+            if client.closing {
+                continue;
+            }
+            if let Some(error) = entry.refusal {
+                out.error(&format!("ERR {error}"));
+                client.closing = true;
+                continue;
+            }
+            let ranges = &self.batch.ranges[entry.first as usize..(entry.first + entry.count) as usize];
+            let args = Args::new(&input[entry.base as usize..], ranges);
+            let request = Request {
+                args,
+                command: entry.command,
+                key: entry.key.map(|(slot, hash)| Key { bytes: args.get(1), slot, hash }),
+            };
+            changes += execute(node, turn, client, &request, out);
+            session.start = (entry.base + entry.consumed) as usize;
+            if entries.peek().is_none_or(|next| next.session != entry.session) {
+                client.shared.note(entry.command.map_or("NULL", |row| row.name), turn.now.ms);
+            }
+        }
+        node.stats.commands.fetch_add(self.batch.entries.len() as u64, Ordering::Relaxed);
+        if changes > 0 {
+            node.stats.changes.fetch_add(changes, Ordering::Relaxed);
+        }
+    }
+
+    /// Gives the replies to the sockets, and closes what is to be closed.
+    fn send_replies(&mut self) {
+        let hard_limit = self.node.settings().output_hard_limit;
+        let query_limit = self.node.settings().client_query_buffer_limit;
+        for at in 0..self.batch.touched.len() {
+            let index = self.batch.touched[at];
+            let Some(session) = self.sessions.get(index) else { continue };
+            session.compact();
+            let token = session.token;
+            if hard_limit > 0 && session.output_bytes() > hard_limit {
+                session.client.closing = true;
+                self.driver.close(token, true);
+                continue;
+            }
+            if session.unread() > query_limit {
+                session.client.closing = true;
+                self.driver.close(token, true);
+                continue;
+            }
+            if !session.out.is_empty() && session.sending_bytes == 0 {
+                let buffer = session.take_out();
+                self.node.stats.output_bytes.fetch_add(buffer.len() as u64, Ordering::Relaxed);
+                self.driver.send(token, buffer);
+            }
+            let done = session.client.closing || session.ended && !session.ready;
+            if done && session.out.is_empty() && !std::mem::replace(&mut session.closed, true) {
+                self.driver.close(token, false);
+            }
+        }
+    }
+
+    /// Sends what is still unsent when the node stops.
+    fn say_goodbye(&mut self) -> io::Result<()> {
+        for session in self.sessions.iter_mut() {
+            if !session.out.is_empty() && session.sending_bytes == 0 {
+                let buffer = session.take_out();
+                self.driver.send(session.token, buffer);
+            }
+            self.driver.close(session.token, false);
+        }
+        self.driver.wait(Duration::from_millis(10), &mut self.sessions)
+    }
+}
+
+impl Batch {
+    /// Reads the complete requests of a session, up to its share; true if there is more than that.
+    fn read_session(&mut self, node: &Node, index: u32, session: &mut Session, limits: &Limits) -> bool {
+        let Protocol::Resp(parser) = &mut session.protocol else { return false };
+        let mut at = session.start;
+        for _ in 0..SESSION_BATCH_MAX {
+            if at >= session.input.len() {
+                return false;
+            }
+            let first = self.ranges.len();
+            match parser.step(&mut session.input[at..], &mut self.ranges, limits) {
+                Ok(Step::Command { consumed }) => {
+                    self.push(node, index, &session.input, at, first, consumed);
+                    at += consumed;
+                }
+                Ok(Step::Nothing { consumed }) => {
+                    at += consumed;
+                    match self.entries.last_mut().filter(|entry| entry.session == index) {
+                        Some(entry) => entry.consumed += consumed as u32,
+                        None => session.start = at,
+                    }
+                }
+                Ok(Step::Incomplete { need }) => {
+                    session.input.reserve(need.min(RESERVE_BYTES_MAX));
+                    return false;
+                }
+                Err(error) => {
+                    self.push(node, index, &session.input, at, first, 0);
+                    if let Some(entry) = self.entries.last_mut() {
+                        entry.refusal = Some(error);
+                    }
+                    return false;
+                }
+            }
+        }
+        at < session.input.len()
+    }
+
+    /// Adds a request whose arguments are the ranges from `first` on.
+    #[inline]
+    fn push(&mut self, node: &Node, session: u32, input: &[u8], base: usize, first: usize, consumed: usize) {
+        let args = Args::new(&input[base..], &self.ranges[first..]);
+        let command = if args.is_empty() { None } else { node.table.get(args.get(0)) };
+        let has_key = command.is_some_and(|row| matches!(row.keys, Keys::Range { first: 1, .. }));
+        let key = (has_key && args.len() > 1).then(|| {
+            let slot = slot_of(args.get(1));
+            (slot, node.store.key(args.get(1), slot).hash)
+        });
+        self.entries.push(Entry {
+            session,
+            base: base as u32,
+            first: first as u32,
+            count: args.len() as u32,
+            consumed: consumed as u32,
+            command,
+            key,
+            refusal: None,
+        });
+    }
+}
+
+/// Where a connection comes from, as CLIENT LIST shows it.
+fn origin(fd: &OwnedFd, door: Door, worker: usize) -> Origin {
+    let text = |address: Option<rustix::net::SocketAddrAny>| {
+        address.and_then(|any| std::net::SocketAddr::try_from(any).ok()).map(|a| a.to_string())
+    };
+    let unix = || "unix:0".to_owned();
+    Origin {
+        address: text(rustix::net::getpeername(fd).ok().flatten()).unwrap_or_else(unix),
+        local_address: text(rustix::net::getsockname(fd).ok()).unwrap_or_else(unix),
+        worker,
+        memcached: door.is_memcached(),
+        unix: door.is_unix(),
+    }
+}

@@ -1,0 +1,191 @@
+//! The sessions of a worker, with their buffers: what the sockets talk to.
+
+use crate::session::Client;
+use crate::session::registry::Shared;
+use crate::socket::{Sink, Token};
+use larder_protocol::resp::reply::Reply;
+use larder_protocol::resp::request::Parser;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// A buffer of an idle session that is larger than this is given back.
+const KEPT_BYTES_MAX: usize = 16 * 1024;
+
+/// Which protocol a session speaks.
+pub(super) enum Protocol {
+    /// Redis.
+    Resp(Parser),
+    /// Memcached text.
+    Memcached(Box<crate::memcache::Session>),
+}
+
+/// A session with its buffers.
+pub(super) struct Session {
+    pub(super) token: Token,
+    pub(super) client: Client,
+    pub(super) protocol: Protocol,
+    /// Received bytes; what lies before `start` was executed.
+    pub(super) input: Vec<u8>,
+    pub(super) start: usize,
+    pub(super) out: Reply,
+    /// Bytes that are with the socket.
+    pub(super) sending_bytes: usize,
+    /// The buffer that was sent last, for use again.
+    spare: Vec<u8>,
+    /// Listed among the ready ones.
+    pub(super) ready: bool,
+    /// The peer sends nothing more.
+    pub(super) ended: bool,
+    /// Receiving was stopped, because too much is waiting.
+    pub(super) paused: bool,
+    /// The socket was told to close.
+    pub(super) closed: bool,
+}
+
+impl Session {
+    /// Bytes received and not yet executed.
+    pub(super) fn unread(&self) -> usize {
+        self.input.len() - self.start
+    }
+
+    /// Drops what was executed, and gives a large empty buffer back.
+    pub(super) fn compact(&mut self) {
+        if self.start == self.input.len() {
+            self.input.clear();
+            if self.input.capacity() > KEPT_BYTES_MAX {
+                self.input = Vec::new();
+            }
+            self.start = 0;
+        } else if self.start > self.input.len() / 2 {
+            self.input.drain(..self.start);
+            self.start = 0;
+        }
+    }
+
+    /// Takes the replies to be sent, leaving a buffer for the next ones.
+    pub(super) fn take_out(&mut self) -> Vec<u8> {
+        let buffer = std::mem::replace(self.out.buffer(), std::mem::take(&mut self.spare));
+        self.sending_bytes = buffer.len();
+        buffer
+    }
+
+    pub(super) fn output_bytes(&self) -> usize {
+        self.out.len() + self.sending_bytes
+    }
+
+    /// Tells the public side what changed.
+    pub(super) fn publish(&self) {
+        let shared: &Arc<Shared> = &self.client.shared;
+        shared.input_bytes.store(self.unread() as u64, Ordering::Relaxed);
+        shared.output_bytes.store(self.output_bytes() as u64, Ordering::Relaxed);
+        shared.db.store(self.client.db, Ordering::Relaxed);
+        let queued = self.client.transaction.as_ref().map_or(-1, |t| t.queued.len() as i64);
+        shared.queued.store(queued, Ordering::Relaxed);
+        shared.watched.store(self.client.watching.len() as u32, Ordering::Relaxed);
+        shared.resp.store(if self.out.is_resp3() { 3 } else { 2 }, Ordering::Relaxed);
+    }
+}
+
+/// All sessions of a worker.
+#[derive(Default)]
+pub(super) struct Sessions {
+    slots: Vec<Option<Box<Session>>>,
+    /// Sessions with input to look at, in the order in which it came.
+    pub(super) ready: Vec<u32>,
+    /// Connections that a listener accepted.
+    pub(super) accepted: Vec<(usize, OwnedFd)>,
+    /// Sessions that are gone.
+    pub(super) gone: Vec<Box<Session>>,
+    /// Bytes received since the worker looked.
+    pub(super) input_bytes: u64,
+}
+
+impl Sessions {
+    pub(super) fn insert(&mut self, token: Token, client: Client, protocol: Protocol) {
+        let index = token.index as usize;
+        if index >= self.slots.len() {
+            self.slots.resize_with(index + 1, || None);
+        }
+        self.slots[index] = Some(Box::new(Session {
+            token,
+            client,
+            protocol,
+            input: Vec::new(),
+            start: 0,
+            out: Reply::default(),
+            sending_bytes: 0,
+            spare: Vec::new(),
+            ready: false,
+            ended: false,
+            paused: false,
+            closed: false,
+        }));
+    }
+
+    #[inline]
+    pub(super) fn get(&mut self, index: u32) -> Option<&mut Session> {
+        self.slots.get_mut(index as usize)?.as_deref_mut()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Session> {
+        self.slots.iter_mut().flatten().map(|session| &mut **session)
+    }
+
+    #[inline]
+    fn of(&mut self, token: Token) -> Option<&mut Session> {
+        self.get(token.index).filter(|session| session.token == token)
+    }
+
+    /// Lists a session as ready, once.
+    #[inline]
+    pub(super) fn make_ready(&mut self, index: u32) {
+        if let Some(session) = self.get(index)
+            && !std::mem::replace(&mut session.ready, true)
+        {
+            self.ready.push(index);
+        }
+    }
+}
+
+impl Sink for Sessions {
+    fn accepted(&mut self, listener: usize, fd: OwnedFd) {
+        self.accepted.push((listener, fd));
+    }
+
+    #[inline]
+    fn received(&mut self, token: Token, bytes: &[u8]) {
+        self.input_bytes += bytes.len() as u64;
+        if let Some(session) = self.of(token) {
+            session.input.extend_from_slice(bytes);
+            self.make_ready(token.index);
+        }
+    }
+
+    #[inline]
+    fn sent(&mut self, token: Token, mut buffer: Vec<u8>) {
+        let Some(session) = self.of(token) else { return };
+        session.sending_bytes = 0;
+        if buffer.capacity() <= KEPT_BYTES_MAX {
+            buffer.clear();
+            session.spare = buffer;
+        }
+        // More may wait to be sent, or to be executed, or to be closed.
+        if !session.out.is_empty() || session.unread() > 0 || session.paused || session.client.closing {
+            self.make_ready(token.index);
+        }
+    }
+
+    fn ended(&mut self, token: Token) {
+        if let Some(session) = self.of(token) {
+            session.ended = true;
+            self.make_ready(token.index);
+        }
+    }
+
+    fn closed(&mut self, token: Token) {
+        if self.of(token).is_some() {
+            self.gone.extend(self.slots[token.index as usize].take());
+        }
+    }
+}

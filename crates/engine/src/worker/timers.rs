@@ -1,0 +1,87 @@
+//! What a worker does without being asked: reclaiming dead keys, closing idle sessions, measuring its rate.
+
+use super::sessions::Sessions;
+use crate::node::Node;
+use crate::socket::Driver;
+use larder_store::Now;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// Milliseconds between two rounds over the partitions' deadlines.
+const EXPIRE_EVERY_MS: u64 = 20;
+/// Time that a round may take before it lets requests pass.
+const EXPIRE_BUDGET: Duration = Duration::from_micros(500);
+/// Deadlines looked at per visit of a partition.
+const EXPIRE_PER_VISIT: usize = 32;
+/// Milliseconds between two rounds over the sessions.
+const SESSIONS_EVERY_MS: u64 = 1000;
+
+/// When what is next.
+pub(super) struct Timers {
+    worker: usize,
+    workers: usize,
+    expire_at_ms: u64,
+    sessions_at_ms: u64,
+    /// Where the last round over the partitions stopped for want of time.
+    partition: usize,
+    commands: u64,
+}
+
+impl Timers {
+    pub(super) fn new(worker: usize, workers: usize) -> Timers {
+        Timers { worker, workers, expire_at_ms: 0, sessions_at_ms: 0, partition: worker, commands: 0 }
+    }
+
+    /// How long the worker may sleep.
+    pub(super) fn next(&self) -> Duration {
+        Duration::from_millis(EXPIRE_EVERY_MS)
+    }
+
+    pub(super) fn run(&mut self, node: &Node, now: Now, sessions: &mut Sessions, driver: &mut Driver) {
+        if now.ms >= self.expire_at_ms {
+            let done = self.expire(node, now);
+            self.expire_at_ms = if done { now.ms + EXPIRE_EVERY_MS } else { now.ms };
+        }
+        if now.ms >= self.sessions_at_ms {
+            self.sessions_at_ms = now.ms + SESSIONS_EVERY_MS;
+            self.look_after_sessions(node, now, sessions, driver);
+        }
+    }
+
+    /// Reclaims keys of this worker's share of the partitions; false if it ran out of time.
+    fn expire(&mut self, node: &Node, now: Now) -> bool {
+        let began = Instant::now();
+        for _ in (self.worker..node.store.partition_count()).step_by(self.workers) {
+            let id = node.store.partition_at(self.partition);
+            while node.store.is_due(id, now) {
+                node.store.lock(id).expire_due(now, EXPIRE_PER_VISIT);
+                if began.elapsed() > EXPIRE_BUDGET {
+                    return false;
+                }
+            }
+            self.partition += self.workers;
+            if self.partition >= node.store.partition_count() {
+                self.partition = self.worker;
+            }
+        }
+        true
+    }
+
+    fn look_after_sessions(&mut self, node: &Node, now: Now, sessions: &mut Sessions, driver: &mut Driver) {
+        let timeout_ms = node.settings().timeout * 1000;
+        for session in sessions.iter_mut() {
+            session.publish();
+            let idle_ms = now.ms.saturating_sub(session.client.shared.last_ms.load(Ordering::Relaxed));
+            if timeout_ms > 0 && idle_ms > timeout_ms && session.output_bytes() == 0 {
+                driver.close(session.token, true);
+            }
+        }
+        if self.worker == 0 {
+            let commands = node.stats.commands.load(Ordering::Relaxed);
+            node.stats.commands_per_second.store(commands - self.commands, Ordering::Relaxed);
+            self.commands = commands;
+        }
+        let input = std::mem::take(&mut sessions.input_bytes);
+        node.stats.input_bytes.fetch_add(input, Ordering::Relaxed);
+    }
+}
