@@ -339,7 +339,7 @@ fn request(random: &mut Random, input: &mut Vec<u8>) {
         ["", "1", "99", "18446744073709551610", "text", "line\r\nline", "100000", "0005"];
     // What is counted with is not appended to: a padding that one side did not make would show.
     const COUNTERS: [&str; 2] = ["counter", "{tag}n"];
-    let counts = random.next() % 3 == 0;
+    let counts = random.next().is_multiple_of(3);
     let key = random.pick(if counts { &COUNTERS } else { &KEYS });
     let noreply = random.pick(&["", "", "", " noreply"]);
     let line = match random.next() % 12 {
@@ -348,7 +348,7 @@ fn request(random: &mut Random, input: &mut Vec<u8>) {
             let verb = random.pick(if counts { &verbs[..4] } else { &verbs });
             let (flags, time) = (random.pick(&NUMBERS), random.pick(&TIMES));
             let value = random.pick(&VALUES);
-            let len = if random.next() % 20 == 0 { random.next() as usize % 9 } else { value.len() };
+            let len = if random.next().is_multiple_of(20) { random.next() as usize % 9 } else { value.len() };
             format!("{verb} {key} {flags} {time} {len}{noreply}\r\n{value}")
         }
         4 | 5 => format!("get {key} {}", random.pick(&KEYS)),

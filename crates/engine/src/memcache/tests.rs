@@ -142,7 +142,7 @@ fn what_cannot_be_stored_leaves_nothing_stale() {
     bench.shared.set_item_size_max(70);
     bench.says(
         "set a 0 0 1\r\n1\r\nadd a 0 0 11\r\n01234567890\r\nget a\r\n",
-        concat!("STORED\r\nSERVER_ERROR object too large for cache\r\nVALUE a 0 1\r\n1\r\nEND\r\n"),
+        "STORED\r\nSERVER_ERROR object too large for cache\r\nVALUE a 0 1\r\n1\r\nEND\r\n",
     );
     bench.says("append a 0 0 10\r\n0123456789\r\n", "NOT_STORED\r\n");
     bench.says(
