@@ -43,15 +43,55 @@ pub fn parse_u64(text: &[u8]) -> Option<u64> {
     }
 }
 
-/// Reads a double as the commands do: `inf`, `+inf`, `-infinity`, exponents and hexadecimal-free decimals; never NaN,
-/// never with blanks around it.
+/// Reads a double as the commands do: what `strtod` reads (`inf`, `+Infinity`, exponents, hexadecimal with `0x`), if it
+/// is all of the text; never NaN, never with blanks around it, never a number out of the range of doubles.
 pub fn parse_f64(text: &[u8]) -> Option<f64> {
-    let first = *text.first()?;
-    if first.is_ascii_whitespace() {
+    let text = std::str::from_utf8(text).ok()?;
+    let magnitude = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if let Some(digits) = magnitude.strip_prefix("0x").or_else(|| magnitude.strip_prefix("0X")) {
+        let value = hexadecimal(digits)?;
+        return Some(if text.starts_with('-') { -value } else { value });
+    }
+    let value: f64 = text.parse().ok()?;
+    let is_infinity = magnitude.starts_with(['i', 'I']);
+    let mantissa = magnitude.split(['e', 'E']).next().unwrap_or_default();
+    let is_zero = !mantissa.bytes().any(|byte| matches!(byte, b'1'..=b'9'));
+    match value.classify() {
+        std::num::FpCategory::Nan => None,
+        std::num::FpCategory::Infinite => is_infinity.then_some(value),
+        std::num::FpCategory::Zero => is_zero.then_some(value),
+        _ => Some(value),
+    }
+}
+
+/// Digits of a hexadecimal mantissa that are read; a double holds fewer than fourteen.
+const HEX_DIGITS_MAX: u32 = 15;
+
+/// Reads what follows `0x`: digits with an optional point, and an optional binary exponent after `p`.
+fn hexadecimal(text: &str) -> Option<f64> {
+    let (digits, exponent) = match text.split_once(['p', 'P']) {
+        Some((digits, exponent)) => (digits, exponent.parse::<i32>().ok()?),
+        None => (text, 0),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    if whole.is_empty() && fraction.is_empty() {
         return None;
     }
-    let value: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
-    (!value.is_nan()).then_some(value)
+    let (mut mantissa, mut read, mut scale) = (0u64, 0, exponent);
+    for (at, digit) in whole.chars().chain(fraction.chars()).enumerate() {
+        let digit = digit.to_digit(16)?;
+        let dropped = read == HEX_DIGITS_MAX;
+        if !dropped {
+            mantissa = mantissa * 16 + u64::from(digit);
+            read += u32::from(mantissa > 0);
+        }
+        let move_by = i32::from(dropped) - i32::from(at >= whole.len());
+        scale = scale.saturating_add(4 * move_by);
+    }
+    // In two steps, so that neither power leaves the range where their product does not.
+    let half = scale.clamp(-2400, 2400) / 2;
+    let value = mantissa as f64 * 2f64.powi(half) * 2f64.powi(scale.clamp(-2400, 2400) - half);
+    (value.is_finite() && (value != 0.0 || mantissa == 0)).then_some(value)
 }
 
 /// Holds the text of a formatted number.
@@ -128,6 +168,16 @@ mod tests {
         assert_eq!(parse_f64(b"3.0e3"), Some(3000.0));
         assert_eq!(parse_f64(b"+inf"), Some(f64::INFINITY));
         assert_eq!(parse_f64(b"-inf"), Some(f64::NEG_INFINITY));
+        for (text, value) in
+            [("0x10", 16.0), ("-0x1p3", -8.0), ("0x.8", 0.5), ("0xA.8p-1", 5.25), ("5.", 5.0)]
+        {
+            assert_eq!(parse_f64(text.as_bytes()), Some(value), "{text:?}");
+        }
+        assert_eq!(parse_f64(b"0e999"), Some(0.0));
+        assert_eq!(parse_f64(b"0x1ffffffffffffffffff"), Some(2f64.powi(73)));
+        for text in ["1e400", "-1e400", "1e-400", "0x", "0x1p9999", "0xg", "0x1p", "--1", "1e", "1\0"] {
+            assert_eq!(parse_f64(text.as_bytes()), None, "{text:?}");
+        }
         for text in ["", " 1", "1 ", "nan", "abc", "1x"] {
             assert_eq!(parse_f64(text.as_bytes()), None, "{text:?}");
         }

@@ -82,6 +82,17 @@ fn a_cas_unique_is_good_for_one_change() {
 }
 
 #[test]
+fn a_number_that_becomes_shorter_keeps_its_length() {
+    let mut bench = Bench::new(false);
+    bench
+        .says("set n 5 0 3\r\n100\r\ndecr n 1\r\nget n\r\n", "STORED\r\n99\r\nVALUE n 5 3\r\n99 \r\nEND\r\n");
+    bench.says("incr n 1\r\nget n\r\n", "100\r\nVALUE n 5 3\r\n100\r\nEND\r\n");
+    bench.says("incr n 900\r\ndecr n 5000\r\nget n\r\n", "1000\r\n0\r\nVALUE n 5 4\r\n0   \r\nEND\r\n");
+    bench.says("set n 0 0 20\r\n18446744073709551615\r\nincr n 2\r\n", "STORED\r\n1\r\n");
+    bench.says("incr zz 1 noreply\r\nincr n 4 noreply\r\nincr n 0\r\n", "5\r\n");
+}
+
+#[test]
 fn long_strings_grow_in_place_and_lose_their_cas() {
     let mut bench = Bench::new(false);
     let long = "x".repeat(20_000);
@@ -131,7 +142,7 @@ fn what_cannot_be_stored_leaves_nothing_stale() {
     bench.shared.set_item_size_max(70);
     bench.says(
         "set a 0 0 1\r\n1\r\nadd a 0 0 11\r\n01234567890\r\nget a\r\n",
-        concat!("STORED\r\nSERVER_ERROR object too large for cache\r\nVALUE a 0 1\r\n1\r\nEND\r\n"),
+        "STORED\r\nSERVER_ERROR object too large for cache\r\nVALUE a 0 1\r\n1\r\nEND\r\n",
     );
     bench.says("append a 0 0 10\r\n0123456789\r\n", "NOT_STORED\r\n");
     bench.says(

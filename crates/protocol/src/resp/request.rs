@@ -11,8 +11,8 @@ use memchr::memchr;
 /// Longest inline request, and longest header line of a multibulk one, in bytes.
 pub const INLINE_BYTES_MAX: usize = 64 * 1024;
 
-/// Most arguments of one command.
-pub const ARGS_MAX: i64 = 1024 * 1024;
+/// Most arguments of one command, as in Redis 7. Each takes five bytes at least before anything is kept of it.
+pub const ARGS_MAX: i64 = i32::MAX as i64;
 
 /// Where one argument lies in the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -336,7 +336,7 @@ fn split_inline(line: &mut [u8], args: &mut Vec<ArgRange>) -> Result<(), Protoco
         }
         let start = at;
         let mut to = at;
-        while at < line.len() && !is_space(line[at]) {
+        while at < line.len() && !ends_argument(line[at]) {
             match line[at] {
                 quote @ (b'"' | b'\'') => (at, to) = unquote(line, at + 1, to, quote)?,
                 byte => {
@@ -390,6 +390,14 @@ fn escape(line: &[u8], at: usize, quote: u8) -> (u8, usize) {
     (value, 2)
 }
 
+/// What ends an argument without quotes: not every blank, for Redis counts a vertical tab within it as its own.
+fn ends_argument(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0)
+}
+
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c | 0)
 }
+
+#[cfg(test)]
+mod tests;
