@@ -41,7 +41,7 @@ impl Paint {
         Self { on: colour_wanted() }
     }
 
-    /// Never colours: for files.
+    /// No colour.
     pub(crate) fn plain() -> Self {
         Self { on: false }
     }

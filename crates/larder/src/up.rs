@@ -17,7 +17,7 @@ use crate::terminal::{Paint, print};
 const INTERRUPTED: i32 = 130;
 
 pub(crate) fn up(arguments: Up) -> Result<(), Failure> {
-    crate::journal::start(&arguments.log)?;
+    crate::journal::start(&arguments.log, None)?;
     let folder = std::path::absolute(data_dir(&arguments.place)?)?;
     let config = config(&arguments, folder.clone())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
