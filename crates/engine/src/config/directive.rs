@@ -109,7 +109,7 @@ macro_rules! memory {
             get: |config| config.$($field).+.to_string(),
             set: |config, text| {
                 let value = bytes(text)?;
-                if value < $low {
+                if value < u64::from($low as u32) && $low > 0 {
                     return Err(format!("argument must be at least {}", $low));
                 }
                 config.$($field).+ = value.try_into().map_err(|_| "argument must be a memory value".to_owned())?;
