@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Random commands on collections, sent to a real redis-server 7.0 and to a Larder node; every reply must be the same.
+"""Random commands on all types, sent to a real redis-server 7.0 and to a Larder node; every reply must be the same.
 
 Replies are compared with their wire types (RESP2 in even rounds, RESP3 in odd ones). Where Redis promises no order,
 members are sorted first; where it draws at random, shapes and membership are checked and both sides are made equal
@@ -316,11 +316,74 @@ def sorted_set_commands(a):
     ]
 
 
-FAMILIES = {"h": hash_commands, "l": list_commands, "s": set_commands, "z": sorted_set_commands}
-UNORDERED = {"HKEYS", "HVALS", "SMEMBERS", "SINTER", "SUNION", "SDIFF"}
+def string_commands(a):
+    key = a.key
+    far = lambda: a.dice.choice([4_000_000_000, 4_000_000_500, 4_000_001_000])
+    # Deadlines are absolute and far away, so that no reply depends on when it is made.
+    term = lambda: [a.word("EXAT"), far()] if a.dice.random() < 0.5 else [a.word("PXAT"), far() * 1000 + 7]
+    bad_term = lambda: [a.word("EX", "PX", "EXAT", "PXAT"), a.dice.choice([0, -1, "x", 2**63 - 1, 2**63])]
+    kept = lambda: a.word("KEEPTTL")
+    condition, got = lambda: a.word("NX", "XX"), lambda: a.word("GET")
+    small = lambda: a.dice.choice([0, 1, 2, 3, 7, 40, -1, 2**29, 2**63 - 1, "x"])
+    pattern = lambda: a.dice.choice(["*", "t*", "?0", "[hl]?", "t1", "[^t]*", "nothing"])
+    number = lambda: a.dice.choice(["0.5", "-2.25", "3", "0.1", "1e-3", "1e20", "x", "", "nan", "inf"])
+    return [
+        (4, "SET", lambda: [key(), a.value()]),
+        (4, "SET", lambda: [key(), a.value(), *a.options(condition, got, term, kept)]),
+        (1, "SET", lambda: [key(), a.value(), *a.options(condition, got, bad_term)]),
+        (4, "GET", lambda: [key()]),
+        (2, "GETEX", lambda: [key(), *a.options(term, lambda: a.word("PERSIST"))]),
+        (1, "GETEX", lambda: [key(), *bad_term()]),
+        (1, "GETDEL", lambda: [key()]),
+        (1, "GETSET", lambda: [key(), a.value()]),
+        (1, "SETNX", lambda: [key(), a.value()]),
+        (1, "SETEX", lambda: [key(), a.dice.choice([0, -1, "x", 2**63 - 1]), a.value()]),
+        (1, "PSETEX", lambda: [key(), a.dice.choice([0, -1, "x", 2**63 - 1]), a.value()]),
+        (2, "MGET", lambda: a.some(key)),
+        (1, "MSET", lambda: a.some(lambda: [key(), a.value()])),
+        (1, "MSETNX", lambda: a.some(lambda: [key(), a.value()])),
+        (3, "APPEND", lambda: [key(), a.value()]),
+        (1, "STRLEN", lambda: [key()]),
+        (2, "SETRANGE", lambda: [key(), small(), a.value()]),
+        (2, "GETRANGE", lambda: [key(), a.integer(), a.integer()]),
+        (1, "SUBSTR", lambda: [key(), a.integer(), a.integer()]),
+        (2, "INCR", lambda: [key()]),
+        (1, "DECR", lambda: [key()]),
+        (2, "INCRBY", lambda: [key(), a.integer()]),
+        (1, "DECRBY", lambda: [key(), a.integer()]),
+        (2, "INCRBYFLOAT", lambda: [key(), number()]),
+        (1, "LCS", lambda: [f"t{a.dice.randrange(4)}", key(), *a.options(
+            lambda: a.word("LEN"), lambda: a.word("IDX"), lambda: a.word("WITHMATCHLEN"),
+            lambda: [a.word("MINMATCHLEN"), a.integer()])]),
+        (2, "EXPIREAT", lambda: [key(), far(), *a.options(*[lambda word=word: a.word(word) for word in ("NX", "XX", "GT", "LT")])]),
+        (2, "PEXPIREAT", lambda: [key(), far() * 1000, *a.options(*[lambda word=word: a.word(word) for word in ("NX", "XX", "GT", "LT")])]),
+        (1, "EXPIRE", lambda: [key(), a.dice.choice([0, -1, "x", 2**63 - 1, -(2**63)])]),
+        (1, "PEXPIREAT", lambda: [key(), a.dice.choice([0, -1, 1, "x", 2**63])]),
+        (2, "EXPIRETIME", lambda: [key()]),
+        (2, "PEXPIRETIME", lambda: [key()]),
+        (1, "PERSIST", lambda: [key()]),
+        (1, "DEL", lambda: a.some(key, 1, 2)),
+        (1, "UNLINK", lambda: [key()]),
+        (1, "EXISTS", lambda: a.some(key)),
+        (1, "TOUCH", lambda: a.some(key)),
+        (1, "TYPE", lambda: [key()]),
+        (2, "RENAME", lambda: [key(), key()]),
+        (1, "RENAMENX", lambda: [key(), key()]),
+        (2, "COPY", lambda: [key(), key(), *a.options(
+            lambda: a.word("REPLACE"), lambda: [a.word("DB"), a.dice.choice([0, 1, 16, "x", -1])])]),
+        (1, "MOVE", lambda: [key(), a.dice.choice([0, 1, 16, "x"])]),
+        (0.3, "SWAPDB", lambda: [a.dice.choice([0, 1, 16, "x"]), a.dice.choice([0, 1, "x"])]),
+        (1, "KEYS", lambda: [pattern()]),
+        (1, "SCAN", lambda: [0, *scan_options(a), *a.options(lambda: ["TYPE", a.dice.choice(["string", "ZSET", "junk"])])]),
+        (1, "DBSIZE", lambda: []),
+    ]
+
+
+FAMILIES = {"t": string_commands, "h": hash_commands, "l": list_commands, "s": set_commands, "z": sorted_set_commands}
+UNORDERED = {"KEYS", "HKEYS", "HVALS", "SMEMBERS", "SINTER", "SUNION", "SDIFF"}
 DRAWN = {"HRANDFIELD", "SRANDMEMBER", "ZRANDMEMBER", "SPOP"}
-SCANS = {"HSCAN", "SSCAN", "ZSCAN"}
-KEYS = [f"{kind}{number}" for kind in "hlsz" for number in range(4)] + ["zn0", "zn1"]
+SCANS = {"SCAN", "HSCAN", "SSCAN", "ZSCAN"}
+KEYS = [f"{kind}{number}" for kind in "hlszt" for number in range(4)] + ["zn0", "zn1"]
 # Doubles shorter than this print the same in every version.
 DIGITS_EXACT = 15
 # Draws with more repetitions than these would only test the patience of both servers.
@@ -377,13 +440,13 @@ class Round:
     def step(self):
         if self.dice.random() < 0.01:
             return self.same(self.dice.choice([["DEL", self.dice.choice(KEYS)], ["SET", self.dice.choice(KEYS), "text"]]))
-        self.arguments.kind = kind = self.dice.choice("hlszz")
+        self.arguments.kind = kind = self.dice.choice("hlszztt")
         weights = [row[0] for row in self.table[kind]]
         _, name, make = self.dice.choices(self.table[kind], weights)[0]
         args = [name, *make()]
         if self.dice.random() < 0.01:
             args = args[: self.dice.randrange(1, len(args) + 1)]
-        if name in SCANS and len(args) > 2:
+        if name in SCANS and len(args) > (1 if name == "SCAN" else 2):
             return self.scan(args)
         if name in DRAWN:
             return self.draw(args)
@@ -403,12 +466,13 @@ class Round:
         for client in (self.redis, self.larder):
             seen, cursor = set(), b"0"
             while True:
-                reply = client.call(*args[:2], cursor, *args[3:])
+                at = 1 if args[0] == "SCAN" else 2
+                reply = client.call(*args[:at], cursor, *args[at + 1 :])
                 if reply[0] == b"-":
                     seen = reply
                     break
                 (_, cursor), (_, items) = reply[1]
-                seen.update(items if args[0] == "SSCAN" else zip(items[::2], items[1::2]))
+                seen.update(items if args[0] in ("SCAN", "SSCAN") else zip(items[::2], items[1::2]))
                 if cursor == b"0":
                     break
             walks.append(seen if isinstance(seen, Typed) else {number(Typed((b"*", item))) for item in map(tuple, seen)} if args[0] == "ZSCAN" else seen)
@@ -447,7 +511,7 @@ class Round:
 
     def compare_all(self):
         for key in KEYS:
-            for args in (["HGETALL", key], ["LRANGE", key, 0, -1], ["SMEMBERS", key], ["ZRANGE", key, 0, -1, "WITHSCORES"]):
+            for args in (["GET", key], ["PEXPIRETIME", key], ["HGETALL", key], ["LRANGE", key, 0, -1], ["SMEMBERS", key], ["ZRANGE", key, 0, -1, "WITHSCORES"]):
                 self.same(args)
 
 
