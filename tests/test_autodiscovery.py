@@ -13,11 +13,11 @@ def pages(service):
 
 
 def ask(address, text):
-    """Sends one line; answers all up to END."""
+    """Sends lines; answers all up to END, an error or the version."""
     with socket.create_connection(address, timeout=10) as sock:
         sock.sendall(text)
         answer = b""
-        while not answer.endswith((b"END\r\n", b"ERROR\r\n")):
+        while not answer.endswith((b"END\r\n", b"ERROR\r\n")) and b"VERSION" not in answer:
             piece = sock.recv(65536)
             if not piece:
                 break

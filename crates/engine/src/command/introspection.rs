@@ -1,5 +1,6 @@
 //! COMMAND: the command table, told to clients.
 
+use super::arguments;
 use super::dispatch::full_name;
 use super::table::{Command, Keys, flag};
 use super::{Call, CommandError};
@@ -224,19 +225,20 @@ fn docs(call: &mut Call<'_>) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// The documented fields, and `syntax`: the arguments as one line, which prompts show as a hint.
+/// The documented fields.
 fn document(out: &mut Reply, container: &Command, row: &Command) {
     out.bulk(full_name(container, row).as_bytes());
-    out.map(5 + usize::from(!row.subcommands.is_empty()));
-    for (name, value) in [
-        ("summary", row.summary),
-        ("since", row.since),
-        ("group", row.group),
-        ("complexity", row.complexity),
-        ("syntax", row.syntax),
-    ] {
+    let documented = arguments::parse(row.syntax);
+    out.map(4 + usize::from(!documented.is_empty()) + usize::from(!row.subcommands.is_empty()));
+    for (name, value) in
+        [("summary", row.summary), ("since", row.since), ("group", row.group), ("complexity", row.complexity)]
+    {
         out.bulk(name.as_bytes());
         out.bulk(value.as_bytes());
+    }
+    if !documented.is_empty() {
+        out.bulk(b"arguments");
+        arguments::write(out, &documented);
     }
     if !row.subcommands.is_empty() {
         out.bulk(b"subcommands");

@@ -4,6 +4,7 @@
 //! handler gets), [`dispatch`] (from arguments to a call), then the families. A handler never sees a socket, a file
 //! or another session.
 
+pub mod arguments;
 pub mod call;
 pub mod client;
 mod collection;
