@@ -11,6 +11,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 /// A thread's change that is worth telling.
 const FLUSH_BYTES: i64 = 64 * 1024;
 
+/// Options of jemalloc. Keys and items are spread at random over all memory: large pages save a walk of the page table
+/// for each. (GET at pipeline 16 with a million keys: 17 % less CPU.)
+#[unsafe(export_name = "_rjem_malloc_conf")]
+pub static ALLOCATOR_OPTIONS: &std::ffi::CStr = c"thp:always,metadata_thp:always";
+
 static USED: AtomicI64 = AtomicI64::new(0);
 static PEAK: AtomicI64 = AtomicI64::new(0);
 

@@ -99,7 +99,7 @@ impl Node {
         settings.limits.hash_seed = seed; // nobody may choose members that collide
         let config = larder_store::Config {
             databases: startup.databases,
-            ..larder_store::Config::new(seed, started_ms)
+            ..larder_store::Config::new(seed, started_ms).for_workers(mailboxes.len())
         };
         let memcached = memcache::Shared::new(mailboxes.len(), &settings.engine_version);
         memcached.set_item_size_max(settings.memcached_item_size_max);

@@ -8,6 +8,7 @@
 
 pub mod evict;
 pub mod key;
+mod lock;
 pub mod object;
 pub mod partition;
 
@@ -15,10 +16,9 @@ pub use key::{Key, Seed};
 pub use partition::item::{Extras, Owned, Value, ValueMut, ValueRef};
 pub use partition::{Cleared, ItemMut, ItemRef, Now, Partition, Removed, Watcher};
 
-use crossbeam_utils::CachePadded;
+use lock::{Held, Locks};
 use partition::{index_of, prefetch};
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Hash slots of a keyspace.
 pub const SLOTS: u32 = 16384;
@@ -34,12 +34,22 @@ pub struct Config {
     pub seed: u64,
     /// Unix milliseconds now: deadlines are counted from here.
     pub now_ms: u64,
+    /// Only one thread will ever lock partitions; the process aborts if a second one does. Default false.
+    pub exclusive: bool,
 }
 
 impl Config {
+    /// As many partitions as this number of workers needs for seldom meeting in one: 512 for each, at most 4096. Fewer
+    /// partitions are fewer cache lines. A single worker has the store to itself.
+    #[must_use]
+    pub fn for_workers(self, workers: usize) -> Config {
+        let partitions = workers.saturating_mul(512).next_power_of_two().clamp(512, 4096);
+        Config { partitions: partitions as u16, exclusive: workers == 1, ..self }
+    }
+
     /// The defaults with a secret and the time.
     pub fn new(seed: u64, now_ms: u64) -> Config {
-        Config { partitions: 4096, databases: 16, seed, now_ms }
+        Config { partitions: 4096, databases: 16, seed, now_ms, exclusive: false }
     }
 }
 
@@ -54,11 +64,11 @@ impl PartitionId {
     }
 }
 
-/// A partition with its lock, and what may be read without holding it.
+/// What may be read of a partition without holding its lock.
 #[derive(Debug)]
-struct Cell {
-    partition: Mutex<Partition>,
-    /// Address and number of the buckets of database 0: hints for prefetching, may be out of date.
+#[repr(C)]
+struct Hints {
+    /// Address and number of the buckets of database 0: for prefetching, may be out of date.
     buckets: AtomicPtr<u8>,
     count: AtomicU32,
     /// When the next key is due, Unix milliseconds; `u64::MAX` for never.
@@ -68,7 +78,7 @@ struct Cell {
 /// The whole keyspace.
 #[derive(Debug)]
 pub struct Store {
-    cells: Box<[CachePadded<Cell>]>,
+    partitions: Locks<Hints, Partition>,
     seed: Seed,
     /// `slot >> shift` is the partition.
     shift: u32,
@@ -77,38 +87,36 @@ pub struct Store {
 
 /// A locked partition.
 #[derive(Debug)]
-pub struct Guard<'a> {
-    partition: MutexGuard<'a, Partition>,
-    cell: &'a Cell,
-}
+pub struct Guard<'a>(Held<'a, Hints, Partition>);
 
 impl std::ops::Deref for Guard<'_> {
     type Target = Partition;
 
     #[inline]
     fn deref(&self) -> &Partition {
-        &self.partition
+        &self.0
     }
 }
 
 impl std::ops::DerefMut for Guard<'_> {
     #[inline]
     fn deref_mut(&mut self) -> &mut Partition {
-        &mut self.partition
+        &mut self.0
     }
 }
 
 impl Drop for Guard<'_> {
     #[inline]
     fn drop(&mut self) {
-        let (buckets, count) = self.partition.first().extent();
-        if self.cell.count.load(Ordering::Relaxed) != count {
-            self.cell.count.store(count, Ordering::Relaxed);
-            self.cell.buckets.store(buckets.cast_mut().cast(), Ordering::Relaxed);
+        let hints = self.0.hints();
+        let (buckets, count) = self.0.first().extent();
+        if hints.count.load(Ordering::Relaxed) != count {
+            hints.count.store(count, Ordering::Relaxed);
+            hints.buckets.store(buckets.cast_mut().cast(), Ordering::Relaxed);
         }
-        let due = self.partition.next_deadline().unwrap_or(u64::MAX);
-        if self.cell.due.load(Ordering::Relaxed) != due {
-            self.cell.due.store(due, Ordering::Relaxed);
+        let due = self.0.next_deadline().unwrap_or(u64::MAX);
+        if hints.due.load(Ordering::Relaxed) != due {
+            hints.due.store(due, Ordering::Relaxed);
         }
     }
 }
@@ -118,16 +126,14 @@ impl Store {
     pub fn new(config: &Config) -> Store {
         let partitions = u32::from(config.partitions).clamp(1, SLOTS).next_power_of_two();
         let seed = Seed::new(config.seed);
-        let cell = || {
-            CachePadded::new(Cell {
-                partition: Mutex::new(Partition::new(seed, config.now_ms)),
-                buckets: AtomicPtr::default(),
-                count: AtomicU32::new(0),
-                due: AtomicU64::new(u64::MAX),
-            })
+        let hints = || Hints {
+            buckets: AtomicPtr::default(),
+            count: AtomicU32::new(0),
+            due: AtomicU64::new(u64::MAX),
         };
+        let values = (0..partitions).map(|_| (hints(), Partition::new(seed, config.now_ms)));
         Store {
-            cells: (0..partitions).map(|_| cell()).collect(),
+            partitions: Locks::new(values, config.exclusive),
             seed,
             shift: (SLOTS / partitions).trailing_zeros(),
             databases: config.databases.max(1),
@@ -147,7 +153,7 @@ impl Store {
 
     /// Number of partitions.
     pub fn partition_count(&self) -> usize {
-        self.cells.len()
+        self.partitions.len()
     }
 
     /// The partition with an index below [`Store::partition_count`].
@@ -157,22 +163,19 @@ impl Store {
 
     /// All partitions in locking order.
     pub fn partitions(&self) -> impl DoubleEndedIterator<Item = PartitionId> + use<> {
-        (0..self.cells.len() as u16).map(PartitionId)
+        (0..self.partitions.len() as u16).map(PartitionId)
     }
 
     /// The partition of a hash slot.
     #[inline]
     pub fn partition_of(&self, slot: u16) -> PartitionId {
-        PartitionId((u32::from(slot) % SLOTS >> self.shift) as u16)
+        PartitionId(((u32::from(slot) % SLOTS) >> self.shift) as u16)
     }
 
     /// Locks a partition. Whoever locks several does it in ascending order.
     #[inline]
     pub fn lock(&self, id: PartitionId) -> Guard<'_> {
-        let cell = &*self.cells[id.index()];
-        // A panic aborts the process, so that a poisoned lock is never seen.
-        let partition = cell.partition.lock().unwrap_or_else(PoisonError::into_inner);
-        Guard { partition, cell }
+        Guard(self.partitions.lock(id.index()))
     }
 
     /// Locks all partitions, in order.
@@ -180,22 +183,29 @@ impl Store {
         self.partitions().map(|id| self.lock(id)).collect()
     }
 
+    /// Hints the processor to load the partition of a key: the first step, [`Store::prefetch_bucket`] is the second.
+    #[inline]
+    pub fn prefetch_partition(&self, key: &Key<'_>) {
+        let hints: *const Hints = self.partitions.hints(self.partition_of(key.slot).index());
+        prefetch(hints.cast());
+        prefetch(hints.cast::<u8>().wrapping_add(64));
+    }
+
     /// Hints the processor to load the bucket of a key of database 0. Takes no lock.
     #[inline]
     pub fn prefetch_bucket(&self, key: &Key<'_>) {
-        let cell = &self.cells[self.partition_of(key.slot).index()];
-        let count = cell.count.load(Ordering::Relaxed);
+        let hints = self.partitions.hints(self.partition_of(key.slot).index());
+        let count = hints.count.load(Ordering::Relaxed);
         if count > 0 {
             let at = index_of(key.hash, count) * 64;
-            prefetch(cell.buckets.load(Ordering::Relaxed).wrapping_add(at));
+            prefetch(hints.buckets.load(Ordering::Relaxed).wrapping_add(at));
         }
     }
 
     /// Hints the processor to load the item of a key. Does nothing when the partition is locked.
     #[inline]
     pub fn prefetch_item(&self, db: u16, key: &Key<'_>) {
-        let cell = &self.cells[self.partition_of(key.slot).index()];
-        if let Ok(partition) = cell.partition.try_lock()
+        if let Some(partition) = self.partitions.try_lock(self.partition_of(key.slot).index())
             && let Some(table) = partition.table(db)
         {
             table.prefetch_item(key.hash);
@@ -205,6 +215,6 @@ impl Store {
     /// True when the partition has a key whose time is over. Takes no lock.
     #[inline]
     pub fn is_due(&self, id: PartitionId, now: Now) -> bool {
-        self.cells[id.index()].due.load(Ordering::Relaxed) <= now.ms
+        self.partitions.hints(id.index()).due.load(Ordering::Relaxed) <= now.ms
     }
 }

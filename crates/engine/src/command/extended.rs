@@ -2,9 +2,7 @@
 //!
 //! Redis computes these two commands in the C type `long double`, which on x86-64 has 64 bits of mantissa. Sums of
 //! doubles would print 0.30000000000000004 for 0.1 + 0.2 where Redis prints 0.3, and data that moves between the two
-//! would drift. This file holds the little exact arithmetic that is needed: reading decimals, adding, printing.
-
-use larder_protocol::number;
+//! would drift. This file holds the little exact arithmetic that is needed: reading, adding, printing.
 
 /// A finite number: `mantissa * 2^exponent`. A mantissa that is not 0 has its top bit set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +18,8 @@ const DECIMALS: u32 = 17;
 const TEXT_MAX: usize = 5 << 10;
 /// Largest binary exponent of a 64-bit mantissa before the number is infinite.
 const EXPONENT_MAX: i32 = 16_384 - 64;
+/// Binary exponent of half of the smallest positive number, 2^-16446, as a 64-bit mantissa has it.
+const EXPONENT_MIN: i32 = -16_446 - 63;
 /// Decimal exponents beyond this are 0 or infinite.
 const DECIMAL_EXPONENT_MAX: i64 = 12_000;
 
@@ -36,9 +36,10 @@ impl Extended {
     /// Zero: what a missing value counts as.
     pub const ZERO: Extended = Extended { negative: false, mantissa: 0, exponent: 0 };
 
-    /// Reads a decimal number, rounding to nearest.
+    /// Reads a decimal or hexadecimal number, rounding to nearest. The range is that of the type, far beyond that of
+    /// doubles; what rounds to 0 without being 0 is refused.
     pub fn parse(text: &[u8]) -> Result<Extended, Trouble> {
-        if text.len() >= TEXT_MAX || number::parse_f64(text).is_none() {
+        if text.len() >= TEXT_MAX {
             return Err(Trouble::NotFloat);
         }
         let (negative, text) = match text {
@@ -46,8 +47,16 @@ impl Extended {
             [b'+', rest @ ..] => (false, rest),
             _ => (false, text),
         };
-        let (digits, exponent) = decimal(text).ok_or(Trouble::Infinite)?;
-        let magnitude = if digits.is_zero() { Some((0, 0)) } else { scaled(digits, exponent) };
+        if text.eq_ignore_ascii_case(b"inf") || text.eq_ignore_ascii_case(b"infinity") {
+            return Err(Trouble::Infinite);
+        }
+        let (digits, exponent, scale) = match text {
+            [b'0', b'x' | b'X', rest @ ..] => written(rest, Base::Sixteen, scaled_by_two),
+            _ => written(text, Base::Ten, scaled),
+        }
+        .ok_or(Trouble::NotFloat)?;
+        let magnitude =
+            if digits.is_zero() { Some((0, 0)) } else { scale(digits, exponent).filter(in_range) };
         let (mantissa, exponent) = magnitude.ok_or(Trouble::NotFloat)?;
         Ok(Extended { negative, mantissa, exponent })
     }
@@ -119,34 +128,73 @@ fn rounded(value: u128, exponent: i32) -> (u64, i32) {
     }
 }
 
-/// The digits of a decimal without its point, and the power of ten they stand for.
-fn decimal(text: &[u8]) -> Option<(Big, i64)> {
-    let mut digits = Big::new(0);
-    let (mut exponent, mut behind_point) = (0i64, false);
-    for (at, &byte) in text.iter().enumerate() {
-        match byte {
-            b'0'..=b'9' => {
-                digits.multiply_add(10, u32::from(byte - b'0'));
-                exponent -= i64::from(behind_point);
-            }
-            b'.' => behind_point = true,
-            b'e' | b'E' => {
-                let written = std::str::from_utf8(&text[at + 1..]).ok()?.parse::<i64>();
-                return Some((digits, exponent.saturating_add(written.unwrap_or(i64::MAX))));
-            }
-            _ => return None, // the letters of an infinity
-        }
-    }
-    Some((digits, exponent))
+/// How a number is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Base {
+    Ten,
+    Sixteen,
 }
 
-/// `digits * 10^exponent` as a mantissa and a binary exponent; `None` if it is too large.
+/// How digits and an exponent become a mantissa and a binary exponent; `None` beyond what the type holds.
+type Scale = fn(Big, i64) -> Option<(u64, i32)>;
+
+/// The digits of a number without its point, and the power of ten (of two in base 16) they stand for; `scale` is
+/// passed through. `None` if the text is no number.
+fn written(text: &[u8], base: Base, scale: Scale) -> Option<(Big, i64, Scale)> {
+    let (radix, places, mark) = match base {
+        Base::Ten => (10, 1, b'e'),
+        Base::Sixteen => (16, 4, b'p'),
+    };
+    let mut digits = Big::new(0);
+    let (mut exponent, mut behind_point, mut any) = (0i64, false, false);
+    for (at, &byte) in text.iter().enumerate() {
+        if let Some(digit) = char::from(byte).to_digit(radix) {
+            digits.multiply_add(radix, digit);
+            exponent -= if behind_point { places } else { 0 };
+            any = true;
+        } else if byte == b'.' && !behind_point {
+            behind_point = true;
+        } else if byte.eq_ignore_ascii_case(&mark) && any {
+            return Some((digits, exponent.saturating_add(power(&text[at + 1..])?), scale));
+        } else {
+            return None;
+        }
+    }
+    any.then_some((digits, exponent, scale))
+}
+
+/// The exponent behind its mark, kept within what can be added to; `None` if it is no integer.
+fn power(text: &[u8]) -> Option<i64> {
+    let (sign, digits) = match text {
+        [b'-', rest @ ..] => (-1, rest),
+        [b'+', rest @ ..] => (1, rest),
+        _ => (1, text),
+    };
+    let add = |sum: i64, digit: &u8| sum.saturating_mul(10).saturating_add(i64::from(digit - b'0'));
+    let valid = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    valid.then(|| sign * digits.iter().fold(0, add))
+}
+
+/// True for what does not round to 0: more than half of the smallest positive number of the type.
+fn in_range(&(mantissa, exponent): &(u64, i32)) -> bool {
+    (exponent, mantissa) > (EXPONENT_MIN, 1 << 63)
+}
+
+/// `digits * 2^exponent`; `None` if it is too large or too small.
+fn scaled_by_two(digits: Big, exponent: i64) -> Option<(u64, i32)> {
+    let (top, shift, lost) = digits.top();
+    let (mantissa, binary) = rounded(top << 1 | u128::from(lost), shift - 1);
+    let binary = i32::try_from(exponent.saturating_add(binary.into())).ok()?;
+    (binary <= EXPONENT_MAX).then_some((mantissa, binary))
+}
+
+/// `digits * 10^exponent` as a mantissa and a binary exponent; `None` if it is too large or too small.
 fn scaled(mut digits: Big, exponent: i64) -> Option<(u64, i32)> {
     if exponent > DECIMAL_EXPONENT_MAX {
         return None;
     }
     if exponent < -2 * DECIMAL_EXPONENT_MAX {
-        return Some((0, 0));
+        return None;
     }
     let (mut binary, mut sticky) = (0, false);
     if exponent >= 0 {
@@ -256,6 +304,14 @@ mod tests {
             ("1000000.1", "0.2", "1000000.30000000000001137"),
             ("1e-18", "0", "0"),
             ("1e-17", "0", "0.00000000000000001"),
+            ("0x10", "1", "17"),
+            ("0X1p3", "1", "9"),
+            ("-0x1.8", "1", "-0.5"),
+            ("1.", ".5", "1.5"),
+            ("+.5e1", "1", "6"),
+            ("0e99999999999999999999", "1", "1"),
+            ("1e-4950", "1", "1"),
+            ("0x1p-16445", "1", "1"),
         ] {
             assert_eq!(sum(one, two), expected, "{one} + {two}");
         }
@@ -263,12 +319,38 @@ mod tests {
 
     #[test]
     fn what_is_no_finite_number_is_refused() {
-        for text in ["", "x", "1x", " 1", "nan", "1e5000", "1e99999999999999999999"] {
+        for text in [
+            "",
+            "x",
+            "1x",
+            " 1",
+            "1 ",
+            "nan",
+            "1e",
+            "e1",
+            "1e+",
+            ".",
+            "-",
+            "+-1",
+            "1..",
+            "0x",
+            "0xp1",
+            "0x1g",
+            "0x1p",
+            "infx",
+            "1e5000",
+            "1e-5000",
+            "1e99999999999999999999",
+            "1e-99999999999999999999",
+            "0x1p16384",
+            "0x1p-16446",
+        ] {
             assert_eq!(Extended::parse(text.as_bytes()), Err(Trouble::NotFloat), "{text:?}");
         }
         for text in ["inf", "-infinity"] {
             assert_eq!(Extended::parse(text.as_bytes()), Err(Trouble::Infinite), "{text:?}");
         }
+        // Beyond every double, within the type.
         let huge = Extended::parse(b"1e4932").unwrap();
         assert_eq!(huge.add(huge), Err(Trouble::Infinite));
     }

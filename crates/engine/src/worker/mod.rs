@@ -291,6 +291,9 @@ impl Worker {
         }
         let key = |entry: &Entry| entry.key.map(|(slot, hash)| Key { bytes: &[], slot, hash });
         for key in self.batch.entries.iter().filter_map(key) {
+            self.node.store.prefetch_partition(&key);
+        }
+        for key in self.batch.entries.iter().filter_map(key) {
             self.node.store.prefetch_bucket(&key);
         }
         for key in self.batch.entries.iter().filter_map(key) {

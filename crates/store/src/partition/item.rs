@@ -311,15 +311,20 @@ impl Item {
     pub fn value(&self) -> ValueRef<'_> {
         let shape = self.shape();
         let at = shape.key + shape.key_len;
-        match shape.head & KIND {
-            INLINE => ValueRef::String(self.bytes(at, shape.value_len)),
-            INTEGER => ValueRef::Integer(self.word(at) as i64),
-            // SAFETY (each): the kind says what was boxed, and the item owns it; `&self` borrows the item.
-            LONG => ValueRef::String(unsafe { &*self.boxed::<Vec<u8>>(at) }),
-            HASH => ValueRef::Hash(unsafe { &*self.boxed(at) }),
-            LIST => ValueRef::List(unsafe { &*self.boxed(at) }),
-            SET => ValueRef::Set(unsafe { &*self.boxed(at) }),
-            _ => ValueRef::SortedSet(unsafe { &*self.boxed(at) }),
+        let kind = shape.head & KIND;
+        if kind == INLINE {
+            return ValueRef::String(self.bytes(at, shape.value_len));
+        }
+        // SAFETY: the kind says what was boxed, and the item owns it; `&self` borrows the item.
+        unsafe {
+            match kind {
+                INTEGER => ValueRef::Integer(self.word(at) as i64),
+                LONG => ValueRef::String(&*self.boxed::<Vec<u8>>(at)),
+                HASH => ValueRef::Hash(&*self.boxed(at)),
+                LIST => ValueRef::List(&*self.boxed(at)),
+                SET => ValueRef::Set(&*self.boxed(at)),
+                _ => ValueRef::SortedSet(&*self.boxed(at)),
+            }
         }
     }
 
@@ -327,14 +332,16 @@ impl Item {
     pub fn value_mut(&mut self) -> ValueMut<'_> {
         let shape = self.shape();
         let at = shape.key + shape.key_len;
-        match shape.head & KIND {
-            INLINE | INTEGER => ValueMut::String,
-            // SAFETY (each): as in `value`, and `&mut self` makes the borrow exclusive.
-            LONG => ValueMut::Long(unsafe { &mut *self.boxed(at) }),
-            HASH => ValueMut::Hash(unsafe { &mut *self.boxed(at) }),
-            LIST => ValueMut::List(unsafe { &mut *self.boxed(at) }),
-            SET => ValueMut::Set(unsafe { &mut *self.boxed(at) }),
-            _ => ValueMut::SortedSet(unsafe { &mut *self.boxed(at) }),
+        // SAFETY: as in `value`, and `&mut self` makes the borrow exclusive.
+        unsafe {
+            match shape.head & KIND {
+                INLINE | INTEGER => ValueMut::String,
+                LONG => ValueMut::Long(&mut *self.boxed(at)),
+                HASH => ValueMut::Hash(&mut *self.boxed(at)),
+                LIST => ValueMut::List(&mut *self.boxed(at)),
+                SET => ValueMut::Set(&mut *self.boxed(at)),
+                _ => ValueMut::SortedSet(&mut *self.boxed(at)),
+            }
         }
     }
 
@@ -417,15 +424,17 @@ impl Item {
     pub fn into_value(self) -> Owned {
         let shape = self.shape();
         let at = shape.key + shape.key_len;
-        let owned = match shape.head & KIND {
-            INLINE => Owned::Bytes(self.bytes(at, shape.value_len).to_vec()),
-            INTEGER => Owned::Integer(self.word(at) as i64),
-            // SAFETY (each): the kind says what was boxed; the item is forgotten below, so the box has one owner.
-            LONG => Owned::Bytes(*unsafe { Box::from_raw(self.boxed::<Vec<u8>>(at)) }),
-            HASH => Owned::Hash(unsafe { Box::from_raw(self.boxed(at)) }),
-            LIST => Owned::List(unsafe { Box::from_raw(self.boxed(at)) }),
-            SET => Owned::Set(unsafe { Box::from_raw(self.boxed(at)) }),
-            _ => Owned::SortedSet(unsafe { Box::from_raw(self.boxed(at)) }),
+        // SAFETY: the kind says what was boxed; the item is forgotten below, so the box has one owner.
+        let owned = unsafe {
+            match shape.head & KIND {
+                INLINE => Owned::Bytes(self.bytes(at, shape.value_len).to_vec()),
+                INTEGER => Owned::Integer(self.word(at) as i64),
+                LONG => Owned::Bytes(*Box::from_raw(self.boxed::<Vec<u8>>(at))),
+                HASH => Owned::Hash(Box::from_raw(self.boxed(at))),
+                LIST => Owned::List(Box::from_raw(self.boxed(at))),
+                SET => Owned::Set(Box::from_raw(self.boxed(at))),
+                _ => Owned::SortedSet(Box::from_raw(self.boxed(at))),
+            }
         };
         self.free(shape.size());
         owned
@@ -507,13 +516,15 @@ impl Drop for Item {
         let shape = self.shape();
         if shape.head & KIND > INTEGER {
             let at = shape.key + shape.key_len;
-            // SAFETY (each): the kind says what was boxed, the item owns it, and it is dropped once, here.
-            match shape.head & KIND {
-                LONG => drop(unsafe { Box::from_raw(self.boxed::<Vec<u8>>(at)) }),
-                HASH => drop(unsafe { Box::from_raw(self.boxed::<Hash>(at)) }),
-                LIST => drop(unsafe { Box::from_raw(self.boxed::<List>(at)) }),
-                SET => drop(unsafe { Box::from_raw(self.boxed::<Set>(at)) }),
-                _ => drop(unsafe { Box::from_raw(self.boxed::<SortedSet>(at)) }),
+            // SAFETY: the kind says what was boxed, the item owns it, and it is dropped once, here.
+            unsafe {
+                match shape.head & KIND {
+                    LONG => drop(Box::from_raw(self.boxed::<Vec<u8>>(at))),
+                    HASH => drop(Box::from_raw(self.boxed::<Hash>(at))),
+                    LIST => drop(Box::from_raw(self.boxed::<List>(at))),
+                    SET => drop(Box::from_raw(self.boxed::<Set>(at))),
+                    _ => drop(Box::from_raw(self.boxed::<SortedSet>(at))),
+                }
             }
         }
         // SAFETY: allocated with this layout; the item is gone after this.

@@ -51,14 +51,15 @@ pub struct Counters {
 
 /// A locked piece of the keyspace.
 #[derive(Debug)]
+#[repr(C)] // what every look-up reads comes first
 pub struct Partition {
     first: Table,
+    watches: Watches,
+    counters: Counters,
+    deadlines: Deadlines,
     /// Tables of the databases from 1 on, made when first written to.
     more: Vec<Table>,
     seed: Seed,
-    deadlines: Deadlines,
-    watches: Watches,
-    counters: Counters,
 }
 
 /// A key and its value, taken out of a partition. Dropping it frees the value, which may take long.
