@@ -62,7 +62,7 @@ impl Extended {
     }
 
     /// The sum, rounded to nearest.
-    pub fn add(self, other: Extended) -> Result<Extended, Trouble> {
+    pub fn plus(self, other: Extended) -> Result<Extended, Trouble> {
         let key = |number: &Extended| (number.mantissa != 0, number.exponent, number.mantissa);
         let (big, small) = if key(&self) >= key(&other) { (self, other) } else { (other, self) };
         if small.mantissa == 0 {
@@ -287,7 +287,7 @@ mod tests {
 
     fn sum(one: &str, two: &str) -> String {
         let number = |text: &str| Extended::parse(text.as_bytes()).unwrap();
-        number(one).add(number(two)).unwrap().print()
+        number(one).plus(number(two)).unwrap().print()
     }
 
     /// The expected texts are replies of redis-server 7.0 on x86-64.
@@ -352,6 +352,6 @@ mod tests {
         }
         // Beyond every double, within the type.
         let huge = Extended::parse(b"1e4932").unwrap();
-        assert_eq!(huge.add(huge), Err(Trouble::Infinite));
+        assert_eq!(huge.plus(huge), Err(Trouble::Infinite));
     }
 }

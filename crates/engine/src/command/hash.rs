@@ -358,7 +358,7 @@ fn hincrbyfloat(call: &mut Call<'_>) -> Answer {
         Some(value) => Extended::parse(&value.to_vec()),
         None => Ok(Extended::ZERO),
     };
-    let digits = match old.and_then(|old| old.add(by)) {
+    let digits = match old.and_then(|old| old.plus(by)) {
         Ok(sum) => sum.print(),
         Err(Trouble::NotFloat) => return Err(text("ERR hash value is not a float")),
         Err(Trouble::Infinite) => return Err(text("ERR increment would produce NaN or Infinity")),

@@ -481,7 +481,7 @@ fn set_pairs(call: &mut Call<'_>) {
 }
 
 fn mset(call: &mut Call<'_>) -> Answer {
-    if call.args.len() % 2 == 0 {
+    if call.args.len().is_multiple_of(2) {
         return Err(CommandError::WrongArity);
     }
     set_pairs(call);
@@ -490,7 +490,7 @@ fn mset(call: &mut Call<'_>) -> Answer {
 }
 
 fn msetnx(call: &mut Call<'_>) -> Answer {
-    if call.args.len() % 2 == 0 {
+    if call.args.len().is_multiple_of(2) {
         return Err(CommandError::WrongArity);
     }
     let fresh = (1..call.args.len()).step_by(2).all(|at| !call.keys.exists(call.args.get(at)));
@@ -656,7 +656,7 @@ fn incrbyfloat(call: &mut Call<'_>) -> Answer {
     if [old, by].contains(&Err(Trouble::NotFloat)) {
         return Err(CommandError::NotFloat);
     }
-    let sum = old.and_then(|old| old.add(by?));
+    let sum = old.and_then(|old| old.plus(by?));
     let digits = sum.map_err(|_| text("ERR increment would produce NaN or Infinity"))?.print();
     call.keys.set(key, Value::String(digits.as_bytes()), extras);
     call.out.bulk(digits.as_bytes());

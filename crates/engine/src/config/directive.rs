@@ -412,7 +412,7 @@ pub const TABLE: &[Directive] = &[
 /// `client-output-buffer-limit <class> <hard> <soft> <seconds> ...`: only the hard limit of normal clients exists.
 fn set_output_limit(config: &mut Config, text: &str) -> Result<(), String> {
     let words: Vec<&str> = text.split_whitespace().collect();
-    if words.is_empty() || words.len() % 4 != 0 {
+    if words.is_empty() || !words.len().is_multiple_of(4) {
         return Err("Wrong number of arguments in buffer limit configuration.".into());
     }
     for class in words.chunks(4) {

@@ -96,6 +96,7 @@ pub(super) struct Sessions {
     /// Connections that a listener accepted.
     pub(super) accepted: Vec<(usize, OwnedFd)>,
     /// Sessions that are gone.
+    #[expect(clippy::vec_box, reason = "a session is moved here by its pointer")]
     pub(super) gone: Vec<Box<Session>>,
     /// Bytes received since the worker looked.
     pub(super) input_bytes: u64,
