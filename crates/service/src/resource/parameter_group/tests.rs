@@ -57,17 +57,10 @@ fn reserved_memory_in_both_ways() {
 }
 
 #[test]
-fn the_slow_log_has_two_names_and_what_was_set_wins() {
-    let slower_than = |group: &ParameterGroup, version| {
-        let told = told(group, "cache.m8g.large", version);
-        told.lines().filter(|line| line.starts_with("slowlog-log-slower-than")).collect::<Vec<_>>().join(";")
-    };
+fn nodes_are_not_told_what_the_engine_lacks() {
     let mut group = group("valkey8");
     group.set(&pairs(&[("slowlog-log-slower-than", "5")]), false).unwrap();
-    assert_eq!(slower_than(&group, "8.1.0"), "slowlog-log-slower-than 5");
-    group.set(&pairs(&[("commandlog-execution-slower-than", "7")]), false).unwrap();
-    assert_eq!(slower_than(&group, "8.1.0"), "slowlog-log-slower-than 7");
-    assert_eq!(slower_than(&group, "8.0.1"), "slowlog-log-slower-than 5");
+    assert!(!told(&group, "cache.m8g.large", "8.1.0").contains("slowlog"));
 }
 
 #[test]
@@ -95,9 +88,7 @@ fn refused_changes_change_nothing() {
 #[test]
 fn what_a_running_node_can_change() {
     let redis = Family::find("redis7").unwrap();
-    for directive in
-        ["maxmemory", "maxmemory-policy", "client-output-buffer-limit", "timeout", "slowlog-max-len"]
-    {
+    for directive in ["maxmemory", "maxmemory-policy", "client-output-buffer-limit", "timeout"] {
         assert!(changes_at_once(redis, directive), "{directive}");
     }
     for directive in ["databases", "maxclients", "no-such"] {
