@@ -64,6 +64,9 @@ macro_rules! either {
     };
 }
 
+/// The usual timeout of a wait, which a driver may prepare for.
+pub const TICK: Duration = Duration::from_millis(20);
+
 impl Driver {
     /// A driver that `wake` (an eventfd) can wake up.
     pub fn new(engine: Engine, wake: BorrowedFd<'_>) -> io::Result<Driver> {

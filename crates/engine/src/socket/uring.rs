@@ -1,7 +1,8 @@
 //! Sockets by io_uring: one system call per turn for everything that was given and everything that happened.
 //!
 //! Receiving is multishot into a ring of shared buffers, so an idle connection holds no buffer; accepting is multishot
-//! too. A connection's slot is used again only when every operation on it has completed, so a completion can never be
+//! too. Time comes as a multishot timeout that was set once: to arm a timer for each wait costs as much as a request.
+//! A connection's slot is used again only when every operation on it has completed, so a completion can never be
 //! taken for another connection's: the kernel holds the file until then.
 //!
 //! Invariant of the unsafe code: memory that the kernel was given the address of (the buffers of the ring, and the
@@ -9,7 +10,7 @@
 //! buffers live in their connection's slot, which is kept until then; when a driver is dropped, the ring is closed
 //! before the memory goes.
 
-use super::{Sink, Token};
+use super::{Sink, TICK, Token};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use rustix::net::{Shutdown, shutdown};
 use std::io;
@@ -24,6 +25,11 @@ const BUFFER_BYTES: usize = 16 * 1024;
 /// Entries of the submission queue.
 const ENTRIES: u32 = 1024;
 
+/// Completions that a wait asks for at most.
+const WANT_MAX: usize = 1024;
+/// The period of the ticks, at an address that stays.
+static PERIOD: types::Timespec = types::Timespec::new().nsec(TICK.subsec_nanos());
+
 /// What a completion belongs to, in the upper byte of its user data.
 mod kind {
     pub(super) const ACCEPT: u64 = 1 << 56;
@@ -31,6 +37,7 @@ mod kind {
     pub(super) const RECEIVE: u64 = 3 << 56;
     pub(super) const SEND: u64 = 4 << 56;
     pub(super) const CANCEL: u64 = 5 << 56;
+    pub(super) const TICK: u64 = 6 << 56;
     pub(super) const MASK: u64 = 0xff << 56;
 }
 
@@ -61,10 +68,22 @@ pub struct Uring {
     generation: u32,
     backlog: Vec<squeue::Entry>,
     completions: Vec<(u64, i32, u32)>,
+    /// Sends queued since the last submission that complete as soon as they are submitted.
+    prompt_sends: usize,
+    ticks: Ticks,
     /// Connections whose receive has to be armed again.
     rearm: Vec<Token>,
     /// Listeners to arm again, after accepting failed (too many files): not at once, or it would spin.
     accept_later: Vec<usize>,
+}
+
+/// Whether time comes by itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ticks {
+    Unarmed,
+    Armed,
+    /// Linux before 6.4: each wait has a timer of its own.
+    Unknown,
 }
 
 /// The ring of receive buffers that is shared with the kernel.
@@ -132,6 +151,7 @@ impl Uring {
             .setup_single_issuer()
             .setup_defer_taskrun()
             .setup_coop_taskrun()
+            .setup_taskrun_flag()
             .setup_cqsize(4 * ENTRIES)
             .build(ENTRIES)?;
         let buffers = Buffers::new(&ring)?;
@@ -146,6 +166,8 @@ impl Uring {
             generation: 0,
             backlog: Vec::new(),
             completions: Vec::new(),
+            prompt_sends: 0,
+            ticks: Ticks::Unarmed,
             rearm: Vec::new(),
             accept_later: Vec::new(),
         })
@@ -250,18 +272,21 @@ impl Uring {
             return; // broken: `closed` is on its way; one at a time is the caller's promise
         }
         (connection.sending, connection.gone) = (buffer, 0);
-        self.push_send(token);
+        self.push_send(token, true);
     }
 
-    fn push_send(&mut self, token: Token) {
+    /// Sends what is not gone yet: promptly, which completes at once with what the socket takes, or else when it takes
+    /// everything.
+    fn push_send(&mut self, token: Token, promptly: bool) {
         let Some(connection) = self.get(token) else { return };
         connection.send_pending = true;
         let rest = &connection.sending[connection.gone..];
         let len = u32::try_from(rest.len()).unwrap_or(1 << 30);
         let entry = opcode::Send::new(types::Fd(connection.fd.as_raw_fd()), rest.as_ptr(), len)
-            .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL)
+            .flags(libc::MSG_NOSIGNAL | if promptly { libc::MSG_DONTWAIT } else { libc::MSG_WAITALL })
             .build();
         self.push(entry.user_data(pack(kind::SEND, token)));
+        self.prompt_sends += usize::from(promptly);
     }
 
     pub(super) fn close(&mut self, token: Token, now: bool) {
@@ -278,9 +303,7 @@ impl Uring {
     pub(super) fn wait(&mut self, timeout: Duration, sink: &mut impl Sink) -> io::Result<()> {
         self.arm_all(sink);
         self.push_backlog()?;
-        let timeout = types::Timespec::from(timeout);
-        let wait = types::SubmitArgs::new().timespec(&timeout);
-        match self.ring.submitter().submit_with_args(1, &wait) {
+        match self.submit(timeout) {
             Ok(_) => {}
             Err(error) => match error.raw_os_error() {
                 Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => {}
@@ -297,11 +320,31 @@ impl Uring {
         Ok(())
     }
 
+    /// Submits and waits. Prompt sends complete in the call that submits them; were they not counted, it would return
+    /// for them alone, and every turn would need a second call for the next request.
+    fn submit(&mut self, timeout: Duration) -> io::Result<usize> {
+        let want = (std::mem::take(&mut self.prompt_sends) + 1).min(WANT_MAX);
+        let submitter = self.ring.submitter();
+        if timeout.is_zero() {
+            submitter.submit_with_args(0, &types::SubmitArgs::new())
+        } else if timeout == TICK && self.ticks == Ticks::Armed {
+            submitter.submit_and_wait(want)
+        } else {
+            let timeout = types::Timespec::from(timeout);
+            submitter.submit_with_args(want, &types::SubmitArgs::new().timespec(&timeout))
+        }
+    }
+
     fn arm_all(&mut self, sink: &mut impl Sink) {
         if !self.wake_armed {
             self.wake_armed = true;
             let poll = opcode::PollAdd::new(types::Fd(self.wake.as_raw_fd()), libc::POLLIN as u32);
             self.push(poll.multi(true).build().user_data(kind::WAKE));
+        }
+        if self.ticks == Ticks::Unarmed {
+            self.ticks = Ticks::Armed;
+            let ticks = opcode::Timeout::new(&raw const PERIOD).flags(types::TimeoutFlags::MULTISHOT);
+            self.push(ticks.build().user_data(kind::TICK));
         }
         for index in std::mem::take(&mut self.accept_later) {
             if let Some(listener) = self.listeners.get(index) {
@@ -327,6 +370,9 @@ impl Uring {
             kind::WAKE => {
                 let _ = rustix::io::read(&self.wake, &mut [0; 8]); // non-blocking: nothing there is fine
                 self.wake_armed = cqueue::more(flags);
+            }
+            kind::TICK if !cqueue::more(flags) => {
+                self.ticks = if result == -libc::EINVAL { Ticks::Unknown } else { Ticks::Unarmed };
             }
             _ => {}
         }
@@ -374,13 +420,14 @@ impl Uring {
         connection.send_pending = false;
         match usize::try_from(result) {
             Ok(sent) if sent > 0 => connection.gone += sent,
+            _ if result == -libc::EAGAIN => {} // it was to be prompt, and the socket is full
             _ => {
                 connection.broken = true;
                 let _ = shutdown(&connection.fd, Shutdown::Both); // ends the receive too
             }
         }
         if connection.gone < connection.sending.len() && !connection.broken {
-            return self.push_send(token);
+            return self.push_send(token, false);
         }
         let buffer = std::mem::take(&mut connection.sending);
         if connection.closing {

@@ -1,14 +1,15 @@
-//! What a worker does without being asked: reclaiming dead keys, closing idle sessions, measuring its rate.
+//! What a worker does without being asked: reclaiming dead keys, a delayed flush_all, closing idle sessions,
+//! measuring its rate.
 
 use super::sessions::Sessions;
 use crate::node::Node;
-use crate::socket::Driver;
+use crate::socket::{Driver, TICK};
 use larder_store::Now;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Milliseconds between two rounds over the partitions' deadlines.
-const EXPIRE_EVERY_MS: u64 = 20;
+const EXPIRE_EVERY_MS: u64 = TICK.as_millis() as u64;
 /// Time that a round may take before it lets requests pass.
 const EXPIRE_BUDGET: Duration = Duration::from_micros(500);
 /// Deadlines looked at per visit of a partition.
@@ -34,7 +35,7 @@ impl Timers {
 
     /// How long the worker may sleep.
     pub(super) fn next(&self) -> Duration {
-        Duration::from_millis(EXPIRE_EVERY_MS)
+        TICK
     }
 
     pub(super) fn run(&mut self, node: &Node, now: Now, sessions: &mut Sessions, driver: &mut Driver) {
@@ -77,6 +78,7 @@ impl Timers {
             }
         }
         if self.worker == 0 {
+            node.memcached.flush_if_due(&node.store, now);
             let commands = node.stats.commands.load(Ordering::Relaxed);
             node.stats.commands_per_second.store(commands.saturating_sub(self.commands), Ordering::Relaxed);
             self.commands = commands;
