@@ -202,13 +202,21 @@ impl Store {
         }
     }
 
-    /// Hints the processor to load the item of a key. Does nothing when the partition is locked.
+    /// Hints the processor to load the item of a key. Does nothing when the partition is locked. True if the item may
+    /// lie behind an overflow bucket, which is loaded first: then [`Store::prefetch_overflow`] is the next step.
     #[inline]
-    pub fn prefetch_item(&self, db: u16, key: &Key<'_>) {
+    pub fn prefetch_item(&self, db: u16, key: &Key<'_>) -> bool {
+        self.partitions
+            .try_lock(self.partition_of(key.slot).index())
+            .is_some_and(|partition| partition.table(db).is_some_and(|table| table.prefetch_item(key.hash)))
+    }
+
+    /// Hints the processor to load the item of a key that [`Store::prefetch_item`] said more about.
+    pub fn prefetch_overflow(&self, db: u16, key: &Key<'_>) {
         if let Some(partition) = self.partitions.try_lock(self.partition_of(key.slot).index())
             && let Some(table) = partition.table(db)
         {
-            table.prefetch_item(key.hash);
+            table.prefetch_overflow(key.hash);
         }
     }
 

@@ -74,7 +74,7 @@ pub(super) fn get(turn: &mut Turn<'_>, keys: Words<'_>, cas: bool, touch: Option
         let found = together.iter().flatten();
         if together[1].is_some() {
             found.clone().for_each(|key| turn.store.prefetch_bucket(key));
-            found.clone().for_each(|key| turn.store.prefetch_item(DB, key));
+            turn.prefetch_items(found.clone());
         }
         found.for_each(|key| get_one(turn, key, cas, touch, out));
     }

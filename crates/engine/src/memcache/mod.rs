@@ -150,6 +150,17 @@ impl Turn<'_> {
         self.store.key(bytes, slot_of(bytes))
     }
 
+    /// Lets the processor load the items of these keys, whose buckets it has been told to load.
+    fn prefetch_items<'k>(&self, keys: impl Iterator<Item = &'k Key<'k>> + Clone) {
+        let mut late = 0u64;
+        for (at, key) in keys.clone().enumerate() {
+            late |= u64::from(self.store.prefetch_item(DB, key)).checked_shl(at as u32).unwrap_or(0);
+        }
+        for key in keys.enumerate().filter(|(at, _)| late.checked_shr(*at as u32).unwrap_or(0) & 1 != 0) {
+            self.store.prefetch_overflow(DB, key.1);
+        }
+    }
+
     /// When something with this expiration time dies: `None` = never. Up to 30 days it counts from now.
     fn deadline(&self, exptime: i32) -> Option<u64> {
         const RELATIVE_SECONDS_MAX: i32 = 60 * 60 * 24 * 30;
@@ -261,7 +272,7 @@ fn prefetch(turn: &Turn<'_>, batch: &[(Request<'_>, usize)]) {
     }
     let keys = keys.iter().flatten();
     keys.clone().for_each(|key| turn.store.prefetch_bucket(key));
-    keys.for_each(|key| turn.store.prefetch_item(DB, key));
+    turn.prefetch_items(keys);
 }
 
 /// Carries out a request; true when the session is to end.

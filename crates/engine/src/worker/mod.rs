@@ -36,7 +36,7 @@ const OUTPUT_PAUSE_BYTES: usize = 32 * 1024 * 1024;
 /// Most bytes that are reserved for an argument before they came: a claim costs a client nothing.
 const RESERVE_BYTES_MAX: usize = 1024 * 1024;
 /// Ready sessions whose requests are read into one batch.
-const BATCH_SESSIONS_MAX: usize = 64;
+const BATCH_SESSIONS_MAX: usize = 16;
 
 /// What a listener's connections speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +80,8 @@ struct Entry {
 struct Batch {
     entries: Vec<Entry>,
     ranges: Vec<ArgRange>,
+    /// Requests whose keys may lie in overflow buckets.
+    late: Vec<u32>,
     /// Sessions whose replies are to be sent.
     touched: Vec<u32>,
 }
@@ -296,8 +298,16 @@ impl Worker {
         for key in self.batch.entries.iter().filter_map(key) {
             self.node.store.prefetch_bucket(&key);
         }
-        for key in self.batch.entries.iter().filter_map(key) {
-            self.node.store.prefetch_item(0, &key);
+        self.batch.late.clear();
+        for (at, entry) in self.batch.entries.iter().enumerate() {
+            if key(entry).is_some_and(|key| self.node.store.prefetch_item(0, &key)) {
+                self.batch.late.push(at as u32);
+            }
+        }
+        for &at in &self.batch.late {
+            if let Some(key) = key(&self.batch.entries[at as usize]) {
+                self.node.store.prefetch_overflow(0, &key);
+            }
         }
     }
 

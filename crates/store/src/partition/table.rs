@@ -105,16 +105,26 @@ impl Table {
 
     /// Hints the processor to load the items whose tag fits.
     #[inline]
-    pub(crate) fn prefetch_item(&self, hash: u32) {
-        let Some(bucket) = self.buckets.get(self.index(hash)) else { return };
-        let mut fitting = bucket.fitting(hash);
-        while fitting != 0 {
-            let slot = bucket.slots[fitting.trailing_zeros() as usize].get();
-            // Two lines: a small item seldom lies in one.
-            let item = (slot & ADDRESS) as *const u8;
-            super::prefetch(item);
-            super::prefetch(item.wrapping_add(64));
-            fitting &= fitting - 1;
+    pub(crate) fn prefetch_item(&self, hash: u32) -> bool {
+        let Some(bucket) = self.buckets.get(self.index(hash)) else { return false };
+        match &bucket.child {
+            Some(child) if bucket.prefetch_items(hash) == 0 => {
+                super::prefetch(std::ptr::from_ref::<Bucket>(child).cast());
+                true
+            }
+            Some(_) => false,
+            None => {
+                bucket.prefetch_items(hash);
+                false
+            }
+        }
+    }
+
+    /// The second half of [`Table::prefetch_item`] for a key that is not in its first bucket.
+    #[inline]
+    pub(crate) fn prefetch_overflow(&self, hash: u32) {
+        if let Some(child) = self.buckets.get(self.index(hash)).and_then(|bucket| bucket.child.as_deref()) {
+            child.prefetch_items(hash);
         }
     }
 
@@ -324,6 +334,22 @@ impl Bucket {
             fitting |= u32::from((slot >> 48 == wanted) & (slot != 0)) << at;
         }
         fitting
+    }
+
+    /// Lets the processor load the items that may have this hash; how many there are.
+    #[inline]
+    fn prefetch_items(&self, hash: u32) -> u32 {
+        let mut fitting = self.fitting(hash);
+        let found = fitting.count_ones();
+        while fitting != 0 {
+            let slot = self.slots[fitting.trailing_zeros() as usize].get();
+            // Two lines: a small item seldom lies in one.
+            let item = (slot & ADDRESS) as *const u8;
+            super::prefetch(item);
+            super::prefetch(item.wrapping_add(64));
+            fitting &= fitting - 1;
+        }
+        found
     }
 
     fn push(&mut self, item: u64) {
