@@ -3,7 +3,7 @@
 use rustix::event::{EventfdFlags, eventfd};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A message to a worker.
 #[derive(Debug)]
@@ -17,9 +17,28 @@ pub enum Mail {
     },
     /// Close the sessions that were marked killed.
     Kill,
+    /// Send these bytes to these sessions, after what they were sent so far.
+    Deliver {
+        /// The sessions. Those that are gone are passed over.
+        to: Vec<Place>,
+        /// What is sent.
+        bytes: Arc<[u8]>,
+    },
 }
 
-/// A worker's mailbox. Its length is bounded by `maxclients` (connections) and one `Kill` per CLIENT KILL.
+/// Where a session is: what it takes to reach it from another thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// Its worker.
+    pub worker: u32,
+    /// Its index among the worker's sessions, which another session may have after it.
+    pub index: u32,
+    /// Its id, which no other session ever has.
+    pub id: u64,
+}
+
+/// A worker's mailbox. Connections in it are bounded by `maxclients`; what else is in it was caused by commands, of
+/// which each worker executes a bounded number before it reads its own mail.
 #[derive(Debug)]
 pub struct Mailbox {
     mail: Mutex<Vec<Mail>>,
@@ -40,8 +59,13 @@ impl Mailbox {
 
     /// Sends mail and wakes the worker.
     pub fn send(&self, mail: Mail) {
-        self.mail.lock().unwrap_or_else(PoisonError::into_inner).push(mail);
-        self.wake();
+        let mut all = self.mail.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(mail);
+        // Who found the box empty wakes the worker, which always takes everything.
+        if all.len() == 1 {
+            drop(all);
+            self.wake();
+        }
     }
 
     /// Wakes the worker.

@@ -2,7 +2,7 @@
 
 use crate::command::{Command, Table};
 use crate::config::{Config, Settings};
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mail, Mailbox, Place};
 use crate::run::Startup;
 use crate::session::registry::Registry;
 use crate::{memcache, memory};
@@ -207,6 +207,15 @@ impl Node {
             port: settings.memcached_port,
             interface: settings.bind.join(","),
             evicts: settings.maxmemory_policy != Policy::NoEviction,
+        }
+    }
+
+    /// Sends bytes to sessions, wherever they are. Each gets them after what it was sent so far.
+    pub fn deliver(&self, mut to: Vec<Place>, bytes: &Arc<[u8]>) {
+        to.sort_unstable();
+        for places in to.chunk_by(|a, b| a.worker == b.worker) {
+            let mail = Mail::Deliver { to: places.to_vec(), bytes: bytes.clone() };
+            self.mailboxes[places[0].worker as usize].send(mail);
         }
     }
 

@@ -175,7 +175,7 @@ fn describe(shared: &Shared, now_ms: u64) -> String {
         shared.resp.load(Ordering::Relaxed),
         names.library,
         names.library_version,
-        shared.worker,
+        shared.place.worker,
     )
 }
 
@@ -323,7 +323,7 @@ fn kill_where(call: &mut Call<'_>, skip_me: bool, wanted: &dyn Fn(&Shared) -> bo
             call.session.closing = true;
         } else {
             shared.killed.store(true, Ordering::Relaxed);
-            let mailbox: &Mailbox = &call.node.mailboxes[shared.worker];
+            let mailbox: &Mailbox = &call.node.mailboxes[shared.place.worker as usize];
             mailbox.send(Mail::Kill);
         }
     }

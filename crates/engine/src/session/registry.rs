@@ -1,5 +1,6 @@
 //! What all threads may know of a session, and the list of all sessions (CLIENT LIST, CLIENT KILL).
 
+use crate::mailbox::Place;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,8 +27,8 @@ pub struct Shared {
     pub local_address: String,
     /// Unix milliseconds of the connection.
     pub created_ms: u64,
-    /// The worker that serves it.
-    pub worker: usize,
+    /// Where to reach it.
+    pub place: Place,
     /// True for the Memcached protocol.
     pub memcached: bool,
     /// True on a Unix socket.
@@ -65,6 +66,8 @@ pub struct Origin {
     pub local_address: String,
     /// The worker that serves it.
     pub worker: usize,
+    /// Its index among the worker's sessions.
+    pub index: u32,
     /// True for the Memcached protocol.
     pub memcached: bool,
     /// True on a Unix socket.
@@ -105,12 +108,13 @@ pub struct Registry {
 impl Registry {
     /// Registers a new session.
     pub fn add(&self, origin: Origin, now_ms: u64) -> Arc<Shared> {
+        let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         let shared = Arc::new(Shared {
-            id: self.last_id.fetch_add(1, Ordering::Relaxed) + 1,
+            id,
             address: origin.address,
             local_address: origin.local_address,
             created_ms: now_ms,
-            worker: origin.worker,
+            place: Place { worker: origin.worker as u32, index: origin.index, id },
             memcached: origin.memcached,
             unix: origin.unix,
             last_ms: AtomicU64::new(now_ms),

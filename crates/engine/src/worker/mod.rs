@@ -12,7 +12,7 @@ mod timers;
 
 use crate::command::dispatch::{Request, Turn, execute};
 use crate::command::{Command, Keys};
-use crate::mailbox::Mail;
+use crate::mailbox::{Mail, Place};
 use crate::node::{Node, now_ms};
 use crate::session::Client;
 use crate::session::registry::Origin;
@@ -150,6 +150,7 @@ impl Worker {
     }
 
     fn read_mail(&mut self) {
+        self.batch.touched.clear();
         for mail in self.node.mailboxes[self.id].take() {
             match mail {
                 Mail::Adopt { listener, fd } => self.adopt(listener, fd, now_ms()),
@@ -160,7 +161,18 @@ impl Worker {
                         }
                     }
                 }
+                Mail::Deliver { to, bytes } => to.iter().for_each(|place| self.deliver(place, &bytes)),
             }
+        }
+        self.send_replies();
+    }
+
+    /// Appends bytes to what a session is sent.
+    fn deliver(&mut self, place: &Place, bytes: &[u8]) {
+        let Some(session) = self.sessions.get(place.index) else { return };
+        if session.client.id() == place.id && !session.client.closing {
+            session.out.buffer().extend_from_slice(bytes);
+            self.batch.touched.push(place.index);
         }
     }
 
@@ -193,8 +205,9 @@ impl Worker {
         if !door.is_unix() && listen::prepare(&fd, Duration::from_secs(settings.tcp_keepalive)).is_err() {
             return; // gone already
         }
-        let origin = origin(&fd, door, self.id);
+        let mut origin = origin(&fd, door, self.id);
         let Ok(token) = self.driver.add(fd) else { return };
+        origin.index = token.index;
         let shared = self.node.sessions.add(origin, now_ms);
         let client = Client::new(shared, settings.requirepass.is_empty() || door.is_unix(), door.is_unix());
         let protocol = if door.is_memcached() {
@@ -460,6 +473,7 @@ fn origin(fd: &OwnedFd, door: Door, worker: usize) -> Origin {
         address: text(rustix::net::getpeername(fd).ok().flatten()).unwrap_or_else(unix),
         local_address: text(rustix::net::getsockname(fd).ok()).unwrap_or_else(unix),
         worker,
+        index: 0,
         memcached: door.is_memcached(),
         unix: door.is_unix(),
     }
