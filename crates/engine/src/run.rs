@@ -162,7 +162,8 @@ pub fn start(config: Config) -> Result<Running, RunError> {
             match worker {
                 Ok(mut worker) => {
                     let _ = told.send(Ok(worker.engine())); // the starter waits for it
-                    worker.run()
+                    // Sessions of a worker that failed would hang: whoever watches the node starts it again.
+                    worker.run().inspect_err(|_| signal::raise())
                 }
                 Err(error) => {
                     let _ = told.send(Err(error));

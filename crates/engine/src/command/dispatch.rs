@@ -49,6 +49,11 @@ pub fn execute(node: &Node, turn: &Turn, client: &mut Client, request: &Request<
             out.simple("QUEUED");
             0
         }
+        Ok(Admitted::Foreign) => {
+            client.closing = true;
+            out.truncate(0);
+            0
+        }
         Err(error) => {
             if let Some(transaction) = &mut client.transaction {
                 transaction.aborted = true;
@@ -66,12 +71,16 @@ pub fn execute(node: &Node, turn: &Turn, client: &mut Client, request: &Request<
 enum Admitted {
     Run(&'static Command),
     Queued,
+    /// A web page makes a browser post here: whoever it is is cut off without a word.
+    Foreign,
 }
 
 #[inline]
 fn admit(node: &Node, turn: &Turn, client: &mut Client, request: &Request<'_>) -> Result<Admitted, String> {
     let args = &request.args;
-    let command = request.command.ok_or_else(|| unknown(args))?;
+    let Some(command) = request.command else {
+        return if is_http(args.get(0)) { Ok(Admitted::Foreign) } else { Err(unknown(args)) };
+    };
     let command = if command.subcommands.is_empty() { command } else { subcommand(command, args)? };
     if turn.restricted && !client.local && is_restricted(node, request, command) {
         return Err(unknown(args));
@@ -89,6 +98,12 @@ fn admit(node: &Node, turn: &Turn, client: &mut Client, request: &Request<'_>) -
         return queue(client, command, args);
     }
     Ok(Admitted::Run(command))
+}
+
+/// A word that begins a line of an HTTP request with a body, or with any headers.
+#[cold]
+fn is_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }
 
 #[cold]

@@ -150,13 +150,15 @@ impl Epoll {
             Err(Errno::INTR) => return Ok(()),
             other => other?,
         };
-        for event in std::mem::take(&mut self.events) {
+        let mut events = std::mem::take(&mut self.events);
+        for event in events.drain(..) {
             match event.data.u64() {
                 WAKE => drain(&self.wake),
                 data if data & LISTENER != 0 => self.accept((data & !LISTENER) as usize, sink),
                 data => self.ready(unpack(data), event.flags, sink),
             }
         }
+        self.events = events; // its room is needed: epoll refuses to tell of no event
         Ok(())
     }
 

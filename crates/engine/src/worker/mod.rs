@@ -382,7 +382,9 @@ impl Worker {
                 self.node.stats.output_bytes.fetch_add(buffer.len() as u64, Ordering::Relaxed);
                 self.driver.send(token, buffer);
             }
-            let done = session.client.closing || session.ended && !session.ready;
+            // One that waits for its replies to be sent has requests left to execute.
+            let paused = session.output_bytes() > OUTPUT_PAUSE_BYTES;
+            let done = session.client.closing || session.ended && !session.ready && !paused;
             if done && session.out.is_empty() && !std::mem::replace(&mut session.closed, true) {
                 self.driver.close(token, false);
             }

@@ -37,8 +37,6 @@ pub(super) struct Session {
     pub(super) ready: bool,
     /// The peer sends nothing more.
     pub(super) ended: bool,
-    /// Receiving was stopped, because too much is waiting.
-    pub(super) paused: bool,
     /// The socket was told to close.
     pub(super) closed: bool,
 }
@@ -119,7 +117,6 @@ impl Sessions {
             spare: Vec::new(),
             ready: false,
             ended: false,
-            paused: false,
             closed: false,
         }));
     }
@@ -172,7 +169,7 @@ impl Sink for Sessions {
             session.spare = buffer;
         }
         // More may wait to be sent, or to be executed, or to be closed.
-        if !session.out.is_empty() || session.unread() > 0 || session.paused || session.client.closing {
+        if !session.out.is_empty() || session.unread() > 0 || session.ended || session.client.closing {
             self.make_ready(token.index);
         }
     }
