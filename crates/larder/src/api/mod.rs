@@ -185,10 +185,12 @@ fn percent(text: &str) -> String {
 mod tests {
     use super::*;
 
+    /// A client of a service that has gone: of a port that nobody listens on any more.
     fn api() -> Api {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let folder = tempfile::tempdir().unwrap();
         let info = larder_service::ServiceInfo {
-            endpoint: "http://127.0.0.1:1".into(),
+            endpoint: format!("http://127.0.0.1:{port}"),
             console: None,
             region: "us-east-1".into(),
             account: "000000000000".into(),
@@ -211,7 +213,9 @@ mod tests {
         assert_eq!(failure.code, Code::Unreachable);
         let text = failure.to_string();
         assert!(
-            text.contains("http://127.0.0.1:1 cannot be reached") && text.contains("larder up"),
+            text.contains("http://127.0.0.1:")
+                && text.contains("cannot be reached")
+                && text.contains("larder up"),
             "{text}"
         );
     }
