@@ -18,11 +18,11 @@ on_every_engine!(
 
 const OOM: &str = "-OOM command not allowed when used memory > 'maxmemory'.";
 /// Memory for keys in these tests.
-const ROOM_BYTES: u64 = 6 << 20;
+const ROOM_BYTES: u64 = 4 << 20;
 /// What may be in use beyond the bound: a batch of requests, buffers, and what the threads have not counted yet.
 const SLACK_BYTES: u64 = 2 << 20;
 /// Writes that take several times the room.
-const WRITES: usize = 16_000;
+const WRITES: usize = 10_000;
 const VALUE_BYTES: usize = 1000;
 
 /// A node with little room for keys; answers the bound too.
@@ -161,18 +161,18 @@ fn hot(command: &str) -> Vec<String> {
 fn assert_hot_stayed(node: &Node, session: &mut Session) {
     let (stayed, evicted) = (present(session, "hot", 0..200), node.info("evicted_keys"));
     assert!(evicted > 500, "{evicted} evicted");
-    assert!(stayed > 180, "{stayed} of 200 keys in use stayed, {evicted} evicted");
+    assert!(stayed > 150, "{stayed} of 200 keys in use stayed, {evicted} evicted");
 }
 
 fn keys_used_lately_stay(on: On) {
     let (node, _) = small(on, "allkeys-lru");
     let mut session = node.connect();
     fill(&mut session, "hot", 0..200, &[]);
-    fill(&mut session, "cold", 0..4000, &[]);
+    fill(&mut session, "cold", 0..2500, &[]);
     // The clock of this policy counts seconds.
-    wait_until("they have been idle", || node.local().ask("OBJECT IDLETIME cold-3999") >= ":1".to_owned());
+    wait_until("they have been idle", || node.local().ask("OBJECT IDLETIME cold-2499") >= ":1".to_owned());
     session.call(&hot("MGET"));
-    fill(&mut session, "new", 0..3500, &[]);
+    fill(&mut session, "new", 0..2500, &[]);
     assert_hot_stayed(&node, &mut session);
 }
 
@@ -191,7 +191,7 @@ fn many_small_keys_make_room_for_a_large_one(on: On) {
     let (node, limit) = small(on, "allkeys-lru");
     let mut session = node.connect();
     let small = "v".repeat(80);
-    for start in (0..60_000).step_by(2000) {
+    for start in (0..40_000).step_by(2000) {
         session.send((start..start + 2000).map(|i| format!("SET k-{i} {small}\r\n")).collect::<String>());
         (0..2000).for_each(|_| assert_eq!(show(&session.reply()), "OK"));
     }
@@ -201,7 +201,7 @@ fn many_small_keys_make_room_for_a_large_one(on: On) {
     session.says("SET k v", "OK");
     assert_bounded(&node, limit);
     let evicted = node.info("evicted_keys") - before;
-    assert!(before > 0 && evicted > 10_000, "{before}, then {evicted} evicted");
+    assert!(before > 0 && evicted > 5000, "{before}, then {evicted} evicted");
 }
 
 fn memcached_evicts_too(on: On) {
