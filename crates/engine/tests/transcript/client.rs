@@ -5,6 +5,8 @@ use larder_protocol::resp::command;
 use larder_protocol::resp::value::{Value, decode};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 
 pub(crate) struct Session {
     stream: TcpStream,
@@ -36,6 +38,11 @@ impl Session {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         Session { stream, input: Vec::new(), at: 0 }
+    }
+
+    /// Over a Unix socket.
+    pub(crate) fn over(stream: UnixStream) -> Session {
+        Session::new(TcpStream::from(OwnedFd::from(stream))) // only what any stream can do is asked of it
     }
 
     /// Sends bytes as they are.

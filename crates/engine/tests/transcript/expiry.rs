@@ -2,12 +2,9 @@
 
 use crate::node::{On, wait_until};
 
-on_every_engine!(
-    keys_vanish_without_being_looked_at,
-    a_key_vanishes_for_everybody,
-    deadlines_move_and_go,
-    a_deadline_in_the_past_deletes,
-);
+on_every_engine!(keys_vanish_without_being_looked_at, deadlines_move_and_go, a_deadline_in_the_past_deletes,);
+
+on_both_engines!(a_key_vanishes_for_everybody);
 
 fn keys_vanish_without_being_looked_at(on: On) {
     let node = on.node("");

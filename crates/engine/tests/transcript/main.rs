@@ -2,7 +2,7 @@
 //! on both I/O engines, with one worker and with two. What is expected was found by asking redis-server 7.0 and
 //! memcached 1.6. Nothing here asserts how long something took.
 
-/// Runs each of these tests on every I/O engine, with one worker and with two.
+/// Runs each of these tests on both I/O engines, with one worker and with two.
 macro_rules! on_every_engine {
     ($($test:ident),+ $(,)?) => {$(
         mod $test {
@@ -17,6 +17,22 @@ macro_rules! on_every_engine {
             #[test]
             fn epoll_1() {
                 crate::node::On { engine: "epoll", workers: 1 }.run(super::$test);
+            }
+            #[test]
+            fn epoll_2() {
+                crate::node::On { engine: "epoll", workers: 2 }.run(super::$test);
+            }
+        }
+    )+};
+}
+
+/// The same with two workers only: for tests that have to wait for a clock, or move much.
+macro_rules! on_both_engines {
+    ($($test:ident),+ $(,)?) => {$(
+        mod $test {
+            #[test]
+            fn uring_2() {
+                crate::node::On { engine: "uring", workers: 2 }.run(super::$test);
             }
             #[test]
             fn epoll_2() {

@@ -8,13 +8,13 @@ on_every_engine!(
     without_eviction_writes_are_refused,
     a_queued_write_is_refused_at_exec,
     any_key_may_be_evicted,
-    only_keys_with_a_deadline_are_evicted,
     the_shortest_deadlines_go_first,
-    keys_used_lately_stay,
     keys_used_often_stay,
     many_small_keys_make_room_for_a_large_one,
     memcached_evicts_too,
 );
+
+on_both_engines!(keys_used_lately_stay, only_keys_with_a_deadline_are_evicted);
 
 const OOM: &str = "-OOM command not allowed when used memory > 'maxmemory'.";
 /// Memory for keys in these tests.

@@ -7,7 +7,6 @@ use larder_engine::socket::{Driver, Engine};
 use larder_engine::{run, signal};
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -105,16 +104,20 @@ impl Node {
     }
 
     fn await_ready(&mut self) -> bool {
-        let mut alive = true;
+        let (mut alive, mut first) = (true, None);
         wait_until("the node starts", || {
             if self.process.try_wait().unwrap().is_some() {
                 let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap();
                 assert!(log.contains("could not listen on"), "the node ended: {log}");
                 alive = false;
             }
-            !alive || UnixStream::connect(self.folder.path().join("memcached")).is_ok()
+            first = UnixStream::connect(self.folder.path().join("memcached")).ok();
+            !alive || first.is_some()
         });
-        alive && self.local().ask("PING") == "PONG"
+        if let Some(stream) = first {
+            Session::over(stream).exchange("verbosity 1\r\n", "OK\r\n");
+        }
+        alive
     }
 
     /// A Redis session over TCP.
@@ -128,8 +131,7 @@ impl Node {
     }
 
     fn unix(&self, name: &str) -> Session {
-        let stream = UnixStream::connect(self.path(name)).unwrap();
-        Session::new(TcpStream::from(OwnedFd::from(stream))) // only what any stream can do is asked of it
+        Session::over(UnixStream::connect(self.path(name)).unwrap())
     }
 
     /// A Redis session on the Unix socket: needs no password, and no command is hidden from it.

@@ -16,9 +16,10 @@ on_every_engine!(
     half_a_request_is_not_executed,
     what_came_before_the_end_is_answered,
     what_came_before_the_end_is_answered_however_large,
-    large_values,
     claims_cost_nothing,
 );
+
+on_both_engines!(large_values);
 
 fn a_pipeline_of_thousands_is_answered_in_order(on: On) {
     let node = on.node("");

@@ -10,8 +10,9 @@ on_every_engine!(
     what_is_done_before_watch_or_without_change_does_not_abort,
     a_watched_key_that_expires_aborts,
     everything_that_changes_keys_is_seen,
-    closing_forgets_watches,
 );
+
+on_both_engines!(closing_forgets_watches);
 
 const ABORTED: &str = "-EXECABORT Transaction discarded because of previous errors.";
 
