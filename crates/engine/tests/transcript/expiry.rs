@@ -13,7 +13,7 @@ fn keys_vanish_without_being_looked_at(on: On) {
     let sets: String = (0..count)
         .map(|i| format!("SET short-{i} v PX {}\r\nSET long-{i} v EX 1000\r\n", 1 + i % 90))
         .collect();
-    session.send(sets + &"SET kept-1 v\r\nRPUSH list a b\r\nPEXPIRE list 20\r\n");
+    session.send(sets + "SET kept-1 v\r\nRPUSH list a b\r\nPEXPIRE list 20\r\n");
     (0..2 * count + 3).for_each(|_| drop(session.reply()));
     wait_until("they are reclaimed", || session.ask("DBSIZE") == format!(":{}", count + 1));
     assert_eq!(node.info("expired_keys"), count as u64 + 1);

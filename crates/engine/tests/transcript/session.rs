@@ -86,9 +86,11 @@ fn too_much_input_closes(on: On) {
 
 fn sessions_are_listed(on: On) {
     let node = on.node("");
-    let (mut first, mut second, mut admin) = (node.connect(), node.connect(), node.local());
     let id = |session: &mut Session| session.ask("CLIENT ID").trim_start_matches(':').parse::<u64>().unwrap();
-    let (one, two) = (id(&mut first), id(&mut second));
+    let mut first = node.connect();
+    let one = id(&mut first);
+    let (mut second, mut admin) = (node.connect(), node.local());
+    let two = id(&mut second);
     assert!(one < two);
     first.talk(&[
         ("CLIENT GETNAME", "nil"),
