@@ -100,10 +100,10 @@ impl Node {
         words += &format!(" --unixsocket {} --memcached-unixsocket {}", path("redis"), path("memcached"));
         let process = spawn(&[&words, arguments].join(" "), &folder.path().join("log"));
         let mut node = Node { process, folder, port, memcached_port };
-        node.await_ready().then_some(node)
+        node.await_ready(on).then_some(node)
     }
 
-    fn await_ready(&mut self) -> bool {
+    fn await_ready(&mut self, on: On) -> bool {
         let (mut alive, mut first) = (true, None);
         wait_until("the node starts", || {
             if self.process.try_wait().unwrap().is_some() {
@@ -116,6 +116,8 @@ impl Node {
         });
         if let Some(stream) = first {
             Session::over(stream).exchange("verbosity 1\r\n", "OK\r\n");
+            // Sessions are dealt in turn: now each worker has had one, and has all the memory that it starts with.
+            (1..on.workers).for_each(|_| self.local().says("PING", "PONG"));
         }
         alive
     }
