@@ -83,6 +83,10 @@ fn mistakes_are_told(on: On) {
     session.try_send("x".repeat(3000).as_bytes());
     assert_eq!(session.rest_text(), "CLIENT_ERROR line too long\r\n");
     let mut session = node.memcached();
+    session.send("POST / HTTP/1.1\r\nset k 0 0 1\r\na\r\n"); // a web page made a browser do this
+    assert_eq!(session.rest_text(), "");
+    node.memcached().exchange("get k\r\n", "END\r\n");
+    let mut session = node.memcached();
     session.send([0x80, 1, 2, 3, b'\r', b'\n']); // the binary protocol is not spoken
     assert_eq!(session.line(), "ERROR");
 }
