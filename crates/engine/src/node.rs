@@ -15,8 +15,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Keys that one turn of a worker evicts at most, so that its sessions do not wait longer than about a millisecond.
-const EVICTIONS_PER_TURN_MAX: usize = 1024;
+/// Keys that are evicted at most before a batch of requests, so that its sessions do not wait longer than a few
+/// milliseconds. It is as many as a batch has requests: however fast keys come, they cannot come faster than they go.
+const EVICTIONS_PER_BATCH_MAX: usize = 4096;
 
 /// Counters of the whole node, as INFO shows them. Workers add to them once per turn.
 #[derive(Debug, Default)]
@@ -161,7 +162,7 @@ impl Node {
         }
     }
 
-    /// Evicts keys while more than `maxmemory` is in use, up to a share per turn; true when there is no room and
+    /// Evicts keys while more than `maxmemory` is in use, up to a share per batch; true when there is no room and
     /// nothing can leave.
     pub fn make_room(&self, now: Now, random: &mut u64) -> bool {
         let settings = self.settings();
@@ -178,15 +179,15 @@ impl Node {
             *random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
             *random ^ *random >> 32
         };
-        for _ in 0..EVICTIONS_PER_TURN_MAX {
+        for _ in 0..EVICTIONS_PER_BATCH_MAX {
             let Some((_, _, removed)) = self.store.evict_one(&round, &mut dice) else { return true };
             drop(removed);
             if memory::used_bytes() <= settings.maxmemory {
                 return false;
             }
         }
-        // More is evicted in the next turn; whoever asks for memory until then is refused.
-        true
+        // More is evicted before the next batch. As long as keys can leave, nobody is refused.
+        false
     }
 
     /// What `stats` of Memcached tells of the whole node.

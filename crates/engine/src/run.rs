@@ -155,12 +155,14 @@ pub fn start(config: Config) -> Result<Running, RunError> {
         let (node, doors, engine) = (running.node.clone(), doors.clone(), startup.engine);
         let (told, listeners) = (told.clone(), listeners.take().unwrap_or_default());
         let work = move || {
+            let shared = node.clone();
             let worker = Worker::new(node, id, engine, doors).and_then(|mut worker| {
                 listeners.into_iter().try_for_each(|listener| worker.listen(listener))?;
                 Ok(worker)
             });
             match worker {
                 Ok(mut worker) => {
+                    shared.set_socket_engine(worker.engine());
                     let _ = told.send(Ok(worker.engine())); // the starter waits for it
                     // Sessions of a worker that failed would hang: whoever watches the node starts it again.
                     worker.run().inspect_err(|_| signal::raise())
@@ -176,7 +178,6 @@ pub fn start(config: Config) -> Result<Running, RunError> {
     }
     match await_start(&started, threads) {
         Ok(engine) => {
-            running.node.set_socket_engine(engine);
             tracing::info!(threads, engine, "Server initialized");
             Ok(running)
         }

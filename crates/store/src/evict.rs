@@ -1,7 +1,7 @@
 //! Choosing what leaves when memory is short: the eight policies of Redis, by sampling.
 //!
-//! A round looks at a few keys of one partition, chosen at random, and takes the one that the policy likes least.
-//! Keys are spread over partitions by their hash, so a partition's keys are a random sample of all.
+//! A round looks at a few keys of one partition, chosen at random, or of several if it has few, and takes the one that
+//! the policy likes least. Keys are spread over partitions by their hash, so these are a random sample of all.
 
 use crate::Store;
 use crate::partition::access::{decayed, idle_seconds};
@@ -32,14 +32,14 @@ pub enum Policy {
 impl Policy {
     /// The policies by their names in the configuration.
     pub const NAMES: [(&'static str, Policy); 8] = [
-        ("noeviction", Policy::NoEviction),
-        ("allkeys-lru", Policy::AllKeysLru),
         ("volatile-lru", Policy::VolatileLru),
-        ("allkeys-lfu", Policy::AllKeysLfu),
         ("volatile-lfu", Policy::VolatileLfu),
-        ("allkeys-random", Policy::AllKeysRandom),
         ("volatile-random", Policy::VolatileRandom),
         ("volatile-ttl", Policy::VolatileTtl),
+        ("allkeys-lru", Policy::AllKeysLru),
+        ("allkeys-lfu", Policy::AllKeysLfu),
+        ("allkeys-random", Policy::AllKeysRandom),
+        ("noeviction", Policy::NoEviction),
     ];
 
     /// True when only keys with a deadline may leave.
@@ -87,8 +87,16 @@ pub struct Round {
     pub now: Now,
 }
 
-/// Partitions that one round tries before it says that nothing can leave.
-const EMPTY_PARTITIONS_MAX: usize = 1 << 14;
+/// How often a round begins anew, because somebody else took away the key that it had chosen.
+const TRIES_MAX: usize = 64;
+
+/// A key that may leave.
+struct Candidate {
+    score: u64,
+    partition: crate::PartitionId,
+    db: u16,
+    key: Vec<u8>,
+}
 
 impl Store {
     /// Evicts one key: gives back its database, its bytes, and the value to be dropped. `None` when the policy lets
@@ -101,24 +109,42 @@ impl Store {
         if round.policy == Policy::NoEviction {
             return None;
         }
-        let start = random() as usize;
-        (0..self.partition_count().min(EMPTY_PARTITIONS_MAX)).find_map(|step| {
-            let id = self.partition_at((start + step) % self.partition_count());
-            self.evict_from(id, round, random)
-        })
+        (0..TRIES_MAX).find_map(|_| match self.choose(round, random) {
+            None => Some(None),
+            Some(chosen) => {
+                let removed = self.lock(chosen.partition).evict(chosen.db, &self.key(&chosen.key, 0))?;
+                Some(Some((chosen.db, chosen.key, removed)))
+            }
+        })?
     }
 
-    fn evict_from(
+    /// The worst of a sample. Where keys are few a partition holds less than a sample: its neighbours add theirs.
+    fn choose(&self, round: &Round, random: &mut dyn FnMut() -> u64) -> Option<Candidate> {
+        let (mut best, mut seen) = (None, 0);
+        let start = random() as usize;
+        for step in 0..self.partition_count() {
+            let id = self.partition_at((start + step) % self.partition_count());
+            seen += self.sample(id, round, random, &mut best);
+            if seen >= round.samples {
+                break;
+            }
+        }
+        best
+    }
+
+    /// Compares some keys of a partition with the worst so far; answers how many.
+    fn sample(
         &self,
         id: crate::PartitionId,
         round: &Round,
         random: &mut dyn FnMut() -> u64,
-    ) -> Option<(u16, Vec<u8>, Removed)> {
-        let mut partition = self.lock(id);
+        best: &mut Option<Candidate>,
+    ) -> usize {
+        let partition = self.lock(id);
         if partition.is_empty() {
-            return None;
+            return 0;
         }
-        let mut best: Option<(u64, u16, Vec<u8>)> = None;
+        let mut seen_in_all = 0;
         for db in 0..self.databases() {
             let wanted =
                 if round.policy.is_volatile() { partition.volatile_len(db) } else { partition.len(db) };
@@ -136,8 +162,8 @@ impl Store {
                     }
                     seen += 1;
                     let score = round.policy.score(&item, round.now, round.decay_minutes);
-                    if best.as_ref().is_none_or(|(worst, _, _)| score > *worst) {
-                        best = Some((score, db, item.key().to_vec()));
+                    if best.as_ref().is_none_or(|worst| score > worst.score) {
+                        *best = Some(Candidate { score, partition: id, db, key: item.key().to_vec() });
                     }
                 });
                 if seen >= round.samples {
@@ -147,9 +173,8 @@ impl Store {
                     position = Some(0);
                 }
             }
+            seen_in_all += seen.min(wanted); // the second turn sees some a second time
         }
-        let (_, db, key) = best?;
-        let removed = partition.evict(db, &self.key(&key, 0))?;
-        Some((db, key, removed))
+        seen_in_all
     }
 }

@@ -6,7 +6,7 @@ use super::{Call, CommandError};
 use crate::mailbox::{Mail, Mailbox};
 use crate::session::ReplyMode;
 use crate::session::registry::Shared;
-use larder_protocol::number::parse_u64;
+use larder_protocol::number::{parse_i64, parse_u64};
 use std::sync::atomic::Ordering;
 
 const FLAGS: u32 = flag::NOSCRIPT | flag::LOADING | flag::STALE;
@@ -235,8 +235,10 @@ fn filter(call: &Call<'_>) -> Result<Filter, CommandError> {
     }
 }
 
+/// A number that nobody has, like 0, is none to complain about.
 fn client_id(word: &[u8]) -> Result<u64, CommandError> {
-    parse_u64(word).filter(|id| *id > 0).ok_or(text("ERR Invalid client ID"))
+    let id = parse_i64(word).ok_or(text("ERR Invalid client ID"))?;
+    Ok(u64::try_from(id).unwrap_or(0))
 }
 
 /// All sessions are normal ones until replicas and subscribers exist.

@@ -102,7 +102,7 @@ fn echo(call: &mut Call<'_>) -> Result<(), CommandError> {
 }
 
 fn select(call: &mut Call<'_>) -> Result<(), CommandError> {
-    let index = parse_i64(call.args.get(1)).ok_or(text("ERR invalid DB index"))?;
+    let index = parse_i64(call.args.get(1)).ok_or(CommandError::NotInteger)?;
     match u16::try_from(index) {
         Ok(index) if index < call.keys.databases() => call.session.db = index,
         _ => return Err(text("ERR DB index is out of range")),

@@ -36,6 +36,9 @@ pub struct Request<'a> {
     pub key: Option<Key<'a>>,
 }
 
+/// What a command that needs memory is told when there is none, after `-`.
+pub const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+
 /// Most bytes of arguments that an error about an unknown command repeats.
 const ECHOED_BYTES_MAX: usize = 128;
 
@@ -91,13 +94,25 @@ fn admit(node: &Node, turn: &Turn, client: &mut Client, request: &Request<'_>) -
     if !client.authenticated && !command.is(flag::NO_AUTH) {
         return Err("NOAUTH Authentication required.".into());
     }
-    if turn.out_of_memory && command.is(flag::DENYOOM) {
-        return Err("OOM command not allowed when used memory > 'maxmemory'.".into());
+    if turn.out_of_memory {
+        refuse_without_memory(client, command)?;
     }
     if client.transaction.is_some() && !command.is(flag::NOT_QUEUED) {
         return queue(client, command, args);
     }
     Ok(Admitted::Run(command))
+}
+
+/// Refuses what needs memory; what was queued while there was some is left to EXEC to refuse.
+#[cold]
+fn refuse_without_memory(client: &mut Client, command: &'static Command) -> Result<(), String> {
+    if command.is(flag::DENYOOM) {
+        return Err(OUT_OF_MEMORY.into());
+    }
+    if let Some(transaction) = client.transaction.as_mut().filter(|_| command.name == "exec") {
+        transaction.out_of_memory = transaction.queued.iter().any(|(queued, _)| queued.is(flag::DENYOOM));
+    }
+    Ok(())
 }
 
 /// A word that begins a line of an HTTP request with a body, or with any headers.

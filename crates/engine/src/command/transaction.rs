@@ -1,6 +1,6 @@
 //! MULTI, EXEC, DISCARD, WATCH, UNWATCH.
 
-use super::dispatch::{partitions, run_queued};
+use super::dispatch::{OUT_OF_MEMORY, partitions, run_queued};
 use super::keyspace::{Held, Keyspace, Locked};
 use super::table::{ALL_KEYS, Command, Keys, Scope, flag};
 use super::{Call, CommandError};
@@ -111,7 +111,9 @@ fn unwatch(call: &mut Call<'_>) -> Result<(), CommandError> {
 fn exec(call: &mut Call<'_>) -> Result<(), CommandError> {
     let transaction = call.session.transaction.take().ok_or(text("ERR EXEC without MULTI"))?;
     let mut watching = std::mem::take(&mut call.session.watching);
-    let result = if transaction.aborted {
+    let result = if transaction.out_of_memory {
+        Err(CommandError::new(format!("EXECABORT Transaction discarded because of: {OUT_OF_MEMORY}")))
+    } else if transaction.aborted {
         Err(text("EXECABORT Transaction discarded because of previous errors."))
     } else {
         run_all(call, &transaction, &watching);

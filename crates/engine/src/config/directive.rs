@@ -110,7 +110,7 @@ macro_rules! memory {
             set: |config, text| {
                 let value = bytes(text)?;
                 if value < u64::from($low as u32) && $low > 0 {
-                    return Err(format!("argument must be at least {}", $low));
+                    return Err(format!("argument must be between {} and {} inclusive", $low, i64::MAX));
                 }
                 config.$($field).+ = value.try_into().map_err(|_| "argument must be a memory value".to_owned())?;
                 Ok(())

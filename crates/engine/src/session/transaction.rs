@@ -15,6 +15,8 @@ pub struct Transaction {
     pub queued: Vec<(&'static Command, OwnedArgs)>,
     /// A command was refused while queueing: EXEC will refuse everything.
     pub aborted: bool,
+    /// Memory was short when EXEC came, and some of the commands need it: EXEC will refuse everything.
+    pub out_of_memory: bool,
     bytes: usize,
 }
 

@@ -12,7 +12,7 @@
 
 use super::{Sink, TICK, Token};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
-use rustix::net::{Shutdown, shutdown};
+use rustix::net::{Shutdown, shutdown, sockopt};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -54,6 +54,8 @@ struct Connection {
     closing: bool,
     /// The peer is gone, or sending failed: nothing more can be said.
     broken: bool,
+    /// Something that came after the end was thrown away.
+    discarded: bool,
 }
 
 /// See the module.
@@ -231,6 +233,7 @@ impl Uring {
             wanted: true,
             closing: false,
             broken: false,
+            discarded: false,
         });
         self.arm(token);
         Ok(token)
@@ -398,6 +401,7 @@ impl Uring {
             self.buffers.put(id);
         }
         let Some(connection) = self.get(token) else { return };
+        connection.discarded |= connection.closing && result > 0;
         if cqueue::more(flags) {
             return;
         }
@@ -442,6 +446,11 @@ impl Uring {
         let Some(connection) = self.get(token) else { return };
         let over = connection.broken || connection.closing;
         if over && !connection.receive_pending && !connection.send_pending {
+            if connection.discarded {
+                // The kernel resets a connection that is closed with something unread, but here all was read. Without
+                // a reset the peer would go on trying to send, for a minute.
+                let _ = sockopt::set_socket_linger(&connection.fd, Some(Duration::ZERO));
+            }
             self.connections[token.index as usize] = None;
             self.free.push(token.index);
             sink.closed(token);

@@ -233,16 +233,17 @@ impl Worker {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
-        let turn = Turn {
+        let mut turn = Turn {
             now,
             access: self.node.access(now.ms, self.random as u32),
-            out_of_memory: self.node.make_room(now, &mut self.random),
+            out_of_memory: false,
             restricted: !settings.restricted_commands.is_empty(),
         };
         let bulk_bytes_max = settings.proto_max_bulk_len;
         drop(settings);
         let ready = std::mem::take(&mut self.sessions.ready);
         for part in ready.chunks(BATCH_SESSIONS_MAX) {
+            turn.out_of_memory = self.node.make_room(now, &mut self.random);
             self.read_batch(part, &turn, bulk_bytes_max);
             self.prefetch();
             self.execute_batch(&turn);
@@ -263,6 +264,8 @@ impl Worker {
         for &index in ready {
             let Some(session) = self.sessions.get(index) else { continue };
             session.ready = false;
+            // Part of a request is a sign of life too, and Memcached sessions note nothing themselves.
+            session.client.shared.last_ms.store(turn.now.ms, Ordering::Relaxed);
             self.batch.touched.push(index);
             if session.client.closing || session.output_bytes() > OUTPUT_PAUSE_BYTES {
                 continue;
@@ -409,7 +412,9 @@ impl Batch {
     fn read_session(&mut self, node: &Node, index: u32, session: &mut Session, limits: &Limits) -> bool {
         let Protocol::Resp(parser) = &mut session.protocol else { return false };
         let mut at = session.start;
-        for _ in 0..SESSION_BATCH_MAX {
+        // What a stranger may send changes with AUTH: its requests are read one by one.
+        let most = if limits.unauthenticated { 1 } else { SESSION_BATCH_MAX };
+        for _ in 0..most {
             if at >= session.input.len() {
                 return false;
             }

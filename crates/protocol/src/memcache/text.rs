@@ -269,8 +269,19 @@ fn read_line<'a>(line: &'a [u8], limits: &Limits) -> Line<'a> {
         b"quit" => Line::Whole(Request::Quit),
         b"shutdown" => reject(Reject::NoShutdown, false),
         b"config" => config(words, limits),
-        _ => UNKNOWN,
+        _ => unknown(words),
     }
+}
+
+/// Three words of which the last names HTTP are a web browser that a page made post here: it is cut off, as what follows
+/// may be commands.
+#[cold]
+fn unknown(words: Words<'_>) -> Line<'_> {
+    let fields = Fields::<2>::of(words);
+    if fields.count == 2 && fields.words[1].starts_with(b"HTTP/") {
+        return Line::Whole(Request::Quit);
+    }
+    UNKNOWN
 }
 
 fn is_key(word: &[u8]) -> bool {

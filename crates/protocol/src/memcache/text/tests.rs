@@ -130,6 +130,21 @@ fn a_bad_chunk_takes_as_many_bytes_as_were_announced() {
 }
 
 #[test]
+fn web_browsers_are_turned_away() {
+    for (line, expected) in [
+        ("POST / HTTP/1.1\r\n", "Quit"),
+        ("x y HTTP/\r\n", "Quit"),
+        ("GET / HTTP/1.1 x\r\n", "Reject(Unknown)"),
+        ("GET / http/1.1\r\n", "Reject(Unknown)"),
+        ("x HTTP/1.1\r\n", "Reject(Unknown)"),
+        ("GET /\r\n", "Reject(Unknown)"),
+    ] {
+        assert_eq!(one(line), expected, "{line:?}");
+    }
+    assert!(one("get / HTTP/1.1\r\n").starts_with("Get"));
+}
+
+#[test]
 fn only_lines_of_keys_may_be_long() {
     let keys = format!("  get {}\r\n", "key ".repeat(2000));
     assert!(one(&keys).starts_with("Get"));

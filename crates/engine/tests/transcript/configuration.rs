@@ -1,0 +1,106 @@
+//! CONFIG, and what `restricted-commands` hides.
+
+use crate::client::show;
+use crate::node::On;
+
+on_every_engine!(
+    directives_are_read,
+    directives_are_set_all_or_none,
+    mistakes_name_the_directive,
+    restricted_commands_exist_on_the_unix_socket_only,
+);
+
+fn directives_are_read(on: On) {
+    let node = on.node("--timeout 77 --requirepass x");
+    let mut session = node.local();
+    session.talk(&[
+        ("CONFIG GET timeout", "[$timeout, $77]"),
+        ("CONFIG GET timeout timeout", "[$timeout, $77]"),
+        ("CONFIG GET TIMEOUT", "[$timeout, $77]"),
+        ("CONFIG GET nope", "[]"),
+        ("CONFIG GET time?ut require*", "[$timeout, $77, $requirepass, $x]"),
+        ("CONFIG GET io-engine", &format!("[$io-engine, ${}]", on.engine)),
+        ("CONFIG GET threads", &format!("[$threads, ${}]", on.workers)),
+        ("CONFIG GET", "-ERR wrong number of arguments for 'config|get' command"),
+        ("CONFIG", "-ERR wrong number of arguments for 'config' command"),
+        ("CONFIG NOPE", "-ERR unknown subcommand 'NOPE'. Try CONFIG HELP."),
+        ("CONFIG REWRITE", "-ERR The server is running without a config file"),
+    ]);
+    let api = if on.engine == "uring" { "io_uring" } else { "epoll" };
+    let server = session.ask("INFO server");
+    assert!(server.contains(&format!("multiplexing_api:{api}\r\n")), "{server}");
+    session.ask("HELLO 3");
+    session.says("CONFIG GET timeout", "{$timeout: $77}");
+}
+
+fn directives_are_set_all_or_none(on: On) {
+    let node = on.node("");
+    let (mut session, mut other) = (node.connect(), node.connect());
+    session.talk(&[
+        ("CONFIG SET maxmemory 1gb timeout 5", "OK"),
+        ("CONFIG GET maxmemory", "[$maxmemory, $1073741824]"),
+        ("CONFIG SET maxmemory 100mb timeout x", "-ERR CONFIG SET failed (possibly related to argument 'timeout') - argument couldn't be parsed into an integer"),
+        ("CONFIG GET maxmemory", "[$maxmemory, $1073741824]"),
+    ]);
+    other.says("CONFIG GET timeout", "[$timeout, $5]");
+    // What is set holds at once, for all workers.
+    session.says("CONFIG SET hash-max-listpack-entries 2 proto-max-bulk-len 1mb", "OK");
+    other.talk(&[("HSET h a 1 b 2 c 3", ":3"), ("OBJECT ENCODING h", "$hashtable")]);
+    other.send("*1\r\n$1048577\r\n");
+    assert_eq!(other.rest_text(), "-ERR Protocol error: invalid bulk length\r\n");
+}
+
+fn mistakes_name_the_directive(on: On) {
+    let node = on.node("");
+    let mut session = node.connect();
+    session.says("CONFIG SET nope 1", "-ERR Unknown option or number of arguments for CONFIG SET - 'nope'");
+    session.says("CONFIG SET maxmemory", "-ERR wrong number of arguments for 'config|set' command");
+    session.says("CONFIG SET maxmemory 1 timeout", "-ERR wrong number of arguments for 'config|set' command");
+    let range = "argument must be between 1048576 and 9223372036854775807 inclusive";
+    for (words, what) in [
+        ("maxmemory abc", "argument must be a memory value"),
+        ("maxmemory 1 maxmemory 2", "duplicate parameter"),
+        ("timeout -1", "argument must be between 0 and 2147483647 inclusive"),
+        ("timeout x", "argument couldn't be parsed into an integer"),
+        ("maxclients 0", "argument must be between 1 and 4294967295 inclusive"),
+        (
+            "maxmemory-policy bogus",
+            "argument(s) must be one of the following: volatile-lru, volatile-lfu, volatile-random, volatile-ttl, allkeys-lru, allkeys-lfu, allkeys-random, noeviction",
+        ),
+        ("client-output-buffer-limit foo", "Wrong number of arguments in buffer limit configuration."),
+        ("client-query-buffer-limit 10", range),
+        ("proto-max-bulk-len 10", range),
+        ("databases 4", "can't set immutable config"),
+    ] {
+        let name = words.split(' ').next().unwrap();
+        let expected = format!("-ERR CONFIG SET failed (possibly related to argument '{name}') - {what}");
+        session.says(&format!("CONFIG SET {words}"), &expected);
+    }
+}
+
+fn restricted_commands_exist_on_the_unix_socket_only(on: On) {
+    let node = on.node("--restricted-commands debug config|set shutdown KEYS");
+    let (mut session, mut local) = (node.connect(), node.local());
+    session.talk(&[
+        ("KEYS *", "-ERR unknown command 'KEYS', with args beginning with: '*' "),
+        ("keys", "-ERR unknown command 'keys', with args beginning with: "),
+        (
+            "CONFIG SET timeout 1",
+            "-ERR unknown command 'CONFIG', with args beginning with: 'SET' 'timeout' '1' ",
+        ),
+        ("CONFIG GET timeout", "[$timeout, $0]"),
+        ("SHUTDOWN NOSAVE", "-ERR unknown command 'SHUTDOWN', with args beginning with: 'NOSAVE' "),
+        ("MULTI", "OK"),
+        ("KEYS *", "-ERR unknown command 'KEYS', with args beginning with: '*' "),
+        ("EXEC", "-EXECABORT Transaction discarded because of previous errors."),
+    ]);
+    local.talk(&[
+        ("KEYS *", "[]"),
+        ("CONFIG SET timeout 100", "OK"),
+        ("CONFIG GET timeout", "[$timeout, $100]"),
+    ]);
+    assert_eq!(show(&local.call(&["CONFIG", "SET", "restricted-commands", "get"])), "OK");
+    session
+        .talk(&[("KEYS *", "[]"), ("GET k", "-ERR unknown command 'GET', with args beginning with: 'k' ")]);
+    local.says("GET k", "nil");
+}
