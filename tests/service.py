@@ -85,14 +85,14 @@ class Service:
 
     # -- life ---------------------------------------------------------------------------------------------------
 
-    def start(self):
+    def start(self, output=None):
         command = [
             str(BINARY), "up", "--data-dir", str(self.folder), "--listen", f"127.0.0.1:{self.port}",
             "--dns-listen", f"127.0.0.1:{self.dns_port}", "--region", REGION, "--vpc-cidr", self.network, *self.options,
         ]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=clean_environment()
+                command, stdin=subprocess.DEVNULL, stdout=output or log, stderr=output or log, env=clean_environment()
             )
         wait_until(f"the service answers; its log:\n{self.tail()}", self.answers)
         return self

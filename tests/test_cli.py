@@ -243,6 +243,21 @@ def test_a_second_interrupt_ends_at_once(own_service):
     assert own_service.process.wait(timeout=30) in (0, 130)
 
 
+def test_an_interrupt_ends_the_caches_though_nobody_reads_the_log(own_service):
+    """As in `larder up | tee log`, where Ctrl-C ends tee too."""
+    own_service.create("piped")
+    own_service.stop()
+    reading, writing = os.pipe()
+    own_service.start(output=writing)
+    os.close(writing)
+    own_service.available("piped")
+    assert own_service.node_pids()
+    os.close(reading)
+    own_service.process.send_signal(signal.SIGINT)
+    assert own_service.process.wait(timeout=30) == 0
+    assert not own_service.node_pids()
+
+
 def test_kept_nodes_run_on_and_are_taken_over(tmp_path):
     from service import Service
 

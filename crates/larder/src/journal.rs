@@ -23,7 +23,8 @@ pub(crate) fn start(filter: &str, file: Option<&Path>) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(filter).map_err(|error| {
         Failure::new(Code::WrongUse, format!("--log {filter}: {error}")).hint("Such as --log debug")
     })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter);
+    // When nobody reads the log any more, there is nobody to tell so.
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false);
     let started = match file {
         None => {
             let (paint, dated) = (Paint::for_stdout(), !std::io::stdout().is_terminal());

@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::api::{data_dir, usual_data_dir};
 use crate::arguments::Up;
 use crate::failure::{Code, Failure};
-use crate::terminal::{Paint, print};
+use crate::terminal::{Paint, say};
 
 /// Exit code of a program that a second Ctrl-C ended, as shells count it (128 + SIGINT).
 const INTERRUPTED: i32 = 130;
@@ -24,7 +24,7 @@ pub(crate) fn up(arguments: Up) -> Result<(), Failure> {
     runtime.block_on(async {
         let stop = stop_signal(arguments.keep_nodes)?;
         let running = serve(config, stop).await.map_err(|error| cannot_start(&error, &arguments))?;
-        print(&banner(&running, &folder, Paint::for_stdout()));
+        say(&banner(&running, &folder, Paint::for_stdout()));
         running.finished().await.map_err(|error| Failure::failed(format!("the service stopped: {error}")))
     })
 }
@@ -62,7 +62,7 @@ fn stop_signal(keep_nodes: bool) -> Result<impl Future<Output = ()> + Send + 'st
     Ok(async move {
         either(&mut interrupt, &mut terminate).await;
         let what = if keep_nodes { "the service; the caches run on" } else { "the caches, then the service" };
-        print(&format!("\nStopping {what}. Ctrl-C again stops at once.\n"));
+        say(&format!("\nStopping {what}. Ctrl-C again stops at once.\n"));
         tokio::spawn(async move {
             either(&mut interrupt, &mut terminate).await;
             std::process::exit(INTERRUPTED);
