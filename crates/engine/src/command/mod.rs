@@ -5,6 +5,7 @@
 //! or another session.
 
 pub mod arguments;
+pub mod bitmap;
 pub mod call;
 pub mod client;
 mod collection;
@@ -20,6 +21,7 @@ pub mod keys;
 pub mod keyspace;
 mod lcs;
 pub mod list;
+mod patch;
 pub mod scan;
 pub mod server;
 pub mod set;
@@ -37,6 +39,7 @@ pub use table::{Command, Keys, Scope, Table};
 pub fn families() -> &'static [&'static [Command]] {
     &[
         string::COMMANDS,
+        bitmap::COMMANDS,
         keys::COMMANDS,
         expire::COMMANDS,
         scan::COMMANDS,
