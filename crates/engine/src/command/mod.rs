@@ -16,6 +16,7 @@ pub mod error;
 pub mod expire;
 pub mod extended;
 pub mod hash;
+pub mod hyperloglog;
 pub mod introspection;
 pub mod keys;
 pub mod keyspace;
@@ -40,6 +41,7 @@ pub fn families() -> &'static [&'static [Command]] {
     &[
         string::COMMANDS,
         bitmap::COMMANDS,
+        hyperloglog::COMMANDS,
         keys::COMMANDS,
         expire::COMMANDS,
         scan::COMMANDS,

@@ -1,0 +1,295 @@
+//! A HyperLogLog as the string that holds it, in the format that Redis documents, so that such strings may come from
+//! anywhere and go anywhere. Pure functions over bytes; nothing here trusts them.
+//!
+//! ```text
+//! bytes 0-3    HYLL
+//! byte 4       0 = dense, 1 = sparse
+//! bytes 5-7    unused
+//! bytes 8-15   the estimate when it was last made, little endian; the highest bit says that it is out of date
+//! then         dense: 16384 registers of 6 bits, the first in the low bits of the first byte; sparse: see `sparse`
+//! ```
+
+use super::estimate::Histogram;
+use super::hash::Place;
+use super::sparse::{self, Inserted};
+
+/// Registers of every sketch.
+pub(super) const REGISTERS: usize = 1 << 14;
+/// Bytes in front of the registers.
+pub(super) const HEADER_BYTES: usize = 16;
+/// Bytes of a dense sketch.
+pub(super) const DENSE_BYTES: usize = HEADER_BYTES + REGISTERS * 6 / 8;
+
+const MAGIC: &[u8; 4] = b"HYLL";
+const DENSE: u8 = 0;
+const SPARSE: u8 = 1;
+const OUT_OF_DATE: u8 = 0x80;
+
+/// The registers of a sketch contradict themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Corrupt;
+
+/// How the registers are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Six bits each.
+    Dense,
+    /// Runs of equal ones.
+    Sparse,
+}
+
+/// All registers, a byte each.
+pub(super) type Registers = [u8; REGISTERS];
+
+/// The form of a string that may be a sketch; `None` if it is none.
+pub(super) fn form(bytes: &[u8]) -> Option<Form> {
+    match bytes.get(..HEADER_BYTES)? {
+        [b'H', b'Y', b'L', b'L', DENSE, ..] if bytes.len() == DENSE_BYTES => Some(Form::Dense),
+        [b'H', b'Y', b'L', b'L', SPARSE, ..] => Some(Form::Sparse),
+        _ => None,
+    }
+}
+
+/// A sketch without elements.
+pub(super) fn empty() -> Vec<u8> {
+    let mut bytes = vec![0; HEADER_BYTES];
+    bytes[..4].copy_from_slice(MAGIC);
+    bytes[4] = SPARSE;
+    bytes.extend_from_slice(&sparse::empty());
+    bytes
+}
+
+/// The estimate that the header holds, if it is not out of date.
+pub(super) fn cached(bytes: &[u8]) -> Option<u64> {
+    let word = bytes.get(8..HEADER_BYTES)?.try_into().ok()?;
+    let count = u64::from_le_bytes(word);
+    (count.leading_zeros() > 0).then_some(count)
+}
+
+/// Notes an estimate in the header.
+pub(super) fn set_cached(bytes: &mut [u8], count: u64) {
+    bytes[8..HEADER_BYTES].copy_from_slice(&count.to_le_bytes());
+}
+
+/// Notes that the estimate is out of date.
+pub(super) fn forget_cached(bytes: &mut [u8]) {
+    bytes[HEADER_BYTES - 1] |= OUT_OF_DATE;
+}
+
+/// Raises a register of a dense sketch; false if it had that rank or a higher one. O(1).
+pub(super) fn insert_dense(bytes: &mut [u8], place: Place) -> bool {
+    let (at, shift) = (HEADER_BYTES + place.register * 6 / 8, place.register * 6 % 8);
+    // The last register ends with the last byte, so nothing of it lies in a byte that is not there.
+    let high = bytes.get(at + 1).copied().unwrap_or(0);
+    let pair = u16::from_le_bytes([bytes[at], high]);
+    if (pair >> shift & 0x3f) as u8 >= place.rank {
+        return false;
+    }
+    let [low, high] = (pair & !(0x3f << shift) | u16::from(place.rank) << shift).to_le_bytes();
+    bytes[at] = low;
+    if shift > 2 {
+        bytes[at + 1] = high;
+    }
+    true
+}
+
+/// Raises a register, and makes the sketch dense when it would be longer than `sparse_bytes_max`; false if the register
+/// had that rank or a higher one. O(1), sparse O(length).
+pub(super) fn insert(bytes: &mut Vec<u8>, place: Place, sparse_bytes_max: usize) -> Result<bool, Corrupt> {
+    if bytes[4] == SPARSE {
+        match sparse::insert(bytes, place, sparse_bytes_max)? {
+            Inserted::Same => return Ok(false),
+            Inserted::Raised => return Ok(true),
+            Inserted::TooMuch => make_dense(bytes)?,
+        }
+    }
+    Ok(insert_dense(bytes, place))
+}
+
+/// Raises the registers of a sketch to these, which include its own.
+pub(super) fn raise(
+    bytes: &mut Vec<u8>,
+    registers: &Registers,
+    sparse_bytes_max: usize,
+) -> Result<(), Corrupt> {
+    for (register, &rank) in registers.iter().enumerate().filter(|(_, rank)| **rank > 0) {
+        if bytes[4] == DENSE
+            || sparse::insert(bytes, Place { register, rank }, sparse_bytes_max)? == Inserted::TooMuch
+        {
+            set_registers(bytes, registers);
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Gives a sketch its dense form.
+pub(super) fn make_dense(bytes: &mut Vec<u8>) -> Result<(), Corrupt> {
+    if bytes[4] == DENSE {
+        return Ok(());
+    }
+    let mut dense = vec![0; DENSE_BYTES];
+    dense[..HEADER_BYTES].copy_from_slice(&bytes[..HEADER_BYTES]);
+    dense[4] = DENSE;
+    sparse::each(bytes, |first, run| {
+        for register in (first..first + run.len).filter(|_| run.rank > 0) {
+            insert_dense(&mut dense, Place { register, rank: run.rank });
+        }
+    })?;
+    *bytes = dense;
+    Ok(())
+}
+
+/// Four registers, from the three bytes that hold them.
+fn unpack([a, b, c]: [u8; 3]) -> [u8; 4] {
+    [a & 0x3f, (a >> 6 | b << 2) & 0x3f, (b >> 4 | c << 4) & 0x3f, c >> 2]
+}
+
+fn pack([a, b, c, d]: [u8; 4]) -> [u8; 3] {
+    [a | b << 6, b >> 2 | c << 4, c >> 4 | d << 2]
+}
+
+/// Writes a dense sketch of these registers, with the header of `bytes`.
+pub(super) fn set_registers(bytes: &mut Vec<u8>, registers: &Registers) {
+    bytes.resize(DENSE_BYTES, 0);
+    bytes[4] = DENSE;
+    let (triples, _) = bytes[HEADER_BYTES..].as_chunks_mut::<3>();
+    let (fours, _) = registers.as_chunks::<4>();
+    triples.iter_mut().zip(fours).for_each(|(triple, four)| *triple = pack(*four));
+}
+
+/// How many registers of a sketch have each rank.
+pub(super) fn histogram(bytes: &[u8]) -> Result<Histogram, Corrupt> {
+    let mut histogram = [0; 64];
+    match form(bytes).ok_or(Corrupt)? {
+        Form::Dense => {
+            let (triples, _) = bytes[HEADER_BYTES..].as_chunks::<3>();
+            let ranks = triples.iter().flat_map(|triple| unpack(*triple));
+            ranks.for_each(|rank| histogram[usize::from(rank)] += 1);
+        }
+        Form::Sparse => sparse::each(bytes, |_, run| histogram[usize::from(run.rank)] += run.len as u32)?,
+    }
+    Ok(histogram)
+}
+
+/// How many of these registers have each rank.
+pub(super) fn histogram_of(registers: &Registers) -> Histogram {
+    let mut histogram = [0; 64];
+    registers.iter().for_each(|&rank| histogram[usize::from(rank & 0x3f)] += 1);
+    histogram
+}
+
+/// Raises registers to those of a sketch.
+pub(super) fn merge(registers: &mut Registers, bytes: &[u8]) -> Result<(), Corrupt> {
+    match form(bytes).ok_or(Corrupt)? {
+        Form::Dense => {
+            let (fours, _) = registers.as_chunks_mut::<4>();
+            let (triples, _) = bytes[HEADER_BYTES..].as_chunks::<3>();
+            for (all, triple) in fours.iter_mut().zip(triples) {
+                let four = unpack(*triple);
+                *all = std::array::from_fn(|at| all[at].max(four[at]));
+            }
+        }
+        Form::Sparse => sparse::each(bytes, |first, run| {
+            registers[first..first + run.len].iter_mut().for_each(|rank| *rank = (*rank).max(run.rank));
+        })?,
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::estimate::estimate;
+    use super::*;
+
+    const SPARSE_BYTES_MAX: usize = 3000;
+
+    fn sketch_of(elements: impl Iterator<Item = u32>, sparse_bytes_max: usize) -> Vec<u8> {
+        let mut bytes = empty();
+        for element in elements {
+            insert(&mut bytes, Place::of(element.to_string().as_bytes()), sparse_bytes_max).unwrap();
+        }
+        bytes
+    }
+
+    #[test]
+    fn the_forms_say_the_same() {
+        let sparse = sketch_of(0..700, usize::MAX);
+        let dense = sketch_of(0..700, 0);
+        assert_eq!((form(&sparse), form(&dense)), (Some(Form::Sparse), Some(Form::Dense)));
+        assert_eq!(histogram(&sparse), histogram(&dense));
+        let mut made = sparse.clone();
+        make_dense(&mut made).unwrap();
+        assert_eq!(made, dense);
+        let (mut from_sparse, mut from_dense) = ([0; REGISTERS], [0; REGISTERS]);
+        merge(&mut from_sparse, &sparse).unwrap();
+        merge(&mut from_dense, &dense).unwrap();
+        assert_eq!(from_sparse, from_dense);
+        assert_eq!(Ok(histogram_of(&from_dense)), histogram(&dense));
+        let mut written = empty();
+        set_registers(&mut written, &from_dense);
+        assert_eq!(written, dense);
+    }
+
+    #[test]
+    fn a_sketch_gets_dense_at_its_limit() {
+        let bytes = sketch_of(0..5000, SPARSE_BYTES_MAX);
+        assert_eq!(form(&bytes), Some(Form::Dense));
+        assert_eq!(bytes, sketch_of(0..5000, 0));
+    }
+
+    #[test]
+    fn merging_is_adding_all() {
+        for (limit, form_after) in [(SPARSE_BYTES_MAX, Form::Dense), (usize::MAX, Form::Sparse)] {
+            let (one, other) = (sketch_of(0..1500, limit), sketch_of(1000..2500, limit));
+            let mut registers = [0; REGISTERS];
+            merge(&mut registers, &one).unwrap();
+            merge(&mut registers, &other).unwrap();
+            let mut merged = one.clone();
+            raise(&mut merged, &registers, limit).unwrap();
+            assert_eq!(form(&merged), Some(form_after));
+            assert_eq!(histogram(&merged), histogram(&sketch_of(0..2500, limit)));
+        }
+    }
+
+    #[test]
+    fn known_estimates() {
+        // As redis-server 7.0 answers after PFADD of 0..n.
+        for (n, count) in KNOWN {
+            assert_eq!(estimate(&histogram(&sketch_of(0..n, SPARSE_BYTES_MAX)).unwrap()), count, "{n}");
+        }
+    }
+
+    const KNOWN: [(u32, u64); 6] =
+        [(1, 1), (100, 100), (1000, 1001), (5000, 4985), (20000, 19891), (100000, 99565)];
+
+    #[test]
+    fn the_header() {
+        let mut bytes = empty();
+        assert_eq!(bytes, b"HYLL\x01\0\0\0\0\0\0\0\0\0\0\0\x7f\xff");
+        assert_eq!(cached(&bytes), Some(0));
+        set_cached(&mut bytes, 5);
+        assert_eq!(cached(&bytes), Some(5));
+        forget_cached(&mut bytes);
+        assert_eq!(cached(&bytes), None);
+        for bad in
+            [&b""[..], b"HYLL\x01", b"HYLL\x02\0\0\0\0\0\0\0\0\0\0\0", b"HYLL\0\0\0\0\0\0\0\0\0\0\0\0\0"]
+        {
+            assert_eq!(form(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn every_dense_register_holds_every_rank_alone() {
+        let mut bytes = empty();
+        make_dense(&mut bytes).unwrap();
+        for register in (0..REGISTERS).rev() {
+            let rank = (register % 63 + 1) as u8;
+            assert!(insert_dense(&mut bytes, Place { register, rank }));
+            assert!(!insert_dense(&mut bytes, Place { register, rank }));
+        }
+        let mut registers = [0; REGISTERS];
+        merge(&mut registers, &bytes).unwrap();
+        assert!(registers.iter().enumerate().all(|(at, &rank)| usize::from(rank) == at % 63 + 1));
+    }
+}
