@@ -1,4 +1,6 @@
-"""Families of the differential test that work on strings of bits: bitmaps."""
+"""Families of the differential test that work on bits: bitmaps, HyperLogLogs."""
+
+REGISTERS = 16_384
 
 OFFSETS = [0, 1, 7, 8, 9, 63, 64, 100, 1_000, 140_000]
 BAD_OFFSETS = [-1, "x", "", "+1", "01", " 1", 2**32, 2**63, 2**63 - 1, "#1"]
@@ -41,6 +43,44 @@ def bitmap_commands(a):
         (1, "STRLEN", lambda: [key()]),
         (1, "EXPIREAT", lambda: [key(), 4_000_000_000]),
         (1, "DEL", lambda: [key()]),
+    ]
+
+
+def sparse_sketch(dice):
+    """A HyperLogLog with opcodes that are right but that no server would write so."""
+    left, code = REGISTERS, b""
+    while left:
+        kind = dice.choice("zzvvvvX" if len(code) < 200 else "X")
+        if kind == "X":
+            size = left if len(code) >= 200 else dice.randint(1, min(left, dice.choice([3, 400, 5000])))
+            code += bytes([0x40 | (size - 1) >> 8, (size - 1) & 0xFF])
+        elif kind == "z":
+            size = dice.randint(1, min(left, 64))
+            code += bytes([size - 1])
+        else:
+            size = dice.randint(1, min(left, 4))
+            code += bytes([0x80 | dice.choice([0, 1, 1, 2, 31]) << 2 | size - 1])
+        left -= size
+    return b"HYLL\x01\0\0\0" + bytes(7) + b"\x80" + code
+
+
+def hyperloglog_commands(a):
+    key, dice = a.key, a.dice
+    element = lambda: dice.choice([dice.randrange(100), dice.randrange(10**6), "x" * dice.randrange(20), dice.randbytes(dice.randrange(40))])
+    # Now and then enough for a dense one.
+    elements = lambda: a.some(element, 0, dice.choice([1, 3, 3, 30, 30, 400, 2000]))
+    keys = lambda: a.some(key, 0, 3)
+    return [
+        (10, "PFADD", lambda: [key(), *elements()]),
+        (4, "PFCOUNT", lambda: [key()]),
+        (3, "PFCOUNT", lambda: [key(), *keys()]),
+        (3, "PFMERGE", lambda: [key(), *keys()]),
+        (3, "GET", lambda: [key()]),
+        (1, "SET", lambda: [key(), sparse_sketch(dice)]),
+        (0.5, "SET", lambda: [key(), dice.choice([b"HYLL", b"HYLL" + bytes(12), b"HYLL\2" + bytes(20), b"HYLM\1" + bytes(20), b"", "12"])]),
+        (0.3, "SETRANGE", lambda: [key(), dice.randrange(8, 15), dice.randbytes(1)]),
+        (0.5, "PFDEBUG", lambda: [a.word("ENCODING", "DECODE", "TODENSE", "GETREG"), key()]),
+        (1.5, "DEL", lambda: [key()]),
     ]
 
 

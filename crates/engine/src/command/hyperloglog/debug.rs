@@ -13,18 +13,19 @@ pub(super) fn pfdebug(call: &mut Call<'_>) -> Answer {
     match call.args.get(1) {
         word if is(word, "ENCODING") => call.out.simple(if sparse { "sparse" } else { "dense" }),
         word if is(word, "DECODE") => call.out.bulk(decoded(&bytes, sparse)?.as_bytes()),
-        word if is(word, "TODENSE") => {
-            if sparse {
-                sketch::make_dense(&mut bytes).map_err(corrupt)?;
-                call.keys.set(key, Value::Long(bytes), extras);
-            }
-            call.out.integer(sparse.into());
-        }
-        word if is(word, "GETREG") => {
+        word if is(word, "TODENSE") || is(word, "GETREG") => {
+            sketch::make_dense(&mut bytes).map_err(corrupt)?;
             let mut registers: Registers = [0; REGISTERS];
             sketch::merge(&mut registers, &bytes).map_err(corrupt)?;
-            call.out.array(REGISTERS);
-            registers.iter().for_each(|&rank| call.out.integer(rank.into()));
+            if sparse {
+                call.keys.set(key, Value::Long(bytes), extras);
+            }
+            if is(word, "TODENSE") {
+                call.out.integer(sparse.into());
+            } else {
+                call.out.array(REGISTERS);
+                registers.iter().for_each(|&rank| call.out.integer(rank.into()));
+            }
         }
         word => {
             let word = String::from_utf8_lossy(word);
