@@ -113,7 +113,7 @@ class Arguments:
     def key(self):
         # Keys lean towards one type each, so that WRONGTYPE comes up but does not drown the rest.
         # Nobody but their own commands touches HyperLogLogs: a corrupt one is left half changed by Redis, not by Larder.
-        kind = self.kind if self.dice.random() < 0.96 else self.dice.choice("hlsztb")
+        kind = self.kind if self.dice.random() < 0.96 else self.dice.choice("hlsztbg")
         return f"{kind}{self.dice.randrange(4)}"
 
     def member(self):
@@ -383,11 +383,11 @@ def string_commands(a):
     ]
 
 
-FAMILIES = {"t": string_commands, "h": hash_commands, "l": list_commands, "s": set_commands, "z": sorted_set_commands, "b": bits.bitmap_commands, "p": bits.hyperloglog_commands}
+FAMILIES = {"t": string_commands, "h": hash_commands, "l": list_commands, "s": set_commands, "z": sorted_set_commands, "b": bits.bitmap_commands, "p": bits.hyperloglog_commands, "g": bits.geo_commands}
 UNORDERED = {"KEYS", "HKEYS", "HVALS", "SMEMBERS", "SINTER", "SUNION", "SDIFF"}
 DRAWN = {"HRANDFIELD", "SRANDMEMBER", "ZRANDMEMBER", "SPOP"}
 SCANS = {"SCAN", "HSCAN", "SSCAN", "ZSCAN"}
-KEYS = [f"{kind}{number}" for kind in "hlsztbp" for number in range(4)] + ["zn0", "zn1"]
+KEYS = [f"{kind}{number}" for kind in "hlsztbpg" for number in range(4)] + ["zn0", "zn1"]
 # Doubles shorter than this print the same in every version.
 DIGITS_EXACT = 15
 # Draws with more repetitions than these would only test the patience of both servers.
@@ -444,7 +444,7 @@ class Round:
     def step(self):
         if self.dice.random() < 0.01:
             return self.same(self.dice.choice([["DEL", self.dice.choice(KEYS)], ["SET", self.dice.choice(KEYS), "text"]]))
-        self.arguments.kind = kind = self.dice.choice("hlszzttbbpp")
+        self.arguments.kind = kind = self.dice.choice("hlszzttbbppgg")
         weights = [row[0] for row in self.table[kind]]
         _, name, make = self.dice.choices(self.table[kind], weights)[0]
         args = [name, *make()]

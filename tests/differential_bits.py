@@ -1,4 +1,4 @@
-"""Families of the differential test that work on bits: bitmaps, HyperLogLogs."""
+"""Families of the differential test that work on bits: bitmaps, HyperLogLogs, and geo, whose scores are bits."""
 
 REGISTERS = 16_384
 
@@ -81,6 +81,64 @@ def hyperloglog_commands(a):
         (0.3, "SETRANGE", lambda: [key(), dice.randrange(8, 15), dice.randbytes(1)]),
         (0.5, "PFDEBUG", lambda: [a.word("ENCODING", "DECODE", "TODENSE", "GETREG"), key()]),
         (1.5, "DEL", lambda: [key()]),
+    ]
+
+
+def geo_commands(a):
+    key, dice = a.key, a.dice
+    member = lambda: f"m{dice.randrange(40)}"
+    # Most places lie near a few others, the rest anywhere, some at the edges.
+    towns = [(13.361389, 38.115556), (-0.1276, 51.5072), (179.95, -16.5), (-179.9, -16.6), (25.0, 84.0), (-70.0, -70.2), (0.0, 0.0)]
+    edges = ["-180", "180", "85.05112878", "-85.05112878", "0", "1e-9"]
+    bad = ["90.1", "-90.1", "181", "-180.0000001", "x", "", "nan", "inf", "-inf"]
+
+    # No two members lie in the same place: the order of equal distances is left to the sorting algorithm.
+    def place():
+        chance = dice.random()
+        if chance < 0.02:
+            return dice.choice([[dice.choice(edges[:2] + edges[4:]), repr(dice.uniform(-85, 85))], [repr(dice.uniform(-180, 180)), dice.choice(edges[2:])]])
+        if chance < 0.03:
+            return [dice.choice(bad + edges), dice.choice(bad)]
+        if chance < 0.25:
+            return [repr(dice.uniform(-180, 180)), repr(dice.uniform(-85.05, 85.05))]
+        (longitude, latitude), reach = dice.choice(towns), dice.choice([0.001, 0.1, 1.0, 5.0])
+        longitude += dice.uniform(-reach, reach)
+        return [repr(max(-180.0, min(180.0, longitude))), repr(max(-85.05, min(85.05, latitude + dice.uniform(-reach, reach))))]
+
+    strange = lambda: dice.choice([[score, f"strange{at}"] for at, score in enumerate([1, -1, -5.5, 1e300, 2**52, 2**52 - 1, 2**63, 2**64, "inf", "-inf", 77.5, 1e19])])
+    unit = lambda: a.word("m", "km", "ft", "mi", "KM", "km")
+    length = lambda: dice.choice([0, 1, 10, 100.5, 250, 1000, 5000, 12_000, 20_000, 40_000, 1e6, 1e7]) if dice.random() < 0.95 else dice.choice([-1, "x", "", "nan", "inf", 1e300])
+    count = lambda: [a.word("COUNT"), a.count(), *(["ANY"] if dice.random() < 0.3 else [])]
+    order = lambda: a.word("ASC", "DESC")
+    shown = [lambda word=word: a.word(word) for word in ("WITHDIST", "WITHHASH", "WITHCOORD")]
+    centre = lambda: [a.word("FROMMEMBER"), member()] if dice.random() < 0.4 else [a.word("FROMLONLAT"), *place()]
+    shape = lambda: [a.word("BYRADIUS"), length(), unit()] if dice.random() < 0.5 else [a.word("BYBOX"), length(), length(), unit()]
+    stored = lambda: [a.word("STORE", "STOREDIST"), key()]
+    distances = lambda: a.word("STOREDIST")
+    found = lambda: a.options(count, order, *shown)
+    area = lambda: [*centre(), *shape(), *(shape() if dice.random() < 0.02 else []), *(centre() if dice.random() < 0.02 else [])]
+    return [
+        (8, "GEOADD", lambda: [key(), *a.options(lambda: a.word("NX", "XX"), lambda: a.word("CH")), *a.some(lambda: [*place(), member()], 1, 8)]),
+        (0.3, "GEOADD", lambda: [key(), *a.some(lambda: a.word("NX", "XX", "CH", "GT", "INCR"), 2, 4), *a.some(member, 0, 4)]),
+        (1, "GEOPOS", lambda: [key(), *a.some(member, 0, 6)]),
+        (1, "GEOHASH", lambda: [key(), *a.some(member, 0, 6)]),
+        (2, "GEODIST", lambda: [key(), member(), member(), *a.options(unit)]),
+        (8, "GEOSEARCH", lambda: [key(), *area(), *found()]),
+        (1, "GEOSEARCH", lambda: [key(), *shape(), *found(), *centre()]),
+        (0.5, "GEOSEARCH", lambda: [key(), *a.options(centre, shape, count, order), *a.options(centre, shape, distances), "ASC", "ASC", "ASC"]),
+        (2, "GEOSEARCHSTORE", lambda: [key(), key(), *area(), *a.options(count, order, distances)]),
+        (0.5, "GEOSEARCHSTORE", lambda: [key(), key(), *area(), *found()]),
+        (4, "GEORADIUS", lambda: [key(), *place(), length(), unit(), *found()]),
+        (1, "GEORADIUS", lambda: [key(), *place(), length(), unit(), *a.options(count, order, stored)]),
+        (0.2, "GEORADIUS", lambda: [key(), *place(), length(), unit(), *found(), *stored()]),
+        (1, "GEORADIUS_RO", lambda: [key(), *place(), length(), unit(), *found(), *(stored() if dice.random() < 0.05 else [])]),
+        (3, "GEORADIUSBYMEMBER", lambda: [key(), member(), length(), unit(), *found()]),
+        (1, "GEORADIUSBYMEMBER", lambda: [key(), member(), length(), unit(), *a.options(count, order, stored)]),
+        (1, "GEORADIUSBYMEMBER_RO", lambda: [key(), member(), length(), unit(), *found()]),
+        (1, "ZREM", lambda: [key(), *a.some(member, 1, 12)]),
+        (0.3, "ZADD", lambda: [key(), *strange()]),
+        (1, "ZRANGE", lambda: [key(), 0, -1, "WITHSCORES"]),
+        (0.5, "DEL", lambda: [key()]),
     ]
 
 

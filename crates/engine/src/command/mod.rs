@@ -15,6 +15,7 @@ pub mod dispatch;
 pub mod error;
 pub mod expire;
 pub mod extended;
+pub mod geo;
 pub mod hash;
 pub mod hyperloglog;
 pub mod introspection;
@@ -42,6 +43,7 @@ pub fn families() -> &'static [&'static [Command]] {
         string::COMMANDS,
         bitmap::COMMANDS,
         hyperloglog::COMMANDS,
+        geo::COMMANDS,
         keys::COMMANDS,
         expire::COMMANDS,
         scan::COMMANDS,
