@@ -194,7 +194,9 @@ impl Command {
                 (first..end).for_each(visit);
             }
             Keys::Named { from, words } => {
-                visit(1);
+                if len > 1 {
+                    visit(1);
+                }
                 let mut at = from as usize;
                 while at + 1 < len {
                     let named = words.iter().any(|word| args.get(at).eq_ignore_ascii_case(word.as_bytes()));

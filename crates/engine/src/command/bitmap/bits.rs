@@ -68,7 +68,7 @@ fn parts<'a>(bytes: &'a [u8], range: &Range<usize>) -> Parts<'a> {
     }
     let body_start = range.start.div_ceil(8);
     let head = if body_start > first { bytes[first] & from_start } else { 0 };
-    let tail = if range.end % 8 > 0 { bytes[last] & to_end } else { 0 };
+    let tail = if range.end.is_multiple_of(8) { 0 } else { bytes[last] & to_end };
     Parts { head, body: &bytes[body_start..last], tail }
 }
 
