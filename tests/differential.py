@@ -387,7 +387,7 @@ FAMILIES = {"t": string_commands, "h": hash_commands, "l": list_commands, "s": s
 UNORDERED = {"KEYS", "HKEYS", "HVALS", "SMEMBERS", "SINTER", "SUNION", "SDIFF"}
 DRAWN = {"HRANDFIELD", "SRANDMEMBER", "ZRANDMEMBER", "SPOP"}
 SCANS = {"SCAN", "HSCAN", "SSCAN", "ZSCAN"}
-KEYS = [f"{kind}{number}" for kind in "hlsztbpg" for number in range(4)] + ["zn0", "zn1"]
+KEYS = [f"{kind}{number}" for kind in "hlsztbpg" for number in range(4)] + ["zn0", "zn1", "gd0", "gd1"]
 # Doubles shorter than this print the same in every version.
 DIGITS_EXACT = 15
 # Draws with more repetitions than these would only test the patience of both servers.

@@ -113,7 +113,9 @@ def geo_commands(a):
     shown = [lambda word=word: a.word(word) for word in ("WITHDIST", "WITHHASH", "WITHCOORD")]
     centre = lambda: [a.word("FROMMEMBER"), member()] if dice.random() < 0.4 else [a.word("FROMLONLAT"), *place()]
     shape = lambda: [a.word("BYRADIUS"), length(), unit()] if dice.random() < 0.5 else [a.word("BYBOX"), length(), length(), unit()]
-    stored = lambda: [a.word("STORE", "STOREDIST"), key()]
+    # Distances as scores are places too, close to one another in the far south-west: nobody searches there.
+    apart = lambda: f"gd{dice.randrange(2)}"
+    stored = lambda: dice.choice([lambda: [a.word("STORE"), key()], lambda: [a.word("STOREDIST"), apart()]])()
     distances = lambda: a.word("STOREDIST")
     found = lambda: a.options(count, order, *shown)
     area = lambda: [*centre(), *shape(), *(shape() if dice.random() < 0.02 else []), *(centre() if dice.random() < 0.02 else [])]
@@ -125,9 +127,11 @@ def geo_commands(a):
         (2, "GEODIST", lambda: [key(), member(), member(), *a.options(unit)]),
         (8, "GEOSEARCH", lambda: [key(), *area(), *found()]),
         (1, "GEOSEARCH", lambda: [key(), *shape(), *found(), *centre()]),
-        (0.5, "GEOSEARCH", lambda: [key(), *a.options(centre, shape, count, order), *a.options(centre, shape, distances), "ASC", "ASC", "ASC"]),
-        (2, "GEOSEARCHSTORE", lambda: [key(), key(), *area(), *a.options(count, order, distances)]),
+        (0.5, "GEOSEARCH", lambda: [key(), *a.options(centre, shape, count, order), *a.options(centre, shape), "ASC", "ASC", "ASC"]),
+        (1, "GEOSEARCHSTORE", lambda: [key(), key(), *area(), *a.options(count, order)]),
+        (1, "GEOSEARCHSTORE", lambda: [apart(), key(), *area(), *a.options(count, order, distances)]),
         (0.5, "GEOSEARCHSTORE", lambda: [key(), key(), *area(), *found()]),
+        (1, "ZRANGE", lambda: [apart(), 0, -1, "WITHSCORES"]),
         (4, "GEORADIUS", lambda: [key(), *place(), length(), unit(), *found()]),
         (1, "GEORADIUS", lambda: [key(), *place(), length(), unit(), *a.options(count, order, stored)]),
         (0.2, "GEORADIUS", lambda: [key(), *place(), length(), unit(), *found(), *stored()]),
