@@ -158,7 +158,7 @@ fn describe(out: &mut Reply, container: &Command, row: &Command) {
 }
 
 fn access_flags(row: &Command) -> &'static [&'static str] {
-    if row.is(flag::WRITE) { &["RW", "UPDATE"] } else { &["RO", "ACCESS"] }
+    if row.is(flag::WRITE) { &["RW", "update"] } else { &["RO", "access"] }
 }
 
 fn key_specifications(out: &mut Reply, row: &Command) {

@@ -85,7 +85,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "bitfield",
         summary: "Reads and changes integers of any width at any bit of a string.",
-        syntax: "key [GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] <SET encoding offset value | INCRBY encoding offset increment> [GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] <SET encoding offset value | INCRBY encoding offset increment> ...]]",
+        syntax: "key [GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] <SET encoding offset value | INCRBY encoding offset increment>] ...",
         since: "3.2.0",
         group: "bitmap",
         complexity: "O(N), N = operations given",
@@ -247,7 +247,7 @@ fn first(bytes: &[u8], bit: bool, span: &Span) -> Option<usize> {
     bits::position(bytes, bit, range).or(behind)
 }
 
-/// The operation of this name, with the least number of sources and, if there is one, the most.
+/// The operation of this name.
 fn operation(word: &[u8]) -> Result<Operation, CommandError> {
     let names = [
         ("AND", Operation::And),
