@@ -201,6 +201,7 @@ pub(super) fn merge(registers: &mut Registers, bytes: &[u8]) -> Result<(), Corru
 mod tests {
     use super::super::estimate::estimate;
     use super::*;
+    use proptest::prelude::*;
 
     const SPARSE_BYTES_MAX: usize = 3000;
 
@@ -291,5 +292,43 @@ mod tests {
         let mut registers = [0; REGISTERS];
         merge(&mut registers, &bytes).unwrap();
         assert!(registers.iter().enumerate().all(|(at, &rank)| usize::from(rank) == at % 63 + 1));
+    }
+
+    proptest! {
+        /// Anybody can write anything with SET: what is no sketch is refused, and nothing panics or outgrows a dense one.
+        #[test]
+        fn any_bytes_are_borne(tail in proptest::collection::vec(any::<u8>(), 0..400), register in 0..REGISTERS, rank in 1..52_u8) {
+            let mut bytes = [&empty()[..HEADER_BYTES], &tail].concat();
+            let whole = histogram(&bytes).is_ok();
+            let mut registers = [0; REGISTERS];
+            prop_assert_eq!(merge(&mut registers, &bytes).is_ok(), whole);
+            let mut dense = bytes.clone();
+            prop_assert_eq!(make_dense(&mut dense).is_ok(), whole);
+            let _ = raise(&mut bytes.clone(), &registers, SPARSE_BYTES_MAX);
+            let _ = insert(&mut bytes, Place { register, rank }, SPARSE_BYTES_MAX);
+            prop_assert!(bytes.len() <= DENSE_BYTES);
+            if whole {
+                insert_dense(&mut dense, Place { register, rank });
+                prop_assert_eq!(histogram(&bytes), histogram(&dense));
+            }
+        }
+
+        /// Random whole sketches, however they are written.
+        #[test]
+        fn odd_sketches_take_elements(opcodes in proptest::collection::vec(0x80..=0xff_u8, 0..300), adds in proptest::collection::vec((0..1200_usize, 1..34_u8), 0..50)) {
+            let mut bytes = [&empty()[..HEADER_BYTES], &opcodes].concat();
+            let covered: usize = opcodes.iter().map(|opcode| usize::from(opcode & 3) + 1).sum();
+            let rest = REGISTERS - covered - 1;
+            bytes.extend([0x40 | (rest >> 8) as u8, rest as u8]);
+            let mut dense = bytes.clone();
+            make_dense(&mut dense).unwrap();
+            for (register, rank) in adds {
+                let place = Place { register, rank };
+                prop_assert_eq!(insert(&mut bytes, place, SPARSE_BYTES_MAX), Ok(insert_dense(&mut dense, place)));
+            }
+            prop_assert_eq!(histogram(&bytes), histogram(&dense));
+            make_dense(&mut bytes).unwrap();
+            prop_assert_eq!(bytes, dense);
+        }
     }
 }
