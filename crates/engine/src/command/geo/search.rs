@@ -1,12 +1,14 @@
 //! Searching: GEOSEARCH, GEOSEARCHSTORE and the older GEORADIUS family.
 
-use super::super::collection::{Answer, integer, is, text};
+use super::super::collection::{Answer, bulk, integer, is, text};
 use super::super::{Call, CommandError};
 use super::area::{Area, Shape};
 use super::hash::Point;
 use super::{place, unit, write_distance, write_place};
 use larder_protocol::number;
-use larder_store::object::SortedSet;
+use larder_protocol::resp::reply::Reply;
+use larder_store::object::{Digits, Element, Limits, SortedSet};
+use std::cmp::Ordering;
 
 /// What sets the commands apart.
 #[derive(Clone, Copy)]
@@ -64,8 +66,8 @@ struct Request<'a> {
 }
 
 /// A member that was found.
-struct Found {
-    member: Vec<u8>,
+struct Found<'a> {
+    member: Element<'a>,
     score: f64,
     place: Point,
     /// In metres.
@@ -231,23 +233,30 @@ impl<'a> Request<'a> {
     }
 
     /// The members in the area, in the order and number that is asked for.
-    fn find(&self, zset: &SortedSet) -> Vec<Found> {
+    fn find<'z>(&self, zset: &'z SortedSet) -> Vec<Found<'z>> {
         let (Some(centre), Some(shape)) = (self.centre, self.shape) else { return Vec::new() };
+        let area = Area { centre, shape };
         let most = self.count.unwrap_or(usize::MAX);
-        let mut found = all_within(zset, &Area { centre, shape }, if self.any { most } else { usize::MAX });
-        let sorted = self.ascending.or(self.count.filter(|_| !self.any).map(|_| true));
-        if let Some(ascending) = sorted {
-            found.sort_by(|a, b| {
-                if ascending { a.distance.total_cmp(&b.distance) } else { b.distance.total_cmp(&a.distance) }
-            });
+        let mut found = all_within(zset, &area, if self.any { most } else { usize::MAX });
+        // A count without an order asks for the nearest.
+        let ascending = self.ascending.or(self.count.filter(|_| !self.any).map(|_| true));
+        if let Some(ascending) = ascending {
+            let order = |a: &Found<'_>, b: &Found<'_>| match a.distance.total_cmp(&b.distance) {
+                order if ascending => order,
+                order => Ordering::reverse(order),
+            };
+            if most < found.len() {
+                found.select_nth_unstable_by(most, order);
+                found.truncate(most);
+            }
+            found.sort_by(order);
         }
-        found.truncate(most);
         found
     }
 }
 
 /// The first `most` members in an area, cell by cell.
-fn all_within(zset: &SortedSet, area: &Area, most: usize) -> Vec<Found> {
+fn all_within<'z>(zset: &'z SortedSet, area: &Area, most: usize) -> Vec<Found<'z>> {
     let mut found = Vec::new();
     for cell in area.cells() {
         if found.len() >= most {
@@ -259,7 +268,7 @@ fn all_within(zset: &SortedSet, area: &Area, most: usize) -> Vec<Found> {
         let within = members.filter_map(|(member, score)| {
             let place = Point::of_score(score);
             let distance = area.distance_within(&place)?;
-            Some(Found { member: member.to_vec(), score, place, distance })
+            Some(Found { member, score, place, distance })
         });
         found.extend(within.take(most - found.len()));
     }
@@ -273,38 +282,45 @@ fn run(call: &mut Call<'_>, form: Form) -> Answer {
     let request = Request::parse(call, form, zset)?;
     let found = zset.map_or(Vec::new(), |zset| request.find(zset));
     match request.target {
-        Some(target) => store(call, &request, target, &found),
-        None => answer(call, &request, &found),
+        Some(target) => {
+            let result = stored(&found, &request, target, &call.node.limits());
+            store(call, target.key, result);
+        }
+        None => answer(call.out, &request, &found),
     }
     Ok(())
 }
 
-fn store(call: &mut Call<'_>, request: &Request<'_>, target: Target<'_>, found: &[Found]) {
-    let limits = call.node.limits();
+/// What was found as a sorted set: with the same scores, or with distances in the unit of the request.
+fn stored(found: &[Found<'_>], request: &Request<'_>, target: Target<'_>, limits: &Limits) -> SortedSet {
     let mut result = SortedSet::new();
     for place in found {
         let score = if target.distances { place.distance / request.metres } else { place.score };
-        result.insert(&place.member, score, &limits);
+        result.insert(place.member.bytes(&mut Digits::new()), score, limits);
     }
-    if found.is_empty() {
-        call.keys.remove(target.key);
-    } else {
-        call.keys.put_sorted_set(target.key, result);
-        call.keys.changed(target.key);
-    }
-    call.out.integer(found.len() as i64);
+    result
 }
 
-fn answer(call: &mut Call<'_>, request: &Request<'_>, found: &[Found]) {
+fn store(call: &mut Call<'_>, key: &[u8], result: SortedSet) {
+    let len = result.len();
+    if len > 0 {
+        call.keys.put_sorted_set(key, result);
+        call.keys.changed(key);
+    } else {
+        call.keys.remove(key);
+    }
+    call.out.integer(len as i64);
+}
+
+fn answer(out: &mut Reply, request: &Request<'_>, found: &[Found<'_>]) {
     let extras = [request.with_distance, request.with_hash, request.with_place];
     let extras = extras.iter().filter(|wanted| **wanted).count();
-    let out = &mut *call.out;
     out.array(found.len());
     for place in found {
         if extras > 0 {
             out.array(1 + extras);
         }
-        out.bulk(&place.member);
+        bulk(out, place.member);
         if request.with_distance {
             write_distance(out, place.distance / request.metres);
         }
