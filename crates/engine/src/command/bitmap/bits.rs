@@ -157,10 +157,7 @@ fn combine_block(operation: Operation, block: &mut [u8], scratch: &mut [u8], sou
         }
         Operation::Or => union(block, sources),
         Operation::Xor => sources.iter().for_each(|source| merge(block, source, |a, b| a ^ b)),
-        Operation::Not => {
-            block[..first.len()].copy_from_slice(first);
-            block.iter_mut().for_each(|byte| *byte = !*byte);
-        }
+        Operation::Not => merge(block, first, |_, byte| !byte),
         Operation::Diff => {
             union(block, others);
             merge(block, first, |a, b| !a & b);

@@ -119,19 +119,34 @@ fn add_dense(call: &mut Call<'_>, key: &[u8]) -> Result<bool, CommandError> {
     })
 }
 
+/// Adds to a sparse sketch, or makes one. It is only copied when an element raises a register.
 fn add_sparse(call: &mut Call<'_>, key: &[u8]) -> Result<bool, CommandError> {
     let limit = call.node.settings().hll_sparse_max_bytes;
-    let old = copy(call, key)?;
-    let mut changed = old.is_none();
-    let (mut bytes, extras) = old.unwrap_or_else(|| (sketch::empty(), Extras::default()));
-    for element in call.args.from(2).iter() {
-        changed |= sketch::insert(&mut bytes, Place::of(element), limit).map_err(corrupt)?;
+    let places: Vec<Place> = call.args.from(2).iter().map(Place::of).collect();
+    let known = match call.keys.peek_value(key).map(sketch_of).transpose()? {
+        Some((bytes, _)) => match known_in_sparse(bytes, &places)? {
+            all if all == places.len() => return Ok(false),
+            some => some,
+        },
+        None => 0,
+    };
+    let (mut bytes, extras) = copy(call, key)?.unwrap_or_else(|| (sketch::empty(), Extras::default()));
+    for place in &places[known..] {
+        sketch::insert(&mut bytes, *place, limit).map_err(corrupt)?;
     }
-    if changed {
-        sketch::forget_cached(&mut bytes);
-        call.keys.set(key, Value::Long(bytes), extras);
+    sketch::forget_cached(&mut bytes);
+    call.keys.set(key, Value::Long(bytes), extras);
+    Ok(true)
+}
+
+/// How many places at the front change nothing.
+fn known_in_sparse(bytes: &[u8], places: &[Place]) -> Result<usize, CommandError> {
+    for (index, place) in places.iter().enumerate() {
+        if sparse::rank(bytes, place.register).map_err(corrupt)? < place.rank {
+            return Ok(index);
+        }
     }
-    Ok(changed)
+    Ok(places.len())
 }
 
 fn pfcount(call: &mut Call<'_>) -> Answer {

@@ -47,14 +47,21 @@ pub(super) struct Run {
 impl Run {
     /// Reads the opcode at the front.
     fn read(bytes: &[u8]) -> Option<Run> {
-        let (&first, rest) = bytes.split_first()?;
-        let low = usize::from(first & 0x3f);
-        Some(match first >> 6 {
-            0 => Run { rank: 0, len: low + 1, width: 1 },
-            1 => Run { rank: 0, len: (low << 8 | usize::from(*rest.first()?)) + 1, width: 2 },
-            _ => Run { rank: (first >> 2 & 0x1f) + 1, len: usize::from(first & 3) + 1, width: 1 },
-        })
+        let (len, width) = extent(bytes)?;
+        let rank = if bytes[0] & 0x80 != 0 { (bytes[0] >> 2 & 0x1f) + 1 } else { 0 };
+        Some(Run { rank, len, width })
     }
+}
+
+/// Number of registers and bytes of the opcode at the front. ZERO and VAL, which follow one another in no order that a
+/// processor could learn, go without a branch.
+fn extent(bytes: &[u8]) -> Option<(usize, usize)> {
+    let first = *bytes.first()?;
+    if first >> 6 == 1 {
+        return Some(((usize::from(first & 0x3f) << 8 | usize::from(*bytes.get(1)?)) + 1, 2));
+    }
+    let mask = if first & 0x80 != 0 { 3 } else { 0x3f };
+    Some((usize::from(first & mask) + 1, 1))
 }
 
 impl std::fmt::Display for Run {
@@ -120,45 +127,74 @@ pub(super) fn each(bytes: &[u8], mut visit: impl FnMut(usize, Run)) -> Result<()
     if register == REGISTERS { Ok(()) } else { Err(Corrupt) }
 }
 
-/// Where the run that holds a register lies: the opcode before it, its own, and the register it begins at.
-struct Found {
-    before: Option<usize>,
+/// Where to begin to look for a register: an opcode and the register that it begins at. Who inserts in ascending order
+/// need not begin at the front again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cursor {
     at: usize,
     first: usize,
+}
+
+impl Cursor {
+    /// The first opcode.
+    pub(super) const START: Cursor = Cursor { at: HEADER_BYTES, first: 0 };
+}
+
+/// Where the run that holds a register lies.
+struct Found {
+    /// The opcode in front of that, which joining does not touch; the first one where the search began too near.
+    farther: Cursor,
+    /// The opcode in front of it; of the first one, itself.
+    before: Cursor,
+    here: Cursor,
     run: Run,
 }
 
-fn find(bytes: &[u8], register: usize) -> Option<Found> {
-    let mut found =
-        Found { before: None, at: HEADER_BYTES, first: 0, run: Run::read(bytes.get(HEADER_BYTES..)?)? };
-    while found.first + found.run.len <= register {
-        found.before = Some(found.at);
-        found.at += found.run.width;
-        found.first += found.run.len;
-        found.run = Run::read(bytes.get(found.at..)?)?;
+fn find(bytes: &[u8], register: usize, from: Cursor) -> Option<Found> {
+    let (mut farther, mut before, mut here) = (Cursor::START, from, from);
+    loop {
+        let rest = bytes.get(here.at..)?;
+        let (len, width) = extent(rest)?;
+        if register < here.first + len {
+            return Some(Found { farther, before, here, run: Run::read(rest)? });
+        }
+        farther = if before.at < here.at { before } else { Cursor::START };
+        before = here;
+        here = Cursor { at: here.at + width, first: here.first + len };
     }
-    Some(found)
 }
 
-/// Raises a register to a rank; the sketch may get as long as `bytes_max`. O(length).
-pub(super) fn insert(bytes: &mut Vec<u8>, place: Place, bytes_max: usize) -> Result<Inserted, Corrupt> {
+/// The rank of a register. O(length).
+pub(super) fn rank(bytes: &[u8], register: usize) -> Result<u8, Corrupt> {
+    find(bytes, register, Cursor::START).map(|found| found.run.rank).ok_or(Corrupt)
+}
+
+/// Raises a register to a rank; the sketch may get as long as `bytes_max`. Looks for it from `cursor` on, which then is
+/// good for higher registers. O(length).
+pub(super) fn insert(
+    bytes: &mut Vec<u8>,
+    place: Place,
+    bytes_max: usize,
+    cursor: &mut Cursor,
+) -> Result<Inserted, Corrupt> {
     if place.rank > RANK_MAX {
         return Ok(Inserted::TooMuch);
     }
-    let found = find(bytes, place.register).ok_or(Corrupt)?;
+    let found = find(bytes, place.register, *cursor).ok_or(Corrupt)?;
+    *cursor = found.farther;
     let run = found.run;
     if run.rank >= place.rank {
         return Ok(Inserted::Same);
     }
     let mut opcodes = Opcodes::default();
-    opcodes.add(run.rank, place.register - found.first);
+    opcodes.add(run.rank, place.register - found.here.first);
     opcodes.add(place.rank, 1);
-    opcodes.add(run.rank, found.first + run.len - 1 - place.register);
+    opcodes.add(run.rank, found.here.first + run.len - 1 - place.register);
     if opcodes.len > run.width && bytes.len() + opcodes.len - run.width > bytes_max {
         return Ok(Inserted::TooMuch);
     }
-    bytes.splice(found.at..found.at + run.width, opcodes.bytes[..opcodes.len].iter().copied());
-    join(bytes, found.before.unwrap_or(HEADER_BYTES));
+    bytes.splice(found.here.at..found.here.at + run.width, opcodes.bytes[..opcodes.len].iter().copied());
+    join(bytes, found.before.at);
     Ok(Inserted::Raised)
 }
 
@@ -189,7 +225,7 @@ mod tests {
     }
 
     fn put(bytes: &mut Vec<u8>, register: usize, rank: u8) -> Inserted {
-        insert(bytes, Place { register, rank }, 3000).unwrap()
+        insert(bytes, Place { register, rank }, 3000, &mut { Cursor::START }).unwrap()
     }
 
     #[test]
@@ -214,9 +250,9 @@ mod tests {
     fn it_does_not_grow_beyond_its_limit() {
         let mut bytes = sketch::empty();
         let place = |register| Place { register, rank: 1 };
-        assert_eq!(insert(&mut bytes, place(9000), 20), Ok(Inserted::TooMuch));
+        assert_eq!(insert(&mut bytes, place(9000), 20, &mut { Cursor::START }), Ok(Inserted::TooMuch));
         assert_eq!(bytes, sketch::empty());
-        assert_eq!(insert(&mut bytes, place(9000), 21), Ok(Inserted::Raised));
+        assert_eq!(insert(&mut bytes, place(9000), 21, &mut { Cursor::START }), Ok(Inserted::Raised));
         assert_eq!(bytes.len(), 21);
     }
 
@@ -228,7 +264,11 @@ mod tests {
             assert_eq!(each(&bytes, |_, _| {}), Err(Corrupt), "{tail:?}");
             let last = Place { register: REGISTERS - 1, rank: 5 };
             // Only what is needed is read, so a surplus behind the register goes unnoticed here.
-            assert_eq!(insert(&mut bytes, last, 3000).is_err(), tail != [0x7f, 0xff, 0x00], "{tail:?}");
+            assert_eq!(
+                insert(&mut bytes, last, 3000, &mut { Cursor::START }).is_err(),
+                tail != [0x7f, 0xff, 0x00],
+                "{tail:?}"
+            );
         }
     }
 }
