@@ -62,8 +62,28 @@ fn grow(bytes: &mut Vec<u8>, len: usize) -> bool {
     if bytes.is_empty() {
         *bytes = vec![0; len]; // zeros from the system, which cost nothing until they are used
     } else {
-        bytes.reserve_exact(len + len / 8 - bytes.len());
+        if bytes.capacity() < len {
+            bytes.reserve_exact(len + len / 8 - bytes.len());
+        }
         bytes.resize(len, 0);
     }
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growing_again_and_again_seldom_allocates() {
+        let (mut bytes, mut moves, mut capacity) = (Vec::new(), 0, 0);
+        for len in 1..=1_000_000 {
+            assert!(grow(&mut bytes, len));
+            moves += usize::from(bytes.capacity() != capacity);
+            capacity = bytes.capacity();
+            assert!(capacity <= len + len / 8 || len < 64);
+        }
+        assert!(moves < 150, "{moves}");
+        assert!(!grow(&mut bytes, 5) && bytes.len() == 1_000_000 && bytes.iter().all(|byte| *byte == 0));
+    }
 }
