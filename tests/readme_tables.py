@@ -15,7 +15,8 @@ from service import ROOT, Node, Service
 
 README = ROOT / "README.md"
 GROUP_NAMES = {"generic": "keys", "sorted-set": "sorted sets", "string": "strings", "hash": "hashes", "list": "lists",
-               "set": "sets", "transactions": "transactions", "connection": "connection", "server": "server"}
+               "set": "sets", "bitmap": "bitmaps", "hyperloglog": "HyperLogLogs", "geo": "geo", "transactions": "transactions",
+               "connection": "connection", "server": "server"}
 
 
 def command_table(port):

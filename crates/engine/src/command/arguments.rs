@@ -108,11 +108,11 @@ fn plain(word: &str, words: &mut &[&str]) -> Argument {
 
 fn kind_of(name: &str) -> &'static str {
     match name {
-        "key" | "source" | "destination" | "newkey" => "key",
+        "key" | "source" | "destination" | "newkey" | "destkey" | "sourcekey" => "key",
         "pattern" => "pattern",
         "seconds" | "milliseconds" | "count" | "index" | "start" | "stop" | "end" | "offset"
-        | "increment" | "decrement" | "numkeys" | "cursor" | "db" | "rank" | "limit" => "integer",
-        "score" | "weight" => "double",
+        | "increment" | "decrement" | "numkeys" | "cursor" | "db" | "rank" | "limit" | "bit" => "integer",
+        "score" | "weight" | "longitude" | "latitude" | "radius" | "width" | "height" => "double",
         "unix-time-seconds" | "unix-time-milliseconds" => "unix-time",
         _ => "string",
     }

@@ -129,7 +129,7 @@ fn flags_of(row: &Command) -> Vec<&'static str> {
 }
 
 fn is_movable(row: &Command) -> bool {
-    matches!(row.keys, Keys::Counted { .. })
+    matches!(row.keys, Keys::Counted { .. } | Keys::Named { .. })
 }
 
 fn describe(out: &mut Reply, container: &Command, row: &Command) {
@@ -137,12 +137,12 @@ fn describe(out: &mut Reply, container: &Command, row: &Command) {
     out.bulk(full_name(container, row).as_bytes());
     out.integer(row.arity.into());
     let mut flags = flags_of(row);
-    flags.extend(is_movable(row).then_some("movablekeys"));
+    flags.extend((is_movable(row) && !row.is(flag::MOVABLEKEYS)).then_some("movablekeys"));
     out.set(flags.len());
     flags.iter().for_each(|flag| out.simple(flag));
     let (first, last, step) = match row.keys {
         Keys::Range { first, last, step } => (first, last, step),
-        Keys::Counted { target: true, .. } => (1, 1, 1),
+        Keys::Counted { target: true, .. } | Keys::Named { .. } => (1, 1, 1),
         _ => (0, 0, 0),
     };
     out.integer(first.into());
@@ -158,7 +158,7 @@ fn describe(out: &mut Reply, container: &Command, row: &Command) {
 }
 
 fn access_flags(row: &Command) -> &'static [&'static str] {
-    if row.is(flag::WRITE) { &["RW", "UPDATE"] } else { &["RO", "ACCESS"] }
+    if row.is(flag::WRITE) { &["RW", "update"] } else { &["RO", "access"] }
 }
 
 fn key_specifications(out: &mut Reply, row: &Command) {
@@ -185,10 +185,36 @@ fn key_specifications(out: &mut Reply, row: &Command) {
             let counted = [("keynumidx", 0), ("firstkey", 1), ("keystep", 1)];
             key_specification(out, row, count_at.into(), &counted, "keynum");
         }
+        Keys::Named { from, words } => {
+            out.array(1 + words.len());
+            let only = [("lastkey", 0), ("keystep", 1), ("limit", 0)];
+            key_specification(out, row, 1, &only, "range");
+            for word in words {
+                begin_specification(out, row);
+                out.bulk(b"keyword");
+                out.bulk(b"spec");
+                out.map(2);
+                out.bulk(b"keyword");
+                out.bulk(word.as_bytes());
+                out.bulk(b"startfrom");
+                out.integer(from.into());
+                end_specification(out, &only, "range");
+            }
+        }
     }
 }
 
 fn key_specification(out: &mut Reply, row: &Command, index: i64, find: &[(&str, i64)], kind: &str) {
+    begin_specification(out, row);
+    out.bulk(b"index");
+    out.bulk(b"spec");
+    out.map(1);
+    out.bulk(b"index");
+    out.integer(index);
+    end_specification(out, find, kind);
+}
+
+fn begin_specification(out: &mut Reply, row: &Command) {
     out.map(3);
     out.bulk(b"flags");
     let flags = access_flags(row);
@@ -197,11 +223,9 @@ fn key_specification(out: &mut Reply, row: &Command, index: i64, find: &[(&str, 
     out.bulk(b"begin_search");
     out.map(2);
     out.bulk(b"type");
-    out.bulk(b"index");
-    out.bulk(b"spec");
-    out.map(1);
-    out.bulk(b"index");
-    out.integer(index);
+}
+
+fn end_specification(out: &mut Reply, find: &[(&str, i64)], kind: &str) {
     out.bulk(b"find_keys");
     out.map(2);
     out.bulk(b"type");

@@ -125,7 +125,7 @@ pub(super) fn lcs(call: &mut Call<'_>) -> Answer {
     let options = Options::parse(call)?;
     let (a, b) = (bytes(&call.keys, call.args.get(1))?, bytes(&call.keys, call.args.get(2))?);
     if a.len().checked_mul(b.len()).is_none_or(|cells| cells > CELLS_MAX) {
-        return Err(text("ERR Insufficient memory, failed allocating transient memory for LCS"));
+        return Err(text("ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len"));
     }
     let (len, ways) = fill(&a, &b, !options.len);
     if options.len {

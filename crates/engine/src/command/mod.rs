@@ -5,6 +5,7 @@
 //! or another session.
 
 pub mod arguments;
+pub mod bitmap;
 pub mod call;
 pub mod client;
 mod collection;
@@ -14,12 +15,15 @@ pub mod dispatch;
 pub mod error;
 pub mod expire;
 pub mod extended;
+pub mod geo;
 pub mod hash;
+pub mod hyperloglog;
 pub mod introspection;
 pub mod keys;
 pub mod keyspace;
 mod lcs;
 pub mod list;
+mod patch;
 pub mod scan;
 pub mod server;
 pub mod set;
@@ -37,6 +41,9 @@ pub use table::{Command, Keys, Scope, Table};
 pub fn families() -> &'static [&'static [Command]] {
     &[
         string::COMMANDS,
+        bitmap::COMMANDS,
+        hyperloglog::COMMANDS,
+        geo::COMMANDS,
         keys::COMMANDS,
         expire::COMMANDS,
         scan::COMMANDS,

@@ -78,6 +78,13 @@ pub enum Keys {
         /// True when argument 1 is the destination key.
         target: bool,
     },
+    /// Argument 1 is a key, and so is what follows each of these words, in any case, from argument `from` on.
+    Named {
+        /// Index of the first argument that may be such a word.
+        from: u8,
+        /// The words: `STORE`.
+        words: &'static [&'static str],
+    },
 }
 
 /// One key at argument 1: most commands.
@@ -185,6 +192,19 @@ impl Command {
                 let count = larder_protocol::number::parse_i64(args.get(count_at as usize)).unwrap_or(0);
                 let end = first.saturating_add(usize::try_from(count).unwrap_or(0)).min(len);
                 (first..end).for_each(visit);
+            }
+            Keys::Named { from, words } => {
+                if len > 1 {
+                    visit(1);
+                }
+                let mut at = from as usize;
+                while at + 1 < len {
+                    let named = words.iter().any(|word| args.get(at).eq_ignore_ascii_case(word.as_bytes()));
+                    if named {
+                        visit(at + 1);
+                    }
+                    at += 1 + usize::from(named);
+                }
             }
         }
     }

@@ -290,6 +290,7 @@ pub const TABLE: &[Directive] = &[
     number!("tcp-keepalive", &[], Always, settings.tcp_keepalive, 0, i32::MAX as i64),
     words!("requirepass", Always, settings.requirepass),
     memory!("proto-max-bulk-len", Always, settings.proto_max_bulk_len, 1024 * 1024),
+    memory!("hll-sparse-max-bytes", Always, settings.hll_sparse_max_bytes, 0),
     memory!("client-query-buffer-limit", Always, settings.client_query_buffer_limit, 1024 * 1024),
     Directive {
         name: "client-output-buffer-limit",

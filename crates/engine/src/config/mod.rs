@@ -44,6 +44,8 @@ pub struct Settings {
     pub requirepass: String,
     /// `proto-max-bulk-len`, bytes.
     pub proto_max_bulk_len: i64,
+    /// `hll-sparse-max-bytes`: bytes of the longest HyperLogLog that is kept sparse.
+    pub hll_sparse_max_bytes: usize,
     /// `client-query-buffer-limit`, bytes.
     pub client_query_buffer_limit: usize,
     /// `client-output-buffer-limit normal`: hard limit in bytes; 0 = none.
@@ -92,6 +94,7 @@ impl Default for Settings {
             tcp_keepalive: 300,
             requirepass: String::new(),
             proto_max_bulk_len: 512 * 1024 * 1024,
+            hll_sparse_max_bytes: 3000,
             client_query_buffer_limit: 1024 * 1024 * 1024,
             output_hard_limit: 0,
             restricted_commands: Vec::new(),

@@ -74,11 +74,13 @@ pub enum ValueRef<'a> {
     SortedSet(&'a SortedSet),
 }
 
-/// A value in place, to be changed. Strings are changed by replacing them, through the partition.
+/// A value in place, to be changed. A string that gets another length is replaced, through the partition.
 #[derive(Debug)]
 pub enum ValueMut<'a> {
-    /// A string of any encoding.
-    String,
+    /// A string inside its item: its bytes may change, not their number.
+    Inline(&'a mut [u8]),
+    /// A string that is the decimal form of an integer.
+    Integer,
     /// A long string, which can be changed in place.
     Long(&'a mut Vec<u8>),
     /// A hash.
@@ -332,10 +334,13 @@ impl Item {
     pub fn value_mut(&mut self) -> ValueMut<'_> {
         let shape = self.shape();
         let at = shape.key + shape.key_len;
-        // SAFETY: as in `value`, and `&mut self` makes the borrow exclusive.
+        // SAFETY: as in `value`; the header describes the allocation, and `&mut self` makes the borrow exclusive.
         unsafe {
             match shape.head & KIND {
-                INLINE | INTEGER => ValueMut::String,
+                INLINE => {
+                    ValueMut::Inline(std::slice::from_raw_parts_mut(self.0.as_ptr().add(at), shape.value_len))
+                }
+                INTEGER => ValueMut::Integer,
                 LONG => ValueMut::Long(&mut *self.boxed(at)),
                 HASH => ValueMut::Hash(&mut *self.boxed(at)),
                 LIST => ValueMut::List(&mut *self.boxed(at)),

@@ -32,6 +32,7 @@ fn string(item: Option<ItemRef<'_>>) -> Option<Vec<u8>> {
 enum Act {
     Set { key: u8, len: u16, deadline: Option<u16> },
     SetInteger { key: u8, value: i64 },
+    Patch { key: u8, at: u16, byte: u8 },
     Expire { key: u8, deadline: Option<u16>, flags: u32 },
     Remove { key: u8 },
     Wait { ms: u16 },
@@ -43,6 +44,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     let act = prop_oneof![
         4 => (any::<u8>(), 0u16..300, deadline()).prop_map(|(key, len, deadline)| Act::Set { key, len, deadline }),
         1 => (any::<u8>(), any::<i64>()).prop_map(|(key, value)| Act::SetInteger { key, value }),
+        1 => (any::<u8>(), 0u16..300, any::<u8>()).prop_map(|(key, at, byte)| Act::Patch { key, at, byte }),
         1 => (any::<u8>(), deadline(), 0u32..3).prop_map(|(key, deadline, flags)| Act::Expire { key, deadline, flags }),
         2 => any::<u8>().prop_map(|key| Act::Remove { key }),
         1 => (0u16..500).prop_map(|ms| Act::Wait { ms }),
@@ -74,6 +76,18 @@ fn apply(part: &mut Partition, seed: &Seed, model: &mut Model, now: &mut Now, ac
             let k = Key { bytes: &bytes, slot: 0, hash: seed.hash(&bytes) };
             part.set(0, &k, Value::Integer(*value), Extras::default(), access());
             model.insert(bytes.clone(), (value.to_string().into_bytes(), None));
+        }
+        Act::Patch { key: k, at, byte } => {
+            let bytes = name(*k);
+            let k = Key { bytes: &bytes, slot: 0, hash: seed.hash(&bytes) };
+            let value = part.write(0, &k, *now, access()).map(|item| item.into_value());
+            if let Some(item::ValueMut::Inline(there)) = value
+                && let Some(place) = there.get_mut(usize::from(*at))
+            {
+                *place = *byte;
+                let known = model.get_mut(&bytes).unwrap();
+                known.0[usize::from(*at)] = *byte;
+            }
         }
         Act::Expire { key: k, deadline, flags } => {
             let bytes = name(*k);

@@ -1,0 +1,193 @@
+//! What is searched for places: a circle or a box around a place, and the cells of the map that cover it. Pure functions.
+//!
+//! The cells are at most nine: the one in the middle and its neighbours, of a size that the area does not reach beyond.
+//! Their order is the order in which unsorted results come, and so is part of what clients see.
+
+use super::hash::{Cell, Point, STEP_MAX, degrees_of_arc, radians};
+
+/// Half of the way around the earth on the web's maps, in metres.
+const MERCATOR_MAX_M: f64 = 20_037_726.37;
+/// Beyond these latitudes a cell is so narrow that larger ones are needed.
+const NARROW_LATITUDES: [f64; 2] = [66.0, 80.0];
+/// The middle, then its neighbours: columns to the east, rows to the north.
+const AROUND: [(i32, i32); 9] =
+    [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1)];
+
+/// The form of an area, in metres.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Shape {
+    /// A circle.
+    Circle { radius: f64 },
+    /// A box along meridians and parallels.
+    Box { width: f64, height: f64 },
+}
+
+/// A part of the earth.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Area {
+    pub(super) centre: Point,
+    pub(super) shape: Shape,
+}
+
+impl Area {
+    /// Metres from the centre to a place in the area; `None` for one outside.
+    pub(super) fn distance_within(&self, place: &Point) -> Option<f64> {
+        match self.shape {
+            Shape::Circle { radius } => {
+                let distance = self.centre.distance(place);
+                (distance <= radius).then_some(distance)
+            }
+            Shape::Box { width, height } => {
+                let beside = Point { longitude: self.centre.longitude, latitude: place.latitude };
+                if place.distance_north(&self.centre) > height / 2.0 || place.distance(&beside) > width / 2.0
+                {
+                    return None;
+                }
+                Some(self.centre.distance(place))
+            }
+        }
+    }
+
+    /// Half the width and half the height, in metres.
+    fn extent(&self) -> (f64, f64) {
+        match self.shape {
+            Shape::Circle { radius } => (radius, radius),
+            Shape::Box { width, height } => (width / 2.0, height / 2.0),
+        }
+    }
+
+    /// Metres from the centre to the farthest place.
+    fn reach(&self) -> f64 {
+        match self.shape {
+            Shape::Circle { radius } => radius,
+            Shape::Box { width, height } => {
+                ((width / 2.0) * (width / 2.0) + (height / 2.0) * (height / 2.0)).sqrt()
+            }
+        }
+    }
+
+    /// The south-western and north-eastern corner of a box in degrees around the area. Its edge towards the pole decides
+    /// how wide it is, because there a degree is shortest.
+    fn bounds(&self) -> (Point, Point) {
+        let (width, height) = self.extent();
+        let Point { longitude, latitude } = self.centre;
+        let up = degrees_of_arc(height);
+        let polar = if latitude < 0.0 { latitude - up } else { latitude + up };
+        let aside = degrees_of_arc_at(width, polar);
+        (
+            Point { longitude: longitude - aside, latitude: latitude - up },
+            Point { longitude: longitude + aside, latitude: latitude + up },
+        )
+    }
+
+    /// The size of cells of which three by three cover the area, as far as its reach alone tells.
+    fn step(&self) -> u32 {
+        let mut reach = self.reach();
+        if reach == 0.0 {
+            return STEP_MAX;
+        }
+        let mut step: i32 = 1;
+        while reach < MERCATOR_MAX_M {
+            reach *= 2.0;
+            step += 1;
+        }
+        step -= 2;
+        step -= NARROW_LATITUDES.iter().filter(|limit| self.centre.latitude.abs() > **limit).count() as i32;
+        step.clamp(1, STEP_MAX as i32) as u32
+    }
+
+    /// The cells to look through, in order. No two that follow one another are the same.
+    pub(super) fn cells(&self) -> Vec<Cell> {
+        let (low, high) = self.bounds();
+        let mut step = self.step();
+        let corners_of = |step, (east, north)| Cell::of(&self.centre, step).neighbour(east, north).corners();
+        let reaches_beyond = corners_of(step, (0, 1)).1.latitude < high.latitude
+            || corners_of(step, (0, -1)).0.latitude > low.latitude
+            || corners_of(step, (1, 0)).1.longitude < high.longitude
+            || corners_of(step, (-1, 0)).0.longitude > low.longitude;
+        if step > 1 && reaches_beyond {
+            step -= 1;
+        }
+        let middle = Cell::of(&self.centre, step);
+        let (from, to) = middle.corners();
+        // Where the middle cell alone reaches beyond the bounds, nothing behind that edge is needed.
+        let needed = |(east, north): (i32, i32)| {
+            step < 2
+                || !(north < 0 && from.latitude < low.latitude
+                    || north > 0 && to.latitude > high.latitude
+                    || east < 0 && from.longitude < low.longitude
+                    || east > 0 && to.longitude > high.longitude)
+        };
+        let around = AROUND.iter().filter(|place| needed(**place));
+        let mut cells: Vec<Cell> = around.map(|&(east, north)| middle.neighbour(east, north)).collect();
+        cells.dedup();
+        cells
+    }
+}
+
+/// Degrees of longitude that so many metres are at a latitude.
+fn degrees_of_arc_at(metres: f64, latitude: f64) -> f64 {
+    degrees_of_arc(metres / radians(latitude).cos())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn circle(longitude: f64, latitude: f64, radius: f64) -> Area {
+        Area { centre: Point { longitude, latitude }, shape: Shape::Circle { radius } }
+    }
+
+    /// True if the cells hold the score of a place.
+    fn covers(area: &Area, place: &Point) -> bool {
+        area.cells().iter().any(|cell| {
+            let (first, end) = cell.scores();
+            (first..end).contains(&place.score())
+        })
+    }
+
+    #[test]
+    fn what_is_within_is_covered() {
+        for centre in [(15.0, 37.0), (-122.4, 37.8), (0.0, 0.0), (20.0, -60.0), (100.0, 70.0)] {
+            for radius in [1.0, 300.0, 5_000.0, 120_000.0, 800_000.0] {
+                let area = circle(centre.0, centre.1, radius);
+                assert!(area.cells().len() <= 9);
+                let (low, high) = area.bounds();
+                for x in 0..=20 {
+                    for y in 0..=20 {
+                        let part = |low: f64, high: f64, at: i32| low + (high - low) * f64::from(at) / 20.0;
+                        let place = Point {
+                            longitude: part(low.longitude, high.longitude, x),
+                            latitude: part(low.latitude, high.latitude, y),
+                        };
+                        if place.is_valid() && area.distance_within(&place).is_some() {
+                            assert!(covers(&area, &place), "{area:?} {place:?}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_box_is_no_circle() {
+        let centre = Point { longitude: 15.0, latitude: 37.0 };
+        let corner = Point { longitude: 15.5, latitude: 37.5 };
+        let distance = centre.distance(&corner);
+        let within = |shape| Area { centre, shape }.distance_within(&corner);
+        assert_eq!(within(Shape::Box { width: 120_000.0, height: 120_000.0 }), Some(distance));
+        assert_eq!(within(Shape::Circle { radius: 60_000.0 }), None);
+        assert_eq!(within(Shape::Box { width: 120_000.0, height: 100_000.0 }), None);
+        assert_eq!(within(Shape::Box { width: 60_000.0, height: 120_000.0 }), None);
+    }
+
+    #[test]
+    fn extreme_areas_have_cells() {
+        for radius in [0.0, f64::MIN_POSITIVE, 1e9, f64::MAX, f64::INFINITY] {
+            for latitude in [-85.05, 0.0, 85.05] {
+                let cells = circle(180.0, latitude, radius).cells();
+                assert!((1..=9).contains(&cells.len()), "{radius} {latitude}");
+            }
+        }
+    }
+}
