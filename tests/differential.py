@@ -547,6 +547,8 @@ def play(seed, steps, redis_port, larder_port):
 
 
 def find_larder():
+    if "LARDER_BIN" in os.environ:
+        return os.environ["LARDER_BIN"]
     root = Path(__file__).resolve().parent.parent
     for profile in ("release", "bench-fast", "debug"):
         program = root / "target" / profile / "larder"
