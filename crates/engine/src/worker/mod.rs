@@ -7,6 +7,7 @@
 //!
 //! In reading order: `sessions` (buffers), this file (the turn), `timers` (what happens without a request).
 
+mod ahead;
 mod sessions;
 mod timers;
 
@@ -17,6 +18,7 @@ use crate::node::{Node, now_ms};
 use crate::session::Client;
 use crate::session::registry::Origin;
 use crate::socket::{Driver, Engine, listen};
+use ahead::Ahead;
 use larder_protocol::resp::args::Args;
 use larder_protocol::resp::request::{ArgRange, Limits, Parser, ProtocolError, Step};
 use larder_protocol::slot::slot_of;
@@ -80,8 +82,6 @@ struct Entry {
 struct Batch {
     entries: Vec<Entry>,
     ranges: Vec<ArgRange>,
-    /// Requests whose keys may lie in overflow buckets.
-    late: Vec<u32>,
     /// Sessions whose replies are to be sent.
     touched: Vec<u32>,
 }
@@ -245,7 +245,6 @@ impl Worker {
         for part in ready.chunks(BATCH_SESSIONS_MAX) {
             turn.out_of_memory = self.node.make_room(now, &mut self.random);
             self.read_batch(part, &turn, bulk_bytes_max);
-            self.prefetch();
             self.execute_batch(&turn);
             self.send_replies();
         }
@@ -302,36 +301,13 @@ impl Worker {
         }
     }
 
-    /// Lets the processor load what the requests will touch: first the buckets, then the items they point to.
-    fn prefetch(&mut self) {
-        if self.batch.entries.len() < 2 {
-            return;
-        }
-        let key = |entry: &Entry| entry.key.map(|(slot, hash)| Key { bytes: &[], slot, hash });
-        for key in self.batch.entries.iter().filter_map(key) {
-            self.node.store.prefetch_partition(&key);
-        }
-        for key in self.batch.entries.iter().filter_map(key) {
-            self.node.store.prefetch_bucket(&key);
-        }
-        self.batch.late.clear();
-        for (at, entry) in self.batch.entries.iter().enumerate() {
-            if key(entry).is_some_and(|key| self.node.store.prefetch_item(0, &key)) {
-                self.batch.late.push(at as u32);
-            }
-        }
-        for &at in &self.batch.late {
-            if let Some(key) = key(&self.batch.entries[at as usize]) {
-                self.node.store.prefetch_overflow(0, &key);
-            }
-        }
-    }
-
     fn execute_batch(&mut self, turn: &Turn) {
         let node = &*self.node;
         let mut changes = 0;
-        let mut entries = self.batch.entries.iter().peekable();
-        while let Some(entry) = entries.next() {
+        let entries = &self.batch.entries;
+        let mut ahead = Ahead::new(&node.store, entries);
+        for (at, entry) in entries.iter().enumerate() {
+            ahead.step(at);
             let Some(session) = self.sessions.get(entry.session) else { continue };
             let Session { client, input, out, .. } = session;
             if client.closing {
@@ -351,7 +327,7 @@ impl Worker {
             };
             changes += execute(node, turn, client, &request, out);
             session.start = (entry.base + entry.consumed) as usize;
-            if entries.peek().is_none_or(|next| next.session != entry.session) {
+            if entries.get(at + 1).is_none_or(|next| next.session != entry.session) {
                 client.shared.note(entry.command.map_or("NULL", |row| row.name), turn.now.ms);
             }
         }
