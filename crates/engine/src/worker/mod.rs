@@ -32,7 +32,7 @@ use std::time::Duration;
 use timers::Timers;
 
 /// Requests of one session in a batch.
-const SESSION_BATCH_MAX: usize = 64;
+const SESSION_BATCH_MAX: usize = 256;
 /// Replies waiting at a session beyond which it executes nothing more until they are sent.
 const OUTPUT_PAUSE_BYTES: usize = 32 * 1024 * 1024;
 /// Most bytes that are reserved for an argument before they came: a claim costs a client nothing.
