@@ -39,6 +39,10 @@ pub struct Startup {
     pub logfile: Option<PathBuf>,
     /// `loglevel`.
     pub loglevel: String,
+    /// `aclfile`.
+    pub acl_file: Option<PathBuf>,
+    /// `user`: the words of each, the name first.
+    pub users: Vec<Vec<String>>,
 }
 
 impl Default for Startup {
@@ -54,6 +58,8 @@ impl Default for Startup {
             pidfile: None,
             logfile: None,
             loglevel: "notice".into(),
+            acl_file: None,
+            users: Vec::new(),
         }
     }
 }

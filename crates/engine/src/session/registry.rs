@@ -54,6 +54,7 @@ pub struct Shared {
     /// Asked to go: the worker closes it at its next turn.
     pub killed: AtomicBool,
     names: Mutex<Names>,
+    user: Mutex<Arc<[u8]>>,
     command: Mutex<&'static str>,
 }
 
@@ -83,6 +84,16 @@ impl Shared {
     /// Changes what it says about itself.
     pub fn set_names(&self, change: impl FnOnce(&mut Names)) {
         change(&mut self.names.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The name of its user.
+    pub fn user(&self) -> Arc<[u8]> {
+        self.user.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes that it has become another user.
+    pub fn set_user(&self, name: &[u8]) {
+        *self.user.lock().unwrap_or_else(PoisonError::into_inner) = name.into();
     }
 
     /// The last command's name.
@@ -128,6 +139,7 @@ impl Registry {
             no_touch: AtomicBool::new(false),
             killed: AtomicBool::new(false),
             names: Mutex::default(),
+            user: Mutex::new(crate::acl::users::DEFAULT.into()),
             command: Mutex::new("NULL"),
         });
         self.lock().insert(shared.id, shared.clone());
