@@ -201,7 +201,8 @@ impl Selector {
             if entry.is_subcommand {
                 return Err(RuleError::FirstArgumentOfSubcommand);
             }
-            if argument.is_empty() {
+            // Blanks would make it two rules when it is printed and read again.
+            if argument.is_empty() || has_blanks(argument) {
                 return Err(RuleError::Syntax);
             }
             if !entry.subcommands.is_empty() {
@@ -296,11 +297,6 @@ impl Selector {
             false => glob::matches(known, channel, false),
         };
         self.all_channels || self.channels.iter().any(suits)
-    }
-
-    /// True if it has patterns of channels, or none of them is forbidden.
-    pub fn channels(&self) -> (bool, &[Vec<u8>]) {
-        (self.all_channels, &self.channels)
     }
 
     /// The rules about commands, as text.

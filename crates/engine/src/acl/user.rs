@@ -44,11 +44,13 @@ pub enum RuleError {
 }
 
 /// Why a list of rules was refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RulesError {
     /// A bracket does not close; the rule that it begins with.
+    #[error("'{}': Unmatched parenthesis", String::from_utf8_lossy(.0))]
     Unmatched(Vec<u8>),
     /// A rule and what is wrong with it.
+    #[error("'{}': {}", String::from_utf8_lossy(.0), .1)]
     Rule(Vec<u8>, RuleError),
 }
 

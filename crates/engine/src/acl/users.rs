@@ -84,6 +84,21 @@ impl Users {
         Ok(())
     }
 
+    /// Makes the users that a configuration defines, each by its name and rules; the default user is made anew if it is
+    /// among them. The error is a sentence.
+    pub fn define(&self, users: &[Vec<String>], all_channels: bool) -> Result<(), String> {
+        for words in users {
+            let Some((name, rules)) = words.split_first() else { continue };
+            let mut user = User::new(name.as_bytes(), all_channels);
+            let rules = rules.iter().map(|rule| rule.as_bytes());
+            user.apply_all(&self.catalog, rules, all_channels)
+                .map_err(|error| format!("Error in user declaration {error}"))?;
+            self.lock().insert(name.as_bytes().into(), Arc::new(user));
+        }
+        self.generation.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+
     /// `requirepass`.
     pub fn set_default_password(&self, password: &str) {
         let mut map = self.lock();
