@@ -313,6 +313,8 @@ impl Selector {
             let prefix: &[u8] = match (known.read, known.write) {
                 (true, false) => b"%R~",
                 (false, true) => b"%W~",
+                // As `~*` it would be read as "all keys", after which no other pattern may come.
+                _ if known.pattern == b"*" => b"%RW~",
                 _ => b"~",
             };
             [prefix, &known.pattern].concat()

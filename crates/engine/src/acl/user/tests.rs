@@ -73,6 +73,7 @@ fn keys_and_channels() {
     prints("~a ~a %R~a ~b %RW~a %WR~c %r~d %R~b", "off ~a ~b ~c %R~d resetchannels -@all");
     prints("%R~a %W~a", "off ~a resetchannels -@all");
     prints("%R~* ~a", "off %R~* ~a resetchannels -@all");
+    prints("%R~* %W~* ~a", "off %RW~* ~a resetchannels -@all");
     prints("~a allkeys ~*", "off ~* resetchannels -@all");
     prints("~* resetkeys ~b", "off ~b resetchannels -@all");
     prints("&a &a &b", "off resetchannels &a &b -@all");
