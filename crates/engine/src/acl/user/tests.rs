@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::command::{Table, families};
+use proptest::collection::vec;
+use proptest::prelude::*;
 
 fn catalog() -> Catalog {
     Catalog::new(&Table::new(families()))
@@ -142,4 +144,22 @@ fn mistakes() {
     fails(&["(", "(+get)", ")"], "'( (+get)': Syntax error");
     fails(&["on", "(+get", "~a"], "'(+get': Unmatched parenthesis");
     fails(&["(+get) "], "'(+get) ': Unmatched parenthesis");
+}
+
+proptest! {
+    /// Whatever the rules, what is printed is read again, and prints the same.
+    #[test]
+    fn what_is_printed_can_be_read(rules in vec("[-+~&%#<>!()@|*a-cA-C \t]{0,6}|[-+]@?(get|all|read|config|config\\|get|select)(\\|x)?|[~&]\\*|%(R|W|RW)~\\*?|\\([-+a-z~ ]{0,12}\\)", 0..8)) {
+        let catalog = catalog();
+        let mut user = User::new(b"u", false);
+        for rule in &rules {
+            let _ = user.apply(&catalog, rule.as_bytes(), false); // refused or not, the user stays whole
+        }
+        let printed = user.describe();
+        let mut again = User::new(b"u", false);
+        again.apply_all(&catalog, printed.split(|byte| *byte == b' '), false).unwrap();
+        prop_assert_eq!(String::from_utf8(again.describe()), String::from_utf8(printed));
+        let kept = |user: &User| user.selectors().cloned().map(|s| (0..catalog.entries().len() as u16).map(|id| s.allows_command(id, b"x")).collect::<Vec<_>>()).collect::<Vec<_>>();
+        prop_assert_eq!(kept(&user), kept(&again));
+    }
 }
