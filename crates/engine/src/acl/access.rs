@@ -107,16 +107,59 @@ const EXCEPTIONS: &[(KeyAccess, KeyAccess, &[&str])] = &[
     ),
 ];
 
-/// What a command, whose name is `name`, does to its first key and to the others.
-pub fn of(command: &Command, name: &str, args: &Args<'_>) -> (KeyAccess, KeyAccess) {
-    match name {
-        "set" => [set(args); 2].into(),
-        "bitfield" => [bitfield(args); 2].into(),
-        _ => match EXCEPTIONS.iter().find(|(_, _, names)| names.contains(&name)) {
-            Some((first, others, _)) => (*first, *others),
-            None if command.is(flag::WRITE) => (WRITE, WRITE),
-            None => (READ, READ),
-        },
+/// What a command does to its keys: the first, and the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommandAccess {
+    /// The same for all arguments.
+    Always(KeyAccess, KeyAccess),
+    /// SET.
+    Set,
+    /// BITFIELD.
+    Bitfield,
+}
+
+impl CommandAccess {
+    /// Of a command, whose full name is `name`.
+    pub fn of(command: &Command, name: &str) -> CommandAccess {
+        match name {
+            "set" => CommandAccess::Set,
+            "bitfield" => CommandAccess::Bitfield,
+            _ => match EXCEPTIONS.iter().find(|(_, _, names)| names.contains(&name)) {
+                Some((first, others, _)) => CommandAccess::Always(*first, *others),
+                None if command.is(flag::WRITE) => CommandAccess::Always(WRITE, WRITE),
+                None => CommandAccess::Always(READ, READ),
+            },
+        }
+    }
+
+    /// What is done to the first key, and to the others.
+    pub fn with(self, args: &Args<'_>) -> (KeyAccess, KeyAccess) {
+        match self {
+            CommandAccess::Always(first, others) => (first, others),
+            CommandAccess::Set => (set(args), WRITE),
+            CommandAccess::Bitfield => (bitfield(args), BOTH),
+        }
+    }
+}
+
+/// Where a command's channels are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Channels {
+    /// Argument 1 only; otherwise all arguments.
+    pub one: bool,
+    /// They are patterns.
+    pub patterns: bool,
+}
+
+impl Channels {
+    /// Of a command by its name; `None` if it has none that must be allowed.
+    pub fn of(name: &str) -> Option<Channels> {
+        match name {
+            "publish" | "spublish" => Some(Channels { one: true, patterns: false }),
+            "subscribe" | "ssubscribe" => Some(Channels { one: false, patterns: false }),
+            "psubscribe" => Some(Channels { one: false, patterns: true }),
+            _ => None,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Commands as access rules see them: a number for each, subcommands included, and the categories they are in.
 
+use super::access::{Channels, CommandAccess};
 use crate::command::dispatch::full_name;
 use crate::command::{Command, Table};
 
@@ -48,6 +49,10 @@ pub struct Entry {
     pub name: String,
     /// Its categories.
     pub categories: CategorySet,
+    /// What it does to its keys.
+    pub access: CommandAccess,
+    /// Its channels.
+    pub channels: Option<Channels>,
     /// The numbers of its subcommands.
     pub subcommands: std::ops::Range<CommandId>,
     /// True for a subcommand.
@@ -114,9 +119,12 @@ impl Catalog {
 impl Entry {
     fn new(container: &Command, command: &'static Command, subcommands: std::ops::Range<CommandId>) -> Entry {
         let set = |all, name: &&str| all | category(name.as_bytes()).unwrap_or(0);
+        let name = full_name(container, command);
         Entry {
             command,
-            name: full_name(container, command),
+            access: CommandAccess::of(command, &name),
+            channels: Channels::of(&name),
+            name,
             categories: command.acl_categories().iter().fold(0, set),
             subcommands,
             is_subcommand: !std::ptr::eq(container, command),

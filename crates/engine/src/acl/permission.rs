@@ -3,8 +3,7 @@
 //! A user may if one of its selectors allows all of it: the command, each key as it is used, each channel. Otherwise the
 //! refusal tells how far the most promising selector went.
 
-use super::access;
-use super::catalog::Catalog;
+use super::catalog::{Catalog, Entry};
 use super::selector::Selector;
 use super::user::User;
 use crate::command::Command;
@@ -83,16 +82,6 @@ impl Denied {
     }
 }
 
-/// Where a command's channels are: the first, how many (0: all that follow), and whether they are patterns.
-fn channels(name: &str) -> Option<(usize, usize, bool)> {
-    match name {
-        "publish" | "spublish" => Some((1, 1, false)),
-        "subscribe" | "ssubscribe" => Some((1, 0, false)),
-        "psubscribe" => Some((1, 0, true)),
-        _ => None,
-    }
-}
-
 /// True if the user may use the channel, or subscribe to the pattern.
 pub fn may_channel(user: &User, channel: &[u8], is_pattern: bool) -> bool {
     user.selectors().any(|selector| selector.allows_channel(channel, is_pattern))
@@ -100,45 +89,39 @@ pub fn may_channel(user: &User, channel: &[u8], is_pattern: bool) -> bool {
 
 /// What of a command may not be done, if any. O(selectors * (keys * patterns)).
 pub fn check(user: &User, catalog: &Catalog, command: &Command, args: &Args<'_>) -> Result<(), Denied> {
+    let id = catalog.id(command).ok_or(COMMAND)?;
+    let entry = catalog.entry(id).ok_or(COMMAND)?;
     let mut denied = COMMAND;
     for selector in user.selectors() {
-        match check_selector(selector, catalog, command, args) {
-            Ok(()) => return Ok(()),
-            Err(other) => denied = denied.max(other),
+        if !command.is(flag::NO_AUTH) && !selector.allows_command(id, args.get(1)) {
+            continue;
+        }
+        match refused(selector, entry, args) {
+            None => return Ok(()),
+            Some(other) => denied = denied.max(other),
         }
     }
     Err(denied)
 }
 
-fn check_selector(
-    selector: &Selector,
-    catalog: &Catalog,
-    command: &Command,
-    args: &Args<'_>,
-) -> Result<(), Denied> {
-    let id = catalog.id(command).ok_or(COMMAND)?;
-    if !command.is(flag::NO_AUTH) && !selector.allows_command(id, args.get(1)) {
-        return Err(COMMAND);
-    }
-    let name = catalog.name(command);
-    let (first, others) = access::of(command, name, args);
+/// The key or channel of an allowed command that the selector does not allow.
+fn refused(selector: &Selector, entry: &Entry, args: &Args<'_>) -> Option<Denied> {
+    let (first, others) = entry.access.with(args);
     let (mut refused, mut nth) = (None, 0);
-    command.each_key(args, |at| {
+    entry.command.each_key(args, |at| {
         let access = if nth == 0 { first } else { others };
         nth += 1;
         if refused.is_none() && !selector.allows_key(args.get(at), access.read, access.write) {
-            refused = Some(at);
+            refused = Some(Denied { reason: Reason::Key, at });
         }
     });
-    if let Some(at) = refused {
-        return Err(Denied { reason: Reason::Key, at });
+    if refused.is_some() {
+        return refused;
     }
-    if let Some((first, count, is_pattern)) = channels(name) {
-        let last = if count == 0 { args.len() } else { args.len().min(first + count) };
-        let refused = (first..last).find(|at| !selector.allows_channel(args.get(*at), is_pattern));
-        return refused.map_or(Ok(()), |at| Err(Denied { reason: Reason::Channel, at }));
-    }
-    Ok(())
+    let channels = entry.channels?;
+    let last = if channels.one { 2 } else { args.len() };
+    let at = (1..last).find(|at| !selector.allows_channel(args.get(*at), channels.patterns))?;
+    Some(Denied { reason: Reason::Channel, at })
 }
 
 #[cfg(test)]

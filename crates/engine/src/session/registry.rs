@@ -3,7 +3,7 @@
 use crate::mailbox::Place;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 /// What a client says about itself.
 #[derive(Clone, Debug, Default)]
@@ -93,7 +93,8 @@ impl Shared {
 
     /// Notes that it has become another user.
     pub fn set_user(&self, name: &[u8]) {
-        *self.user.lock().unwrap_or_else(PoisonError::into_inner) = name.into();
+        let name = if *name == **DEFAULT_NAME { DEFAULT_NAME.clone() } else { name.into() };
+        *self.user.lock().unwrap_or_else(PoisonError::into_inner) = name;
     }
 
     /// The last command's name.
@@ -107,6 +108,9 @@ impl Shared {
         *self.command.lock().unwrap_or_else(PoisonError::into_inner) = command;
     }
 }
+
+/// The name of the default user: nearly all sessions share it.
+static DEFAULT_NAME: LazyLock<Arc<[u8]>> = LazyLock::new(|| crate::acl::users::DEFAULT.into());
 
 /// All sessions.
 #[derive(Debug, Default)]
@@ -139,7 +143,7 @@ impl Registry {
             no_touch: AtomicBool::new(false),
             killed: AtomicBool::new(false),
             names: Mutex::default(),
-            user: Mutex::new(crate::acl::users::DEFAULT.into()),
+            user: Mutex::new(DEFAULT_NAME.clone()),
             command: Mutex::new("NULL"),
         });
         self.lock().insert(shared.id, shared.clone());
