@@ -159,7 +159,10 @@ proptest! {
         let mut again = User::new(b"u", false);
         again.apply_all(&catalog, printed.split(|byte| *byte == b' '), false).unwrap();
         prop_assert_eq!(String::from_utf8(again.describe()), String::from_utf8(printed));
-        let kept = |user: &User| user.selectors().cloned().map(|s| (0..catalog.entries().len() as u16).map(|id| s.allows_command(id, b"x")).collect::<Vec<_>>()).collect::<Vec<_>>();
+        let kept = |user: &User| -> Vec<Vec<bool>> {
+            let ids = 0..catalog.entries().len() as u16;
+            user.selectors().map(|s| ids.clone().map(|id| s.allows_command(id, b"x")).collect()).collect()
+        };
         prop_assert_eq!(kept(&user), kept(&again));
     }
 }
