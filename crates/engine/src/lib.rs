@@ -1,8 +1,9 @@
 //! A Larder node: sockets, workers, sessions and commands around the keyspace.
 //!
 //! In reading order: [`node`] (what everything shares), [`config`], [`socket`], [`worker`] (the loop), [`session`],
-//! [`command`], [`memcache`], and what stands beside them: [`memory`], [`mailbox`], [`background`].
+//! [`command`], [`acl`], [`memcache`], and what stands beside them: [`memory`], [`mailbox`], [`background`].
 
+pub mod acl;
 pub mod background;
 pub mod command;
 pub mod config;

@@ -1,5 +1,6 @@
 //! What all sessions and workers of a node share.
 
+use crate::acl::Users;
 use crate::command::{Command, Table};
 use crate::config::{Config, Settings};
 use crate::mailbox::{Mail, Mailbox, Place};
@@ -62,6 +63,8 @@ pub struct Node {
     pub store: Store,
     /// The commands.
     pub table: Table,
+    /// The users, and the log of what they were refused.
+    pub users: Users,
     /// Counters.
     pub stats: Stats,
     /// The sessions.
@@ -104,9 +107,11 @@ impl Node {
         };
         let memcached = memcache::Shared::new(mailboxes.len(), &settings.engine_version);
         memcached.set_item_size_max(settings.memcached_item_size_max);
+        let table = Table::new(families);
         Node {
             store: Store::new(&config),
-            table: Table::new(families),
+            users: Users::new(&table, &settings.requirepass),
+            table,
             stats: Stats::default(),
             sessions: Registry::default(),
             memcached,
@@ -134,6 +139,10 @@ impl Node {
     /// Puts another configuration in force, as far as it can change while the node runs.
     pub fn set_config(&self, config: Config) {
         self.memcached.set_item_size_max(config.settings.memcached_item_size_max);
+        if config.settings.requirepass != self.settings().requirepass {
+            self.users.set_default_password(&config.settings.requirepass);
+        }
+        self.users.log.shrink(config.settings.acl_log_max);
         self.settings.store(Arc::new(config.settings));
     }
 

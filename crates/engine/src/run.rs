@@ -1,5 +1,6 @@
 //! A node from start to end: listeners, workers, signals.
 
+use crate::acl::file;
 use crate::command::families;
 use crate::config::{Config, Settings};
 use crate::mailbox::Mailbox;
@@ -39,6 +40,10 @@ pub struct Startup {
     pub logfile: Option<PathBuf>,
     /// `loglevel`.
     pub loglevel: String,
+    /// `aclfile`.
+    pub acl_file: Option<PathBuf>,
+    /// `user`: the words of each, the name first.
+    pub users: Vec<Vec<String>>,
 }
 
 impl Default for Startup {
@@ -54,6 +59,8 @@ impl Default for Startup {
             pidfile: None,
             logfile: None,
             loglevel: "notice".into(),
+            acl_file: None,
+            users: Vec::new(),
         }
     }
 }
@@ -80,6 +87,9 @@ pub enum RunError {
     /// The pid file could not be written.
     #[error("could not write the pid file {0}: {1}")]
     PidFile(PathBuf, io::Error),
+    /// The users of the configuration are wrong.
+    #[error("Aborting startup because of ACL errors: {0}")]
+    Users(String),
     /// Nothing to listen on.
     #[error("nothing to listen on: give --port, --memcached-port or --unixsocket")]
     NoDoor,
@@ -141,6 +151,7 @@ pub fn start(config: Config) -> Result<Running, RunError> {
     let mailboxes = mailboxes.map_err(RunError::Worker)?;
     let seed = RandomState::new().build_hasher().finish();
     let node = Arc::new(Node::new(settings, startup, seed, mailboxes, families()));
+    load_users(&node).map_err(RunError::Users)?;
     let mut files: Vec<PathBuf> =
         startup.unix_socket.iter().chain(&startup.memcached_unix_socket).cloned().collect();
     if let Some(path) = &startup.pidfile {
@@ -185,6 +196,19 @@ pub fn start(config: Config) -> Result<Running, RunError> {
             running.stop()?;
             Err(RunError::Worker(error))
         }
+    }
+}
+
+/// Makes the users that the configuration defines, in a file of their own or among its lines.
+fn load_users(node: &Node) -> Result<(), String> {
+    let all_channels = node.settings().acl_all_channels;
+    match (&node.startup.acl_file, &node.startup.users[..]) {
+        (None, users) => node.users.define(users, all_channels),
+        (Some(path), []) => file::load(&node.users, path, all_channels).map(drop),
+        (Some(_), _) => Err(
+            "users are defined both in the configuration and in an aclfile: define them in one of the two"
+                .into(),
+        ),
     }
 }
 

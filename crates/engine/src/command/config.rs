@@ -3,10 +3,13 @@
 use super::introspection::help;
 use super::table::{Command, Scope, flag};
 use super::{Call, CommandError};
+use crate::acl::User;
 use crate::config::Config;
 use crate::config::directive::{TABLE, When, find};
+use crate::node::Node;
 use larder_protocol::glob;
 use std::path::Path;
+use std::sync::Arc;
 
 const FLAGS: u32 = flag::ADMIN | flag::NOSCRIPT | flag::LOADING | flag::STALE;
 
@@ -137,20 +140,50 @@ fn rewrite(call: &mut Call<'_>) -> Result<(), CommandError> {
     let Some(path) = config.settings.file.clone() else {
         return Err(CommandError::Text("ERR The server is running without a config file".into()));
     };
-    write(&config, &path)
+    let users = users(call.node);
+    users
+        .and_then(|users| write(&config, &users, &path))
         .map_err(|error| CommandError::new(format!("ERR Rewriting config file: {error}")))?;
     call.out.ok();
     Ok(())
 }
 
+/// The lines of the users, unless they are in a file of their own or there is only the one that `requirepass` makes.
+fn users(node: &Node) -> std::io::Result<Vec<String>> {
+    let users = node.users.all();
+    let plain = match &users[..] {
+        [only] => {
+            let mut user = User::default_user();
+            user.set_only_password(node.settings().requirepass.as_bytes());
+            **only == user
+        }
+        _ => false,
+    };
+    if plain || node.startup.acl_file.is_some() {
+        return Ok(Vec::new());
+    }
+    let line = |user: &Arc<User>| {
+        let error = "the name or a rule of a user is no text; use an aclfile";
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| std::io::Error::other(error));
+        let name = text(user.name())?;
+        let name = if name.is_empty() || name.starts_with(['"', '\'']) { quoted_always(&name) } else { name };
+        Ok(format!("user {name} {}", text(&user.describe())?))
+    };
+    users.iter().map(line).collect()
+}
+
 /// Replaces the lines of known directives by what is in force, keeps everything else, and adds what is missing and
 /// differs from the default. The new file takes the old one's place at once.
-fn write(config: &Config, path: &Path) -> std::io::Result<()> {
+fn write(config: &Config, users: &[String], path: &Path) -> std::io::Result<()> {
     let old = std::fs::read_to_string(path)?;
     let mut written: Vec<&str> = Vec::new();
     let mut lines: Vec<String> = Vec::new();
     for line in old.lines() {
-        let row = line.split_whitespace().next().and_then(find);
+        let name = line.split_whitespace().next();
+        if name.is_some_and(|name| name.eq_ignore_ascii_case("user")) {
+            continue;
+        }
+        let row = name.and_then(find);
         match row {
             Some(row) if !written.contains(&row.name) => {
                 written.push(row.name);
@@ -167,6 +200,7 @@ fn write(config: &Config, path: &Path) -> std::io::Result<()> {
             lines.push(format!("{} {}", row.name, quoted(&value)));
         }
     }
+    lines.extend_from_slice(users);
     let new = path.with_extension("rewrite");
     std::fs::write(&new, lines.join("\n") + "\n")?;
     std::fs::File::open(&new)?.sync_all()?;
@@ -179,6 +213,10 @@ fn quoted(value: &str) -> String {
     if !value.is_empty() && value.chars().all(plain) {
         return value.to_owned();
     }
+    quoted_always(value)
+}
+
+fn quoted_always(value: &str) -> String {
     let escaped: String = value
         .chars()
         .flat_map(|c| match c {

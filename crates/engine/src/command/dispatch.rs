@@ -74,7 +74,7 @@ pub fn execute(node: &Node, turn: &Turn, client: &mut Client, request: &Request<
 enum Admitted {
     Run(&'static Command),
     Queued,
-    /// A web page makes a browser post here: whoever it is is cut off without a word.
+    /// A web page makes a browser post here, or the session's user was deleted: cut off without a word.
     Foreign,
 }
 
@@ -91,8 +91,11 @@ fn admit(node: &Node, turn: &Turn, client: &mut Client, request: &Request<'_>) -
     if !command.accepts(args.len()) {
         return Err(wrong_arity(request, command));
     }
-    if !client.authenticated && !command.is(flag::NO_AUTH) {
+    if !client.authenticated && !command.is(flag::NO_AUTH) && !node.users.is_open() {
         return Err("NOAUTH Authentication required.".into());
+    }
+    if !client.identity.is_free(node.users.generation()) && !super::acl::admit(node, client, command, args)? {
+        return Ok(Admitted::Foreign);
     }
     if turn.out_of_memory {
         refuse_without_memory(client, command)?;
@@ -267,6 +270,11 @@ pub fn partitions(node: &Node, command: &Command, args: &Args<'_>, ids: &mut Vec
 /// Runs a queued command with keys that EXEC holds.
 pub fn run_queued(call: &mut Call<'_>, command: &'static Command) {
     let start = call.out.len();
+    if !call.session.identity.is_free(call.node.users.generation())
+        && let Err(text) = super::acl::admit_queued(call.node, call.session, command, &call.args)
+    {
+        return fail(call.node, call.out, start, &text);
+    }
     call.session.command = Some(command);
     if let Err(error) = (command.handler)(call) {
         let request = Request { args: call.args, command: call.node.table.get(call.args.get(0)), key: None };

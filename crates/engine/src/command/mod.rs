@@ -4,6 +4,7 @@
 //! handler gets), [`dispatch`] (from arguments to a call), then the families. A handler never sees a socket, a file
 //! or another session.
 
+pub mod acl;
 pub mod arguments;
 pub mod bitmap;
 pub mod call;
@@ -55,6 +56,7 @@ pub fn families() -> &'static [&'static [Command]] {
         connection::COMMANDS,
         client::COMMANDS,
         introspection::COMMANDS,
+        acl::COMMANDS,
         config::COMMANDS,
         server::COMMANDS,
     ]

@@ -3,6 +3,7 @@
 use super::introspection::help;
 use super::table::{Command, Keys, Scope, flag};
 use super::{Call, CommandError};
+use crate::acl::Reason;
 use crate::{memory, signal};
 use larder_protocol::number::parse_i64;
 use std::fmt::Write;
@@ -327,7 +328,7 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         counters.expired += c.expired;
         counters.evicted += c.evicted;
     });
-    let stats = &call.node.stats;
+    let (stats, denials) = (&call.node.stats, &call.node.users.log);
     let get = |value: &AtomicU64| value.load(Ordering::Relaxed);
     lines!(text,
         "total_connections_received": get(&stats.connections),
@@ -342,6 +343,10 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         "expired_keys": counters.expired,
         "evicted_keys": counters.evicted,
         "evicted_clients": 0,
+        "acl_access_denied_auth": denials.denied(Reason::Auth),
+        "acl_access_denied_cmd": denials.denied(Reason::Command),
+        "acl_access_denied_key": denials.denied(Reason::Key),
+        "acl_access_denied_channel": denials.denied(Reason::Channel),
         "keyspace_hits": counters.hits,
         "keyspace_misses": counters.misses,
         "pubsub_channels": 0,

@@ -217,9 +217,11 @@ impl Command {
         if self.is(flag::ADMIN) {
             all.push("dangerous");
         }
-        all.extend(match self.group {
+        // A container is in none of these: its subcommands are.
+        let group = if self.subcommands.is_empty() { self.group } else { "" };
+        all.extend(match group {
             "string" | "bitmap" | "hash" | "list" | "set" | "geo" | "stream" | "hyperloglog" | "pubsub"
-            | "connection" => Some(self.group),
+            | "connection" => Some(group),
             "sorted-set" => Some("sortedset"),
             "generic" => Some("keyspace"),
             "transactions" => Some("transaction"),

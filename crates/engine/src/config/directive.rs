@@ -289,6 +289,34 @@ pub const TABLE: &[Directive] = &[
     number!("timeout", &[], Always, settings.timeout, 0, i32::MAX as i64),
     number!("tcp-keepalive", &[], Always, settings.tcp_keepalive, 0, i32::MAX as i64),
     words!("requirepass", Always, settings.requirepass),
+    Directive {
+        name: "acl-pubsub-default",
+        aliases: &[],
+        when: When::Always,
+        get: |config| if config.settings.acl_all_channels { "allchannels" } else { "resetchannels" }.into(),
+        set: |config, text| {
+            config.settings.acl_all_channels = match text.to_ascii_lowercase().as_str() {
+                "allchannels" => true,
+                "resetchannels" => false,
+                _ => {
+                    let names = "allchannels, resetchannels";
+                    return Err(format!("argument(s) must be one of the following: {names}"));
+                }
+            };
+            Ok(())
+        },
+    },
+    number!("acllog-max-len", &[], Always, settings.acl_log_max, 0, i64::MAX),
+    Directive {
+        name: "aclfile",
+        aliases: &[],
+        when: When::Start,
+        get: |config| quoted_path(&config.startup.acl_file),
+        set: |config, text| {
+            config.startup.acl_file = path(text);
+            Ok(())
+        },
+    },
     memory!("proto-max-bulk-len", Always, settings.proto_max_bulk_len, 1024 * 1024),
     memory!("hll-sparse-max-bytes", Always, settings.hll_sparse_max_bytes, 0),
     memory!("client-query-buffer-limit", Always, settings.client_query_buffer_limit, 1024 * 1024),

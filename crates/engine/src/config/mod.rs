@@ -42,6 +42,10 @@ pub struct Settings {
     pub tcp_keepalive: u64,
     /// `requirepass`; empty = no password.
     pub requirepass: String,
+    /// `acl-pubsub-default allchannels`: users and selectors may use all channels until told otherwise.
+    pub acl_all_channels: bool,
+    /// `acllog-max-len`: entries of the log of refusals.
+    pub acl_log_max: usize,
     /// `proto-max-bulk-len`, bytes.
     pub proto_max_bulk_len: i64,
     /// `hll-sparse-max-bytes`: bytes of the longest HyperLogLog that is kept sparse.
@@ -93,6 +97,8 @@ impl Default for Settings {
             timeout: 0,
             tcp_keepalive: 300,
             requirepass: String::new(),
+            acl_all_channels: false,
+            acl_log_max: 128,
             proto_max_bulk_len: 512 * 1024 * 1024,
             hll_sparse_max_bytes: 3000,
             client_query_buffer_limit: 1024 * 1024 * 1024,

@@ -5,6 +5,9 @@
 
 use super::Config;
 use super::directive::{Directive, find};
+use crate::acl::user::is_name;
+use crate::acl::{Catalog, User};
+use crate::command::{Table, families};
 use std::path::{Path, PathBuf};
 
 /// Files that may include each other.
@@ -83,11 +86,35 @@ fn unescape(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<char
 /// Applies one directive.
 fn apply(config: &mut Config, words: &[String]) -> Result<(), String> {
     let name = words[0].to_ascii_lowercase();
+    if name == "user" {
+        return define_user(config, words);
+    }
     let row: &Directive = find(&name).ok_or("Bad directive or wrong number of arguments")?;
     match words.len() {
         1 => Err("wrong number of arguments".into()),
         _ => (row.set)(config, &words[1..].join(" ")),
     }
+}
+
+/// `user name rule...`. What the rules do is decided at the start; whether they are rules is told here, with the line.
+fn define_user(config: &mut Config, words: &[String]) -> Result<(), String> {
+    let Some(name) = words.get(1) else { return Err("Bad directive or wrong number of arguments".into()) };
+    if !is_name(name.as_bytes()) {
+        return Err(format!(
+            "Error in user declaration '{name}': Usernames can't contain spaces or null characters"
+        ));
+    }
+    if config.startup.users.iter().any(|other| other.first() == Some(name)) {
+        return Err(format!(
+            "Error in user declaration '{name}': Duplicate user found. A user can only be defined once in config files"
+        ));
+    }
+    let catalog = Catalog::new(&Table::new(families()));
+    let mut user = User::new(name.as_bytes(), false);
+    user.apply_all(&catalog, words[2..].iter().map(|rule| rule.as_bytes()), false)
+        .map_err(|error| format!("Error in user declaration {error}"))?;
+    config.startup.users.push(words[1..].to_vec());
+    Ok(())
 }
 
 /// Applies the text of a file. Relative includes are read from the working directory, as Redis does it.
@@ -187,6 +214,17 @@ mod tests {
             ("nonsense 1", "Bad directive or wrong number of arguments"),
             ("port", "wrong number of arguments"),
             ("requirepass \"x", "Unbalanced quotes in configuration line"),
+            ("user", "Bad directive or wrong number of arguments"),
+            ("user a +nope", "Error in user declaration '+nope': Unknown command or category name in ACL"),
+            ("user a (+get", "Error in user declaration '(+get': Unmatched parenthesis"),
+            (
+                "user 'a b' on",
+                "Error in user declaration 'a b': Usernames can't contain spaces or null characters",
+            ),
+            (
+                "user a on\nuser a off",
+                "line 2: user a off\nError in user declaration 'a': Duplicate user found.",
+            ),
             ("appendonly yes", "is not available yet; the only value is 'no'"),
             ("maxmemory 1zb", "argument must be a memory value"),
         ] {

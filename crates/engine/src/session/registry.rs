@@ -3,7 +3,7 @@
 use crate::mailbox::Place;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 /// What a client says about itself.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +54,7 @@ pub struct Shared {
     /// Asked to go: the worker closes it at its next turn.
     pub killed: AtomicBool,
     names: Mutex<Names>,
+    user: Mutex<Arc<[u8]>>,
     command: Mutex<&'static str>,
 }
 
@@ -85,6 +86,17 @@ impl Shared {
         change(&mut self.names.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// The name of its user.
+    pub fn user(&self) -> Arc<[u8]> {
+        self.user.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes that it has become another user.
+    pub fn set_user(&self, name: &[u8]) {
+        let name = if *name == **DEFAULT_NAME { DEFAULT_NAME.clone() } else { name.into() };
+        *self.user.lock().unwrap_or_else(PoisonError::into_inner) = name;
+    }
+
     /// The last command's name.
     pub fn command(&self) -> &'static str {
         *self.command.lock().unwrap_or_else(PoisonError::into_inner)
@@ -96,6 +108,9 @@ impl Shared {
         *self.command.lock().unwrap_or_else(PoisonError::into_inner) = command;
     }
 }
+
+/// The name of the default user: nearly all sessions share it.
+static DEFAULT_NAME: LazyLock<Arc<[u8]>> = LazyLock::new(|| crate::acl::users::DEFAULT.into());
 
 /// All sessions.
 #[derive(Debug, Default)]
@@ -128,6 +143,7 @@ impl Registry {
             no_touch: AtomicBool::new(false),
             killed: AtomicBool::new(false),
             names: Mutex::default(),
+            user: Mutex::new(DEFAULT_NAME.clone()),
             command: Mutex::new("NULL"),
         });
         self.lock().insert(shared.id, shared.clone());

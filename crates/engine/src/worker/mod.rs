@@ -209,7 +209,7 @@ impl Worker {
         let Ok(token) = self.driver.add(fd) else { return };
         origin.index = token.index;
         let shared = self.node.sessions.add(origin, now_ms);
-        let client = Client::new(shared, settings.requirepass.is_empty() || door.is_unix(), door.is_unix());
+        let client = Client::new(shared, self.node.users.is_open() || door.is_unix(), door.is_unix());
         let protocol = if door.is_memcached() {
             Protocol::Memcached(Box::new(crate::memcache::Session::new(door.is_unix())))
         } else {
