@@ -1,9 +1,14 @@
 //! What all sessions and workers of a node share.
 
 use crate::command::{Command, Table};
+use crate::commandlog::CommandLog;
 use crate::config::{Config, Settings};
+use crate::latency::LatencyMonitor;
 use crate::mailbox::{Mail, Mailbox, Place};
+use crate::meter::Meter;
+use crate::monitor::Monitors;
 use crate::run::Startup;
+use crate::session::Client;
 use crate::session::registry::Registry;
 use crate::{memcache, memory};
 use arc_swap::{ArcSwap, Guard};
@@ -64,6 +69,14 @@ pub struct Node {
     pub table: Table,
     /// Counters.
     pub stats: Stats,
+    /// What commands cost, by worker.
+    pub meters: Vec<Meter>,
+    /// What was slow or large.
+    pub commandlog: CommandLog,
+    /// Events that took long.
+    pub latency: LatencyMonitor,
+    /// Sessions that watch all others.
+    pub monitors: Monitors,
     /// The sessions.
     pub sessions: Registry,
     /// A mailbox per worker.
@@ -104,9 +117,14 @@ impl Node {
         };
         let memcached = memcache::Shared::new(mailboxes.len(), &settings.engine_version);
         memcached.set_item_size_max(settings.memcached_item_size_max);
+        let table = Table::new(families);
         Node {
             store: Store::new(&config),
-            table: Table::new(families),
+            meters: mailboxes.iter().map(|_| Meter::new(&table)).collect(),
+            commandlog: CommandLog::default(),
+            latency: LatencyMonitor::default(),
+            monitors: Monitors::default(),
+            table,
             stats: Stats::default(),
             sessions: Registry::default(),
             memcached,
@@ -118,6 +136,11 @@ impl Node {
             settings: ArcSwap::from_pointee(settings),
             socket_engine: OnceLock::new(),
         }
+    }
+
+    /// The meter of the worker that serves this session.
+    pub fn meter(&self, client: &Client) -> &Meter {
+        &self.meters[client.shared.place.worker as usize]
     }
 
     /// The settings in force.

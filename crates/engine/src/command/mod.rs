@@ -23,10 +23,12 @@ pub mod keys;
 pub mod keyspace;
 mod lcs;
 pub mod list;
+pub mod monitor;
 mod patch;
 pub mod scan;
 pub mod server;
 pub mod set;
+pub mod slowlog;
 pub mod string;
 pub mod table;
 pub mod transaction;
@@ -57,5 +59,7 @@ pub fn families() -> &'static [&'static [Command]] {
         introspection::COMMANDS,
         config::COMMANDS,
         server::COMMANDS,
+        slowlog::COMMANDS,
+        monitor::COMMANDS,
     ]
 }

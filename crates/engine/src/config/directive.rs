@@ -135,6 +135,22 @@ macro_rules! words {
     };
 }
 
+/// A yes or no of the settings.
+macro_rules! switch {
+    ($name:literal, $when:ident, $($field:ident).+) => {
+        Directive {
+            name: $name,
+            aliases: &[],
+            when: When::$when,
+            get: |config| if config.$($field).+ { "yes" } else { "no" }.to_owned(),
+            set: |config, text| {
+                config.$($field).+ = yes_no(text)?;
+                Ok(())
+            },
+        }
+    };
+}
+
 /// A directive of a feature that does not exist yet: it can only say so.
 macro_rules! absent {
     ($name:literal, $off:literal) => {
@@ -363,6 +379,66 @@ pub const TABLE: &[Directive] = &[
         0,
         i32::MAX as i64
     ),
+    number!(
+        "slowlog-log-slower-than",
+        &["commandlog-execution-slower-than"],
+        Always,
+        settings.observation.slower_than_us,
+        -1,
+        i64::MAX
+    ),
+    number!(
+        "slowlog-max-len",
+        &["commandlog-slow-execution-max-len"],
+        Always,
+        settings.observation.slow_max,
+        0,
+        i64::MAX
+    ),
+    number!(
+        "commandlog-request-larger-than",
+        &[],
+        Always,
+        settings.observation.request_larger_than,
+        -1,
+        i64::MAX
+    ),
+    number!(
+        "commandlog-large-request-max-len",
+        &[],
+        Always,
+        settings.observation.large_request_max,
+        0,
+        i64::MAX
+    ),
+    number!(
+        "commandlog-reply-larger-than",
+        &[],
+        Always,
+        settings.observation.reply_larger_than,
+        -1,
+        i64::MAX
+    ),
+    number!("commandlog-large-reply-max-len", &[], Always, settings.observation.large_reply_max, 0, i64::MAX),
+    switch!("latency-tracking", Always, settings.observation.latency_tracking),
+    Directive {
+        name: "latency-tracking-info-percentiles",
+        aliases: &[],
+        when: When::Always,
+        get: |config| {
+            let percentiles = config.settings.observation.percentiles.iter();
+            percentiles.map(f64::to_string).collect::<Vec<_>>().join(" ")
+        },
+        set: set_percentiles,
+    },
+    number!(
+        "latency-monitor-threshold",
+        &[],
+        Always,
+        settings.observation.latency_monitor_threshold,
+        0,
+        i64::MAX
+    ),
     Directive {
         name: "restricted-commands",
         aliases: &[],
@@ -409,6 +485,21 @@ pub const TABLE: &[Directive] = &[
     absent!("slaveof", "no one"),
     absent!("replicaof", "no one"),
 ];
+
+fn set_percentiles(config: &mut Config, text: &str) -> Result<(), String> {
+    const NAME: &str = "latency-tracking-info-percentiles";
+    let mut percentiles = Vec::new();
+    for word in text.split_whitespace() {
+        let number = larder_protocol::number::parse_f64(word.as_bytes());
+        let number = number.ok_or_else(|| format!("Invalid {NAME} parameters"))?;
+        if !(0.0..=100.0).contains(&number) {
+            return Err(format!("{NAME} parameters should sit between [0.0,100.0]"));
+        }
+        percentiles.push(number);
+    }
+    config.settings.observation.percentiles = percentiles;
+    Ok(())
+}
 
 /// `client-output-buffer-limit <class> <hard> <soft> <seconds> ...`: only the hard limit of normal clients exists.
 fn set_output_limit(config: &mut Config, text: &str) -> Result<(), String> {

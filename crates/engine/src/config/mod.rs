@@ -68,6 +68,47 @@ pub struct Settings {
     pub node_memory_bytes: u64,
     /// The configuration file, if one was given.
     pub file: Option<std::path::PathBuf>,
+    /// What is logged and measured.
+    pub observation: Observation,
+}
+
+/// What is logged and measured while commands run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observation {
+    /// `slowlog-log-slower-than`, microseconds; 0 logs everything, -1 nothing.
+    pub slower_than_us: i64,
+    /// `slowlog-max-len`.
+    pub slow_max: usize,
+    /// `commandlog-request-larger-than`, bytes; -1 logs nothing.
+    pub request_larger_than: i64,
+    /// `commandlog-large-request-max-len`.
+    pub large_request_max: usize,
+    /// `commandlog-reply-larger-than`, bytes; -1 logs nothing.
+    pub reply_larger_than: i64,
+    /// `commandlog-large-reply-max-len`.
+    pub large_reply_max: usize,
+    /// `latency-tracking`.
+    pub latency_tracking: bool,
+    /// `latency-tracking-info-percentiles`.
+    pub percentiles: Vec<f64>,
+    /// `latency-monitor-threshold`, milliseconds; 0 = off.
+    pub latency_monitor_threshold: u64,
+}
+
+impl Default for Observation {
+    fn default() -> Observation {
+        Observation {
+            slower_than_us: 10_000,
+            slow_max: 128,
+            request_larger_than: 1 << 20,
+            large_request_max: 128,
+            reply_larger_than: 1 << 20,
+            large_reply_max: 128,
+            latency_tracking: true,
+            percentiles: vec![50.0, 99.0, 99.9],
+            latency_monitor_threshold: 0,
+        }
+    }
 }
 
 impl Settings {
@@ -106,6 +147,7 @@ impl Default for Settings {
             engine_version: REDIS_VERSION.into(),
             node_memory_bytes: 0,
             file: None,
+            observation: Observation::default(),
         }
     }
 }
