@@ -21,6 +21,7 @@ pub mod hyperloglog;
 pub mod introspection;
 pub mod keys;
 pub mod keyspace;
+pub mod latency;
 mod lcs;
 pub mod list;
 pub mod monitor;
@@ -29,6 +30,7 @@ pub mod scan;
 pub mod server;
 pub mod set;
 pub mod slowlog;
+mod statistics;
 pub mod string;
 pub mod table;
 pub mod transaction;
@@ -60,6 +62,7 @@ pub fn families() -> &'static [&'static [Command]] {
         config::COMMANDS,
         server::COMMANDS,
         slowlog::COMMANDS,
+        latency::COMMANDS,
         monitor::COMMANDS,
     ]
 }

@@ -1,6 +1,7 @@
 //! Commands about the server: INFO, TIME, ROLE, MEMORY, SHUTDOWN.
 
 use super::introspection::help;
+use super::statistics;
 use super::table::{Command, Keys, Scope, flag};
 use super::{Call, CommandError};
 use crate::{memory, signal};
@@ -163,18 +164,25 @@ const SECTIONS: &[Section] = &[
     ("replication", replication),
     ("cpu", cpu),
     ("modules", |_, _| {}),
-    ("errorstats", |_, _| {}),
+    ("commandstats", statistics::commands),
+    ("errorstats", statistics::errors),
+    ("latencystats", statistics::latencies),
     ("cluster", |_, text| text.push_str("cluster_enabled:0\r\n")),
     ("keyspace", keyspace),
 ];
 
+/// Sections that are long: only for those who ask.
+const NOT_BY_DEFAULT: [&str; 2] = ["commandstats", "latencystats"];
+
 fn info(call: &mut Call<'_>) -> Result<(), CommandError> {
     let wanted: Vec<String> =
         call.args.from(1).iter().map(|name| String::from_utf8_lossy(name).to_lowercase()).collect();
-    let every =
-        wanted.is_empty() || wanted.iter().any(|w| matches!(w.as_str(), "all" | "default" | "everything"));
+    let names = |list: &[&str]| wanted.iter().any(|word| list.contains(&word.as_str()));
+    let (all, default) = (names(&["all", "everything"]), wanted.is_empty() || names(&["default"]));
     let mut text = String::new();
-    for (name, write) in SECTIONS.iter().filter(|(name, _)| every || wanted.iter().any(|w| w == name)) {
+    for (name, write) in SECTIONS.iter().filter(|(name, _)| {
+        all && *name != "modules" || default && !NOT_BY_DEFAULT.contains(name) || names(&[name, "everything"])
+    }) {
         if !text.is_empty() {
             text.push_str("\r\n");
         }

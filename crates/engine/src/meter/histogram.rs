@@ -99,12 +99,13 @@ impl Summary {
         let mut counts = self.counts.iter().peekable();
         while seen < self.total {
             let mut here = 0;
-            while let Some((_, count)) = counts.next_if(|(greatest, _)| **greatest <= limit) {
+            let most = greatest(index(limit));
+            while let Some((_, count)) = counts.next_if(|(greatest, _)| **greatest <= most) {
                 here += count;
             }
             seen += here;
             if here > 0 {
-                steps.push((limit / 1000, seen));
+                steps.push((most / 1000, seen));
             }
             limit *= 2;
         }
@@ -141,7 +142,7 @@ mod tests {
         assert_eq!((summary.total(), summary.percentile(50.0)), (100, 1003));
         assert_eq!(summary.percentile(99.0), 10_047);
         assert!(summary.percentile(100.0) >= MAX_NS);
-        assert_eq!(summary.cumulative(), [(1, 90), (16, 99), (1_073_741, 100)]);
+        assert_eq!(summary.cumulative(), [(1, 90), (16, 99), (1_082_130, 100)]);
         histogram.reset();
         let mut summary = Summary::default();
         summary.add(&histogram);
