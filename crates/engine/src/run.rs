@@ -3,6 +3,7 @@
 use crate::command::families;
 use crate::config::{Config, Settings};
 use crate::mailbox::Mailbox;
+use crate::memory;
 use crate::node::Node;
 use crate::signal;
 use crate::socket::{Engine, listen};
@@ -13,6 +14,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 
@@ -39,6 +41,35 @@ pub struct Startup {
     pub logfile: Option<PathBuf>,
     /// `loglevel`.
     pub loglevel: String,
+    /// `supervised`.
+    pub supervised: Supervised,
+    /// `daemonize`.
+    pub daemonize: bool,
+}
+
+/// Who is told that the node is ready.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Supervised {
+    /// Nobody.
+    #[default]
+    No,
+    /// systemd, through `NOTIFY_SOCKET`.
+    Systemd,
+    /// upstart, by stopping: no init of today wants it, so it is the same as nobody.
+    Upstart,
+    /// systemd if `NOTIFY_SOCKET` is set.
+    Auto,
+}
+
+impl Startup {
+    /// `process_supervised` in INFO.
+    pub fn supervision(&self) -> &'static str {
+        let told = std::env::var_os("NOTIFY_SOCKET").is_some();
+        match self.supervised {
+            Supervised::Systemd | Supervised::Auto if told => "systemd",
+            _ => "no",
+        }
+    }
 }
 
 impl Default for Startup {
@@ -54,6 +85,8 @@ impl Default for Startup {
             pidfile: None,
             logfile: None,
             loglevel: "notice".into(),
+            supervised: Supervised::No,
+            daemonize: false,
         }
     }
 }
@@ -178,6 +211,7 @@ pub fn start(config: Config) -> Result<Running, RunError> {
     }
     match await_start(&started, threads) {
         Ok(engine) => {
+            running.node.startup_bytes.store(memory::used_bytes(), Ordering::Relaxed);
             tracing::info!(threads, engine, "Server initialized");
             Ok(running)
         }

@@ -26,8 +26,7 @@ pub const COMMANDS: &[Command] = &[Command {
     ..Command::DEFAULT
 }];
 
-const ROW: Command =
-    Command { since: "2.8.13", group: "server", flags: FLAGS, arity: 2, ..Command::DEFAULT };
+const ROW: Command = Command { since: "2.8.13", group: "server", flags: FLAGS, arity: 2, ..Command::DEFAULT };
 
 const SUBCOMMANDS: &[Command] = &[
     Command { name: "doctor", summary: "Returns a report on latency for people.", handler: doctor, ..ROW },
@@ -239,7 +238,10 @@ fn report(all: &std::collections::BTreeMap<&'static str, Series>, threshold: u64
     }
     text.push_str("\nWhat helps:\n\n");
     let advice = [
-        (latency::COMMAND, "SLOWLOG GET names the slow commands. Commands over many members cost time in proportion."),
+        (
+            latency::COMMAND,
+            "SLOWLOG GET names the slow commands. Commands over many members cost time in proportion.",
+        ),
         (latency::FAST_COMMAND, "Fast commands were slow: look for a machine that is overloaded or swaps."),
         (latency::EXPIRE_CYCLE, "Many keys expire at the same instant: spread their times to live."),
         (latency::EVICTION_CYCLE, "Evicting took long: give the node more memory, or write smaller values."),

@@ -24,6 +24,7 @@ pub mod keyspace;
 pub mod latency;
 mod lcs;
 pub mod list;
+pub mod memory;
 pub mod monitor;
 mod patch;
 pub mod scan;
@@ -61,6 +62,7 @@ pub fn families() -> &'static [&'static [Command]] {
         introspection::COMMANDS,
         config::COMMANDS,
         server::COMMANDS,
+        memory::COMMANDS,
         slowlog::COMMANDS,
         latency::COMMANDS,
         monitor::COMMANDS,

@@ -149,6 +149,7 @@ impl Worker {
     fn turn(&mut self) -> io::Result<()> {
         let timeout = if self.sessions.ready.is_empty() { self.timers.next() } else { Duration::ZERO };
         self.driver.wait(timeout, &mut self.sessions)?;
+        self.sessions.turns += 1;
         let now = Now { ms: now_ms() };
         self.read_mail();
         self.welcome(now);
@@ -407,11 +408,13 @@ impl Worker {
             session.compact();
             let token = session.token;
             if hard_limit > 0 && session.output_bytes() > hard_limit {
+                self.node.stats.output_limit_closed.fetch_add(1, Ordering::Relaxed);
                 session.client.closing = true;
                 self.driver.close(token, true);
                 continue;
             }
             if session.unread() > query_limit {
+                self.node.stats.query_limit_closed.fetch_add(1, Ordering::Relaxed);
                 session.client.closing = true;
                 self.driver.close(token, true);
                 continue;
@@ -419,6 +422,7 @@ impl Worker {
             if !session.out.is_empty() && session.sending_bytes == 0 {
                 let buffer = session.take_out();
                 self.node.stats.output_bytes.fetch_add(buffer.len() as u64, Ordering::Relaxed);
+                self.node.stats.writes.fetch_add(1, Ordering::Relaxed);
                 self.driver.send(token, buffer);
             }
             // One that waits for its replies to be sent has requests left to execute.
