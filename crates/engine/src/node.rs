@@ -184,6 +184,7 @@ impl Node {
     /// Puts another configuration in force, as far as it can change while the node runs.
     pub fn set_config(&self, config: Config) {
         self.memcached.set_item_size_max(config.settings.memcached_item_size_max);
+        crate::journal::set_level(config.settings.loglevel);
         self.settings.store(Arc::new(config.settings));
     }
 

@@ -5,9 +5,9 @@ use crate::config::{Config, Settings};
 use crate::mailbox::Mailbox;
 use crate::memory;
 use crate::node::Node;
-use crate::signal;
 use crate::socket::{Engine, listen};
 use crate::worker::{Door, Worker};
+use crate::{process, signal};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -39,8 +39,6 @@ pub struct Startup {
     pub pidfile: Option<PathBuf>,
     /// `logfile`; the standard output if there is none.
     pub logfile: Option<PathBuf>,
-    /// `loglevel`.
-    pub loglevel: String,
     /// `supervised`.
     pub supervised: Supervised,
     /// `daemonize`.
@@ -84,7 +82,6 @@ impl Default for Startup {
             unix_socket_mode: None,
             pidfile: None,
             logfile: None,
-            loglevel: "notice".into(),
             supervised: Supervised::No,
             daemonize: false,
         }
@@ -152,13 +149,53 @@ impl Running {
 /// Starts a node and serves until SIGTERM, SIGINT or SHUTDOWN.
 pub fn run(config: Config) -> Result<(), RunError> {
     signal::block().map_err(RunError::Worker)?;
+    let startup = config.startup.clone();
+    greet(&config);
     let running = start(config)?;
-    tracing::info!("Ready to accept connections");
+    announce(&running.node);
+    process::notify(startup.supervised, "STATUS=Ready to accept connections\nREADY=1\n");
     let stop = signal::wait();
-    tracing::info!("User requested shutdown ({stop:?})...");
+    tracing::warn!("Received {}, shutting down...", stop.name());
+    process::notify(startup.supervised, "STOPPING=1\n");
+    tracing::warn!("User requested shutdown...");
+    if startup.pidfile.is_some() {
+        tracing::info!("Removing the pid file.");
+    }
+    if startup.unix_socket.is_some() {
+        tracing::info!("Removing the unix socket file.");
+    }
     let result = running.stop();
-    tracing::info!("Larder is now ready to exit, bye bye...");
+    tracing::warn!("Larder is now ready to exit, bye bye...");
     result
+}
+
+/// The first words of the log; tools look for the process id.
+fn greet(config: &Config) {
+    let pid = std::process::id();
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::warn!("Larder is starting");
+    tracing::warn!("Larder version={version}, bits={}, pid={pid}, just started", usize::BITS);
+    match &config.settings.file {
+        Some(_) => tracing::warn!("Configuration loaded"),
+        None => tracing::warn!("No config file given: the defaults and the command line are in force"),
+    }
+    tracing::info!("Running mode=standalone, port={}.", config.settings.port);
+    tracing::info!("PID: {pid}");
+}
+
+/// Says where clients may come: what tools wait for.
+fn announce(node: &Node) {
+    let settings = node.settings();
+    if settings.port > 0 {
+        tracing::info!("Ready to accept connections tcp");
+    }
+    if let Some(path) = &node.startup.unix_socket {
+        tracing::info!("The server is now ready to accept connections at {}", path.display());
+        tracing::info!("Ready to accept connections unix");
+    }
+    if settings.memcached_port > 0 || node.startup.memcached_unix_socket.is_some() {
+        tracing::info!("Ready to accept connections memcached");
+    }
 }
 
 /// Starts a node; it serves on threads of its own.

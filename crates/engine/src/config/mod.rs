@@ -1,14 +1,18 @@
 //! What can be configured: directives as data, the files they come from, and CONFIG.
 //!
 //! In reading order: this file ([`Settings`], in the form in which the rest of the engine uses them), [`directive`]
-//! (the table of names, ranges and defaults), [`parse`] (redis.conf and the command line).
+//! (the table of names, ranges and defaults), [`other`] (names that change nothing here), [`row`] (both), [`parse`] (redis.conf and the command line).
 
 pub mod directive;
+pub mod other;
 pub mod parse;
+pub mod row;
 
+use crate::journal::LogLevel;
 use crate::run::Startup;
 use larder_store::evict::Policy;
 use larder_store::object::Limits;
+use std::collections::BTreeMap;
 
 /// Everything that a configuration file or the command line can say.
 #[derive(Clone, Debug, Default)]
@@ -70,6 +74,41 @@ pub struct Settings {
     pub file: Option<std::path::PathBuf>,
     /// What is logged and measured.
     pub observation: Observation,
+    /// `loglevel`.
+    pub loglevel: LogLevel,
+    /// `protected-mode`: without a password, only sessions of this machine are served.
+    pub protected_mode: bool,
+    /// `enable-debug-command`.
+    pub debug_commands: Allowed,
+    /// `enable-module-command`.
+    pub module_commands: Allowed,
+    /// `enable-protected-configs`.
+    pub protected_configs: Allowed,
+    /// Values of directives that change nothing here.
+    pub hints: BTreeMap<&'static str, String>,
+}
+
+/// Who may use something dangerous.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Allowed {
+    /// Nobody.
+    #[default]
+    No,
+    /// Everybody.
+    Yes,
+    /// Sessions of this machine.
+    Local,
+}
+
+impl Allowed {
+    /// The names in configuration files.
+    pub const NAMES: [(&'static str, Allowed); 3] =
+        [("no", Allowed::No), ("yes", Allowed::Yes), ("local", Allowed::Local)];
+
+    /// True if a session may; `local` says whether it is of this machine.
+    pub fn admits(self, local: bool) -> bool {
+        self == Allowed::Yes || self == Allowed::Local && local
+    }
 }
 
 /// What is logged and measured while commands run.
@@ -148,6 +187,12 @@ impl Default for Settings {
             node_memory_bytes: 0,
             file: None,
             observation: Observation::default(),
+            loglevel: LogLevel::Notice,
+            protected_mode: true,
+            debug_commands: Allowed::No,
+            module_commands: Allowed::No,
+            protected_configs: Allowed::No,
+            hints: BTreeMap::new(),
         }
     }
 }

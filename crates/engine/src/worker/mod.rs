@@ -44,6 +44,12 @@ const EXACT_MS: u64 = 1000;
 /// Ready sessions whose requests are read into one batch.
 const BATCH_SESSIONS_MAX: usize = 16;
 
+/// What a session from elsewhere is told while nobody has set a password.
+const PROTECTED: &[u8] = b"-DENIED Larder is running in protected mode because protected mode is enabled and no \
+    password is set for the default user. In this mode connections are only accepted from the loopback interface. \
+    To connect from other machines, set a password (CONFIG SET requirepass), or switch protected mode off (CONFIG \
+    SET protected-mode no, or --protected-mode no at the start) if nobody else can reach this machine.\r\n";
+
 /// What a listener's connections speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
@@ -216,6 +222,12 @@ impl Worker {
             return; // gone already
         }
         let mut origin = origin(&fd, door, self.id);
+        let open = settings.protected_mode && settings.requirepass.is_empty() && door == Door::Redis;
+        if open && !origin.is_loopback() {
+            self.node.stats.rejected_connections.fetch_add(1, Ordering::Relaxed);
+            let _ = rustix::io::write(&fd, PROTECTED); // whoever does not read it is turned away all the same
+            return;
+        }
         let Ok(token) = self.driver.add(fd) else { return };
         origin.index = token.index;
         let shared = self.node.sessions.add(origin, now_ms);
