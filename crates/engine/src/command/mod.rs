@@ -11,6 +11,7 @@ pub mod client;
 mod collection;
 pub mod config;
 pub mod connection;
+pub mod debug;
 pub mod dispatch;
 pub mod error;
 pub mod expire;
@@ -65,6 +66,7 @@ pub fn families() -> &'static [&'static [Command]] {
         memory::COMMANDS,
         slowlog::COMMANDS,
         latency::COMMANDS,
+        debug::COMMANDS,
         monitor::COMMANDS,
     ]
 }
