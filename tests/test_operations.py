@@ -83,7 +83,7 @@ def test_parts_of_a_transaction_are_logged_and_exec_is_not(logs_everything):
     r = logs_everything
     r.pipeline(transaction=True).set("a", 1).incr("a").execute()
     names = [entry[3][0] for entry in r.execute_command("SLOWLOG", "GET", -1)]
-    assert "SET" in names and "INCR" in names and "EXEC" not in names
+    assert "SET" in names and "INCRBY" in names and "EXEC" not in names
 
 
 def test_large_requests_and_replies_are_logged(r):
@@ -183,7 +183,7 @@ def test_monitor_shows_what_others_do(r, node):
         assert re.match(r"\d+", seen["client_port"]) and seen["client_type"] == "tcp"
         r.pipeline(transaction=True).incr("n").execute()
         names = [monitor.next_command()["command"].split()[0] for _ in range(3)]
-        assert names == ["MULTI", "INCR", "EXEC"]
+        assert names == ["MULTI", "INCRBY", "EXEC"]
 
 
 # -- configuration ----------------------------------------------------------------------------------------------
@@ -197,9 +197,8 @@ def test_every_directive_is_known(r):
     assert len(everything) > 230
     assert r.config_set("hz", 20) and r.config_get("hz") == {"hz": "20"}
     fails("couldn't be parsed into an integer", r.config_set, "hz", "x")
-    assert r.config_set("appendonly", "no")
-    fails("the append-only file is not available yet", r.config_set, "appendonly", "yes") if everything["appendonly"] == "no" else None
-    fails("TLS is not available yet", r.config_set, "tls-port", 6380)
+    assert r.config_set("rdma-port", "0")
+    fails("RDMA is not available yet", r.config_set, "rdma-port", 6380)
     fails("immutable config", r.config_set, "daemonize", "yes")
     fails("protected config", r.config_set, "dir", "/tmp")
     fails("duplicate parameter", r.config_set, "maxmemory", 1, "maxmemory", 2)
@@ -226,7 +225,7 @@ def test_debug_needs_permission(r, open_node):
 def test_commands_about_commands(r):
     assert "config|get" in r.command_list(pattern="config*")
     assert "monitor" in r.command_list(category="admin")
-    assert r.command_count() > 200
+    assert r.command_count() == len([name for name in r.command_list() if "|" not in name])
     assert "Larder ver." in r.execute_command("LOLWUT")
     for container in ("SLOWLOG", "COMMANDLOG", "LATENCY", "MEMORY", "CONFIG", "COMMAND", "CLIENT", "MODULE"):
         assert container in r.execute_command(container, "HELP")[0]
@@ -327,7 +326,7 @@ def test_systemd_is_told(tmp_path):
 @pytest.mark.parametrize("arguments, said", [
     (["--nosuch", "1"], "Bad directive or wrong number of arguments"),
     (["--requirepass", "a", "b"], "wrong number of arguments"),
-    (["--tls-port", "6380"], "TLS is not available yet"),
+    (["--rdma-port", "6380"], "RDMA is not available yet"),
     (["--port", "x"], "couldn't be parsed into an integer"),
     (["/no/such.conf"], "can't open config file '/no/such.conf'"),
 ])

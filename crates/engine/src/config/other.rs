@@ -346,8 +346,8 @@ mod tests {
     #[test]
     fn absent_features_are_refused_by_name() {
         let mut config = Config::default();
-        let refused = find("tls-port").unwrap().set(&mut config, "6380").unwrap_err();
-        assert_eq!(refused, "TLS is not available yet; the only value is '0'");
+        let refused = find("rdma-port").unwrap().set(&mut config, "6380").unwrap_err();
+        assert_eq!(refused, "RDMA is not available yet; the only value is '0'");
         find("slaveof").unwrap().set(&mut config, "NO ONE").unwrap();
         assert!(find("replicaof").unwrap().set(&mut config, "127.0.0.1 6379").is_err());
     }

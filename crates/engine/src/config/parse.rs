@@ -221,8 +221,8 @@ mod tests {
             ("nonsense 1", "Bad directive or wrong number of arguments"),
             ("port", "wrong number of arguments"),
             ("requirepass \"x", "Unbalanced quotes in configuration line"),
-            ("tls-port 6380", "TLS is not available yet; the only value is '0'"),
-            ("user bob on", "users are not available yet"),
+            ("rdma-port 6380", "RDMA is not available yet; the only value is '0'"),
+            ("rename-command get fetch", "another name for a command is not available yet"),
             ("requirepass a b", "wrong number of arguments"),
             ("maxmemory 1zb", "argument must be a memory value"),
         ] {
