@@ -227,7 +227,7 @@ def test_commands_about_commands(r):
     assert "monitor" in r.command_list(category="admin")
     assert r.command_count() == len([name for name in r.command_list() if "|" not in name])
     assert "Larder ver." in r.execute_command("LOLWUT")
-    for container in ("SLOWLOG", "COMMANDLOG", "LATENCY", "MEMORY", "CONFIG", "COMMAND", "CLIENT", "MODULE"):
+    for container in ("SLOWLOG", "COMMANDLOG", "LATENCY", "MEMORY", "CONFIG", "CLIENT", "MODULE"):
         assert container in r.execute_command(container, "HELP")[0]
 
 

@@ -11,6 +11,9 @@ use std::time::Duration;
 const FLAGS: u32 = flag::ADMIN | flag::NOSCRIPT | flag::LOADING | flag::STALE;
 /// Longest DEBUG SLEEP, seconds.
 const SLEEP_MAX: f64 = 3600.0;
+/// What DEBUG PROTOCOL DOUBLE answers: clients' tests compare with it.
+#[expect(clippy::approx_constant, reason = "it is these four digits that are expected")]
+const EXAMPLE_DOUBLE: f64 = 3.141;
 /// Longest text that DEBUG STRINGMATCH-LEN tries.
 const MATCH_BYTES_MAX: i64 = 16 * 1024 * 1024;
 
@@ -255,7 +258,7 @@ fn protocol(call: &mut Call<'_>) -> Result<(), CommandError> {
     match call.args.get(2).to_ascii_lowercase().as_slice() {
         b"string" => out.bulk(b"Hello World"),
         b"integer" => out.integer(12345),
-        b"double" => out.double(3.141),
+        b"double" => out.double(EXAMPLE_DOUBLE),
         b"null" => out.null(),
         b"array" => {
             out.array(3);
@@ -300,7 +303,7 @@ fn object(call: &mut Call<'_>) -> Result<(), CommandError> {
     let (encoding, bytes) = (super::keys::encoding_name(&item.value()), item.memory_bytes());
     let line = format!(
         "Value at:0x0 refcount:1 encoding:{encoding} serializedlength:{bytes} lru:{} lru_seconds_idle:0",
-        now_ms / 1000 & 0xff_ffff
+        (now_ms / 1000) & 0xff_ffff
     );
     call.out.simple(&line);
     Ok(())

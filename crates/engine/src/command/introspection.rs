@@ -271,9 +271,12 @@ fn document(out: &mut Reply, container: &Command, row: &Command) {
     }
 }
 
+/// Chooses rows by name and row.
+type Wanted = Box<dyn Fn(&str, &Command) -> bool>;
+
 fn list(call: &mut Call<'_>) -> Result<(), CommandError> {
     let args = call.args;
-    let wanted: Box<dyn Fn(&str, &Command) -> bool> = match args.len() {
+    let wanted: Wanted = match args.len() {
         2 => Box::new(|_, _| true),
         5 if args.get(2).eq_ignore_ascii_case(b"filterby") => {
             let value = args.get(4).to_vec();

@@ -179,7 +179,7 @@ fn server(call: &mut Call<'_>, text: &mut String) {
         "uptime_in_days": uptime / 86_400,
         "hz": 50,
         "configured_hz": 50,
-        "lru_clock": call.keys.now_ms() / 1000 & 0xff_ffff,
+        "lru_clock": (call.keys.now_ms() / 1000) & 0xff_ffff,
         "io_threads_active": u8::from(node.mailboxes.len() > 1),
         "availability_zone": "",
         "threads": node.mailboxes.len(),
