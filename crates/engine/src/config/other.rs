@@ -62,7 +62,7 @@ impl Other {
             }
             Why::Absent(feature, off) => {
                 let same = |value: &&str| value.eq_ignore_ascii_case(text);
-                if off.iter().any(|value| same(value)) || same(&self.default) {
+                if off.iter().any(same) || same(&self.default) {
                     return Ok(());
                 }
                 Err(format!("{feature} not available yet; the only value is '{}'", self.default))
