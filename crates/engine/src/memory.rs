@@ -4,6 +4,8 @@
 //! client buffers and everything else. Counting is two additions to thread-local numbers; a thread tells the shared
 //! total only when it moved by [`FLUSH_BYTES`], so the total is exact to that per thread.
 
+pub mod allocator;
+
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -50,7 +50,7 @@ pub const COMMANDS: &[Command] = &[
         group: "connection",
         complexity: "O(N) where N is the number of passwords defined for the user",
         arity: -2,
-        flags: FLAGS | flag::NO_AUTH | flag::SKIP_SLOWLOG,
+        flags: FLAGS | flag::NO_AUTH,
         handler: auth,
         ..Command::DEFAULT
     },
@@ -61,7 +61,7 @@ pub const COMMANDS: &[Command] = &[
         since: "6.0.0",
         group: "connection",
         arity: -1,
-        flags: FLAGS | flag::NO_AUTH | flag::SKIP_SLOWLOG,
+        flags: FLAGS | flag::NO_AUTH,
         handler: hello,
         ..Command::DEFAULT
     },
@@ -220,6 +220,7 @@ fn reset(call: &mut Call<'_>) -> Result<(), CommandError> {
     session.transaction = None::<Transaction>;
     session.watching.clear(&call.node.store);
     session.db = 0;
+    call.node.monitors.remove(session.shared.place);
     session.reply_mode = ReplyMode::On;
     (session.no_touch, session.no_evict) = (false, false);
     session.authenticated = session.local || call.node.users.is_open();

@@ -12,6 +12,7 @@ pub mod client;
 mod collection;
 pub mod config;
 pub mod connection;
+pub mod debug;
 pub mod dispatch;
 pub mod error;
 pub mod expire;
@@ -22,12 +23,17 @@ pub mod hyperloglog;
 pub mod introspection;
 pub mod keys;
 pub mod keyspace;
+pub mod latency;
 mod lcs;
 pub mod list;
+pub mod memory;
+pub mod monitor;
 mod patch;
 pub mod scan;
 pub mod server;
 pub mod set;
+pub mod slowlog;
+mod statistics;
 pub mod string;
 pub mod table;
 pub mod transaction;
@@ -59,5 +65,10 @@ pub fn families() -> &'static [&'static [Command]] {
         acl::COMMANDS,
         config::COMMANDS,
         server::COMMANDS,
+        memory::COMMANDS,
+        slowlog::COMMANDS,
+        latency::COMMANDS,
+        debug::COMMANDS,
+        monitor::COMMANDS,
     ]
 }

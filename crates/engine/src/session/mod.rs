@@ -73,6 +73,11 @@ impl Client {
         }
     }
 
+    /// True for a session of this machine: on a Unix socket or the loopback interface.
+    pub fn is_of_this_machine(&self) -> bool {
+        self.shared.unix || registry::is_loopback(&self.shared.address)
+    }
+
     /// Ids count from 1 and are never used again.
     pub fn id(&self) -> u64 {
         self.shared.id

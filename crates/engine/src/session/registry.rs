@@ -75,6 +75,19 @@ pub struct Origin {
     pub unix: bool,
 }
 
+impl Origin {
+    /// True if the peer is on this machine.
+    pub fn is_loopback(&self) -> bool {
+        is_loopback(&self.address)
+    }
+}
+
+/// True for an address of the loopback interface.
+pub fn is_loopback(address: &str) -> bool {
+    let ip = address.parse::<std::net::SocketAddr>().map(|address| address.ip());
+    ip.is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
+
 impl Shared {
     /// What it says about itself.
     pub fn names(&self) -> Names {
