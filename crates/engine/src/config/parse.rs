@@ -257,7 +257,7 @@ mod tests {
             ),
             (
                 "user a on\nuser a off",
-                "line 2: user a off\nError in user declaration 'a': Duplicate user found.",
+                "line 2\n>>> 'user a off'\nError in user declaration 'a': Duplicate user found.",
             ),
             ("rdma-port 6380", "RDMA is not available yet; the only value is '0'"),
             ("rename-command get fetch", "another name for a command is not available yet"),
