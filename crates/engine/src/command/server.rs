@@ -348,10 +348,6 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         "expired_time_cap_reached_count": get(&stats.expire_stopped),
         "evicted_keys": counters.evicted,
         "evicted_clients": 0,
-        "acl_access_denied_auth": denials.denied(Reason::Auth),
-        "acl_access_denied_cmd": denials.denied(Reason::Command),
-        "acl_access_denied_key": denials.denied(Reason::Key),
-        "acl_access_denied_channel": denials.denied(Reason::Channel),
         "evicted_scripts": 0,
         "keyspace_hits": counters.hits,
         "keyspace_misses": counters.misses,
@@ -374,10 +370,10 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         "client_query_buffer_limit_disconnections": get(&stats.query_limit_closed),
         "client_output_buffer_limit_disconnections": get(&stats.output_limit_closed),
         "eventloop_cycles": get(&stats.turns),
-        "acl_access_denied_auth": 0,
-        "acl_access_denied_cmd": 0,
-        "acl_access_denied_key": 0,
-        "acl_access_denied_channel": 0,
+        "acl_access_denied_auth": denials.denied(Reason::Auth),
+        "acl_access_denied_cmd": denials.denied(Reason::Command),
+        "acl_access_denied_key": denials.denied(Reason::Key),
+        "acl_access_denied_channel": denials.denied(Reason::Channel),
     );
 }
 
