@@ -24,6 +24,15 @@ pub enum Mail {
         /// What is sent.
         bytes: Arc<[u8]>,
     },
+    /// A session's wait is over.
+    Unblock {
+        /// The session.
+        place: Place,
+        /// Which of its waits.
+        ticket: u64,
+        /// What it is answered.
+        reply: Vec<u8>,
+    },
 }
 
 /// Where a session is: what it takes to reach it from another thread.

@@ -1,6 +1,7 @@
 //! What all sessions and workers of a node share.
 
 use crate::acl::Users;
+use crate::blocked::Blocked;
 use crate::command::{Command, Table};
 use crate::commandlog::CommandLog;
 use crate::config::{Config, Settings};
@@ -8,6 +9,7 @@ use crate::latency::{EVICTION_CYCLE, LatencyMonitor};
 use crate::mailbox::{Mail, Mailbox, Place};
 use crate::meter::Meter;
 use crate::monitor::Monitors;
+use crate::pause::Pause;
 use crate::run::Startup;
 use crate::session::Client;
 use crate::session::registry::Registry;
@@ -99,6 +101,10 @@ pub struct Node {
     pub commandlog: CommandLog,
     /// Events that took long.
     pub latency: LatencyMonitor,
+    /// Sessions that wait for a key.
+    pub blocked: Blocked,
+    /// CLIENT PAUSE.
+    pub pause: Pause,
     /// Sessions that watch all others.
     pub monitors: Monitors,
     /// The sessions.
@@ -152,6 +158,8 @@ impl Node {
             meters: mailboxes.iter().map(|_| Meter::new(&table)).collect(),
             commandlog: CommandLog::default(),
             latency: LatencyMonitor::default(),
+            blocked: Blocked::default(),
+            pause: Pause::default(),
             monitors: Monitors::default(),
             table,
             stats: Stats::default(),
@@ -225,7 +233,11 @@ impl Node {
     /// nothing can leave.
     pub fn make_room(&self, now: Now, random: &mut u64) -> bool {
         let settings = self.settings();
-        if settings.maxmemory == 0 || memory::used_bytes() <= settings.maxmemory {
+        // While writes are held back, a replica must find what its primary has.
+        if settings.maxmemory == 0
+            || self.pause.held(now.ms).is_some()
+            || memory::used_bytes() <= settings.maxmemory
+        {
             return false;
         }
         let round = Round {

@@ -1,9 +1,12 @@
-//! List commands, without the blocking forms.
+//! List commands. The blocking forms are in `blocking`.
 
-use super::collection::{Answer, at_least, bulk, integer, is, keys_end, negatable, positive, text, window};
+use super::collection::{
+    Answer, at_least, bulk, end, integer, is, keys_end, negatable, positive, text, window,
+};
 use super::table::{ONE_KEY, TWO_KEYS, flag};
 use super::{Call, Command, CommandError, Keys};
 use larder_store::object::{Element, End, List};
+use std::ops::Range;
 
 /// The list commands.
 pub const COMMANDS: &[Command] = &[
@@ -226,15 +229,6 @@ pub const COMMANDS: &[Command] = &[
         ..Command::DEFAULT
     },
 ];
-
-/// Which end `LEFT` or `RIGHT` names.
-fn end(word: &[u8]) -> Result<End, CommandError> {
-    match word {
-        word if is(word, "LEFT") => Ok(End::Left),
-        word if is(word, "RIGHT") => Ok(End::Right),
-        _ => Err(CommandError::Syntax),
-    }
-}
 
 fn push(call: &mut Call<'_>, side: End, only_existing: bool) -> Answer {
     let args = call.args;
@@ -481,7 +475,7 @@ fn matches(list: &List, value: &[u8], find: &Find) -> Vec<usize> {
 }
 
 /// Moves one element; both keys may be the same.
-fn transfer(call: &mut Call<'_>, from: End, to: End) -> Answer {
+pub(super) fn transfer(call: &mut Call<'_>, from: End, to: End) -> Answer {
     let (source, target) = (call.args.get(1), call.args.get(2));
     if call.keys.read_list(source)?.is_none() {
         call.out.null();
@@ -508,8 +502,18 @@ fn rpoplpush(call: &mut Call<'_>) -> Answer {
 }
 
 fn lmpop(call: &mut Call<'_>) -> Answer {
+    if pop_from_first(call, 1)?.is_some() {
+        call.out.null_array();
+    }
+    Ok(())
+}
+
+/// `numkeys key [key ...] LEFT|RIGHT [COUNT count]` from an argument on: pops from the first list that has any. If none
+/// has, nothing is written, and the answer is which arguments are the keys.
+pub(super) fn pop_from_first(call: &mut Call<'_>, at: usize) -> Result<Option<Range<usize>>, CommandError> {
     let args = call.args;
-    let keys_end = keys_end(call, 1, "ERR numkeys should be greater than 0")?;
+    let first = at + 1;
+    let keys_end = keys_end(call, at, "ERR numkeys should be greater than 0")?;
     if keys_end >= args.len() {
         return Err(CommandError::Syntax);
     }
@@ -521,7 +525,7 @@ fn lmpop(call: &mut Call<'_>) -> Answer {
         }
         _ => return Err(CommandError::Syntax),
     };
-    for at in 2..keys_end {
+    for at in first..keys_end {
         let Some(list) = call.keys.write_list(args.get(at))? else { continue };
         let taken = count.min(list.len());
         call.out.array(2);
@@ -530,8 +534,7 @@ fn lmpop(call: &mut Call<'_>) -> Answer {
         (0..taken).filter_map(|_| list.pop(side)).for_each(|value| call.out.bulk(&value));
         call.keys.changed(args.get(at));
         call.keys.drop_if_empty(args.get(at));
-        return Ok(());
+        return Ok(None);
     }
-    call.out.null_array();
-    Ok(())
+    Ok(Some(first..keys_end))
 }

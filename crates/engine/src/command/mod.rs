@@ -7,6 +7,7 @@
 pub mod acl;
 pub mod arguments;
 pub mod bitmap;
+pub mod blocking;
 pub mod call;
 pub mod client;
 mod collection;
@@ -37,6 +38,7 @@ mod statistics;
 pub mod string;
 pub mod table;
 pub mod transaction;
+pub(crate) mod wake;
 pub mod zset;
 
 pub use call::{Call, Handler};
@@ -56,6 +58,7 @@ pub fn families() -> &'static [&'static [Command]] {
         scan::COMMANDS,
         hash::COMMANDS,
         list::COMMANDS,
+        blocking::COMMANDS,
         set::COMMANDS,
         zset::COMMANDS,
         transaction::COMMANDS,

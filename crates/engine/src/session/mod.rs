@@ -7,8 +7,11 @@ pub mod registry;
 pub mod transaction;
 
 use crate::acl::identity::Identity;
+use crate::blocked::{Wait, Waiter};
 use crate::command::Command;
+use larder_protocol::resp::args::OwnedArgs;
 use registry::Shared;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use transaction::{Transaction, Watching};
 
@@ -24,6 +27,17 @@ pub enum ReplyMode {
     SkipThis,
     /// The reply of the next command is not.
     SkipNext,
+}
+
+/// A session that executes nothing for now: it waits for a key, or CLIENT PAUSE holds it.
+#[derive(Debug, Default)]
+pub struct Pending {
+    /// What it waits for; nothing if it is only held.
+    pub waiter: Option<Arc<Waiter>>,
+    /// The reply that comes at the end is not sent (CLIENT REPLY).
+    pub silent: bool,
+    /// Requests that were read already, to be executed afterwards.
+    pub held_back: VecDeque<OwnedArgs>,
 }
 
 /// What commands know of who calls them.
@@ -52,6 +66,12 @@ pub struct Client {
     pub closing: bool,
     /// The command that runs, for errors and the slow log.
     pub command: Option<&'static Command>,
+    /// What the command that runs asked to wait for.
+    pub wait: Option<Box<Wait>>,
+    /// False within EXEC: there, who would have to wait is told at once that nothing came.
+    pub may_wait: bool,
+    /// Set while it waits.
+    pub pending: Option<Box<Pending>>,
 }
 
 impl Client {
@@ -70,6 +90,9 @@ impl Client {
             no_evict: false,
             closing: false,
             command: None,
+            wait: None,
+            may_wait: true,
+            pending: None,
         }
     }
 

@@ -10,6 +10,7 @@ use super::table::{ONE_KEY, TWO_KEYS, flag};
 use super::{Call, Command, Keys};
 use larder_protocol::resp::reply::Reply;
 use larder_store::object::{Element, SortedSet};
+pub(super) use pop::{pop_from_first, pop_one};
 
 /// The sorted set commands.
 pub const COMMANDS: &[Command] = &[
