@@ -33,7 +33,7 @@ pub enum Wants {
     Group,
 }
 
-/// What is answered when the time is up. RESP3 has one null for both.
+/// What is answered where nobody waits (EXEC). RESP3 has one null for both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nothing {
     /// A null bulk string.
@@ -53,7 +53,7 @@ pub struct Wait {
     pub keys: Range<usize>,
     /// Which argument is a key that it changes when it is served.
     pub target: Option<usize>,
-    /// The answer when the time is up.
+    /// The answer where nobody waits.
     pub nothing: Nothing,
     /// The arguments with which it is tried again, if they are not those it came with.
     pub args: Option<OwnedArgs>,
@@ -81,7 +81,6 @@ pub struct Waiter {
     wants: Wants,
     keys: Range<usize>,
     target: Option<usize>,
-    nothing: Nothing,
     done: AtomicBool,
 }
 
@@ -91,12 +90,11 @@ impl Waiter {
         self.done.load(Ordering::Acquire)
     }
 
-    /// The answer when the time is up.
+    /// The answer when the time is up: the null of an array, whatever the command gives otherwise.
     pub fn nothing(&self) -> &'static [u8] {
-        match (self.version, self.nothing) {
-            (Version::Resp3, _) => b"_\r\n",
-            (_, Nothing::Bulk) => b"$-1\r\n",
-            (_, Nothing::Array) => b"*-1\r\n",
+        match self.version {
+            Version::Resp3 => b"_\r\n",
+            Version::Resp2 => b"*-1\r\n",
         }
     }
 
@@ -228,7 +226,6 @@ impl Blocked {
             wants: wait.wants,
             keys: wait.keys,
             target: wait.target,
-            nothing: wait.nothing,
             done: AtomicBool::new(false),
         });
         waiter.each_key(|key| self.queue(key, &waiter));

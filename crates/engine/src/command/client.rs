@@ -388,7 +388,7 @@ fn unblock(call: &mut Call<'_>) -> Result<(), CommandError> {
         (3, _) | (4, b"timeout") => false,
         (4, b"error") => true,
         (4, _) => return Err(text("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
-        _ => return Err(CommandError::Syntax),
+        _ => return Err(too_many("UNBLOCK")),
     };
     let id = parse_i64(args.get(2)).ok_or(CommandError::NotInteger)?;
     let waiter = u64::try_from(id).ok().and_then(|id| call.node.blocked.of_session(id));
@@ -400,13 +400,19 @@ fn unblock(call: &mut Call<'_>) -> Result<(), CommandError> {
     Ok(())
 }
 
+fn too_many(name: &str) -> CommandError {
+    CommandError::new(format!(
+        "ERR unknown subcommand or wrong number of arguments for '{name}'. Try CLIENT HELP."
+    ))
+}
+
 fn pause(call: &mut Call<'_>) -> Result<(), CommandError> {
     let args = call.args;
     let held = match (args.len(), args.get(3).to_ascii_lowercase().as_slice()) {
         (3, _) | (4, b"all") => Held::All,
         (4, b"write") => Held::Writes,
         (4, _) => return Err(text("ERR CLIENT PAUSE mode must be WRITE or ALL")),
-        _ => return Err(CommandError::Syntax),
+        _ => return Err(too_many("PAUSE")),
     };
     let ms = parse_i64(args.get(2)).ok_or(text("ERR timeout is not an integer or out of range"))?;
     let ms = u64::try_from(ms).map_err(|_| text("ERR timeout is negative"))?;

@@ -88,11 +88,13 @@ fn door<'a>(node: &'a Node, locked: &'a mut (dyn Held + 'a), db: u16, (now, acce
 }
 
 fn is_there(keys: &Keyspace<'_>, key: &[u8], wants: Wants) -> bool {
-    match (wants, keys.peek_value(key)) {
-        (Wants::Group, _) => true,
-        (Wants::List, Some(ValueRef::List(_))) | (Wants::SortedSet, Some(ValueRef::SortedSet(_))) => true,
-        _ => false,
-    }
+    // A session with a group is also told that its stream has gone.
+    matches!(
+        (wants, keys.peek_value(key)),
+        (Wants::Group, _)
+            | (Wants::List, Some(ValueRef::List(_)))
+            | (Wants::SortedSet, Some(ValueRef::SortedSet(_)))
+    )
 }
 
 /// Tries a waiter's command again. If it found something, its reply is on its way and its wait is over. Answers how

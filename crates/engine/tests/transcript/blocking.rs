@@ -171,18 +171,18 @@ fn a_wait_ends_without_anything(on: On) {
     let node = on.node("");
     let (mut waiter, mut other) = (node.connect(), node.connect());
     let id = show(&waiter.call(&["CLIENT", "ID"]))[1..].to_owned();
-    for (line, nothing, null) in [
-        ("BLPOP k 0.01", "*-1\r\n", "_\r\n"),
-        ("BLMOVE k l LEFT LEFT 0.01", "$-1\r\n", "_\r\n"),
-        ("BRPOPLPUSH k l 0.001", "$-1\r\n", "_\r\n"),
-        ("BLMPOP 0.01 1 k LEFT", "*-1\r\n", "_\r\n"),
-        ("BZPOPMAX k 0.01", "*-1\r\n", "_\r\n"),
-        ("BZMPOP 0.01 1 k MIN", "*-1\r\n", "_\r\n"),
+    for line in [
+        "BLPOP k 0.01",
+        "BLMOVE k l LEFT LEFT 0.01",
+        "BRPOPLPUSH k l 0.001",
+        "BLMPOP 0.01 1 k LEFT",
+        "BZPOPMAX k 0.01",
+        "BZMPOP 0.01 1 k MIN",
     ] {
         waiter.ask("HELLO 2");
-        waiter.exchange(format!("{line}\r\n"), nothing);
+        waiter.exchange(format!("{line}\r\n"), "*-1\r\n");
         waiter.ask("HELLO 3");
-        waiter.exchange(format!("{line}\r\n"), null);
+        waiter.exchange(format!("{line}\r\n"), "_\r\n");
     }
     other.says(&format!("CLIENT UNBLOCK {id}"), ":0");
     block(&node, &mut waiter, "BLPOP k 0");
@@ -207,6 +207,10 @@ fn a_wait_ends_without_anything(on: On) {
 fn nobody_waits_within_a_transaction(on: On) {
     let node = on.node("");
     let mut session = node.connect();
+    session.exchange(
+        "MULTI\r\nBLMOVE k l LEFT LEFT 0\r\nBRPOPLPUSH k l 0\r\nBLPOP k 0\r\nEXEC\r\n",
+        "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n$-1\r\n$-1\r\n*-1\r\n",
+    );
     session.talk(&[
         ("MULTI", "OK"),
         ("BLPOP k 0", "QUEUED"),
