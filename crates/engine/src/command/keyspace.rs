@@ -9,8 +9,8 @@ use larder_protocol::slot::slot_of;
 use larder_store::object::{Hash, Limits, List, Set, SortedSet};
 use larder_store::partition::access::Access;
 use larder_store::{
-    Cleared, Extras, Guard, ItemRef, Key, Now, Owned, Partition, PartitionId, Removed, Store, Value,
-    ValueMut, ValueRef,
+    Cleared, Extras, Guard, IntegerMut, ItemRef, Key, Now, Owned, Partition, PartitionId, Removed, Store,
+    Value, ValueMut, ValueRef,
 };
 
 /// The partitions that are held.
@@ -219,6 +219,22 @@ impl<'a> Keyspace<'a> {
         let (db, now, access) = (self.db, self.now, self.access);
         let (key, partition) = self.open(key)?;
         partition.write(db, &key, now, access).map(|item| item.into_value())
+    }
+
+    /// A string that is an integer, to be changed in place; say [`Keyspace::changed`] afterwards. `None` if the key holds
+    /// anything else, or an integer with the CAS unique of Memcached, which a change has to take away. O(1).
+    #[inline]
+    pub fn write_integer(&mut self, key: &[u8]) -> Option<IntegerMut<'_>> {
+        let (db, now, access) = (self.db, self.now, self.access);
+        let (key, partition) = self.open(key)?;
+        let mut item = partition.write(db, &key, now, access)?;
+        if item.item().has_cas() {
+            return None;
+        }
+        match item.into_value() {
+            ValueMut::Integer(integer) => Some(integer),
+            _ => None,
+        }
     }
 
     /// Sets a key to a value, whatever was there; counts as a change. O(1) and the copy of the value.

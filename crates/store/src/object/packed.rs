@@ -212,23 +212,38 @@ pub fn packed_len(element: &Element<'_>) -> usize {
     body + tail_len(body)
 }
 
-/// Decodes the entry at the front of `bytes`: the element and the length of head and data.
+/// Decodes the entry at the front of `bytes`: the element and the length of head and data. Strings come first: of them
+/// there are most.
 #[inline]
 fn decode(bytes: &[u8]) -> (Element<'_>, usize) {
-    let string = |head: usize, len: usize| (Element::Bytes(&bytes[head..head + len]), head + len);
+    match bytes[0] {
+        short @ 0x80..=0xbf => {
+            let end = 1 + usize::from(short & 0x3f);
+            (Element::Bytes(&bytes[1..end]), end)
+        }
+        high @ 0xe0..=0xef => {
+            let end = 2 + (usize::from(high & 0x0f) << 8 | usize::from(bytes[1]));
+            (Element::Bytes(&bytes[2..end]), end)
+        }
+        STRING_32 => {
+            let end = 5 + little_endian(&bytes[1..5]) as usize;
+            (Element::Bytes(&bytes[5..end]), end)
+        }
+        _ => decode_int(bytes),
+    }
+}
+
+fn decode_int(bytes: &[u8]) -> (Element<'_>, usize) {
     let int = |width: usize| {
         let value = little_endian(&bytes[1..1 + width]);
         (Element::Int(sign_extend(value, width as u32 * 8)), 1 + width)
     };
     match bytes[0] {
         small @ 0..=0x7f => (Element::Int(i64::from(small)), 1),
-        short @ 0x80..=0xbf => string(1, usize::from(short & 0x3f)),
         high @ 0xc0..=0xdf => {
             let bits = u64::from(high & 0x1f) << 8 | u64::from(bytes[1]);
             (Element::Int(sign_extend(bits, 13)), 2)
         }
-        high @ 0xe0..=0xef => string(2, usize::from(high & 0x0f) << 8 | usize::from(bytes[1])),
-        STRING_32 => string(5, little_endian(&bytes[1..5]) as usize),
         INT_16 => int(2),
         INT_24 => int(3),
         INT_32 => int(4),

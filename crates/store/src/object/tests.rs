@@ -191,7 +191,12 @@ proptest! {
             prop_assert_eq!(list.len(), model.len());
             prop_assert_eq!(list.iter().map(|element| element.to_vec()).collect::<Vec<_>>(), model.clone());
             let at = at.min(model.len());
-            prop_assert_eq!(list.iter_from(at).map(|element| element.to_vec()).collect::<Vec<_>>(), &model[at..]);
+            let mut seen = Vec::new();
+            list.visit(at, usize::MAX, |element| seen.push(element.to_vec()));
+            prop_assert_eq!(&seen, &model[at..]);
+            seen.clear();
+            list.visit(at, 2, |element| seen.push(element.to_vec()));
+            prop_assert_eq!(&seen, &model[at..model.len().min(at + 2)]);
             let back: Vec<_> = list.iter_back_from(at).map(|element| element.to_vec()).collect();
             let mut expected = if at < model.len() { model[..=at].to_vec() } else { Vec::new() };
             expected.reverse();

@@ -80,7 +80,7 @@ pub enum ValueMut<'a> {
     /// A string inside its item: its bytes may change, not their number.
     Inline(&'a mut [u8]),
     /// A string that is the decimal form of an integer.
-    Integer,
+    Integer(IntegerMut<'a>),
     /// A long string, which can be changed in place.
     Long(&'a mut Vec<u8>),
     /// A hash.
@@ -91,6 +91,24 @@ pub enum ValueMut<'a> {
     Set(&'a mut Set),
     /// A sorted set.
     SortedSet(&'a mut SortedSet),
+}
+
+/// A string that is the decimal form of an integer, in place.
+#[derive(Debug)]
+pub struct IntegerMut<'a>(&'a mut [u8; 8]);
+
+impl IntegerMut<'_> {
+    /// The integer.
+    #[inline]
+    pub fn get(&self) -> i64 {
+        i64::from_le_bytes(*self.0)
+    }
+
+    /// Sets it.
+    #[inline]
+    pub fn set(&mut self, n: i64) {
+        *self.0 = n.to_le_bytes();
+    }
 }
 
 /// What an item carries beside key and value.
@@ -340,7 +358,7 @@ impl Item {
                 INLINE => {
                     ValueMut::Inline(std::slice::from_raw_parts_mut(self.0.as_ptr().add(at), shape.value_len))
                 }
-                INTEGER => ValueMut::Integer,
+                INTEGER => ValueMut::Integer(IntegerMut(&mut *self.0.as_ptr().add(at).cast::<[u8; 8]>())),
                 LONG => ValueMut::Long(&mut *self.boxed(at)),
                 HASH => ValueMut::Hash(&mut *self.boxed(at)),
                 LIST => ValueMut::List(&mut *self.boxed(at)),
@@ -363,6 +381,12 @@ impl Item {
             flags: if flag(HAS_FLAGS) { self.flags_at(shape.flags_at()) } else { 0 },
             cas: if flag(HAS_CAS) { self.word(shape.cas_at()) } else { 0 },
         }
+    }
+
+    /// True if it carries a CAS unique.
+    #[inline]
+    pub fn has_cas(&self) -> bool {
+        self.byte(0) & HAS_CAS != 0
     }
 
     fn flags_at(&self, at: usize) -> u32 {
