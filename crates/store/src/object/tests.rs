@@ -107,6 +107,36 @@ proptest! {
     }
 
     #[test]
+    fn packed_is_a_queue(edits in prop::collection::vec((0u8..5, 0u8..4, name()), 0..300)) {
+        let (mut packed, mut model) = (Packed::new(), std::collections::VecDeque::<Vec<u8>>::new());
+        for (kind, times, value) in edits {
+            let element = Element::parse(&value);
+            for _ in 0..=times {
+                match kind {
+                    0 | 1 => {
+                        packed.insert(0, &element);
+                        model.push_front(value.clone());
+                    }
+                    2 => {
+                        packed.push(&value);
+                        model.push_back(value.clone());
+                    }
+                    3 => {
+                        packed.first().into_iter().for_each(|at| packed.remove(at));
+                        model.pop_front();
+                    }
+                    _ => {
+                        packed.last().into_iter().for_each(|at| packed.remove(at));
+                        model.pop_back();
+                    }
+                }
+                prop_assert!(packed.memory_bytes() <= 2 * packed.byte_len() + 64);
+            }
+            check_packed(&packed, model.make_contiguous());
+        }
+    }
+
+    #[test]
     fn hash_is_a_map(edits in prop::collection::vec((0u8..5, name(), value()), 0..200)) {
         let limits = tight();
         let (mut hash, mut model) = (Hash::new(), HashMap::<Vec<u8>, Vec<u8>>::new());
