@@ -17,6 +17,7 @@ pub mod expire;
 pub mod extended;
 pub mod geo;
 pub mod hash;
+pub mod hash_field;
 pub mod hyperloglog;
 pub mod introspection;
 pub mod keys;
@@ -48,6 +49,7 @@ pub fn families() -> &'static [&'static [Command]] {
         expire::COMMANDS,
         scan::COMMANDS,
         hash::COMMANDS,
+        hash_field::COMMANDS,
         list::COMMANDS,
         set::COMMANDS,
         zset::COMMANDS,

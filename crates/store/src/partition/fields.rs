@@ -24,6 +24,11 @@ impl Partition {
         }
     }
 
+    /// Counts fields that were removed because they were given a deadline in the past.
+    pub fn count_expired_fields(&mut self, fields: u64) {
+        self.counters.expired_fields += fields;
+    }
+
     /// Number of hashes of a database that have fields with deadlines.
     pub fn timed_len(&self, db: u16) -> usize {
         self.table(db).map_or(0, super::Table::timed)
