@@ -75,3 +75,6 @@ impl Timetable {
         count
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -87,3 +87,6 @@ impl Partition {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
