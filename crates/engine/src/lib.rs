@@ -1,15 +1,24 @@
 //! A Larder node: sockets, workers, sessions and commands around the keyspace.
 //!
 //! In reading order: [`node`] (what everything shares), [`config`], [`socket`], [`worker`] (the loop), [`session`],
-//! [`command`], [`memcache`], and what stands beside them: [`memory`], [`mailbox`], [`background`].
+//! [`command`], [`acl`], [`memcache`], and what stands beside them: [`memory`], [`mailbox`], [`background`]; what an
+//! operator sees: [`meter`], [`observe`], [`commandlog`], [`latency`], [`monitor`].
 
+pub mod acl;
 pub mod background;
 pub mod command;
+pub mod commandlog;
 pub mod config;
+pub mod journal;
+pub mod latency;
 pub mod mailbox;
 pub mod memcache;
 pub mod memory;
+pub mod meter;
+pub mod monitor;
 pub mod node;
+pub mod observe;
+pub mod process;
 pub mod run;
 pub mod session;
 pub mod signal;

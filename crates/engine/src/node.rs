@@ -1,9 +1,15 @@
 //! What all sessions and workers of a node share.
 
+use crate::acl::Users;
 use crate::command::{Command, Table};
+use crate::commandlog::CommandLog;
 use crate::config::{Config, Settings};
+use crate::latency::{EVICTION_CYCLE, LatencyMonitor};
 use crate::mailbox::{Mail, Mailbox, Place};
+use crate::meter::Meter;
+use crate::monitor::Monitors;
 use crate::run::Startup;
+use crate::session::Client;
 use crate::session::registry::Registry;
 use crate::{memcache, memory};
 use arc_swap::{ArcSwap, Guard};
@@ -13,7 +19,7 @@ use larder_store::partition::access::Access;
 use larder_store::{Now, Store};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Keys that are evicted at most before a batch of requests, so that its sessions do not wait longer than a few
 /// milliseconds. It is as many as a batch has requests: however fast keys come, they cannot come faster than they go.
@@ -38,6 +44,22 @@ pub struct Stats {
     pub changes: AtomicU64,
     /// Commands per second over the last second or so.
     pub commands_per_second: AtomicU64,
+    /// Bytes received per second over the last second or so.
+    pub input_per_second: AtomicU64,
+    /// Bytes sent per second over the last second or so.
+    pub output_per_second: AtomicU64,
+    /// Times that bytes came from a session.
+    pub reads: AtomicU64,
+    /// Times that bytes were sent to a session.
+    pub writes: AtomicU64,
+    /// Sessions closed because their requests were too large.
+    pub query_limit_closed: AtomicU64,
+    /// Sessions closed because they did not read their replies.
+    pub output_limit_closed: AtomicU64,
+    /// Rounds of reclaiming keys that ran out of time.
+    pub expire_stopped: AtomicU64,
+    /// Rounds of all workers' loops.
+    pub turns: AtomicU64,
 }
 
 impl Stats {
@@ -50,6 +72,11 @@ impl Stats {
             &self.input_bytes,
             &self.output_bytes,
             &self.errors,
+            &self.reads,
+            &self.writes,
+            &self.query_limit_closed,
+            &self.output_limit_closed,
+            &self.expire_stopped,
         ] {
             counter.store(0, Ordering::Relaxed);
         }
@@ -62,8 +89,18 @@ pub struct Node {
     pub store: Store,
     /// The commands.
     pub table: Table,
+    /// The users, and the log of what they were refused.
+    pub users: Users,
     /// Counters.
     pub stats: Stats,
+    /// What commands cost, by worker.
+    pub meters: Vec<Meter>,
+    /// What was slow or large.
+    pub commandlog: CommandLog,
+    /// Events that took long.
+    pub latency: LatencyMonitor,
+    /// Sessions that watch all others.
+    pub monitors: Monitors,
     /// The sessions.
     pub sessions: Registry,
     /// A mailbox per worker.
@@ -76,6 +113,10 @@ pub struct Node {
     pub started_ms: u64,
     /// What was fixed at the start.
     pub startup: Startup,
+    /// False when DEBUG SET-ACTIVE-EXPIRE took it away: then only who asks for a dead key removes it.
+    pub active_expire: AtomicBool,
+    /// Bytes in use when the node had started.
+    pub startup_bytes: AtomicU64,
     /// Set once: workers end.
     pub stopping: AtomicBool,
     settings: ArcSwap<Settings>,
@@ -104,9 +145,15 @@ impl Node {
         };
         let memcached = memcache::Shared::new(mailboxes.len(), &settings.engine_version);
         memcached.set_item_size_max(settings.memcached_item_size_max);
+        let table = Table::new(families);
         Node {
             store: Store::new(&config),
-            table: Table::new(families),
+            users: Users::new(&table, &settings.requirepass),
+            meters: mailboxes.iter().map(|_| Meter::new(&table)).collect(),
+            commandlog: CommandLog::default(),
+            latency: LatencyMonitor::default(),
+            monitors: Monitors::default(),
+            table,
             stats: Stats::default(),
             sessions: Registry::default(),
             memcached,
@@ -114,10 +161,17 @@ impl Node {
             run_id: run_id(seed),
             started_ms,
             startup: startup.clone(),
+            startup_bytes: AtomicU64::new(0),
+            active_expire: AtomicBool::new(true),
             stopping: AtomicBool::new(false),
             settings: ArcSwap::from_pointee(settings),
             socket_engine: OnceLock::new(),
         }
+    }
+
+    /// The meter of the worker that serves this session.
+    pub fn meter(&self, client: &Client) -> &Meter {
+        &self.meters[client.shared.place.worker as usize]
     }
 
     /// The settings in force.
@@ -134,6 +188,11 @@ impl Node {
     /// Puts another configuration in force, as far as it can change while the node runs.
     pub fn set_config(&self, config: Config) {
         self.memcached.set_item_size_max(config.settings.memcached_item_size_max);
+        if config.settings.requirepass != self.settings().requirepass {
+            self.users.set_default_password(&config.settings.requirepass);
+        }
+        self.users.log.shrink(config.settings.acl_log_max);
+        crate::journal::set_level(config.settings.loglevel);
         self.settings.store(Arc::new(config.settings));
     }
 
@@ -175,19 +234,34 @@ impl Node {
             decay_minutes: settings.lfu_decay_time,
             now,
         };
+        let began = Instant::now();
         let mut dice = || {
             *random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
             *random ^ *random >> 32
         };
+        let mut full = false;
         for _ in 0..EVICTIONS_PER_BATCH_MAX {
-            let Some((_, _, removed)) = self.store.evict_one(&round, &mut dice) else { return true };
+            let Some((_, _, removed)) = self.store.evict_one(&round, &mut dice) else {
+                full = true;
+                break;
+            };
             drop(removed);
             if memory::used_bytes() <= settings.maxmemory {
-                return false;
+                break;
             }
         }
+        self.note_event(EVICTION_CYCLE, began.elapsed());
         // More is evicted before the next batch. As long as keys can leave, nobody is refused.
-        false
+        full
+    }
+
+    /// Tells the latency monitor of an event, if it took as long as the monitor wants to hear of.
+    pub fn note_event(&self, event: &'static str, took: Duration) {
+        let threshold = self.settings().observation.latency_monitor_threshold;
+        let ms = took.as_millis() as u64;
+        if threshold > 0 && ms >= threshold {
+            self.latency.add(event, ms);
+        }
     }
 
     /// What `stats` of Memcached tells of the whole node.

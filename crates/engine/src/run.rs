@@ -1,18 +1,21 @@
 //! A node from start to end: listeners, workers, signals.
 
+use crate::acl::file;
 use crate::command::families;
 use crate::config::{Config, Settings};
 use crate::mailbox::Mailbox;
+use crate::memory;
 use crate::node::Node;
-use crate::signal;
 use crate::socket::{Engine, listen};
 use crate::worker::{Door, Worker};
+use crate::{process, signal};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 
@@ -37,8 +40,39 @@ pub struct Startup {
     pub pidfile: Option<PathBuf>,
     /// `logfile`; the standard output if there is none.
     pub logfile: Option<PathBuf>,
-    /// `loglevel`.
-    pub loglevel: String,
+    /// `aclfile`.
+    pub acl_file: Option<PathBuf>,
+    /// `user`: the words of each, the name first.
+    pub users: Vec<Vec<String>>,
+    /// `supervised`.
+    pub supervised: Supervised,
+    /// `daemonize`.
+    pub daemonize: bool,
+}
+
+/// Who is told that the node is ready.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Supervised {
+    /// Nobody.
+    #[default]
+    No,
+    /// systemd, through `NOTIFY_SOCKET`.
+    Systemd,
+    /// upstart, by stopping: no init of today wants it, so it is the same as nobody.
+    Upstart,
+    /// systemd if `NOTIFY_SOCKET` is set.
+    Auto,
+}
+
+impl Startup {
+    /// `process_supervised` in INFO.
+    pub fn supervision(&self) -> &'static str {
+        let told = std::env::var_os("NOTIFY_SOCKET").is_some();
+        match self.supervised {
+            Supervised::Systemd | Supervised::Auto if told => "systemd",
+            _ => "no",
+        }
+    }
 }
 
 impl Default for Startup {
@@ -53,7 +87,10 @@ impl Default for Startup {
             unix_socket_mode: None,
             pidfile: None,
             logfile: None,
-            loglevel: "notice".into(),
+            acl_file: None,
+            users: Vec::new(),
+            supervised: Supervised::No,
+            daemonize: false,
         }
     }
 }
@@ -80,6 +117,9 @@ pub enum RunError {
     /// The pid file could not be written.
     #[error("could not write the pid file {0}: {1}")]
     PidFile(PathBuf, io::Error),
+    /// The users of the configuration are wrong.
+    #[error("Aborting startup because of ACL errors: {0}")]
+    Users(String),
     /// Nothing to listen on.
     #[error("nothing to listen on: give --port, --memcached-port or --unixsocket")]
     NoDoor,
@@ -119,13 +159,53 @@ impl Running {
 /// Starts a node and serves until SIGTERM, SIGINT or SHUTDOWN.
 pub fn run(config: Config) -> Result<(), RunError> {
     signal::block().map_err(RunError::Worker)?;
+    let startup = config.startup.clone();
+    greet(&config);
     let running = start(config)?;
-    tracing::info!("Ready to accept connections");
+    announce(&running.node);
+    process::notify(startup.supervised, "STATUS=Ready to accept connections\nREADY=1\n");
     let stop = signal::wait();
-    tracing::info!("User requested shutdown ({stop:?})...");
+    tracing::warn!("Received {}, shutting down...", stop.name());
+    process::notify(startup.supervised, "STOPPING=1\n");
+    tracing::warn!("User requested shutdown...");
+    if startup.pidfile.is_some() {
+        tracing::info!("Removing the pid file.");
+    }
+    if startup.unix_socket.is_some() {
+        tracing::info!("Removing the unix socket file.");
+    }
     let result = running.stop();
-    tracing::info!("Larder is now ready to exit, bye bye...");
+    tracing::warn!("Larder is now ready to exit, bye bye...");
     result
+}
+
+/// The first words of the log; tools look for the process id.
+fn greet(config: &Config) {
+    let pid = std::process::id();
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::warn!("Larder is starting");
+    tracing::warn!("Larder version={version}, bits={}, pid={pid}, just started", usize::BITS);
+    match &config.settings.file {
+        Some(_) => tracing::warn!("Configuration loaded"),
+        None => tracing::warn!("No config file given: the defaults and the command line are in force"),
+    }
+    tracing::info!("Running mode=standalone, port={}.", config.settings.port);
+    tracing::info!("PID: {pid}");
+}
+
+/// Says where clients may come: what tools wait for.
+fn announce(node: &Node) {
+    let settings = node.settings();
+    if settings.port > 0 {
+        tracing::info!("Ready to accept connections tcp");
+    }
+    if let Some(path) = &node.startup.unix_socket {
+        tracing::info!("The server is now ready to accept connections at {}", path.display());
+        tracing::info!("Ready to accept connections unix");
+    }
+    if settings.memcached_port > 0 || node.startup.memcached_unix_socket.is_some() {
+        tracing::info!("Ready to accept connections memcached");
+    }
 }
 
 /// Starts a node; it serves on threads of its own.
@@ -141,6 +221,7 @@ pub fn start(config: Config) -> Result<Running, RunError> {
     let mailboxes = mailboxes.map_err(RunError::Worker)?;
     let seed = RandomState::new().build_hasher().finish();
     let node = Arc::new(Node::new(settings, startup, seed, mailboxes, families()));
+    load_users(&node).map_err(RunError::Users)?;
     let mut files: Vec<PathBuf> =
         startup.unix_socket.iter().chain(&startup.memcached_unix_socket).cloned().collect();
     if let Some(path) = &startup.pidfile {
@@ -178,6 +259,7 @@ pub fn start(config: Config) -> Result<Running, RunError> {
     }
     match await_start(&started, threads) {
         Ok(engine) => {
+            running.node.startup_bytes.store(memory::used_bytes(), Ordering::Relaxed);
             tracing::info!(threads, engine, "Server initialized");
             Ok(running)
         }
@@ -185,6 +267,19 @@ pub fn start(config: Config) -> Result<Running, RunError> {
             running.stop()?;
             Err(RunError::Worker(error))
         }
+    }
+}
+
+/// Makes the users that the configuration defines, in a file of their own or among its lines.
+fn load_users(node: &Node) -> Result<(), String> {
+    let all_channels = node.settings().acl_all_channels;
+    match (&node.startup.acl_file, &node.startup.users[..]) {
+        (None, users) => node.users.define(users, all_channels),
+        (Some(path), []) => file::load(&node.users, path, all_channels).map(drop),
+        (Some(_), _) => Err(
+            "users are defined both in the configuration and in an aclfile: define them in one of the two"
+                .into(),
+        ),
     }
 }
 

@@ -11,6 +11,16 @@ pub enum Stop {
     Interrupt,
 }
 
+impl Stop {
+    /// `SIGTERM`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stop::Terminate => "SIGTERM",
+            Stop::Interrupt => "SIGINT",
+        }
+    }
+}
+
 fn set() -> libc::sigset_t {
     // SAFETY: sigset_t is plain data that sigemptyset initialises; the pointers are to a local.
     unsafe {

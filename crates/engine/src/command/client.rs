@@ -61,7 +61,7 @@ const SUBCOMMANDS: &[Command] = &[
     row(
         "kill",
         "Closes sessions.",
-        "<ip:port | [ID client-id] [TYPE type] [ADDR ip:port] [LADDR ip:port] [SKIPME <YES | NO>] [MAXAGE seconds]>",
+        "<ip:port | [ID client-id] [TYPE type] [USER username] [ADDR ip:port] [LADDR ip:port] [SKIPME <YES | NO>] [MAXAGE seconds]>",
         "2.4.0",
         -3,
         FLAGS | flag::ADMIN,
@@ -139,7 +139,7 @@ fn setinfo(call: &mut Call<'_>) -> Result<(), CommandError> {
 }
 
 /// One line of CLIENT LIST.
-fn describe(shared: &Shared, now_ms: u64) -> String {
+pub(super) fn describe(shared: &Shared, now_ms: u64) -> String {
     let names = shared.names();
     let get = |value: &std::sync::atomic::AtomicU64| value.load(Ordering::Relaxed);
     let mut flags = String::new();
@@ -158,7 +158,7 @@ fn describe(shared: &Shared, now_ms: u64) -> String {
     format!(
         "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 multi={} \
          watch={} qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem={} tot-mem={} events=r \
-         cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={} io-thread={}",
+         cmd={} user={} redir=-1 resp={} lib-name={} lib-ver={} io-thread={}",
         shared.id,
         shared.address,
         shared.local_address,
@@ -172,6 +172,7 @@ fn describe(shared: &Shared, now_ms: u64) -> String {
         get(&shared.output_bytes),
         get(&shared.input_bytes) + get(&shared.output_bytes),
         shared.command(),
+        String::from_utf8_lossy(&shared.user()),
         shared.resp.load(Ordering::Relaxed),
         names.library,
         names.library_version,
@@ -287,9 +288,11 @@ fn kill(call: &mut Call<'_>) -> Result<(), CommandError> {
             b"addr" => wanted.push(Box::new(move |shared| shared.address == words)),
             b"laddr" => wanted.push(Box::new(move |shared| shared.local_address == words)),
             b"user" => {
-                if words != "default" {
+                if call.node.users.get(value).is_none() {
                     return Err(CommandError::new(format!("ERR No such user '{words}'")));
                 }
+                let name = value.to_vec();
+                wanted.push(Box::new(move |shared| *shared.user() == *name));
             }
             b"maxage" => {
                 let age = parse_u64(value).ok_or(text("ERR maxage is not an integer or out of range"))?;
@@ -313,7 +316,7 @@ fn yes_or_no(word: &[u8]) -> Result<bool, CommandError> {
 }
 
 /// Marks sessions killed and tells their workers; the caller's own session ends after its reply.
-fn kill_where(call: &mut Call<'_>, skip_me: bool, wanted: &dyn Fn(&Shared) -> bool) -> i64 {
+pub(super) fn kill_where(call: &mut Call<'_>, skip_me: bool, wanted: &dyn Fn(&Shared) -> bool) -> i64 {
     let me = call.session.id();
     let mut killed = 0;
     for shared in call.node.sessions.all() {

@@ -3,10 +3,13 @@
 use super::introspection::help;
 use super::table::{Command, Scope, flag};
 use super::{Call, CommandError};
+use crate::acl::User;
 use crate::config::Config;
-use crate::config::directive::{TABLE, When, find};
+use crate::config::row::Row;
+use crate::node::Node;
 use larder_protocol::glob;
 use std::path::Path;
+use std::sync::Arc;
 
 const FLAGS: u32 = flag::ADMIN | flag::NOSCRIPT | flag::LOADING | flag::STALE;
 
@@ -80,9 +83,9 @@ fn get(call: &mut Call<'_>) -> Result<(), CommandError> {
     let matching = |name: &str| patterns.iter().any(|pattern| glob::matches(pattern, name.as_bytes(), true));
     let config = call.node.config();
     let mut found: Vec<(&str, String)> = Vec::new();
-    for row in TABLE {
-        let names = std::iter::once(&row.name).chain(row.aliases);
-        found.extend(names.filter(|name| matching(name)).map(|name| (*name, (row.get)(&config))));
+    for row in Row::all().filter(Row::is_shown) {
+        let names = std::iter::once(row.name()).chain(row.aliases().iter().copied());
+        found.extend(names.filter(|name| matching(name)).map(|name| (name, row.get(&config))));
     }
     call.out.map(found.len());
     for (name, value) in found {
@@ -108,17 +111,21 @@ fn set(call: &mut Call<'_>) -> Result<(), CommandError> {
                 "ERR CONFIG SET failed (possibly related to argument '{name}') - {what}"
             ))
         };
-        let row = find(&name).ok_or_else(|| {
+        let row = Row::find(&name).ok_or_else(|| {
             CommandError::new(format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'"))
         })?;
-        if row.when == When::Start {
+        if !row.is_changeable() {
             return Err(fail("can't set immutable config"));
         }
-        if seen.contains(&row.name) {
+        if row.is_protected() && !config.settings.protected_configs.admits(call.session.is_of_this_machine())
+        {
+            return Err(fail("can't set protected config"));
+        }
+        if seen.contains(&row.name()) {
             return Err(fail("duplicate parameter"));
         }
-        seen.push(row.name);
-        (row.set)(&mut config, &value).map_err(|what| fail(&what))?;
+        seen.push(row.name());
+        row.set(&mut config, &value).map_err(|what| fail(&what))?;
     }
     call.node.set_config(config);
     call.out.ok();
@@ -127,6 +134,7 @@ fn set(call: &mut Call<'_>) -> Result<(), CommandError> {
 
 fn resetstat(call: &mut Call<'_>) -> Result<(), CommandError> {
     call.node.stats.reset();
+    call.node.meters.iter().for_each(crate::meter::Meter::reset);
     call.keys.each_partition(|_, partition| partition.reset_counters());
     call.out.ok();
     Ok(())
@@ -137,48 +145,94 @@ fn rewrite(call: &mut Call<'_>) -> Result<(), CommandError> {
     let Some(path) = config.settings.file.clone() else {
         return Err(CommandError::Text("ERR The server is running without a config file".into()));
     };
-    write(&config, &path)
+    let users = users(call.node);
+    users
+        .and_then(|users| write(&config, &users, &path))
         .map_err(|error| CommandError::new(format!("ERR Rewriting config file: {error}")))?;
     call.out.ok();
     Ok(())
 }
 
+/// The lines of the users, unless they are in a file of their own or there is only the one that `requirepass` makes.
+fn users(node: &Node) -> std::io::Result<Vec<String>> {
+    let users = node.users.all();
+    let plain = match &users[..] {
+        [only] => {
+            let mut user = User::default_user();
+            user.set_only_password(node.settings().requirepass.as_bytes());
+            **only == user
+        }
+        _ => false,
+    };
+    if plain || node.startup.acl_file.is_some() {
+        return Ok(Vec::new());
+    }
+    let line = |user: &Arc<User>| {
+        let error = "the name or a rule of a user is no text; use an aclfile";
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| std::io::Error::other(error));
+        let name = text(user.name())?;
+        let name = if name.is_empty() || name.starts_with(['"', '\'']) { quoted_always(&name) } else { name };
+        Ok(format!("user {name} {}", text(&user.describe())?))
+    };
+    users.iter().map(line).collect()
+}
+
 /// Replaces the lines of known directives by what is in force, keeps everything else, and adds what is missing and
 /// differs from the default. The new file takes the old one's place at once.
-fn write(config: &Config, path: &Path) -> std::io::Result<()> {
+fn write(config: &Config, users: &[String], path: &Path) -> std::io::Result<()> {
     let old = std::fs::read_to_string(path)?;
     let mut written: Vec<&str> = Vec::new();
     let mut lines: Vec<String> = Vec::new();
     for line in old.lines() {
-        let row = line.split_whitespace().next().and_then(find);
+        let name = line.split_whitespace().next();
+        if name.is_some_and(|name| name.eq_ignore_ascii_case("user")) {
+            continue;
+        }
+        let row = name.and_then(Row::find).filter(Row::is_shown);
         match row {
-            Some(row) if !written.contains(&row.name) => {
-                written.push(row.name);
-                lines.push(format!("{} {}", row.name, quoted(&(row.get)(config))));
+            Some(row) if !written.contains(&row.name()) => {
+                written.push(row.name());
+                lines.push(as_line(&row, config));
             }
             Some(_) => {}
             None => lines.push(line.to_owned()),
         }
     }
     let defaults = Config::default();
-    for row in TABLE.iter().filter(|row| !written.contains(&row.name) && row.name != "dir") {
-        let value = (row.get)(config);
-        if value != (row.get)(&defaults) {
-            lines.push(format!("{} {}", row.name, quoted(&value)));
-        }
+    let missing = Row::all().filter(|row| !written.contains(&row.name()) && row.name() != "dir");
+    let missing: Vec<Row> = missing.filter(|row| row.get(config) != row.get(&defaults)).collect();
+    if !missing.is_empty() && !lines.iter().any(|line| line == GENERATED) {
+        lines.push(GENERATED.to_owned());
     }
+    lines.extend(missing.iter().map(|row| as_line(row, config)));
+    lines.extend_from_slice(users);
     let new = path.with_extension("rewrite");
     std::fs::write(&new, lines.join("\n") + "\n")?;
+    std::fs::set_permissions(&new, std::fs::metadata(path)?.permissions())?;
     std::fs::File::open(&new)?.sync_all()?;
     std::fs::rename(&new, path)
 }
 
-/// A value as a configuration file takes it; several words stay several.
+/// What CONFIG REWRITE writes before directives that the file did not have.
+const GENERATED: &str = "# Generated by CONFIG REWRITE";
+
+fn as_line(row: &Row, config: &Config) -> String {
+    let value = row.get(config);
+    let words = row.takes_words() && !value.is_empty() && !value.contains(['"', '\'', '\\']);
+    let value = if words { value } else { quoted(&value) };
+    format!("{} {value}", row.name())
+}
+
+/// A value as a configuration file takes it.
 fn quoted(value: &str) -> String {
-    let plain = |c: char| c.is_ascii_graphic() && c != '"' && c != '\'' && c != '\\' || c == ' ';
+    let plain = |c: char| c.is_ascii_graphic() && c != '"' && c != '\'' && c != '\\';
     if !value.is_empty() && value.chars().all(plain) {
         return value.to_owned();
     }
+    quoted_always(value)
+}
+
+fn quoted_always(value: &str) -> String {
     let escaped: String = value
         .chars()
         .flat_map(|c| match c {

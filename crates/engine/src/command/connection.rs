@@ -2,6 +2,8 @@
 
 use super::table::{Command, flag};
 use super::{Call, CommandError};
+use crate::acl::identity::Identity;
+use crate::acl::users::DEFAULT;
 use crate::session::ReplyMode;
 use crate::session::transaction::Transaction;
 use larder_protocol::number::parse_i64;
@@ -48,7 +50,7 @@ pub const COMMANDS: &[Command] = &[
         group: "connection",
         complexity: "O(N) where N is the number of passwords defined for the user",
         arity: -2,
-        flags: FLAGS | flag::NO_AUTH | flag::SKIP_SLOWLOG,
+        flags: FLAGS | flag::NO_AUTH,
         handler: auth,
         ..Command::DEFAULT
     },
@@ -59,7 +61,7 @@ pub const COMMANDS: &[Command] = &[
         since: "6.0.0",
         group: "connection",
         arity: -1,
-        flags: FLAGS | flag::NO_AUTH | flag::SKIP_SLOWLOG,
+        flags: FLAGS | flag::NO_AUTH,
         handler: hello,
         ..Command::DEFAULT
     },
@@ -111,31 +113,26 @@ fn select(call: &mut Call<'_>) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Compares in a time that does not tell how much was right.
-fn same(a: &[u8], b: &[u8]) -> bool {
-    let different = a.iter().zip(b).fold(0, |all, (x, y)| all | (x ^ y));
-    a.len() == b.len() && std::hint::black_box(different) == 0
-}
-
 fn log_in(call: &mut Call<'_>, user: &[u8], password: &[u8]) -> Result<(), CommandError> {
-    let settings = call.node.settings();
-    let required = settings.requirepass.as_bytes();
-    if user == b"default" && (required.is_empty() || same(password, required)) {
-        call.session.authenticated = true;
-        return Ok(());
-    }
-    Err(text("WRONGPASS invalid username-password pair or user is disabled."))
+    let Some(found) = call.node.users.authenticate(user, password) else {
+        super::acl::note_failed_login(call, user);
+        return Err(text("WRONGPASS invalid username-password pair or user is disabled."));
+    };
+    call.session.authenticated = true;
+    call.session.shared.set_user(found.name());
+    call.session.identity.become_user(found);
+    Ok(())
 }
 
 fn auth(call: &mut Call<'_>) -> Result<(), CommandError> {
     let args = call.args;
     match args.len() {
-        2 if call.node.settings().requirepass.is_empty() => {
+        2 if call.node.users.get(DEFAULT).is_some_and(|user| user.takes_any_password()) => {
             return Err(text(
                 "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
             ));
         }
-        2 => log_in(call, b"default", args.get(1))?,
+        2 => log_in(call, DEFAULT, args.get(1))?,
         3 => log_in(call, args.get(1), args.get(2))?,
         _ => return Err(CommandError::Syntax),
     }
@@ -176,7 +173,7 @@ fn hello(call: &mut Call<'_>) -> Result<(), CommandError> {
             }
         }
     }
-    if !call.session.authenticated {
+    if !call.session.authenticated && !call.node.users.is_open() {
         return Err(text(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
         ));
@@ -223,9 +220,12 @@ fn reset(call: &mut Call<'_>) -> Result<(), CommandError> {
     session.transaction = None::<Transaction>;
     session.watching.clear(&call.node.store);
     session.db = 0;
+    call.node.monitors.remove(session.shared.place);
     session.reply_mode = ReplyMode::On;
     (session.no_touch, session.no_evict) = (false, false);
-    session.authenticated = session.local || call.node.settings().requirepass.is_empty();
+    session.authenticated = session.local || call.node.users.is_open();
+    session.identity = Identity::new(session.local);
+    session.shared.set_user(DEFAULT);
     session.shared.set_names(|names| names.name.clear());
     call.out.set_version(Version::Resp2);
     call.out.simple("RESET");

@@ -5,12 +5,14 @@ use super::keyspace::{Keyspace, Locked};
 use super::table::{Command, Scope, flag};
 use super::{CommandError, Keys};
 use crate::node::Node;
+use crate::observe;
 use crate::session::{Client, ReplyMode};
 use larder_protocol::resp::args::Args;
 use larder_protocol::resp::reply::Reply;
 use larder_protocol::slot::slot_of;
 use larder_store::partition::access::Access;
 use larder_store::{Key, Now, PartitionId};
+use std::time::Instant;
 
 /// What all commands of a worker's turn share.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +63,7 @@ pub fn execute(node: &Node, turn: &Turn, client: &mut Client, request: &Request<
             if let Some(transaction) = &mut client.transaction {
                 transaction.aborted = true;
             }
+            node.meter(client).rejected(refused(node, request), &error);
             fail(node, out, start, &error);
             0
         }
@@ -74,7 +77,7 @@ pub fn execute(node: &Node, turn: &Turn, client: &mut Client, request: &Request<
 enum Admitted {
     Run(&'static Command),
     Queued,
-    /// A web page makes a browser post here: whoever it is is cut off without a word.
+    /// A web page makes a browser post here, or the session's user was deleted: cut off without a word.
     Foreign,
 }
 
@@ -91,8 +94,11 @@ fn admit(node: &Node, turn: &Turn, client: &mut Client, request: &Request<'_>) -
     if !command.accepts(args.len()) {
         return Err(wrong_arity(request, command));
     }
-    if !client.authenticated && !command.is(flag::NO_AUTH) {
+    if !client.authenticated && !command.is(flag::NO_AUTH) && !node.users.is_open() {
         return Err("NOAUTH Authentication required.".into());
+    }
+    if !client.identity.is_free(node.users.generation()) && !super::acl::admit(node, client, command, args)? {
+        return Ok(Admitted::Foreign);
     }
     if turn.out_of_memory {
         refuse_without_memory(client, command)?;
@@ -212,6 +218,7 @@ fn run(
     let start = call.out.len();
     if let Err(error) = (command.handler)(&mut call) {
         let text = render(&error, request, command);
+        node.meter(call.session).failed(node.table.number(command), &text);
         fail(node, call.out, start, &text);
     }
     call.keys.dirty()
@@ -223,6 +230,13 @@ fn render(error: &CommandError, request: &Request<'_>, command: &'static Command
         CommandError::WrongArity => wrong_arity(request, command),
         other => other.to_string(),
     }
+}
+
+/// The number of the command that was refused, if there is such a command.
+#[cold]
+fn refused(node: &Node, request: &Request<'_>) -> Option<usize> {
+    let command = request.command?;
+    Some(node.table.number(subcommand(command, &request.args).unwrap_or(command)))
 }
 
 #[cold]
@@ -267,9 +281,20 @@ pub fn partitions(node: &Node, command: &Command, args: &Args<'_>, ids: &mut Vec
 /// Runs a queued command with keys that EXEC holds.
 pub fn run_queued(call: &mut Call<'_>, command: &'static Command) {
     let start = call.out.len();
-    call.session.command = Some(command);
+    if !call.session.identity.is_free(call.node.users.generation())
+        && let Err(text) = super::acl::admit_queued(call.node, call.session, command, &call.args)
+    {
+        return fail(call.node, call.out, start, &text);
+    }
+    let outer = call.session.command.replace(command);
+    let began = Instant::now();
     if let Err(error) = (command.handler)(call) {
         let request = Request { args: call.args, command: call.node.table.get(call.args.get(0)), key: None };
-        fail(call.node, call.out, start, &render(&error, &request, command));
+        let text = render(&error, &request, command);
+        call.node.meter(call.session).failed(call.node.table.number(command), &text);
+        fail(call.node, call.out, start, &text);
     }
+    let from = call.session.shared.clone();
+    observe::inner(call.node, call.session, command, &call.args, began.elapsed(), &from.address);
+    call.session.command = outer;
 }

@@ -271,26 +271,29 @@ fn document(out: &mut Reply, container: &Command, row: &Command) {
     }
 }
 
+/// Chooses rows by name and row.
+type Wanted = Box<dyn Fn(&str, &Command) -> bool>;
+
 fn list(call: &mut Call<'_>) -> Result<(), CommandError> {
     let args = call.args;
-    let wanted: Box<dyn Fn(&Command) -> bool> = match args.len() {
-        2 => Box::new(|_| true),
+    let wanted: Wanted = match args.len() {
+        2 => Box::new(|_, _| true),
         5 if args.get(2).eq_ignore_ascii_case(b"filterby") => {
             let value = args.get(4).to_vec();
             match args.get(3).to_ascii_lowercase().as_slice() {
-                b"module" => Box::new(|_| false),
+                b"module" => Box::new(|_, _| false),
                 b"aclcat" => {
                     let category = String::from_utf8_lossy(&value).to_lowercase();
-                    Box::new(move |row| row.acl_categories().iter().any(|c| *c == category))
+                    Box::new(move |_, row| row.acl_categories().iter().any(|c| *c == category))
                 }
-                b"pattern" => Box::new(move |row| glob::matches(&value, row.name.as_bytes(), true)),
+                b"pattern" => Box::new(move |name, _| glob::matches(&value, name.as_bytes(), true)),
                 _ => return Err(CommandError::Syntax),
             }
         }
         _ => return Err(CommandError::Syntax),
     };
-    let names: Vec<&str> =
-        call.node.table.rows().iter().filter(|row| wanted(row)).map(|row| row.name).collect();
+    let rows = call.node.table.numbered().iter().map(|(container, row)| (full_name(container, row), *row));
+    let names: Vec<String> = rows.filter(|(name, row)| wanted(name, row)).map(|(name, _)| name).collect();
     call.out.array(names.len());
     names.iter().for_each(|name| call.out.bulk(name.as_bytes()));
     Ok(())

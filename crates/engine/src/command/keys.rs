@@ -346,7 +346,7 @@ fn encoding(call: &mut Call<'_>) -> Answer {
     Ok(())
 }
 
-fn encoding_name(value: &ValueRef<'_>) -> &'static str {
+pub(super) fn encoding_name(value: &ValueRef<'_>) -> &'static str {
     match value {
         ValueRef::Integer(_) => "int",
         ValueRef::String(bytes) if bytes.len() <= EMBEDDED_STRING_BYTES_MAX => "embstr",

@@ -4,6 +4,7 @@
 //! handler gets), [`dispatch`] (from arguments to a call), then the families. A handler never sees a socket, a file
 //! or another session.
 
+pub mod acl;
 pub mod arguments;
 pub mod bitmap;
 pub mod call;
@@ -11,6 +12,7 @@ pub mod client;
 mod collection;
 pub mod config;
 pub mod connection;
+pub mod debug;
 pub mod dispatch;
 pub mod error;
 pub mod expire;
@@ -22,12 +24,17 @@ pub mod hyperloglog;
 pub mod introspection;
 pub mod keys;
 pub mod keyspace;
+pub mod latency;
 mod lcs;
 pub mod list;
+pub mod memory;
+pub mod monitor;
 mod patch;
 pub mod scan;
 pub mod server;
 pub mod set;
+pub mod slowlog;
+mod statistics;
 pub mod string;
 pub mod table;
 pub mod transaction;
@@ -57,7 +64,13 @@ pub fn families() -> &'static [&'static [Command]] {
         connection::COMMANDS,
         client::COMMANDS,
         introspection::COMMANDS,
+        acl::COMMANDS,
         config::COMMANDS,
         server::COMMANDS,
+        memory::COMMANDS,
+        slowlog::COMMANDS,
+        latency::COMMANDS,
+        debug::COMMANDS,
+        monitor::COMMANDS,
     ]
 }

@@ -1,10 +1,11 @@
-//! Commands about the server: INFO, TIME, ROLE, MEMORY, SHUTDOWN.
+//! Commands about the server: INFO, TIME, ROLE, SHUTDOWN.
 
-use super::introspection::help;
-use super::table::{Command, Keys, Scope, flag};
+use super::memory::{Figures, human, ratio_of};
+use super::statistics;
+use super::table::{Command, Scope, flag};
 use super::{Call, CommandError};
+use crate::acl::Reason;
 use crate::{memory, signal};
-use larder_protocol::number::parse_i64;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -54,68 +55,7 @@ pub const COMMANDS: &[Command] = &[
         handler: shutdown,
         ..Command::DEFAULT
     },
-    Command {
-        name: "memory",
-        summary: "Commands about memory.",
-        since: "4.0.0",
-        group: "server",
-        complexity: "Depends on subcommand.",
-        arity: -2,
-        subcommands: MEMORY,
-        ..Command::DEFAULT
-    },
 ];
-
-const MEMORY: &[Command] = &[
-    Command {
-        name: "usage",
-        summary: "Estimates the memory of a key.",
-        syntax: "key [SAMPLES count]",
-        since: "4.0.0",
-        group: "server",
-        complexity: "O(1): what a value takes is known",
-        arity: -3,
-        flags: flag::READONLY,
-        keys: Keys::Range { first: 2, last: 2, step: 1 },
-        handler: memory_usage,
-        ..Command::DEFAULT
-    },
-    Command {
-        name: "help",
-        summary: "Returns a help text.",
-        since: "4.0.0",
-        group: "server",
-        arity: 2,
-        flags: FLAGS,
-        handler: memory_help,
-        ..Command::DEFAULT
-    },
-];
-
-fn memory_help(call: &mut Call<'_>) -> Result<(), CommandError> {
-    help(call, "MEMORY", MEMORY);
-    Ok(())
-}
-
-fn memory_usage(call: &mut Call<'_>) -> Result<(), CommandError> {
-    match call.args.len() {
-        3 => {}
-        5 if call.args.get(3).eq_ignore_ascii_case(b"samples") => {
-            let samples = parse_i64(call.args.get(4)).ok_or(CommandError::NotInteger)?;
-            if samples < 0 {
-                return Err(CommandError::Syntax);
-            }
-        }
-        _ => return Err(CommandError::Syntax),
-    }
-    // A slot of the index takes eight bytes, and a bucket is filled to five sixths.
-    const SLOT_BYTES: usize = 11;
-    match call.keys.peek(call.args.get(2)).map(|item| item.memory_bytes() + SLOT_BYTES) {
-        Some(bytes) => call.out.integer(bytes as i64),
-        None => call.out.null(),
-    }
-    Ok(())
-}
 
 fn time(call: &mut Call<'_>) -> Result<(), CommandError> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -163,18 +103,25 @@ const SECTIONS: &[Section] = &[
     ("replication", replication),
     ("cpu", cpu),
     ("modules", |_, _| {}),
-    ("errorstats", |_, _| {}),
+    ("commandstats", statistics::commands),
+    ("errorstats", statistics::errors),
+    ("latencystats", statistics::latencies),
     ("cluster", |_, text| text.push_str("cluster_enabled:0\r\n")),
     ("keyspace", keyspace),
 ];
 
+/// Sections that are long: only for those who ask.
+const NOT_BY_DEFAULT: [&str; 2] = ["commandstats", "latencystats"];
+
 fn info(call: &mut Call<'_>) -> Result<(), CommandError> {
     let wanted: Vec<String> =
         call.args.from(1).iter().map(|name| String::from_utf8_lossy(name).to_lowercase()).collect();
-    let every =
-        wanted.is_empty() || wanted.iter().any(|w| matches!(w.as_str(), "all" | "default" | "everything"));
+    let names = |list: &[&str]| wanted.iter().any(|word| list.contains(&word.as_str()));
+    let (all, default) = (names(&["all", "everything"]), wanted.is_empty() || names(&["default"]));
     let mut text = String::new();
-    for (name, write) in SECTIONS.iter().filter(|(name, _)| every || wanted.iter().any(|w| w == name)) {
+    for (name, write) in SECTIONS.iter().filter(|(name, _)| {
+        all && *name != "modules" || default && !NOT_BY_DEFAULT.contains(name) || names(&[name, "everything"])
+    }) {
         if !text.is_empty() {
             text.push_str("\r\n");
         }
@@ -214,11 +161,17 @@ fn server(call: &mut Call<'_>, text: &mut String) {
     }
     lines!(text,
         "larder_version": env!("CARGO_PKG_VERSION"),
+        "redis_git_sha1": "00000000",
+        "redis_git_dirty": 0,
+        "redis_build_id": env!("CARGO_PKG_VERSION"),
         "redis_mode": "standalone",
+        "server_mode": "standalone",
         "os": format_args!("{} {release} {machine}", system.sysname().to_string_lossy()),
         "arch_bits": usize::BITS,
+        "monotonic_clock": "POSIX clock_gettime",
         "multiplexing_api": node.socket_engine(),
         "process_id": std::process::id(),
+        "process_supervised": node.startup.supervision(),
         "run_id": node.run_id,
         "tcp_port": settings.port,
         "memcached_port": settings.memcached_port,
@@ -227,10 +180,29 @@ fn server(call: &mut Call<'_>, text: &mut String) {
         "uptime_in_days": uptime / 86_400,
         "hz": 50,
         "configured_hz": 50,
+        "lru_clock": (call.keys.now_ms() / 1000) & 0xff_ffff,
+        "io_threads_active": u8::from(node.mailboxes.len() > 1),
+        "availability_zone": "",
         "threads": node.mailboxes.len(),
         "executable": std::env::current_exe().map_or(String::new(), |path| path.display().to_string()),
         "config_file": settings.file.as_ref().map_or(String::new(), |path| path.display().to_string()),
     );
+    for (number, listener) in listeners(node).iter().enumerate() {
+        line(text, format_args!("listener{number}:{listener}"));
+    }
+}
+
+/// `name=tcp,bind=127.0.0.1,port=6379`
+fn listeners(node: &crate::node::Node) -> Vec<String> {
+    let settings = node.settings();
+    let binds: String = settings.bind.iter().map(|bind| format!("bind={bind},")).collect();
+    let mut all = Vec::new();
+    all.extend((settings.port > 0).then(|| format!("name=tcp,{binds}port={}", settings.port)));
+    let unix = node.startup.unix_socket.as_ref();
+    all.extend(unix.map(|path| format!("name=unix,bind={}", path.display())));
+    let memcached = settings.memcached_port;
+    all.extend((memcached > 0).then(|| format!("name=memcached,{binds}port={memcached}")));
+    all
 }
 
 fn clients(call: &mut Call<'_>, text: &mut String) {
@@ -253,18 +225,10 @@ fn clients(call: &mut Call<'_>, text: &mut String) {
         "total_watched_keys": sessions.iter().map(|s| watched(s)).sum::<u64>(),
         "total_blocking_keys": 0,
         "total_blocking_keys_on_nokey": 0,
+        "paused_reason": "none",
+        "paused_actions": "none",
+        "paused_timeout_milliseconds": 0,
     );
-}
-
-/// `1.50M`, as INFO writes amounts for people.
-fn human(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "K", "M", "G", "T"];
-    let (mut value, mut unit) = (bytes as f64, 0);
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{bytes}B") } else { format!("{value:.2}{}", UNITS[unit]) }
 }
 
 fn machine_memory() -> u64 {
@@ -279,9 +243,7 @@ fn memory_section(call: &mut Call<'_>, text: &mut String) {
     let (used, peak) = (memory::used_bytes(), memory::peak_bytes());
     let resident = memory::resident_bytes();
     let total = if settings.node_memory_bytes > 0 { settings.node_memory_bytes } else { machine_memory() };
-    let mut index = 0;
-    call.keys.each_partition(|_, partition| index += partition.index_bytes() as u64);
-    let ratio = resident as f64 / used.max(1) as f64;
+    let figures = Figures::of(call);
     let policy = crate::config::directive::find("maxmemory-policy")
         .map_or(String::new(), |row| (row.get)(&call.node.config()));
     lines!(text,
@@ -292,18 +254,38 @@ fn memory_section(call: &mut Call<'_>, text: &mut String) {
         "used_memory_peak": peak,
         "used_memory_peak_human": human(peak),
         "used_memory_peak_perc": format_args!("{:.2}%", used as f64 * 100.0 / peak.max(1) as f64),
-        "used_memory_overhead": index,
-        "used_memory_dataset": used.saturating_sub(index),
+        "used_memory_overhead": figures.overhead,
+        "used_memory_startup": figures.startup,
+        "used_memory_dataset": figures.dataset,
+        "used_memory_dataset_perc": format_args!("{:.2}%", figures.dataset_percent),
+        "allocator_allocated": figures.allocator.allocated,
+        "allocator_active": figures.allocator.active,
+        "allocator_resident": figures.allocator.resident,
+        "allocator_muzzy": 0,
         "total_system_memory": total,
         "total_system_memory_human": human(total),
         "maxmemory": settings.maxmemory,
         "maxmemory_human": human(settings.maxmemory),
         "maxmemory_policy": policy,
-        "mem_fragmentation_ratio": format_args!("{ratio:.2}"),
+        "allocator_frag_ratio": format_args!("{:.2}", ratio_of(figures.allocator.active, figures.allocator.allocated)),
+        "allocator_frag_bytes": figures.allocator.active as i64 - figures.allocator.allocated as i64,
+        "allocator_rss_ratio": format_args!("{:.2}", ratio_of(figures.allocator.resident, figures.allocator.active)),
+        "allocator_rss_bytes": figures.allocator.resident as i64 - figures.allocator.active as i64,
+        "rss_overhead_ratio": format_args!("{:.2}", ratio_of(resident, figures.allocator.resident)),
+        "rss_overhead_bytes": resident as i64 - figures.allocator.resident as i64,
+        "mem_fragmentation_ratio": format_args!("{:.2}", ratio_of(resident, used)),
         "mem_fragmentation_bytes": resident as i64 - used as i64,
+        "mem_not_counted_for_evict": 0,
+        "mem_replication_backlog": 0,
+        "mem_total_replication_buffers": 0,
+        "mem_clients_slaves": 0,
+        "mem_clients_normal": figures.clients,
+        "mem_cluster_links": 0,
+        "mem_aof_buffer": 0,
         "mem_allocator": "jemalloc",
         "active_defrag_running": 0,
         "lazyfree_pending_objects": 0,
+        "lazyfreed_objects": 0,
     );
 }
 
@@ -313,8 +295,24 @@ fn persistence(call: &mut Call<'_>, text: &mut String) {
         "async_loading": 0,
         "rdb_changes_since_last_save": call.node.stats.changes.load(Ordering::Relaxed),
         "rdb_bgsave_in_progress": 0,
+        "rdb_last_save_time": call.node.started_ms / 1000,
+        "rdb_last_bgsave_status": "ok",
+        "rdb_last_bgsave_time_sec": -1,
+        "rdb_current_bgsave_time_sec": -1,
+        "rdb_saves": 0,
+        "rdb_last_cow_size": 0,
+        "rdb_last_load_keys_expired": 0,
+        "rdb_last_load_keys_loaded": 0,
         "aof_enabled": 0,
         "aof_rewrite_in_progress": 0,
+        "aof_rewrite_scheduled": 0,
+        "aof_last_rewrite_time_sec": -1,
+        "aof_current_rewrite_time_sec": -1,
+        "aof_last_bgrewrite_status": "ok",
+        "aof_last_write_status": "ok",
+        "aof_last_cow_size": 0,
+        "module_fork_in_progress": 0,
+        "module_fork_last_cow_size": 0,
     );
 }
 
@@ -328,7 +326,7 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         counters.expired_fields += c.expired_fields;
         counters.evicted += c.evicted;
     });
-    let stats = &call.node.stats;
+    let (stats, denials) = (&call.node.stats, &call.node.users.log);
     let get = |value: &AtomicU64| value.load(Ordering::Relaxed);
     lines!(text,
         "total_connections_received": get(&stats.connections),
@@ -336,6 +334,12 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         "instantaneous_ops_per_sec": get(&stats.commands_per_second),
         "total_net_input_bytes": get(&stats.input_bytes),
         "total_net_output_bytes": get(&stats.output_bytes),
+        "total_net_repl_input_bytes": 0,
+        "total_net_repl_output_bytes": 0,
+        "instantaneous_input_kbps": format_args!("{:.2}", get(&stats.input_per_second) as f64 / 1024.0),
+        "instantaneous_output_kbps": format_args!("{:.2}", get(&stats.output_per_second) as f64 / 1024.0),
+        "instantaneous_input_repl_kbps": "0.00",
+        "instantaneous_output_repl_kbps": "0.00",
         "rejected_connections": get(&stats.rejected_connections),
         "sync_full": 0,
         "sync_partial_ok": 0,
@@ -343,15 +347,36 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         "expired_subkeys": counters.expired_fields, // the name in Redis
         "expired_fields": counters.expired_fields,  // the name in Valkey
         "expired_keys": counters.expired,
+        "expired_stale_perc": "0.00",
+        "expired_time_cap_reached_count": get(&stats.expire_stopped),
         "evicted_keys": counters.evicted,
         "evicted_clients": 0,
+        "evicted_scripts": 0,
         "keyspace_hits": counters.hits,
         "keyspace_misses": counters.misses,
         "pubsub_channels": 0,
         "pubsub_patterns": 0,
+        "pubsubshard_channels": 0,
         "latest_fork_usec": 0,
         "total_forks": 0,
+        "migrate_cached_sockets": 0,
+        "slave_expires_tracked_keys": 0,
+        "tracking_total_keys": 0,
+        "tracking_total_items": 0,
+        "tracking_total_prefixes": 0,
+        "unexpected_error_replies": 0,
         "total_error_replies": get(&stats.errors),
+        "total_reads_processed": get(&stats.reads),
+        "total_writes_processed": get(&stats.writes),
+        "io_threaded_reads_processed": 0,
+        "io_threaded_writes_processed": 0,
+        "client_query_buffer_limit_disconnections": get(&stats.query_limit_closed),
+        "client_output_buffer_limit_disconnections": get(&stats.output_limit_closed),
+        "eventloop_cycles": get(&stats.turns),
+        "acl_access_denied_auth": denials.denied(Reason::Auth),
+        "acl_access_denied_cmd": denials.denied(Reason::Command),
+        "acl_access_denied_key": denials.denied(Reason::Key),
+        "acl_access_denied_channel": denials.denied(Reason::Channel),
     );
 }
 
@@ -365,6 +390,9 @@ fn replication(call: &mut Call<'_>, text: &mut String) {
         "master_repl_offset": 0,
         "second_repl_offset": -1,
         "repl_backlog_active": 0,
+        "repl_backlog_size": 0,
+        "repl_backlog_first_byte_offset": 0,
+        "repl_backlog_histlen": 0,
     );
 }
 
@@ -377,6 +405,11 @@ fn cpu(_: &mut Call<'_>, text: &mut String) {
     lines!(text,
         "used_cpu_sys": format_args!("{:.6}", seconds(12)),
         "used_cpu_user": format_args!("{:.6}", seconds(11)),
+        "used_cpu_sys_children": format_args!("{:.6}", seconds(14)),
+        "used_cpu_user_children": format_args!("{:.6}", seconds(13)),
+        // All threads do the same work here: there is no main one.
+        "used_cpu_sys_main_thread": format_args!("{:.6}", seconds(12)),
+        "used_cpu_user_main_thread": format_args!("{:.6}", seconds(11)),
     );
 }
 

@@ -36,7 +36,7 @@ pub mod flag {
     pub const MOVABLEKEYS: u32 = 1 << 12;
     /// Runs at once even within MULTI (EXEC, DISCARD, ...).
     pub const NOT_QUEUED: u32 = 1 << 13;
-    /// Never shown in the slow log (AUTH and the like).
+    /// Never shown in the slow log (EXEC, whose parts are).
     pub const SKIP_SLOWLOG: u32 = 1 << 14;
 
     /// Names in COMMAND INFO.
@@ -217,9 +217,11 @@ impl Command {
         if self.is(flag::ADMIN) {
             all.push("dangerous");
         }
-        all.extend(match self.group {
+        // A container is in none of these: its subcommands are.
+        let group = if self.subcommands.is_empty() { self.group } else { "" };
+        all.extend(match group {
             "string" | "bitmap" | "hash" | "list" | "set" | "geo" | "stream" | "hyperloglog" | "pubsub"
-            | "connection" => Some(self.group),
+            | "connection" => Some(group),
             "sorted-set" => Some("sortedset"),
             "generic" => Some("keyspace"),
             "transactions" => Some("transaction"),
@@ -261,6 +263,17 @@ fn place(name: &Name, mask: usize) -> usize {
 pub struct Table {
     rows: Vec<&'static Command>,
     slots: Vec<Option<(Name, &'static Command)>>,
+    /// All rows, subcommands too, by number.
+    numbered: Vec<(&'static Command, &'static Command)>,
+    /// Numbers by the address of a row.
+    numbers: Vec<Option<(usize, u32)>>,
+    quick: Vec<bool>,
+}
+
+/// Where a row's address is looked for first.
+#[inline]
+fn place_of(address: usize, mask: usize) -> usize {
+    ((address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize & mask
 }
 
 impl Table {
@@ -277,7 +290,57 @@ impl Table {
             }
             slots[at] = Some((name, row));
         }
-        Table { rows, slots }
+        let mut numbered = Vec::new();
+        for &row in &rows {
+            numbered.push((row, row));
+            numbered.extend(row.subcommands.iter().map(|sub| (row, sub)));
+        }
+        let mut numbers = vec![None; (numbered.len() * 4).next_power_of_two()];
+        let mask = numbers.len() - 1;
+        for (number, (_, row)) in numbered.iter().enumerate() {
+            let address = std::ptr::from_ref(*row).addr();
+            let mut at = place_of(address, mask);
+            while numbers[at].is_some() {
+                at = (at + 1) & mask;
+            }
+            numbers[at] = Some((address, number as u32));
+        }
+        let quick = numbered.iter().map(|(_, row)| crate::meter::is_quick(row)).collect();
+        Table { rows, slots, numbered, numbers, quick }
+    }
+
+    /// How many rows there are, subcommands too.
+    pub fn count(&self) -> usize {
+        self.numbered.len()
+    }
+
+    /// The number of a row of this table, below [`Table::count`].
+    ///
+    /// # Panics
+    /// If the row is of another table.
+    #[inline]
+    pub fn number(&self, command: &'static Command) -> usize {
+        let address = std::ptr::from_ref(command).addr();
+        let mask = self.numbers.len() - 1;
+        let mut at = place_of(address, mask);
+        loop {
+            match self.numbers[at] {
+                Some((other, number)) if other == address => return number as usize,
+                Some(_) => at = (at + 1) & mask,
+                None => unreachable!("a command of another table"),
+            }
+        }
+    }
+
+    /// True if a run of this command is timed as one (see [`crate::meter`]).
+    #[inline]
+    pub fn is_quick(&self, command: &'static Command) -> bool {
+        self.quick[self.number(command)]
+    }
+
+    /// All rows by number: the container (or the row itself) and the row.
+    pub fn numbered(&self) -> &[(&'static Command, &'static Command)] {
+        &self.numbered
     }
 
     /// The command of this name, in any case.

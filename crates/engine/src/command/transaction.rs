@@ -28,7 +28,7 @@ pub const COMMANDS: &[Command] = &[
         since: "1.2.0",
         group: "transactions",
         complexity: "Depends on commands in the transaction",
-        flags: flag::NOSCRIPT | flag::LOADING | flag::STALE | flag::NOT_QUEUED,
+        flags: flag::NOSCRIPT | flag::LOADING | flag::STALE | flag::NOT_QUEUED | flag::SKIP_SLOWLOG,
         handler: exec,
         ..Command::DEFAULT
     },

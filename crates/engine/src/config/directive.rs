@@ -3,7 +3,9 @@
 //! A directive of Redis whose feature does not exist yet may only say that it is off; anything else is refused by
 //! name, so that nobody believes in a setting that does nothing.
 
-use super::Config;
+use super::{Allowed, Config};
+use crate::journal::LogLevel;
+use crate::run::Supervised;
 use crate::socket::Engine;
 use larder_store::evict::Policy;
 use std::path::PathBuf;
@@ -135,20 +137,53 @@ macro_rules! words {
     };
 }
 
-/// A directive of a feature that does not exist yet: it can only say so.
-macro_rules! absent {
-    ($name:literal, $off:literal) => {
+/// A yes or no of the settings.
+macro_rules! switch {
+    ($name:literal, $when:ident, $($field:ident).+) => {
         Directive {
             name: $name,
             aliases: &[],
-            when: When::Always,
-            get: |_| $off.to_owned(),
-            set: |_, text| match text.eq_ignore_ascii_case($off) {
-                true => Ok(()),
-                false => Err(format!("is not available yet; the only value is '{}'", $off)),
+            when: When::$when,
+            get: |config| if config.$($field).+ { "yes" } else { "no" }.to_owned(),
+            set: |config, text| {
+                config.$($field).+ = yes_no(text)?;
+                Ok(())
             },
         }
     };
+}
+
+/// A directive that opens something to everybody, to nobody, or to sessions of this machine.
+macro_rules! allowed {
+    ($name:literal, $($field:ident).+) => {
+        Directive {
+            name: $name,
+            aliases: &[],
+            when: When::Start,
+            get: |config| {
+                let now = config.$($field).+;
+                Allowed::NAMES.iter().find(|(_, one)| *one == now).map_or("no", |(name, _)| name).to_owned()
+            },
+            set: |config, text| {
+                config.$($field).+ = one_of(&Allowed::NAMES, text)?;
+                Ok(())
+            },
+        }
+    };
+}
+
+const SUPERVISED: [(&str, Supervised); 4] = [
+    ("upstart", Supervised::Upstart),
+    ("systemd", Supervised::Systemd),
+    ("auto", Supervised::Auto),
+    ("no", Supervised::No),
+];
+
+fn one_of<T: Copy>(names: &[(&'static str, T)], text: &str) -> Result<T, String> {
+    let found = names.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
+    let all: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
+    let error = || format!("argument(s) must be one of the following: {}", all.join(", "));
+    found.map(|(_, value)| *value).ok_or_else(error)
 }
 
 /// All directives.
@@ -245,20 +280,20 @@ pub const TABLE: &[Directive] = &[
     Directive {
         name: "loglevel",
         aliases: &[],
-        when: When::Start,
-        get: |config| config.startup.loglevel.clone(),
-        set: |config, text| match text {
-            "debug" | "verbose" | "notice" | "warning" | "nothing" => {
-                config.startup.loglevel = text.to_owned();
-                Ok(())
-            }
-            _ => Err("argument must be one of: debug, verbose, notice, warning, nothing".into()),
+        when: When::Always,
+        get: |config| {
+            let now = config.settings.loglevel;
+            LogLevel::NAMES.iter().find(|(_, one)| *one == now).map_or("notice", |(name, _)| name).to_owned()
+        },
+        set: |config, text| {
+            config.settings.loglevel = one_of(&LogLevel::NAMES, text)?;
+            Ok(())
         },
     },
     Directive {
         name: "dir",
         aliases: &[],
-        when: When::Start,
+        when: When::Always,
         get: |_| std::env::current_dir().map_or(String::new(), |dir| dir.display().to_string()),
         set: |_, text| {
             std::env::set_current_dir(text).map_err(|error| format!("can't chdir to '{text}': {error}"))
@@ -289,6 +324,34 @@ pub const TABLE: &[Directive] = &[
     number!("timeout", &[], Always, settings.timeout, 0, i32::MAX as i64),
     number!("tcp-keepalive", &[], Always, settings.tcp_keepalive, 0, i32::MAX as i64),
     words!("requirepass", Always, settings.requirepass),
+    Directive {
+        name: "acl-pubsub-default",
+        aliases: &[],
+        when: When::Always,
+        get: |config| if config.settings.acl_all_channels { "allchannels" } else { "resetchannels" }.into(),
+        set: |config, text| {
+            config.settings.acl_all_channels = match text.to_ascii_lowercase().as_str() {
+                "allchannels" => true,
+                "resetchannels" => false,
+                _ => {
+                    let names = "allchannels, resetchannels";
+                    return Err(format!("argument(s) must be one of the following: {names}"));
+                }
+            };
+            Ok(())
+        },
+    },
+    number!("acllog-max-len", &[], Always, settings.acl_log_max, 0, i64::MAX),
+    Directive {
+        name: "aclfile",
+        aliases: &[],
+        when: When::Start,
+        get: |config| quoted_path(&config.startup.acl_file),
+        set: |config, text| {
+            config.startup.acl_file = path(text);
+            Ok(())
+        },
+    },
     memory!("proto-max-bulk-len", Always, settings.proto_max_bulk_len, 1024 * 1024),
     memory!("hll-sparse-max-bytes", Always, settings.hll_sparse_max_bytes, 0),
     memory!("client-query-buffer-limit", Always, settings.client_query_buffer_limit, 1024 * 1024),
@@ -363,6 +426,66 @@ pub const TABLE: &[Directive] = &[
         0,
         i32::MAX as i64
     ),
+    number!(
+        "slowlog-log-slower-than",
+        &["commandlog-execution-slower-than"],
+        Always,
+        settings.observation.slower_than_us,
+        -1,
+        i64::MAX
+    ),
+    number!(
+        "slowlog-max-len",
+        &["commandlog-slow-execution-max-len"],
+        Always,
+        settings.observation.slow_max,
+        0,
+        i64::MAX
+    ),
+    number!(
+        "commandlog-request-larger-than",
+        &[],
+        Always,
+        settings.observation.request_larger_than,
+        -1,
+        i64::MAX
+    ),
+    number!(
+        "commandlog-large-request-max-len",
+        &[],
+        Always,
+        settings.observation.large_request_max,
+        0,
+        i64::MAX
+    ),
+    number!(
+        "commandlog-reply-larger-than",
+        &[],
+        Always,
+        settings.observation.reply_larger_than,
+        -1,
+        i64::MAX
+    ),
+    number!("commandlog-large-reply-max-len", &[], Always, settings.observation.large_reply_max, 0, i64::MAX),
+    switch!("latency-tracking", Always, settings.observation.latency_tracking),
+    Directive {
+        name: "latency-tracking-info-percentiles",
+        aliases: &[],
+        when: When::Always,
+        get: |config| {
+            let percentiles = config.settings.observation.percentiles.iter();
+            percentiles.map(f64::to_string).collect::<Vec<_>>().join(" ")
+        },
+        set: set_percentiles,
+    },
+    number!(
+        "latency-monitor-threshold",
+        &[],
+        Always,
+        settings.observation.latency_monitor_threshold,
+        0,
+        i64::MAX
+    ),
     Directive {
         name: "restricted-commands",
         aliases: &[],
@@ -388,27 +511,40 @@ pub const TABLE: &[Directive] = &[
     },
     words!("engine-version", Start, settings.engine_version),
     memory!("node-memory-bytes", Start, settings.node_memory_bytes, 0),
+    switch!("protected-mode", Always, settings.protected_mode),
+    switch!("daemonize", Start, startup.daemonize),
+    allowed!("enable-debug-command", settings.debug_commands),
+    allowed!("enable-module-command", settings.module_commands),
+    allowed!("enable-protected-configs", settings.protected_configs),
     Directive {
-        name: "protected-mode",
+        name: "supervised",
         aliases: &[],
-        when: When::Always,
-        // Without a password a node listens on loopback unless told otherwise; there is no further protection.
-        get: |_| "no".into(),
-        set: |_, text| match yes_no(text)? {
-            false => Ok(()),
-            true => Err("is not available yet; bind to the addresses that should be served instead".into()),
+        when: When::Start,
+        get: |config| {
+            let now = config.startup.supervised;
+            SUPERVISED.iter().find(|(_, one)| *one == now).map_or("no", |(name, _)| name).to_owned()
+        },
+        set: |config, text| {
+            config.startup.supervised = one_of(&SUPERVISED, text)?;
+            Ok(())
         },
     },
-    absent!("save", ""),
-    absent!("appendonly", "no"),
-    absent!("daemonize", "no"),
-    absent!("cluster-enabled", "no"),
-    absent!("tls-port", "0"),
-    absent!("notify-keyspace-events", ""),
-    absent!("activedefrag", "no"),
-    absent!("slaveof", "no one"),
-    absent!("replicaof", "no one"),
 ];
+
+fn set_percentiles(config: &mut Config, text: &str) -> Result<(), String> {
+    const NAME: &str = "latency-tracking-info-percentiles";
+    let mut percentiles = Vec::new();
+    for word in text.split_whitespace() {
+        let number = larder_protocol::number::parse_f64(word.as_bytes());
+        let number = number.ok_or_else(|| format!("Invalid {NAME} parameters"))?;
+        if !(0.0..=100.0).contains(&number) {
+            return Err(format!("{NAME} parameters should sit between [0.0,100.0]"));
+        }
+        percentiles.push(number);
+    }
+    config.settings.observation.percentiles = percentiles;
+    Ok(())
+}
 
 /// `client-output-buffer-limit <class> <hard> <soft> <seconds> ...`: only the hard limit of normal clients exists.
 fn set_output_limit(config: &mut Config, text: &str) -> Result<(), String> {

@@ -1,14 +1,18 @@
 //! What can be configured: directives as data, the files they come from, and CONFIG.
 //!
 //! In reading order: this file ([`Settings`], in the form in which the rest of the engine uses them), [`directive`]
-//! (the table of names, ranges and defaults), [`parse`] (redis.conf and the command line).
+//! (the table of names, ranges and defaults), [`other`] (names that change nothing here), [`row`] (both), [`parse`] (redis.conf and the command line).
 
 pub mod directive;
+pub mod other;
 pub mod parse;
+pub mod row;
 
+use crate::journal::LogLevel;
 use crate::run::Startup;
 use larder_store::evict::Policy;
 use larder_store::object::Limits;
+use std::collections::BTreeMap;
 
 /// Everything that a configuration file or the command line can say.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +46,10 @@ pub struct Settings {
     pub tcp_keepalive: u64,
     /// `requirepass`; empty = no password.
     pub requirepass: String,
+    /// `acl-pubsub-default allchannels`: users and selectors may use all channels until told otherwise.
+    pub acl_all_channels: bool,
+    /// `acllog-max-len`: entries of the log of refusals.
+    pub acl_log_max: usize,
     /// `proto-max-bulk-len`, bytes.
     pub proto_max_bulk_len: i64,
     /// `hll-sparse-max-bytes`: bytes of the longest HyperLogLog that is kept sparse.
@@ -68,6 +76,82 @@ pub struct Settings {
     pub node_memory_bytes: u64,
     /// The configuration file, if one was given.
     pub file: Option<std::path::PathBuf>,
+    /// What is logged and measured.
+    pub observation: Observation,
+    /// `loglevel`.
+    pub loglevel: LogLevel,
+    /// `protected-mode`: without a password, only sessions of this machine are served.
+    pub protected_mode: bool,
+    /// `enable-debug-command`.
+    pub debug_commands: Allowed,
+    /// `enable-module-command`.
+    pub module_commands: Allowed,
+    /// `enable-protected-configs`.
+    pub protected_configs: Allowed,
+    /// Values of directives that change nothing here.
+    pub hints: BTreeMap<&'static str, String>,
+}
+
+/// Who may use something dangerous.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Allowed {
+    /// Nobody.
+    #[default]
+    No,
+    /// Everybody.
+    Yes,
+    /// Sessions of this machine.
+    Local,
+}
+
+impl Allowed {
+    /// The names in configuration files.
+    pub const NAMES: [(&'static str, Allowed); 3] =
+        [("no", Allowed::No), ("yes", Allowed::Yes), ("local", Allowed::Local)];
+
+    /// True if a session may; `local` says whether it is of this machine.
+    pub fn admits(self, local: bool) -> bool {
+        self == Allowed::Yes || self == Allowed::Local && local
+    }
+}
+
+/// What is logged and measured while commands run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observation {
+    /// `slowlog-log-slower-than`, microseconds; 0 logs everything, -1 nothing.
+    pub slower_than_us: i64,
+    /// `slowlog-max-len`.
+    pub slow_max: usize,
+    /// `commandlog-request-larger-than`, bytes; -1 logs nothing.
+    pub request_larger_than: i64,
+    /// `commandlog-large-request-max-len`.
+    pub large_request_max: usize,
+    /// `commandlog-reply-larger-than`, bytes; -1 logs nothing.
+    pub reply_larger_than: i64,
+    /// `commandlog-large-reply-max-len`.
+    pub large_reply_max: usize,
+    /// `latency-tracking`.
+    pub latency_tracking: bool,
+    /// `latency-tracking-info-percentiles`.
+    pub percentiles: Vec<f64>,
+    /// `latency-monitor-threshold`, milliseconds; 0 = off.
+    pub latency_monitor_threshold: u64,
+}
+
+impl Default for Observation {
+    fn default() -> Observation {
+        Observation {
+            slower_than_us: 10_000,
+            slow_max: 128,
+            request_larger_than: 1 << 20,
+            large_request_max: 128,
+            reply_larger_than: 1 << 20,
+            large_reply_max: 128,
+            latency_tracking: true,
+            percentiles: vec![50.0, 99.0, 99.9],
+            latency_monitor_threshold: 0,
+        }
+    }
 }
 
 impl Settings {
@@ -93,6 +177,8 @@ impl Default for Settings {
             timeout: 0,
             tcp_keepalive: 300,
             requirepass: String::new(),
+            acl_all_channels: false,
+            acl_log_max: 128,
             proto_max_bulk_len: 512 * 1024 * 1024,
             hll_sparse_max_bytes: 3000,
             client_query_buffer_limit: 1024 * 1024 * 1024,
@@ -106,6 +192,13 @@ impl Default for Settings {
             engine_version: REDIS_VERSION.into(),
             node_memory_bytes: 0,
             file: None,
+            observation: Observation::default(),
+            loglevel: LogLevel::Notice,
+            protected_mode: true,
+            debug_commands: Allowed::No,
+            module_commands: Allowed::No,
+            protected_configs: Allowed::No,
+            hints: BTreeMap::new(),
         }
     }
 }

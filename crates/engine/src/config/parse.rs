@@ -4,7 +4,11 @@
 //! another file. On the command line `--name value...` is such a line, and comes after the file.
 
 use super::Config;
-use super::directive::{Directive, find};
+use super::row::Row;
+use crate::acl::user::is_name;
+use crate::acl::{Catalog, User};
+use crate::command::{Table, families};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Files that may include each other.
@@ -16,9 +20,9 @@ const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A line of a file, or an argument of the command line.
-    #[error("{place}: {line}\n{what}")]
+    #[error("*** FATAL CONFIG FILE ERROR (Larder {}) ***\nReading {place}\n>>> '{line}'\n{what}", env!("CARGO_PKG_VERSION"))]
     Line {
-        /// File and line number, or `command line`.
+        /// `the configuration file x, at line 3`, or `the command line`.
         place: String,
         /// The line.
         line: String,
@@ -26,7 +30,7 @@ pub enum ConfigError {
         what: String,
     },
     /// A file could not be read.
-    #[error("can't open the configuration file {path}: {source}")]
+    #[error("Fatal error, can't open config file '{path}': {source}")]
     File {
         /// The file.
         path: PathBuf,
@@ -82,12 +86,40 @@ fn unescape(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<char
 
 /// Applies one directive.
 fn apply(config: &mut Config, words: &[String]) -> Result<(), String> {
-    let name = words[0].to_ascii_lowercase();
-    let row: &Directive = find(&name).ok_or("Bad directive or wrong number of arguments")?;
+    if words[0].eq_ignore_ascii_case("user") {
+        return define_user(config, words);
+    }
+    let row = Row::find(&words[0]).ok_or("Bad directive or wrong number of arguments")?;
     match words.len() {
         1 => Err("wrong number of arguments".into()),
-        _ => (row.set)(config, &words[1..].join(" ")),
+        2 => row.set(config, &words[1]),
+        _ if row.takes_words() => row.set(config, &words[1..].join(" ")),
+        // Another name for a command, a user: what is missing is worth more than a word about words.
+        _ => Err(row
+            .absent()
+            .map_or("wrong number of arguments".into(), |feature| format!("{feature} not available yet"))),
     }
+}
+
+/// `user name rule...`. What the rules do is decided at the start; whether they are rules is told here, with the line.
+fn define_user(config: &mut Config, words: &[String]) -> Result<(), String> {
+    let Some(name) = words.get(1) else { return Err("Bad directive or wrong number of arguments".into()) };
+    if !is_name(name.as_bytes()) {
+        return Err(format!(
+            "Error in user declaration '{name}': Usernames can't contain spaces or null characters"
+        ));
+    }
+    if config.startup.users.iter().any(|other| other.first() == Some(name)) {
+        return Err(format!(
+            "Error in user declaration '{name}': Duplicate user found. A user can only be defined once in config files"
+        ));
+    }
+    let catalog = Catalog::new(&Table::new(families()));
+    let mut user = User::new(name.as_bytes(), false);
+    user.apply_all(&catalog, words[2..].iter().map(|rule| rule.as_bytes()), false)
+        .map_err(|error| format!("Error in user declaration {error}"))?;
+    config.startup.users.push(words[1..].to_vec());
+    Ok(())
 }
 
 /// Applies the text of a file. Relative includes are read from the working directory, as Redis does it.
@@ -98,7 +130,7 @@ pub fn text(config: &mut Config, text: &str, name: &str, depth: usize) -> Result
             continue;
         }
         let fail = |what: String| ConfigError::Line {
-            place: format!("{name}, line {}", number + 1),
+            place: format!("the configuration file {name}, at line {}", number + 1),
             line: line.to_owned(),
             what,
         };
@@ -129,19 +161,48 @@ pub fn file(config: &mut Config, path: &Path, depth: usize) -> Result<(), Config
     text(config, &String::from_utf8_lossy(&bytes), &path.display().to_string(), depth)
 }
 
-/// Applies the arguments of `larder node`: at most one file, then `--name value...`.
+/// Applies the arguments of `larder node`: at most one file, `--name value...`, and `-` at the end for the standard
+/// input, which comes after the file and before the directives.
+///
+/// # Errors
+/// What is wrong, and where.
 pub fn arguments(arguments: &[String]) -> Result<Config, ConfigError> {
     let mut config = Config::default();
     let mut rest = arguments;
     if let Some((first, after)) = rest.split_first()
-        && !first.starts_with("--")
+        && !first.starts_with('-')
     {
         file(&mut config, Path::new(first), 0)?;
         config.settings.file = Some(std::path::absolute(first).unwrap_or_else(|_| PathBuf::from(first)));
         rest = after;
     }
+    if let Some((last, before)) = rest.split_last()
+        && last == "-"
+    {
+        standard_input(&mut config)?;
+        rest = before;
+    }
+    for words in directives(rest) {
+        apply(&mut config, &words).map_err(|what| ConfigError::Line {
+            place: "the command line".into(),
+            line: format!("--{}", words.join(" ")),
+            what,
+        })?;
+    }
+    Ok(config)
+}
+
+fn standard_input(config: &mut Config) -> Result<(), ConfigError> {
+    let mut source = Vec::new();
+    let fail = |source| ConfigError::File { path: PathBuf::from("-"), source };
+    std::io::stdin().take(FILE_BYTES_MAX).read_to_end(&mut source).map_err(fail)?;
+    text(config, &String::from_utf8_lossy(&source), "of the standard input", 0)
+}
+
+/// Groups `--name value...` and `--name=value`.
+fn directives(arguments: &[String]) -> Vec<Vec<String>> {
     let mut lines: Vec<Vec<String>> = Vec::new();
-    for argument in rest {
+    for argument in arguments {
         match (argument.strip_prefix("--"), lines.last_mut()) {
             (Some(name), _) => match name.split_once('=') {
                 Some((name, value)) => lines.push(vec![name.to_owned(), value.to_owned()]),
@@ -151,14 +212,11 @@ pub fn arguments(arguments: &[String]) -> Result<Config, ConfigError> {
             (None, None) => lines.push(vec![argument.clone()]),
         }
     }
-    for words in &lines {
-        apply(&mut config, words).map_err(|what| ConfigError::Line {
-            place: "command line".into(),
-            line: format!("--{}", words.join(" ")),
-            what,
-        })?;
+    // `--save` alone means the empty list, as the servers that brought it read it.
+    for line in lines.iter_mut().filter(|line| line.len() == 1 && line[0].eq_ignore_ascii_case("save")) {
+        line.push(String::new());
     }
-    Ok(config)
+    lines
 }
 
 #[cfg(test)]
@@ -182,12 +240,28 @@ mod tests {
     #[test]
     fn mistakes_are_told_with_file_and_line() {
         for (source, expected) in [
-            ("\nport x", "test.conf, line 2: port x\nargument couldn't be parsed into an integer"),
+            (
+                "\nport x",
+                "the configuration file test.conf, at line 2\n>>> 'port x'\nargument couldn't be parsed into an integer",
+            ),
             ("port 70000", "argument must be between 0 and 65535 inclusive"),
             ("nonsense 1", "Bad directive or wrong number of arguments"),
             ("port", "wrong number of arguments"),
             ("requirepass \"x", "Unbalanced quotes in configuration line"),
-            ("appendonly yes", "is not available yet; the only value is 'no'"),
+            ("user", "Bad directive or wrong number of arguments"),
+            ("user a +nope", "Error in user declaration '+nope': Unknown command or category name in ACL"),
+            ("user a (+get", "Error in user declaration '(+get': Unmatched parenthesis"),
+            (
+                "user 'a b' on",
+                "Error in user declaration 'a b': Usernames can't contain spaces or null characters",
+            ),
+            (
+                "user a on\nuser a off",
+                "line 2\n>>> 'user a off'\nError in user declaration 'a': Duplicate user found.",
+            ),
+            ("rdma-port 6380", "RDMA is not available yet; the only value is '0'"),
+            ("rename-command get fetch", "another name for a command is not available yet"),
+            ("requirepass a b", "wrong number of arguments"),
             ("maxmemory 1zb", "argument must be a memory value"),
         ] {
             let error = of(source).unwrap_err();

@@ -6,6 +6,7 @@
 pub mod registry;
 pub mod transaction;
 
+use crate::acl::identity::Identity;
 use crate::command::Command;
 use registry::Shared;
 use std::sync::Arc;
@@ -31,8 +32,10 @@ pub struct Client {
     pub shared: Arc<Shared>,
     /// The database in use.
     pub db: u16,
-    /// True when it may run any command.
+    /// True when it said who it is, or need not.
     pub authenticated: bool,
+    /// Its user.
+    pub identity: Identity,
     /// True for a session on the Unix socket: `restricted-commands` do not bind it.
     pub local: bool,
     /// MULTI, while it is open.
@@ -58,6 +61,7 @@ impl Client {
             shared,
             db: 0,
             authenticated,
+            identity: Identity::new(local),
             local,
             transaction: None,
             watching: Watching::default(),
@@ -67,6 +71,11 @@ impl Client {
             closing: false,
             command: None,
         }
+    }
+
+    /// True for a session of this machine: on a Unix socket or the loopback interface.
+    pub fn is_of_this_machine(&self) -> bool {
+        self.shared.unix || registry::is_loopback(&self.shared.address)
     }
 
     /// Ids count from 1 and are never used again.

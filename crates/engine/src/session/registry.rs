@@ -3,7 +3,7 @@
 use crate::mailbox::Place;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 /// What a client says about itself.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +54,7 @@ pub struct Shared {
     /// Asked to go: the worker closes it at its next turn.
     pub killed: AtomicBool,
     names: Mutex<Names>,
+    user: Mutex<Arc<[u8]>>,
     command: Mutex<&'static str>,
 }
 
@@ -74,6 +75,19 @@ pub struct Origin {
     pub unix: bool,
 }
 
+impl Origin {
+    /// True if the peer is on this machine.
+    pub fn is_loopback(&self) -> bool {
+        is_loopback(&self.address)
+    }
+}
+
+/// True for an address of the loopback interface.
+pub fn is_loopback(address: &str) -> bool {
+    let ip = address.parse::<std::net::SocketAddr>().map(|address| address.ip());
+    ip.is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
+
 impl Shared {
     /// What it says about itself.
     pub fn names(&self) -> Names {
@@ -83,6 +97,17 @@ impl Shared {
     /// Changes what it says about itself.
     pub fn set_names(&self, change: impl FnOnce(&mut Names)) {
         change(&mut self.names.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The name of its user.
+    pub fn user(&self) -> Arc<[u8]> {
+        self.user.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes that it has become another user.
+    pub fn set_user(&self, name: &[u8]) {
+        let name = if *name == **DEFAULT_NAME { DEFAULT_NAME.clone() } else { name.into() };
+        *self.user.lock().unwrap_or_else(PoisonError::into_inner) = name;
     }
 
     /// The last command's name.
@@ -96,6 +121,9 @@ impl Shared {
         *self.command.lock().unwrap_or_else(PoisonError::into_inner) = command;
     }
 }
+
+/// The name of the default user: nearly all sessions share it.
+static DEFAULT_NAME: LazyLock<Arc<[u8]>> = LazyLock::new(|| crate::acl::users::DEFAULT.into());
 
 /// All sessions.
 #[derive(Debug, Default)]
@@ -128,6 +156,7 @@ impl Registry {
             no_touch: AtomicBool::new(false),
             killed: AtomicBool::new(false),
             names: Mutex::default(),
+            user: Mutex::new(DEFAULT_NAME.clone()),
             command: Mutex::new("NULL"),
         });
         self.lock().insert(shared.id, shared.clone());

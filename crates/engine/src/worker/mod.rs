@@ -7,17 +7,23 @@
 //!
 //! In reading order: `sessions` (buffers), this file (the turn), `timers` (what happens without a request).
 
+mod ahead;
 mod sessions;
 mod timers;
 
 use crate::command::dispatch::{Request, Turn, execute};
+use crate::command::table::flag;
 use crate::command::{Command, Keys};
 use crate::mailbox::{Mail, Place};
+use crate::meter::stopwatch::{Long, Rules, Stopwatch};
 use crate::node::{Node, now_ms};
+use crate::observe;
 use crate::session::Client;
 use crate::session::registry::Origin;
 use crate::socket::{Driver, Engine, listen};
+use ahead::Ahead;
 use larder_protocol::resp::args::Args;
+use larder_protocol::resp::reply::Reply;
 use larder_protocol::resp::request::{ArgRange, Limits, Parser, ProtocolError, Step};
 use larder_protocol::slot::slot_of;
 use larder_store::{Key, Now};
@@ -30,13 +36,21 @@ use std::time::Duration;
 use timers::Timers;
 
 /// Requests of one session in a batch.
-const SESSION_BATCH_MAX: usize = 64;
+const SESSION_BATCH_MAX: usize = 256;
 /// Replies waiting at a session beyond which it executes nothing more until they are sent.
 const OUTPUT_PAUSE_BYTES: usize = 32 * 1024 * 1024;
 /// Most bytes that are reserved for an argument before they came: a claim costs a client nothing.
 const RESERVE_BYTES_MAX: usize = 1024 * 1024;
+/// How long every command is timed on its own after a run of quick ones took long, milliseconds.
+const EXACT_MS: u64 = 1000;
 /// Ready sessions whose requests are read into one batch.
 const BATCH_SESSIONS_MAX: usize = 16;
+
+/// What a session from elsewhere is told while nobody has set a password.
+const PROTECTED: &[u8] = b"-DENIED Larder is running in protected mode because protected mode is enabled and no \
+    password is set for the default user. In this mode connections are only accepted from the loopback interface. \
+    To connect from other machines, set a password (CONFIG SET requirepass), or switch protected mode off (CONFIG \
+    SET protected-mode no, or --protected-mode no at the start) if nobody else can reach this machine.\r\n";
 
 /// What a listener's connections speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,8 +94,6 @@ struct Entry {
 struct Batch {
     entries: Vec<Entry>,
     ranges: Vec<ArgRange>,
-    /// Requests whose keys may lie in overflow buckets.
-    late: Vec<u32>,
     /// Sessions whose replies are to be sent.
     touched: Vec<u32>,
 }
@@ -98,6 +110,8 @@ pub struct Worker {
     /// The worker that gets the next connection.
     next: usize,
     random: u64,
+    /// Unix milliseconds until which every command is timed on its own.
+    exact_until_ms: u64,
 }
 
 impl Worker {
@@ -114,6 +128,7 @@ impl Worker {
             batch: Batch::default(),
             doors,
             next: 0,
+            exact_until_ms: 0,
         })
     }
 
@@ -140,6 +155,7 @@ impl Worker {
     fn turn(&mut self) -> io::Result<()> {
         let timeout = if self.sessions.ready.is_empty() { self.timers.next() } else { Duration::ZERO };
         self.driver.wait(timeout, &mut self.sessions)?;
+        self.sessions.turns += 1;
         let now = Now { ms: now_ms() };
         self.read_mail();
         self.welcome(now);
@@ -206,10 +222,16 @@ impl Worker {
             return; // gone already
         }
         let mut origin = origin(&fd, door, self.id);
+        let open = settings.protected_mode && settings.requirepass.is_empty() && door == Door::Redis;
+        if open && !origin.is_loopback() {
+            self.node.stats.rejected_connections.fetch_add(1, Ordering::Relaxed);
+            let _ = rustix::io::write(&fd, PROTECTED); // whoever does not read it is turned away all the same
+            return;
+        }
         let Ok(token) = self.driver.add(fd) else { return };
         origin.index = token.index;
         let shared = self.node.sessions.add(origin, now_ms);
-        let client = Client::new(shared, settings.requirepass.is_empty() || door.is_unix(), door.is_unix());
+        let client = Client::new(shared, self.node.users.is_open() || door.is_unix(), door.is_unix());
         let protocol = if door.is_memcached() {
             Protocol::Memcached(Box::new(crate::memcache::Session::new(door.is_unix())))
         } else {
@@ -221,6 +243,7 @@ impl Worker {
     fn bury(&mut self) {
         for mut session in std::mem::take(&mut self.sessions.gone) {
             session.client.watching.clear(&self.node.store);
+            self.node.monitors.remove(session.client.shared.place);
             self.node.sessions.remove(session.client.id());
         }
     }
@@ -239,14 +262,15 @@ impl Worker {
             out_of_memory: false,
             restricted: !settings.restricted_commands.is_empty(),
         };
+        let exact = now.ms < self.exact_until_ms;
+        let rules = Rules::new(&settings.observation, exact, self.node.monitors.any());
         let bulk_bytes_max = settings.proto_max_bulk_len;
         drop(settings);
         let ready = std::mem::take(&mut self.sessions.ready);
         for part in ready.chunks(BATCH_SESSIONS_MAX) {
             turn.out_of_memory = self.node.make_room(now, &mut self.random);
             self.read_batch(part, &turn, bulk_bytes_max);
-            self.prefetch();
-            self.execute_batch(&turn);
+            self.execute_batch(&turn, &rules);
             self.send_replies();
         }
         if self.sessions.ready.is_empty() {
@@ -302,36 +326,18 @@ impl Worker {
         }
     }
 
-    /// Lets the processor load what the requests will touch: first the buckets, then the items they point to.
-    fn prefetch(&mut self) {
-        if self.batch.entries.len() < 2 {
-            return;
-        }
-        let key = |entry: &Entry| entry.key.map(|(slot, hash)| Key { bytes: &[], slot, hash });
-        for key in self.batch.entries.iter().filter_map(key) {
-            self.node.store.prefetch_partition(&key);
-        }
-        for key in self.batch.entries.iter().filter_map(key) {
-            self.node.store.prefetch_bucket(&key);
-        }
-        self.batch.late.clear();
-        for (at, entry) in self.batch.entries.iter().enumerate() {
-            if key(entry).is_some_and(|key| self.node.store.prefetch_item(0, &key)) {
-                self.batch.late.push(at as u32);
-            }
-        }
-        for &at in &self.batch.late {
-            if let Some(key) = key(&self.batch.entries[at as usize]) {
-                self.node.store.prefetch_overflow(0, &key);
-            }
-        }
-    }
-
-    fn execute_batch(&mut self, turn: &Turn) {
+    fn execute_batch(&mut self, turn: &Turn, rules: &Rules) {
         let node = &*self.node;
         let mut changes = 0;
-        let mut entries = self.batch.entries.iter().peekable();
-        while let Some(entry) = entries.next() {
+        let mut exact = false;
+        let mut watch = Stopwatch::start(&node.meters[self.id], &node.table, *rules);
+        let entries = &self.batch.entries;
+        let mut ahead = Ahead::new(&node.store, entries);
+        for (at, entry) in entries.iter().enumerate() {
+            ahead.step(at);
+            if let Some(run) = watch.before(entry.command) {
+                exact |= note_run(node, rules, &self.batch, &mut self.sessions, &run);
+            }
             let Some(session) = self.sessions.get(entry.session) else { continue };
             let Session { client, input, out, .. } = session;
             if client.closing {
@@ -342,18 +348,37 @@ impl Worker {
                 client.closing = true;
                 continue;
             }
-            let ranges = &self.batch.ranges[entry.first as usize..(entry.first + entry.count) as usize];
-            let args = Args::new(&input[entry.base as usize..], ranges);
+            let args = self.batch.args(entry, input);
             let request = Request {
                 args,
                 command: entry.command,
                 key: entry.key.map(|(slot, hash)| Key { bytes: args.get(1), slot, hash }),
             };
-            changes += execute(node, turn, client, &request, out);
+            client.command = None;
+            let before = out.len();
+            if !(rules.monitored && refuse_monitor(node, client, entry.command, out)) {
+                changes += execute(node, turn, client, &request, out);
+            }
             session.start = (entry.base + entry.consumed) as usize;
-            if entries.peek().is_none_or(|next| next.session != entry.session) {
+            if let Some(long) = watch.after(client.command, at) {
+                observe_long(node, rules, client, &args, &long);
+            }
+            let bytes = (entry.consumed as usize, out.len().saturating_sub(before));
+            if bytes.0 >= rules.request_bytes || bytes.1 >= rules.reply_bytes {
+                observe::large(node, rules, client, &args, bytes);
+            }
+            if rules.monitored {
+                observe::watched(node, client, &args);
+            }
+            if entries.get(at + 1).is_none_or(|next| next.session != entry.session) {
                 client.shared.note(entry.command.map_or("NULL", |row| row.name), turn.now.ms);
             }
+        }
+        if let Some(run) = watch.stop() {
+            exact |= note_run(node, rules, &self.batch, &mut self.sessions, &run);
+        }
+        if exact {
+            self.exact_until_ms = turn.now.ms + EXACT_MS;
         }
         node.stats.commands.fetch_add(self.batch.entries.len() as u64, Ordering::Relaxed);
         if changes > 0 {
@@ -371,11 +396,13 @@ impl Worker {
             session.compact();
             let token = session.token;
             if hard_limit > 0 && session.output_bytes() > hard_limit {
+                self.node.stats.output_limit_closed.fetch_add(1, Ordering::Relaxed);
                 session.client.closing = true;
                 self.driver.close(token, true);
                 continue;
             }
             if session.unread() > query_limit {
+                self.node.stats.query_limit_closed.fetch_add(1, Ordering::Relaxed);
                 session.client.closing = true;
                 self.driver.close(token, true);
                 continue;
@@ -383,6 +410,7 @@ impl Worker {
             if !session.out.is_empty() && session.sending_bytes == 0 {
                 let buffer = session.take_out();
                 self.node.stats.output_bytes.fetch_add(buffer.len() as u64, Ordering::Relaxed);
+                self.node.stats.writes.fetch_add(1, Ordering::Relaxed);
                 self.driver.send(token, buffer);
             }
             // One that waits for its replies to be sent has requests left to execute.
@@ -408,6 +436,13 @@ impl Worker {
 }
 
 impl Batch {
+    /// The arguments of a request, which lie in its session's input.
+    #[inline]
+    fn args<'a>(&'a self, entry: &Entry, input: &'a [u8]) -> Args<'a> {
+        let ranges = &self.ranges[entry.first as usize..(entry.first + entry.count) as usize];
+        Args::new(&input[entry.base as usize..], ranges)
+    }
+
     /// Reads the complete requests of a session, up to its share; true if there is more than that.
     fn read_session(&mut self, node: &Node, index: u32, session: &mut Session, limits: &Limits) -> bool {
         let Protocol::Resp(parser) = &mut session.protocol else { return false };
@@ -468,6 +503,39 @@ impl Batch {
             refusal: None,
         });
     }
+}
+
+/// A run of quick commands took long. If it was a single command, it is noted; if not, nobody knows which it was, and
+/// true says to look closer for a while.
+#[cold]
+fn note_run(node: &Node, rules: &Rules, batch: &Batch, sessions: &mut Sessions, run: &Long) -> bool {
+    if run.count > 1 {
+        return true;
+    }
+    let entry = &batch.entries[run.last];
+    if let Some(session) = sessions.get(entry.session) {
+        let args = batch.args(entry, &session.input);
+        observe_long(node, rules, &session.client, &args, run);
+    }
+    false
+}
+
+#[cold]
+fn observe_long(node: &Node, rules: &Rules, client: &Client, args: &Args<'_>, long: &Long) {
+    if let Some(command) = client.command {
+        observe::long(node, rules, client, command, args, long.nanos, &client.shared.address);
+    }
+}
+
+/// A session that watches the others has no business with keys: nobody would know what is a reply and what is not.
+#[cold]
+fn refuse_monitor(node: &Node, client: &Client, command: Option<&Command>, out: &mut Reply) -> bool {
+    let refused = command.is_some_and(|row| row.is(flag::READONLY | flag::WRITE))
+        && node.monitors.contains(client.shared.place);
+    if refused {
+        out.error("ERR Replica can't interact with the keyspace");
+    }
+    refused
 }
 
 /// Where a connection comes from, as CLIENT LIST shows it.

@@ -98,6 +98,10 @@ pub(super) struct Sessions {
     pub(super) gone: Vec<Box<Session>>,
     /// Bytes received since the worker looked.
     pub(super) input_bytes: u64,
+    /// Times that bytes came since the worker looked.
+    pub(super) reads: u64,
+    /// Rounds of the loop since the worker looked.
+    pub(super) turns: u64,
 }
 
 impl Sessions {
@@ -154,6 +158,7 @@ impl Sink for Sessions {
     #[inline]
     fn received(&mut self, token: Token, bytes: &[u8]) {
         self.input_bytes += bytes.len() as u64;
+        self.reads += 1;
         if let Some(session) = self.of(token) {
             session.input.extend_from_slice(bytes);
             self.make_ready(token.index);

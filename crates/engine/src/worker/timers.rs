@@ -2,7 +2,8 @@
 //! measuring its rate.
 
 use super::sessions::Sessions;
-use crate::node::Node;
+use crate::latency::EXPIRE_CYCLE;
+use crate::node::{Node, Stats};
 use crate::socket::{Driver, TICK};
 use larder_store::Now;
 use std::sync::atomic::Ordering;
@@ -25,12 +26,13 @@ pub(super) struct Timers {
     sessions_at_ms: u64,
     /// Where the last round over the partitions stopped for want of time.
     partition: usize,
-    commands: u64,
+    /// Commands, bytes received and bytes sent when the rates were last measured.
+    counted: [u64; 3],
 }
 
 impl Timers {
     pub(super) fn new(worker: usize, workers: usize) -> Timers {
-        Timers { worker, workers, expire_at_ms: 0, sessions_at_ms: 0, partition: worker, commands: 0 }
+        Timers { worker, workers, expire_at_ms: 0, sessions_at_ms: 0, partition: worker, counted: [0; 3] }
     }
 
     /// How long the worker may sleep.
@@ -40,7 +42,10 @@ impl Timers {
 
     pub(super) fn run(&mut self, node: &Node, now: Now, sessions: &mut Sessions, driver: &mut Driver) {
         if now.ms >= self.expire_at_ms {
-            let done = self.expire(node, now);
+            let began = Instant::now();
+            let done = !node.active_expire.load(Ordering::Relaxed) || self.expire(node, now);
+            node.note_event(EXPIRE_CYCLE, began.elapsed());
+            node.stats.expire_stopped.fetch_add(u64::from(!done), Ordering::Relaxed);
             self.expire_at_ms = if done { now.ms + EXPIRE_EVERY_MS } else { now.ms };
         }
         if now.ms >= self.sessions_at_ms {
@@ -79,11 +84,21 @@ impl Timers {
         }
         if self.worker == 0 {
             node.memcached.flush_if_due(&node.store, now);
-            let commands = node.stats.commands.load(Ordering::Relaxed);
-            node.stats.commands_per_second.store(commands.saturating_sub(self.commands), Ordering::Relaxed);
-            self.commands = commands;
+            self.measure_rates(&node.stats);
         }
         let input = std::mem::take(&mut sessions.input_bytes);
         node.stats.input_bytes.fetch_add(input, Ordering::Relaxed);
+        node.stats.reads.fetch_add(std::mem::take(&mut sessions.reads), Ordering::Relaxed);
+        node.stats.turns.fetch_add(std::mem::take(&mut sessions.turns), Ordering::Relaxed);
+    }
+
+    fn measure_rates(&mut self, stats: &Stats) {
+        let counters = [&stats.commands, &stats.input_bytes, &stats.output_bytes];
+        let rates = [&stats.commands_per_second, &stats.input_per_second, &stats.output_per_second];
+        for ((counter, rate), before) in counters.into_iter().zip(rates).zip(&mut self.counted) {
+            let now = counter.load(Ordering::Relaxed);
+            rate.store(now.saturating_sub(*before), Ordering::Relaxed);
+            *before = now;
+        }
     }
 }

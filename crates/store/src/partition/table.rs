@@ -1,7 +1,7 @@
 //! The index of a partition: a linear-hashing table of items.
 //!
-//! Buckets are 64 bytes, one cache line: the address of an overflow bucket and seven slots, each the 48-bit address
-//! of an item with a 16-bit tag from its hash, so that a look-up touches an item only when the tag fits.
+//! Buckets are 64 bytes, one cache line: the address of an overflow bucket (half as large) and seven slots, each the
+//! 48-bit address of an item with a 16-bit tag from its hash, so that a look-up touches an item only when the tag fits.
 //!
 //! Linear hashing (Litwin, VLDB 1980) grows the table by one bucket at a time: bucket `split` gives half of its items
 //! to a new last bucket. There is never a rehash, so never a pause, and the load stays where it is best instead of
@@ -24,22 +24,38 @@ use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
 const SLOTS: usize = 7;
+/// Slots of an overflow bucket, which seldom holds more than one item or two.
+const OVERFLOW_SLOTS: usize = 3;
 const ADDRESS: u64 = (1 << 48) - 1;
-/// Items per bucket, times 16, above which the table grows: 5.75 of 7, which measured the fewest bytes per key.
-const GROW_AT_SIXTEENTHS: usize = 92;
+/// Items per bucket, times 16, above which the table grows: 6 of 7. Fuller buckets would save less than a byte per key,
+/// and more keys would lie in overflow buckets.
+const GROW_AT_SIXTEENTHS: usize = 96;
 /// Items per bucket, times 16, below which it shrinks.
 const SHRINK_AT_SIXTEENTHS: usize = 56;
+
+/// Slots, and where those are that did not fit.
+#[repr(C)]
+#[derive(Debug)]
+struct Chunk<const N: usize> {
+    child: Option<Box<Overflow>>,
+    /// Cells, because a place found through `&Table` is written through `&mut Table`.
+    slots: [Cell<u64>; N],
+}
+
+type Overflow = Chunk<OVERFLOW_SLOTS>;
 
 /// One cache line of the index.
 #[repr(C, align(64))]
 #[derive(Debug, Default)]
-pub(crate) struct Bucket {
-    child: Option<Box<Bucket>>,
-    /// Cells, because a place found through `&Table` is written through `&mut Table`.
-    slots: [Cell<u64>; SLOTS],
-}
+pub(crate) struct Bucket(Chunk<SLOTS>);
 
-const _: () = assert!(size_of::<Bucket>() == 64);
+const _: () = assert!(size_of::<Bucket>() == 64 && size_of::<Overflow>() == 32);
+
+impl<const N: usize> Default for Chunk<N> {
+    fn default() -> Self {
+        Chunk { child: None, slots: std::array::from_fn(|_| Cell::new(0)) }
+    }
+}
 
 /// Items by the hash and bytes of their keys.
 #[derive(Debug, Default)]
@@ -97,27 +113,17 @@ impl Table {
     /// Finds a key.
     #[inline]
     pub(crate) fn find(&self, hash: u32, key: &[u8]) -> Option<Place> {
-        let mut bucket = self.buckets.get(self.index(hash))?;
-        loop {
-            let mut fitting = bucket.fitting(hash);
-            while fitting != 0 {
-                let cell = &bucket.slots[fitting.trailing_zeros() as usize];
-                if same(borrow(cell.get()).key(), key) {
-                    return Some(Place(NonNull::from(cell)));
-                }
-                fitting &= fitting - 1;
-            }
-            bucket = bucket.child.as_deref()?;
-        }
+        let bucket = &self.buckets.get(self.index(hash))?.0;
+        bucket.find(hash, key).or_else(|| bucket.overflow().find_map(|chunk| chunk.find(hash, key)))
     }
 
     /// Hints the processor to load the items whose tag fits.
     #[inline]
     pub(crate) fn prefetch_item(&self, hash: u32) -> bool {
-        let Some(bucket) = self.buckets.get(self.index(hash)) else { return false };
+        let Some(Bucket(bucket)) = self.buckets.get(self.index(hash)) else { return false };
         match &bucket.child {
             Some(child) if bucket.prefetch_items(hash) == 0 => {
-                super::prefetch(std::ptr::from_ref::<Bucket>(child).cast());
+                super::prefetch(std::ptr::from_ref::<Overflow>(child).cast());
                 true
             }
             Some(_) => false,
@@ -131,7 +137,8 @@ impl Table {
     /// The second half of [`Table::prefetch_item`] for a key that is not in its first bucket.
     #[inline]
     pub(crate) fn prefetch_overflow(&self, hash: u32) {
-        if let Some(child) = self.buckets.get(self.index(hash)).and_then(|bucket| bucket.child.as_deref()) {
+        let bucket = self.buckets.get(self.index(hash));
+        if let Some(child) = bucket.and_then(|Bucket(bucket)| bucket.child.as_deref()) {
             child.prefetch_items(hash);
         }
     }
@@ -196,7 +203,7 @@ impl Table {
         self.timed += usize::from(item.has_timed_fields());
         let slot = tag(hash) << 48 | item.into_address();
         let index = self.index(hash);
-        self.buckets[index].push(slot);
+        self.buckets[index].0.push(slot);
         if self.len * 16 > self.buckets.len() * GROW_AT_SIXTEENTHS {
             self.grow(seed);
         }
@@ -210,7 +217,7 @@ impl Table {
         self.volatile -= usize::from(item.deadline().is_some());
         self.timed -= usize::from(item.has_timed_fields());
         let index = self.index(hash);
-        self.buckets[index].tidy();
+        self.buckets[index].0.tidy();
         if self.buckets.len() > 1 && self.len * 16 < self.buckets.len() * SHRINK_AT_SIXTEENTHS {
             self.shrink();
         }
@@ -228,17 +235,17 @@ impl Table {
             self.buckets.reserve_exact((count / 8).max(1));
         }
         let from = count - self.base as usize;
-        let old = std::mem::take(&mut self.buckets[from]);
+        let Bucket(old) = std::mem::take(&mut self.buckets[from]);
         self.buckets.push(Bucket::default());
-        let (mut stay, mut go) = (Bucket::default(), Bucket::default());
+        let (mut stay, mut go) = (Chunk::default(), Chunk::default());
         let bit = self.base;
         old.each(|slot| super::prefetch((slot & ADDRESS) as *const u8));
         old.each(|slot| {
             let hash = seed.hash(borrow(slot).key());
             if hash & bit == 0 { stay.push(slot) } else { go.push(slot) }
         });
-        self.buckets[from] = stay;
-        self.buckets[count] = go;
+        self.buckets[from] = Bucket(stay);
+        self.buckets[count] = Bucket(go);
         if self.buckets.len() == 2 * self.base as usize {
             self.base *= 2;
         }
@@ -248,9 +255,9 @@ impl Table {
         if self.buckets.len() == self.base as usize {
             self.base /= 2;
         }
-        let Some(last) = self.buckets.pop() else { return };
+        let Some(Bucket(last)) = self.buckets.pop() else { return };
         let to = self.buckets.len() - self.base as usize;
-        last.each(|slot| self.buckets[to].push(slot));
+        last.each(|slot| self.buckets[to].0.push(slot));
         if self.buckets.capacity() > 16 && self.buckets.len() < self.buckets.capacity() * 3 / 4 {
             self.buckets.shrink_to(self.buckets.len() * 9 / 8);
         }
@@ -264,7 +271,7 @@ impl Table {
             return None;
         }
         let index = index_of(position.reverse_bits(), count);
-        let bucket = &self.buckets[index];
+        let Bucket(bucket) = &self.buckets[index];
         bucket.each(|slot| super::prefetch((slot & ADDRESS) as *const u8));
         bucket.each(|slot| visit(ItemRef { item: borrow(slot), table: PhantomData }));
         // The bucket is named by `bits` low bits of the hash, so it owns 2^(32 - bits) positions.
@@ -278,36 +285,34 @@ impl Table {
 
     /// The first item with this bucket and tag that is wanted.
     pub(crate) fn find_by_hash(&self, hash: u32, wanted: impl Fn(&ItemRef<'_>) -> bool) -> Option<Place> {
-        let mut bucket = self.buckets.get(self.index(hash))?;
-        loop {
-            for cell in &bucket.slots {
-                let slot = cell.get();
-                let item = || ItemRef { item: borrow(slot), table: PhantomData };
-                if slot >> 48 == tag(hash) && slot != 0 && wanted(&item()) {
-                    return Some(Place(NonNull::from(cell)));
-                }
-            }
-            bucket = bucket.child.as_deref()?;
-        }
+        let Bucket(bucket) = self.buckets.get(self.index(hash))?;
+        let fits = |cell: &&Cell<u64>| {
+            let slot = cell.get();
+            slot >> 48 == tag(hash)
+                && slot != 0
+                && wanted(&ItemRef { item: borrow(slot), table: PhantomData })
+        };
+        let mut cells = bucket.slots.iter().chain(bucket.overflow().flat_map(|chunk| &chunk.slots));
+        cells.find(fits).map(|cell| Place(NonNull::from(cell)))
     }
 
     /// Visits all items.
     pub(crate) fn each(&self, mut visit: impl FnMut(ItemRef<'_>)) {
-        for bucket in &self.buckets {
+        for Bucket(bucket) in &self.buckets {
             bucket.each(|slot| visit(ItemRef { item: borrow(slot), table: PhantomData }));
         }
     }
 
     /// Bytes of the buckets.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let children: usize = self.buckets.iter().map(Bucket::descendants).sum();
-        (self.buckets.capacity() + children) * size_of::<Bucket>()
+        let children: usize = self.buckets.iter().map(|bucket| bucket.0.overflow().count()).sum();
+        self.buckets.capacity() * size_of::<Bucket>() + children * size_of::<Overflow>()
     }
 }
 
 impl Drop for Table {
     fn drop(&mut self) {
-        for bucket in &self.buckets {
+        for Bucket(bucket) in &self.buckets {
             // SAFETY: the table owns its items and is going away; no slot is read again.
             bucket.each(|slot| drop(unsafe { Item::from_address(slot & ADDRESS) }));
         }
@@ -343,7 +348,26 @@ fn same(a: &[u8], b: &[u8]) -> bool {
     different == 0
 }
 
-impl Bucket {
+impl<const N: usize> Chunk<N> {
+    /// The overflow buckets behind this one.
+    fn overflow(&self) -> impl Iterator<Item = &Overflow> {
+        std::iter::successors(self.child.as_deref(), |chunk| chunk.child.as_deref())
+    }
+
+    /// Finds a key among the slots.
+    #[inline]
+    fn find(&self, hash: u32, key: &[u8]) -> Option<Place> {
+        let mut fitting = self.fitting(hash);
+        while fitting != 0 {
+            let cell = &self.slots[fitting.trailing_zeros() as usize];
+            if same(borrow(cell.get()).key(), key) {
+                return Some(Place(NonNull::from(cell)));
+            }
+            fitting &= fitting - 1;
+        }
+        None
+    }
+
     /// The slots with the tag of this hash, as bits. Without branches: which slot fits cannot be predicted.
     #[inline]
     fn fitting(&self, hash: u32) -> u32 {
@@ -380,14 +404,8 @@ impl Bucket {
     }
 
     fn each(&self, mut visit: impl FnMut(u64)) {
-        let mut bucket = self;
-        loop {
-            bucket.slots.iter().map(Cell::get).filter(|slot| *slot != 0).for_each(&mut visit);
-            match &bucket.child {
-                Some(child) => bucket = child,
-                None => return,
-            }
-        }
+        let slots = self.slots.iter().chain(self.overflow().flat_map(|chunk| &chunk.slots));
+        slots.map(Cell::get).filter(|slot| *slot != 0).for_each(&mut visit);
     }
 
     /// Fills a hole from the overflow buckets, and frees the last of them when it is empty.
@@ -402,10 +420,6 @@ impl Bucket {
         if child.child.is_none() && child.slots.iter().all(|slot| slot.get() == 0) {
             self.child = None;
         }
-    }
-
-    fn descendants(&self) -> usize {
-        self.child.as_ref().map_or(0, |child| 1 + child.descendants())
     }
 }
 

@@ -57,10 +57,28 @@ fn reserved_memory_in_both_ways() {
 }
 
 #[test]
+fn two_names_of_one_setting() {
+    let told_slower_than = |changes: &[(&str, &str)], version: &str| {
+        let mut group = group("valkey8");
+        group.set(&pairs(changes), false).unwrap();
+        let told = told(&group, "cache.m8g.large", version);
+        assert!(!told.contains("commandlog-execution-slower-than"), "{told}");
+        let line = told.lines().find(|line| line.starts_with("slowlog-log-slower-than ")).unwrap();
+        line.rsplit(' ').next().unwrap().to_owned()
+    };
+    let (old, new) = (("slowlog-log-slower-than", "5"), ("commandlog-execution-slower-than", "7"));
+    assert_eq!(told_slower_than(&[], "8.1.0"), "10000");
+    assert_eq!(told_slower_than(&[old], "8.1.0"), "5", "what was set beats the other name's default");
+    assert_eq!(told_slower_than(&[new], "8.1.0"), "7");
+    assert_eq!(told_slower_than(&[old, new], "8.1.0"), "7", "the newer name beats the older one");
+    assert_eq!(told_slower_than(&[old, new], "8.0.1"), "5", "8.0 does not know the newer name");
+}
+
+#[test]
 fn nodes_are_not_told_what_the_engine_lacks() {
     let mut group = group("valkey8");
-    group.set(&pairs(&[("slowlog-log-slower-than", "5")]), false).unwrap();
-    assert!(!told(&group, "cache.m8g.large", "8.1.0").contains("slowlog"));
+    group.set(&pairs(&[("activedefrag", "yes")]), false).unwrap();
+    assert!(!told(&group, "cache.m8g.large", "8.1.0").contains("activedefrag"));
 }
 
 #[test]

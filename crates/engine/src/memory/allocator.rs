@@ -1,0 +1,65 @@
+//! What the allocator, jemalloc, says of itself. A process with another allocator is told what the kernel knows.
+
+use tikv_jemalloc_ctl::stats_print::{Options, stats_print};
+use tikv_jemalloc_ctl::{epoch, stats};
+
+/// Bytes, from the inside to the outside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Allocator {
+    /// Handed out.
+    pub allocated: u64,
+    /// In pages that hold something.
+    pub active: u64,
+    /// In pages that the machine gave.
+    pub resident: u64,
+}
+
+/// The allocator's figures; where it has none, what is `used` and `resident` stands for them.
+pub fn figures(used: u64, resident: u64) -> Allocator {
+    let read = || -> Option<Allocator> {
+        epoch::advance().ok()?;
+        Some(Allocator {
+            allocated: stats::allocated::read().ok()? as u64,
+            active: stats::active::read().ok()? as u64,
+            resident: stats::resident::read().ok()? as u64,
+        })
+    };
+    // One that is not in use holds next to nothing.
+    let fallback = Allocator { allocated: used, active: resident, resident };
+    read().filter(|figures| figures.allocated >= used / 2).unwrap_or(fallback)
+}
+
+/// Gives unused pages back to the machine; false if the allocator refuses.
+pub fn purge() -> bool {
+    // `arena.4096` is all arenas (MALLCTL_ARENAS_ALL).
+    let name = c"arena.4096.purge";
+    let nothing = std::ptr::null_mut;
+    // SAFETY: the name ends with a zero, and this control takes and gives no value.
+    let error =
+        unsafe { tikv_jemalloc_sys::mallctl(name.as_ptr(), nothing(), std::ptr::null_mut(), nothing(), 0) };
+    error == 0
+}
+
+/// The allocator's own report.
+pub fn report() -> String {
+    let mut text = Vec::new();
+    let mut options = Options::default();
+    options.skip_per_arena = true;
+    if stats_print(&mut text, options).is_err() {
+        return "The allocator has no report.\n".to_owned();
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_allocator_answers() {
+        assert!(purge());
+        assert!(report().contains("jemalloc statistics"));
+        let figures = figures(u64::MAX / 2, 7);
+        assert_eq!(figures, Allocator { allocated: u64::MAX / 2, active: 7, resident: 7 });
+    }
+}
