@@ -289,6 +289,18 @@ impl<'a> Keyspace<'a> {
         }
     }
 
+    /// The same for a hash whose fields have, or had, deadlines: it is also noted when to look at it again, and how
+    /// many fields went because their new deadline had passed already.
+    pub fn fields_changed(&mut self, key: &[u8], expired: u64) {
+        let db = self.db;
+        self.dirty += 1;
+        if let Some((key, partition)) = self.open(key) {
+            partition.changed(db, &key);
+            partition.fields_changed(db, &key);
+            partition.count_expired_fields(expired);
+        }
+    }
+
     /// Removes a collection that has become empty.
     pub fn drop_if_empty(&mut self, key: &[u8]) {
         let empty = match self.peek_value(key) {

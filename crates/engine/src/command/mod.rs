@@ -20,6 +20,7 @@ pub mod expire;
 pub mod extended;
 pub mod geo;
 pub mod hash;
+pub mod hash_field;
 pub mod hyperloglog;
 pub mod introspection;
 pub mod keys;
@@ -57,6 +58,7 @@ pub fn families() -> &'static [&'static [Command]] {
         expire::COMMANDS,
         scan::COMMANDS,
         hash::COMMANDS,
+        hash_field::COMMANDS,
         list::COMMANDS,
         blocking::COMMANDS,
         set::COMMANDS,

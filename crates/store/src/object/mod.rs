@@ -5,7 +5,7 @@
 //! hands a source of random numbers in.
 //!
 //! Read in this order: [`packed`] (the small form of everything), `arena` (memory of grown members), `table` (their
-//! index by name), `tree` (their order by score), then [`Hash`], [`Set`], [`SortedSet`] and [`List`].
+//! index by name), `tree` (their order by score), then [`Hash`] (and `timetable`), [`Set`], [`SortedSet`] and [`List`].
 //! All of it is safe Rust: members are named by 4-byte handles into an arena, not by pointers.
 
 mod arena;
@@ -15,6 +15,7 @@ mod list;
 pub mod packed;
 mod set;
 mod table;
+mod timetable;
 mod tree;
 mod zset;
 
@@ -22,6 +23,7 @@ pub use hash::Hash;
 pub use list::{End, List};
 pub use packed::{Digits, Element};
 pub use set::Set;
+pub use timetable::FIELD_DEADLINE_MAX_MS;
 pub use zset::SortedSet;
 
 /// A source of uniformly random 64-bit numbers, handed in by who may roll dice.

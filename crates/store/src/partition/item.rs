@@ -1,7 +1,7 @@
 //! An item: a key with its value, in one allocation.
 //!
 //! ```text
-//! byte 0      kind (3 bits) and which optional fields follow (3 bits)
+//! byte 0      kind (3 bits), which optional fields follow (3 bits), a hash with deadlines of its own (1 bit)
 //! bytes 1-3   access: seconds clock of the last use (LRU), or 16-bit minutes and 8-bit counter (LFU)
 //! varint      key length
 //! varint      value length (only an inline string has it)
@@ -29,6 +29,8 @@ const KIND: u8 = 0b0000_0111;
 const HAS_DEADLINE: u8 = 0b0000_1000;
 const HAS_FLAGS: u8 = 0b0001_0000;
 const HAS_CAS: u8 = 0b0010_0000;
+/// A hash some of whose fields have deadlines. Stands here so that a look at any other key stays one test of a byte.
+const HAS_TIMED_FIELDS: u8 = 0b0100_0000;
 
 const INLINE: u8 = 0;
 const INTEGER: u8 = 1;
@@ -197,7 +199,8 @@ impl Item {
             Value::Set(_) => (SET, 8),
             Value::SortedSet(_) => (SORTED_SET, 8),
         };
-        let head = kind | extras_bits(extras);
+        let timed = matches!(&value, Value::Hash(hash) if hash.timed_len() > 0);
+        let head = kind | extras_bits(extras) | if timed { HAS_TIMED_FIELDS } else { 0 };
         let mut at = 4 + varint_len(key.len()) + if kind == INLINE { varint_len(value_len) } else { 0 };
         let optional = at;
         at += optional_len(head);
@@ -403,6 +406,49 @@ impl Item {
         Some(self.word(self.shape().deadline_at()))
     }
 
+    /// True if the key or fields of it have deadlines.
+    #[inline]
+    pub fn is_volatile(&self) -> bool {
+        self.byte(0) & (HAS_DEADLINE | HAS_TIMED_FIELDS) != 0
+    }
+
+    /// True for a hash that is marked as having fields with deadlines.
+    #[inline]
+    pub fn has_timed_fields(&self) -> bool {
+        self.byte(0) & HAS_TIMED_FIELDS != 0
+    }
+
+    /// Marks a hash as having fields with deadlines, or as having none.
+    pub(super) fn mark_timed_fields(&mut self, timed: bool) {
+        let head = self.byte(0) & !HAS_TIMED_FIELDS;
+        self.put(0, &[head | if timed { HAS_TIMED_FIELDS } else { 0 }]);
+    }
+
+    /// The value if it is a hash that is marked as having fields with deadlines.
+    pub(super) fn timed_hash(&self) -> Option<&Hash> {
+        match self.value() {
+            ValueRef::Hash(hash) if self.has_timed_fields() => Some(hash),
+            _ => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub(super) fn timed_hash_mut(&mut self) -> Option<&mut Hash> {
+        let marked = self.has_timed_fields();
+        match self.value_mut() {
+            ValueMut::Hash(hash) if marked => Some(hash),
+            _ => None,
+        }
+    }
+
+    /// True if the time of the key is over: its own, or that of all its fields. One test of a byte for most keys.
+    #[inline]
+    pub fn is_dead(&self, now_ms: u64) -> bool {
+        self.is_volatile()
+            && (self.deadline().is_some_and(|deadline| deadline <= now_ms)
+                || self.timed_hash().is_some_and(|hash| hash.is_over(now_ms)))
+    }
+
     /// The 24-bit access word.
     pub fn access(&self) -> u32 {
         u32::from_le_bytes([self.byte(1), self.byte(2), self.byte(3), 0])
@@ -473,7 +519,7 @@ impl Item {
     pub(super) fn with_extras(self, extras: Extras) -> Item {
         let old = self.shape();
         let kind = old.head & KIND;
-        let head = kind | extras_bits(extras);
+        let head = kind | extras_bits(extras) | old.head & HAS_TIMED_FIELDS;
         let key = old.optional + optional_len(head);
         let new = Shape { head, optional: old.optional, key, ..old };
         let item = Item::allocate(new.size());
