@@ -17,7 +17,7 @@
 //! Invariant: an [`Item`] owns its allocation; the address is 8-byte aligned and fits in 48 bits; the header
 //! describes exactly the bytes that follow it. Everything unsafe about items is in this file.
 
-use crate::object::{Hash, List, Set, SortedSet};
+use crate::object::{Hash, List, Set, SortedSet, Stream};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
@@ -37,6 +37,7 @@ const HASH: u8 = 3;
 const LIST: u8 = 4;
 const SET: u8 = 5;
 const SORTED_SET: u8 = 6;
+const STREAM: u8 = 7;
 
 /// A value on its way into an item.
 #[derive(Debug)]
@@ -55,6 +56,8 @@ pub enum Value<'a> {
     Set(Box<Set>),
     /// A sorted set.
     SortedSet(Box<SortedSet>),
+    /// A stream.
+    Stream(Box<Stream>),
 }
 
 /// A value in place.
@@ -72,6 +75,8 @@ pub enum ValueRef<'a> {
     Set(&'a Set),
     /// A sorted set.
     SortedSet(&'a SortedSet),
+    /// A stream.
+    Stream(&'a Stream),
 }
 
 /// A value in place, to be changed. Strings are changed by replacing them, through the partition.
@@ -89,6 +94,8 @@ pub enum ValueMut<'a> {
     Set(&'a mut Set),
     /// A sorted set.
     SortedSet(&'a mut SortedSet),
+    /// A stream.
+    Stream(&'a mut Stream),
 }
 
 /// What an item carries beside key and value.
@@ -176,6 +183,7 @@ impl Item {
             Value::List(_) => (LIST, 8),
             Value::Set(_) => (SET, 8),
             Value::SortedSet(_) => (SORTED_SET, 8),
+            Value::Stream(_) => (STREAM, 8),
         };
         let head = kind | extras_bits(extras);
         let mut at = 4 + varint_len(key.len()) + if kind == INLINE { varint_len(value_len) } else { 0 };
@@ -231,6 +239,7 @@ impl Item {
             Value::List(list) => boxed(Box::into_raw(list).expose_provenance()),
             Value::Set(set) => boxed(Box::into_raw(set).expose_provenance()),
             Value::SortedSet(set) => boxed(Box::into_raw(set).expose_provenance()),
+            Value::Stream(stream) => boxed(Box::into_raw(stream).expose_provenance()),
         }
     }
 
@@ -323,7 +332,8 @@ impl Item {
                 HASH => ValueRef::Hash(&*self.boxed(at)),
                 LIST => ValueRef::List(&*self.boxed(at)),
                 SET => ValueRef::Set(&*self.boxed(at)),
-                _ => ValueRef::SortedSet(&*self.boxed(at)),
+                SORTED_SET => ValueRef::SortedSet(&*self.boxed(at)),
+                _ => ValueRef::Stream(&*self.boxed(at)),
             }
         }
     }
@@ -340,7 +350,8 @@ impl Item {
                 HASH => ValueMut::Hash(&mut *self.boxed(at)),
                 LIST => ValueMut::List(&mut *self.boxed(at)),
                 SET => ValueMut::Set(&mut *self.boxed(at)),
-                _ => ValueMut::SortedSet(&mut *self.boxed(at)),
+                SORTED_SET => ValueMut::SortedSet(&mut *self.boxed(at)),
+                _ => ValueMut::Stream(&mut *self.boxed(at)),
             }
         }
     }
@@ -433,7 +444,8 @@ impl Item {
                 HASH => Owned::Hash(Box::from_raw(self.boxed(at))),
                 LIST => Owned::List(Box::from_raw(self.boxed(at))),
                 SET => Owned::Set(Box::from_raw(self.boxed(at))),
-                _ => Owned::SortedSet(Box::from_raw(self.boxed(at))),
+                SORTED_SET => Owned::SortedSet(Box::from_raw(self.boxed(at))),
+                _ => Owned::Stream(Box::from_raw(self.boxed(at))),
             }
         };
         self.free(shape.size());
@@ -471,6 +483,7 @@ impl Item {
             ValueRef::List(list) => list.len() > members,
             ValueRef::Set(set) => set.len() > members,
             ValueRef::SortedSet(set) => set.len() > members,
+            ValueRef::Stream(stream) => stream.len() > members,
         }
     }
 
@@ -489,6 +502,7 @@ impl Item {
                 ValueRef::List(list) => size_of::<List>() + list.memory_bytes(),
                 ValueRef::Set(set) => size_of::<Set>() + set.memory_bytes(),
                 ValueRef::SortedSet(set) => size_of::<SortedSet>() + set.memory_bytes(),
+                ValueRef::Stream(stream) => size_of::<Stream>() + stream.memory_bytes(),
             }
     }
 
@@ -523,7 +537,8 @@ impl Drop for Item {
                     HASH => drop(Box::from_raw(self.boxed::<Hash>(at))),
                     LIST => drop(Box::from_raw(self.boxed::<List>(at))),
                     SET => drop(Box::from_raw(self.boxed::<Set>(at))),
-                    _ => drop(Box::from_raw(self.boxed::<SortedSet>(at))),
+                    SORTED_SET => drop(Box::from_raw(self.boxed::<SortedSet>(at))),
+                    _ => drop(Box::from_raw(self.boxed::<Stream>(at))),
                 }
             }
         }
@@ -547,6 +562,8 @@ pub enum Owned {
     Set(Box<Set>),
     /// A sorted set.
     SortedSet(Box<SortedSet>),
+    /// A stream.
+    Stream(Box<Stream>),
 }
 
 impl From<Owned> for Value<'_> {
@@ -558,6 +575,7 @@ impl From<Owned> for Value<'_> {
             Owned::List(list) => Value::List(list),
             Owned::Set(set) => Value::Set(set),
             Owned::SortedSet(set) => Value::SortedSet(set),
+            Owned::Stream(stream) => Value::Stream(stream),
         }
     }
 }
