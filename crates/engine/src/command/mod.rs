@@ -23,6 +23,7 @@ pub mod list;
 pub mod scan;
 pub mod server;
 pub mod set;
+pub mod stream;
 pub mod string;
 pub mod table;
 pub mod transaction;
@@ -44,6 +45,7 @@ pub fn families() -> &'static [&'static [Command]] {
         list::COMMANDS,
         set::COMMANDS,
         zset::COMMANDS,
+        stream::COMMANDS,
         transaction::COMMANDS,
         connection::COMMANDS,
         client::COMMANDS,
