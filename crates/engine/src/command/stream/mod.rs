@@ -1,6 +1,7 @@
 //! Stream commands: entries here.
 
 mod entry;
+mod group;
 mod id;
 
 use super::table::{ONE_KEY, flag};
@@ -78,6 +79,24 @@ pub const COMMANDS: &[Command] = &[
         arity: -3,
         flags: flag::WRITE | flag::DENYOOM | flag::FAST,
         handler: entry::xsetid,
+        ..ROW
+    },
+    Command {
+        name: "xgroup",
+        summary: "Makes, changes and removes consumer groups.",
+        arity: -2,
+        keys: super::Keys::None,
+        subcommands: group::SUBCOMMANDS,
+        ..ROW
+    },
+    Command {
+        name: "xack",
+        summary: "Acknowledges entries that a consumer group has pending.",
+        syntax: "key group id [id ...]",
+        complexity: "O(N), N = ids given",
+        arity: -4,
+        flags: flag::WRITE | flag::FAST,
+        handler: group::xack,
         ..ROW
     },
 ];
