@@ -47,20 +47,22 @@ fn options(call: &Call<'_>, adding: bool) -> Result<Options, CommandError> {
         } else if adding && is(word, "NOMKSTREAM") {
             options.no_create = true;
         } else if adding {
+            // A bad id is told before options that do not go together.
+            wanted(word)?;
             break;
         } else {
             return Err(CommandError::Syntax);
         }
         at += 1;
     }
-    if options.limit.is_some() && !options.whole {
-        return Err(match options.trim {
-            None => text("ERR syntax error, LIMIT cannot be used without specifying a trimming strategy"),
-            Some(_) => text("ERR syntax error, LIMIT cannot be used without the special ~ option"),
-        });
+    if options.limit.is_some_and(|limit| limit > 0) && options.trim.is_none() {
+        return Err(text("ERR syntax error, LIMIT cannot be used without specifying a trimming strategy"));
     }
     if !adding && options.trim.is_none() {
         return Err(text("ERR syntax error, XTRIM must be called with a trimming strategy"));
+    }
+    if options.limit.is_some() && !options.whole {
+        return Err(text("ERR syntax error, LIMIT cannot be used without the special ~ option"));
     }
     options.end = at;
     Ok(options)
