@@ -383,11 +383,50 @@ def string_commands(a):
     ]
 
 
-FAMILIES = {"t": string_commands, "h": hash_commands, "l": list_commands, "s": set_commands, "z": sorted_set_commands, "b": bits.bitmap_commands, "p": bits.hyperloglog_commands, "g": bits.geo_commands}
+def stream_commands(a):
+    key, pick = a.key, a.dice.choice
+    number = lambda: a.dice.randrange(1, 60)
+    name = lambda: f"{number()}-{a.dice.randrange(3)}"
+    id_ = lambda: pick([name(), name(), name(), number(), "0", "x", "5-x", "-1", ""])
+    new = lambda: pick([name(), name(), f"{number()}-*", f"{number()}-*", number(), "0-0", "x-*"])
+    bound = lambda: pick(["-", "+", name(), number(), "(" + name(), f"({number()}", "(", "x", "(+"])
+    count = lambda: ["COUNT", pick([0, 1, 2, 5, 100, -1, "x"])]
+    length = lambda: [a.word("MAXLEN"), *pick([[], ["="], ["~"]]), pick([0, 1, 3, 5, 50, -1, "x"])]
+    lowest = lambda: [a.word("MINID"), *pick([[], ["="], ["~"]]), id_()]
+    limit = lambda: ["LIMIT", pick([0, 1, 3, 100, -1, "x"])]
+    pairs = lambda: [part for _ in range(a.dice.randrange(1, 4)) for part in (pick(["f", "g"]), a.value())]
+    group, consumer = lambda: pick(["g1", "g2"]), lambda: pick(["c1", "c2"])
+    read = lambda: ["ENTRIESREAD", pick([0, 3, -1, -2, "x"])]
+    return [
+        (12, "XADD", lambda: [key(), f"{number()}-*", *pairs()]),
+        (4, "XADD", lambda: [key(), *a.options(lambda: "NOMKSTREAM", length, lowest, limit), new(), *pairs()]),
+        (2, "XLEN", lambda: [key()]),
+        (4, "XRANGE", lambda: [key(), bound(), bound(), *a.options(count)]),
+        (4, "XREVRANGE", lambda: [key(), bound(), bound(), *a.options(count)]),
+        (3, "XDEL", lambda: [key(), *a.some(id_)]),
+        (2, "XTRIM", lambda: [key(), *a.options(length, lowest, limit)]),
+        (1, "XSETID", lambda: [key(), id_(), *a.options(
+            lambda: ["ENTRIESADDED", pick([0, 3, 90, -1, "x"])], lambda: ["MAXDELETEDID", id_()])]),
+        (2, "XGROUP", lambda: ["CREATE", key(), group(), pick(["$", id_()]), *a.options(lambda: "MKSTREAM", read)]),
+        (1, "XGROUP", lambda: ["SETID", key(), group(), pick(["$", id_()]), *a.options(read)]),
+        (1, "XGROUP", lambda: ["DESTROY", key(), group()]),
+        (1, "XGROUP", lambda: ["CREATECONSUMER", key(), group(), consumer()]),
+        (1, "XGROUP", lambda: ["DELCONSUMER", key(), group(), consumer()]),
+        (1, "XACK", lambda: [key(), group(), *a.some(id_)]),
+        (0.5, "DEL", lambda: [key()]),
+        (0.5, "COPY", lambda: [key(), key(), *a.options(lambda: "REPLACE")]),
+        (0.5, "RENAME", lambda: [key(), key()]),
+        (0.5, "TYPE", lambda: [key()]),
+        (0.5, "OBJECT", lambda: ["ENCODING", key()]),
+    ]
+
+
+FAMILIES = {"t": string_commands, "h": hash_commands, "l": list_commands, "s": set_commands, "z": sorted_set_commands, "b": bits.bitmap_commands, "p": bits.hyperloglog_commands, "g": bits.geo_commands, "x": stream_commands}
+KINDS = os.environ.get("LARDER_DIFFERENTIAL_KINDS", "hlszzttbbppggx")
 UNORDERED = {"KEYS", "HKEYS", "HVALS", "SMEMBERS", "SINTER", "SUNION", "SDIFF"}
 DRAWN = {"HRANDFIELD", "SRANDMEMBER", "ZRANDMEMBER", "SPOP"}
 SCANS = {"SCAN", "HSCAN", "SSCAN", "ZSCAN"}
-KEYS = [f"{kind}{number}" for kind in "hlsztbpg" for number in range(4)] + ["zn0", "zn1", "gd0", "gd1"]
+KEYS = [f"{kind}{number}" for kind in "hlsztbpgx" for number in range(4)] + ["zn0", "zn1", "gd0", "gd1"]
 # Doubles shorter than this print the same in every version.
 DIGITS_EXACT = 15
 # Draws with more repetitions than these would only test the patience of both servers.
@@ -444,7 +483,7 @@ class Round:
     def step(self):
         if self.dice.random() < 0.01:
             return self.same(self.dice.choice([["DEL", self.dice.choice(KEYS)], ["SET", self.dice.choice(KEYS), "text"]]))
-        self.arguments.kind = kind = self.dice.choice("hlszzttbbppgg")
+        self.arguments.kind = kind = self.dice.choice(KINDS)
         weights = [row[0] for row in self.table[kind]]
         _, name, make = self.dice.choices(self.table[kind], weights)[0]
         args = [name, *make()]

@@ -6,7 +6,7 @@
 
 use super::CommandError;
 use larder_protocol::slot::slot_of;
-use larder_store::object::{Hash, Limits, List, Set, SortedSet};
+use larder_store::object::{Hash, Limits, List, Set, SortedSet, Stream};
 use larder_store::partition::access::Access;
 use larder_store::{
     Cleared, Extras, Guard, IntegerMut, ItemRef, Key, Now, Owned, Partition, PartitionId, Removed, Store,
@@ -425,6 +425,7 @@ macro_rules! collection {
 
 collection!(Hash, read_hash, peek_hash, write_hash, write_hash_or_create, put_hash);
 collection!(List, read_list, peek_list, write_list, write_list_or_create, put_list);
+collection!(Stream, read_stream, peek_stream, write_stream, write_stream_or_create, put_stream);
 collection!(Set, read_set, peek_set, write_set, write_set_or_create, put_set);
 collection!(
     SortedSet,

@@ -36,6 +36,7 @@ pub mod server;
 pub mod set;
 pub mod slowlog;
 mod statistics;
+pub mod stream;
 pub mod string;
 pub mod table;
 pub mod transaction;
@@ -63,6 +64,7 @@ pub fn families() -> &'static [&'static [Command]] {
         blocking::COMMANDS,
         set::COMMANDS,
         zset::COMMANDS,
+        stream::COMMANDS,
         transaction::COMMANDS,
         connection::COMMANDS,
         client::COMMANDS,

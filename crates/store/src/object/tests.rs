@@ -16,6 +16,8 @@ fn tight() -> Limits {
         set_max_listpack_value: 16,
         zset_max_listpack_entries: 8,
         zset_max_listpack_value: 16,
+        stream_node_max_bytes: 4096,
+        stream_node_max_entries: 100,
         hash_seed: 7,
     }
 }

@@ -17,7 +17,7 @@
 //! Invariant: an [`Item`] owns its allocation; the address is 8-byte aligned and fits in 48 bits; the header
 //! describes exactly the bytes that follow it. Everything unsafe about items is in this file.
 
-use crate::object::{Hash, List, Set, SortedSet};
+use crate::object::{Hash, List, Set, SortedSet, Stream};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
@@ -39,6 +39,7 @@ const HASH: u8 = 3;
 const LIST: u8 = 4;
 const SET: u8 = 5;
 const SORTED_SET: u8 = 6;
+const STREAM: u8 = 7;
 
 /// A value on its way into an item.
 #[derive(Debug)]
@@ -57,6 +58,8 @@ pub enum Value<'a> {
     Set(Box<Set>),
     /// A sorted set.
     SortedSet(Box<SortedSet>),
+    /// A stream.
+    Stream(Box<Stream>),
 }
 
 /// A value in place.
@@ -74,6 +77,8 @@ pub enum ValueRef<'a> {
     Set(&'a Set),
     /// A sorted set.
     SortedSet(&'a SortedSet),
+    /// A stream.
+    Stream(&'a Stream),
 }
 
 /// A value in place, to be changed. A string that gets another length is replaced, through the partition.
@@ -93,6 +98,8 @@ pub enum ValueMut<'a> {
     Set(&'a mut Set),
     /// A sorted set.
     SortedSet(&'a mut SortedSet),
+    /// A stream.
+    Stream(&'a mut Stream),
 }
 
 /// A string that is the decimal form of an integer, in place.
@@ -198,6 +205,7 @@ impl Item {
             Value::List(_) => (LIST, 8),
             Value::Set(_) => (SET, 8),
             Value::SortedSet(_) => (SORTED_SET, 8),
+            Value::Stream(_) => (STREAM, 8),
         };
         let timed = matches!(&value, Value::Hash(hash) if hash.timed_len() > 0);
         let head = kind | extras_bits(extras) | if timed { HAS_TIMED_FIELDS } else { 0 };
@@ -254,6 +262,7 @@ impl Item {
             Value::List(list) => boxed(Box::into_raw(list).expose_provenance()),
             Value::Set(set) => boxed(Box::into_raw(set).expose_provenance()),
             Value::SortedSet(set) => boxed(Box::into_raw(set).expose_provenance()),
+            Value::Stream(stream) => boxed(Box::into_raw(stream).expose_provenance()),
         }
     }
 
@@ -346,7 +355,8 @@ impl Item {
                 HASH => ValueRef::Hash(&*self.boxed(at)),
                 LIST => ValueRef::List(&*self.boxed(at)),
                 SET => ValueRef::Set(&*self.boxed(at)),
-                _ => ValueRef::SortedSet(&*self.boxed(at)),
+                SORTED_SET => ValueRef::SortedSet(&*self.boxed(at)),
+                _ => ValueRef::Stream(&*self.boxed(at)),
             }
         }
     }
@@ -366,7 +376,8 @@ impl Item {
                 HASH => ValueMut::Hash(&mut *self.boxed(at)),
                 LIST => ValueMut::List(&mut *self.boxed(at)),
                 SET => ValueMut::Set(&mut *self.boxed(at)),
-                _ => ValueMut::SortedSet(&mut *self.boxed(at)),
+                SORTED_SET => ValueMut::SortedSet(&mut *self.boxed(at)),
+                _ => ValueMut::Stream(&mut *self.boxed(at)),
             }
         }
     }
@@ -508,7 +519,8 @@ impl Item {
                 HASH => Owned::Hash(Box::from_raw(self.boxed(at))),
                 LIST => Owned::List(Box::from_raw(self.boxed(at))),
                 SET => Owned::Set(Box::from_raw(self.boxed(at))),
-                _ => Owned::SortedSet(Box::from_raw(self.boxed(at))),
+                SORTED_SET => Owned::SortedSet(Box::from_raw(self.boxed(at))),
+                _ => Owned::Stream(Box::from_raw(self.boxed(at))),
             }
         };
         self.free(shape.size());
@@ -546,6 +558,7 @@ impl Item {
             ValueRef::List(list) => list.len() > members,
             ValueRef::Set(set) => set.len() > members,
             ValueRef::SortedSet(set) => set.len() > members,
+            ValueRef::Stream(stream) => stream.len() > members,
         }
     }
 
@@ -564,6 +577,7 @@ impl Item {
                 ValueRef::List(list) => size_of::<List>() + list.memory_bytes(),
                 ValueRef::Set(set) => size_of::<Set>() + set.memory_bytes(),
                 ValueRef::SortedSet(set) => size_of::<SortedSet>() + set.memory_bytes(),
+                ValueRef::Stream(stream) => size_of::<Stream>() + stream.memory_bytes(),
             }
     }
 
@@ -598,7 +612,8 @@ impl Drop for Item {
                     HASH => drop(Box::from_raw(self.boxed::<Hash>(at))),
                     LIST => drop(Box::from_raw(self.boxed::<List>(at))),
                     SET => drop(Box::from_raw(self.boxed::<Set>(at))),
-                    _ => drop(Box::from_raw(self.boxed::<SortedSet>(at))),
+                    SORTED_SET => drop(Box::from_raw(self.boxed::<SortedSet>(at))),
+                    _ => drop(Box::from_raw(self.boxed::<Stream>(at))),
                 }
             }
         }
@@ -622,6 +637,8 @@ pub enum Owned {
     Set(Box<Set>),
     /// A sorted set.
     SortedSet(Box<SortedSet>),
+    /// A stream.
+    Stream(Box<Stream>),
 }
 
 impl From<Owned> for Value<'_> {
@@ -633,6 +650,7 @@ impl From<Owned> for Value<'_> {
             Owned::List(list) => Value::List(list),
             Owned::Set(set) => Value::Set(set),
             Owned::SortedSet(set) => Value::SortedSet(set),
+            Owned::Stream(stream) => Value::Stream(stream),
         }
     }
 }
