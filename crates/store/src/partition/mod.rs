@@ -4,9 +4,8 @@
 //! here, deadlines are registered for reclaiming here, and watchers are told here. A caller holds the partition's
 //! lock (see [`crate::Store`]); time is handed in.
 //!
-//! In reading order: [`item`] (a key with its value), `table` (the index), [`expire`] (reclaiming), `fields` (of hashes, with deadlines of
-//! their own), [`access`] (the
-//! clock of LRU and LFU), `watch`.
+//! In reading order: [`item`] (a key with its value), `table` (the index), [`expire`] (reclaiming), `fields` (of hashes,
+//! with deadlines of their own), [`access`] (the clock of LRU and LFU), `watch`.
 
 pub mod access;
 mod expire;
