@@ -1,6 +1,6 @@
 //! Memory of the members of one grown value.
 //!
-//! Entries live in chunks of 64 KiB and are named by a 4-byte handle (their place in units of four bytes), which is
+//! Entries live in chunks of 64 KiB and are named by a 4-byte handle (their place in units of two bytes), which is
 //! half of a pointer and needs no `unsafe`. The allocator's size classes and headers cost nothing here, and a value of
 //! millions of members is dropped by dropping its chunks. Freed places go to lists by exact size and are split when
 //! nothing fits. Entries above 1 KiB get an allocation of their own; the handle then has its top bit set.
@@ -10,13 +10,15 @@
 /// Name of an entry. Never 0, so that 0 may mean "none".
 pub(super) type Handle = u32;
 
-const UNIT_BYTES: usize = 4;
+const UNIT_BYTES: usize = 2;
+/// A free place holds the handle of the next one.
+const PLACE_UNITS_MIN: usize = size_of::<Handle>() / UNIT_BYTES;
 const CHUNK_BYTES: usize = 64 << 10;
 const CHUNK_UNITS: usize = CHUNK_BYTES / UNIT_BYTES;
 /// Largest entry that lives in a chunk.
 const SMALL_MAX_BYTES: usize = 1 << 10;
 const LARGE_BIT: u32 = 1 << 31;
-/// Chunks that 31 bits of units can name: 8 GiB. Entries beyond get an allocation each.
+/// Chunks that 31 bits of units can name: 4 GiB. Entries beyond get an allocation each.
 const CHUNKS_MAX: usize = (LARGE_BIT as usize) / CHUNK_UNITS;
 
 #[derive(Clone, Debug, Default)]
@@ -31,7 +33,7 @@ pub(super) struct Arena {
 }
 
 fn units(len: usize) -> usize {
-    len.div_ceil(UNIT_BYTES)
+    len.div_ceil(UNIT_BYTES).max(PLACE_UNITS_MIN)
 }
 
 impl Arena {
@@ -134,7 +136,7 @@ impl Arena {
     }
 
     fn take_split(&mut self, size: usize) -> Option<Handle> {
-        let bigger = (size + 1..self.free.len()).find(|&bigger| self.free[bigger] != 0)?;
+        let bigger = (size + PLACE_UNITS_MIN..self.free.len()).find(|&bigger| self.free[bigger] != 0)?;
         let handle = self.take_free(bigger)?;
         self.give_place(handle + size as u32, bigger - size);
         Some(handle)
@@ -175,7 +177,7 @@ impl Arena {
         }
         let index = self.chunks.len() - 1;
         let at = self.chunks[index].len();
-        if at < CHUNK_BYTES {
+        if at + PLACE_UNITS_MIN * UNIT_BYTES <= CHUNK_BYTES {
             self.chunks[index].resize(CHUNK_BYTES, 0);
             self.give_place(
                 (index * CHUNK_UNITS + at / UNIT_BYTES) as Handle,

@@ -1,8 +1,9 @@
 //! The members of a grown hash, set or sorted set, found by name.
 //!
 //! Linear hashing: the table grows and shrinks by one bucket at a time, so no edit ever moves more than one bucket's
-//! members, and the load stays near 85 %. A bucket is one cache line: twelve 4-byte handles, a byte of hash for each,
-//! and the number of an overflow bucket. Buckets lie in segments of 64, so growing copies nothing.
+//! members, and the load stays near 94 %. A bucket is one cache line: twelve 4-byte handles, a byte of hash for each,
+//! and the number of a spill, half a line with room for five more, for what does not fit. Buckets and spills lie in
+//! segments of 64, so growing copies nothing.
 //!
 //! A scan walks the hash space in bit-reversed order; its cursor is the place where it stands. Every bucket covers a
 //! contiguous range of that order at any table size, so a member that is present throughout a scan is returned.
@@ -15,20 +16,32 @@ use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
 
 const SLOTS: usize = 12;
 const SEGMENT: usize = 64;
-/// Members per bucket, times 16, above which the table grows and below which it shrinks: loads of 85 % and 70 %.
-const GROW_LOAD_X16: usize = 163;
-const SHRINK_LOAD_X16: usize = 134;
+/// Handles in a spill.
+const SPILL_SLOTS: usize = 5;
+/// Members per bucket, times 16, above which the table grows and below which it shrinks: loads of 94 % and 77 %.
+const GROW_LOAD_X16: usize = 180;
+const SHRINK_LOAD_X16: usize = 148;
 
 #[derive(Clone, Debug, Default)]
 #[repr(align(64))]
 struct Bucket {
     slots: [Handle; SLOTS],
     tags: [u8; SLOTS],
-    /// Number of the overflow bucket plus one, or 0.
+    /// Number of the spill plus one, or 0.
     next: u32,
 }
 
-const _: () = assert!(size_of::<Bucket>() == 64);
+/// Room for members that do not fit in their bucket.
+#[derive(Clone, Debug, Default)]
+#[repr(align(32))]
+struct Spill {
+    slots: [Handle; SPILL_SLOTS],
+    tags: [u8; SPILL_SLOTS],
+    /// Number of the next spill plus one, or 0.
+    next: u32,
+}
+
+const _: () = assert!(size_of::<Bucket>() == 64 && size_of::<Spill>() == 32);
 
 /// Where a member's handle lies.
 #[derive(Clone, Copy)]
@@ -40,7 +53,20 @@ struct Spot {
 #[derive(Clone, Copy)]
 enum At {
     Home(usize),
-    Overflow(usize),
+    Spill(usize),
+}
+
+/// A bucket or a spill.
+#[derive(Clone, Copy)]
+struct Shelf<'a> {
+    slots: &'a [Handle],
+    next: u32,
+}
+
+struct ShelfMut<'a> {
+    slots: &'a mut [Handle],
+    tags: &'a mut [u8],
+    next: &'a mut u32,
 }
 
 #[derive(Clone, Debug)]
@@ -48,10 +74,10 @@ pub(super) struct Table {
     arena: Arena,
     segments: Vec<Vec<Bucket>>,
     bucket_count: usize,
-    overflow: Vec<Bucket>,
-    /// Head of the list of unused overflow buckets, plus one.
-    overflow_free: u32,
-    /// Longest chain of buckets there ever was; bounds the rejection sampling of random members.
+    spills: Vec<Vec<Spill>>,
+    /// Head of the list of unused spills, plus one.
+    spill_free: u32,
+    /// Most spills that a bucket ever had; bounds the rejection sampling of random members.
     chain_max: usize,
     len: usize,
     /// Payload bytes when all entries have the same.
@@ -109,9 +135,9 @@ impl Table {
             arena: Arena::new(),
             segments: vec![vec![Bucket::default()]],
             bucket_count: 1,
-            overflow: Vec::new(),
-            overflow_free: 0,
-            chain_max: 1,
+            spills: Vec::new(),
+            spill_free: 0,
+            chain_max: 0,
             len: 0,
             fixed,
             secrets: RapidSecrets::seed(seed),
@@ -124,10 +150,12 @@ impl Table {
 
     pub(super) fn memory_bytes(&self) -> usize {
         let buckets: usize = self.segments.iter().map(Vec::capacity).sum();
+        let spills: usize = self.spills.iter().map(Vec::capacity).sum();
         size_of::<Self>()
             + self.arena.memory_bytes()
-            + self.segments.capacity() * size_of::<Vec<Bucket>>()
-            + (buckets + self.overflow.capacity()) * size_of::<Bucket>()
+            + (self.segments.capacity() + self.spills.capacity()) * size_of::<Vec<Bucket>>()
+            + buckets * size_of::<Bucket>()
+            + spills * size_of::<Spill>()
     }
 
     /// The entry that a handle names.
@@ -142,7 +170,7 @@ impl Table {
     }
 
     pub(super) fn find(&self, name: &[u8]) -> Option<Handle> {
-        self.locate(name).map(|spot| self.bucket(spot.bucket).slots[spot.slot])
+        self.locate(name).map(|spot| self.shelf(spot.bucket).slots[spot.slot])
     }
 
     pub(super) fn get(&self, name: &[u8]) -> Option<&[u8]> {
@@ -186,8 +214,7 @@ impl Table {
     /// Removes a member; false if there was none.
     pub(super) fn remove(&mut self, name: &[u8]) -> bool {
         let Some(spot) = self.locate(name) else { return false };
-        let bucket = self.bucket_mut(spot.bucket);
-        let handle = std::mem::take(&mut bucket.slots[spot.slot]);
+        let handle = std::mem::take(&mut self.shelf_mut(spot.bucket).slots[spot.slot]);
         self.arena.remove(handle, self.entry(handle).total);
         self.len -= 1;
         if self.bucket_count > 1 && self.len * 16 < (self.bucket_count - 1) * SHRINK_LOAD_X16 {
@@ -222,12 +249,9 @@ impl Table {
     }
 
     fn handles(&self) -> impl Iterator<Item = Handle> {
-        self.segments
-            .iter()
-            .flatten()
-            .chain(&self.overflow)
-            .flat_map(|bucket| bucket.slots)
-            .filter(|&handle| handle != 0)
+        let buckets = self.segments.iter().flatten().flat_map(|bucket| bucket.slots);
+        let spills = self.spills.iter().flatten().flat_map(|spill| spill.slots);
+        buckets.chain(spills).filter(|&handle| handle != 0)
     }
 
     /// Visits whole buckets from `cursor` on until `count` members were seen; gives the next cursor, 0 at the end.
@@ -238,7 +262,7 @@ impl Table {
         while seen < count && buckets < count.saturating_mul(10) {
             let home = self.home(u64::from((place as u32).reverse_bits()));
             let depth = self.depth(home);
-            for handle in self.chain(home).flat_map(|bucket| bucket.slots).filter(|&handle| handle != 0) {
+            for &handle in self.chain(home).flat_map(|shelf| shelf.slots).filter(|&&handle| handle != 0) {
                 visit(self.entry(handle));
                 seen += 1;
             }
@@ -259,11 +283,10 @@ impl Table {
         }
         loop {
             let home = below(random, self.bucket_count);
-            let slot = below(random, self.chain_max * SLOTS);
-            let bucket = self.chain(home).nth(slot / SLOTS);
-            match bucket.map(|bucket| bucket.slots[slot % SLOTS]) {
-                Some(handle) if handle != 0 => return Some(self.entry(handle)),
-                _ => {}
+            let slot = below(random, SLOTS + self.chain_max * SPILL_SLOTS);
+            let handle = self.chain(home).flat_map(|shelf| shelf.slots).nth(slot);
+            if let Some(&handle) = handle.filter(|&&handle| handle != 0) {
+                return Some(self.entry(handle));
             }
         }
     }
@@ -294,45 +317,67 @@ impl Table {
     }
 
     #[inline]
-    fn bucket(&self, at: At) -> &Bucket {
+    fn shelf(&self, at: At) -> Shelf<'_> {
         match at {
-            At::Home(index) => &self.segments[index / SEGMENT][index % SEGMENT],
-            At::Overflow(index) => &self.overflow[index],
+            At::Home(index) => {
+                let Bucket { slots, next, .. } = &self.segments[index / SEGMENT][index % SEGMENT];
+                Shelf { slots, next: *next }
+            }
+            At::Spill(index) => {
+                let Spill { slots, next, .. } = &self.spills[index / SEGMENT][index % SEGMENT];
+                Shelf { slots, next: *next }
+            }
         }
     }
 
     #[inline]
-    fn bucket_mut(&mut self, at: At) -> &mut Bucket {
+    fn shelf_mut(&mut self, at: At) -> ShelfMut<'_> {
         match at {
-            At::Home(index) => &mut self.segments[index / SEGMENT][index % SEGMENT],
-            At::Overflow(index) => &mut self.overflow[index],
+            At::Home(index) => {
+                let Bucket { slots, tags, next } = &mut self.segments[index / SEGMENT][index % SEGMENT];
+                ShelfMut { slots, tags, next }
+            }
+            At::Spill(index) => {
+                let Spill { slots, tags, next } = &mut self.spills[index / SEGMENT][index % SEGMENT];
+                ShelfMut { slots, tags, next }
+            }
         }
     }
 
     fn next(&self, at: At) -> Option<At> {
-        match self.bucket(at).next {
+        match self.shelf(at).next {
             0 => None,
-            number => Some(At::Overflow(number as usize - 1)),
+            number => Some(At::Spill(number as usize - 1)),
         }
     }
 
-    fn chain(&self, home: usize) -> impl Iterator<Item = &Bucket> {
-        std::iter::successors(Some(At::Home(home)), |&at| self.next(at)).map(|at| self.bucket(at))
+    fn chain(&self, home: usize) -> impl Iterator<Item = Shelf<'_>> {
+        std::iter::successors(Some(At::Home(home)), |&at| self.next(at)).map(|at| self.shelf(at))
     }
 
     fn locate(&self, name: &[u8]) -> Option<Spot> {
         let hash = self.hash(name);
         let tag = Self::tag(hash);
-        let mut at = Some(At::Home(self.home(hash)));
-        while let Some(place) = at {
-            let bucket = self.bucket(place);
-            for slot in 0..SLOTS {
-                let handle = bucket.slots[slot];
-                if bucket.tags[slot] == tag && handle != 0 && self.entry(handle).name == name {
-                    return Some(Spot { bucket: place, slot });
+        let home = self.home(hash);
+        let bucket = &self.segments[home / SEGMENT][home % SEGMENT];
+        // Of fixed length, so that the tags are compared all at once.
+        for slot in 0..SLOTS {
+            let handle = bucket.slots[slot];
+            if bucket.tags[slot] == tag && handle != 0 && self.entry(handle).name == name {
+                return Some(Spot { bucket: At::Home(home), slot });
+            }
+        }
+        let mut next = bucket.next;
+        while next != 0 {
+            let index = next as usize - 1;
+            let spill = &self.spills[index / SEGMENT][index % SEGMENT];
+            for slot in 0..SPILL_SLOTS {
+                let handle = spill.slots[slot];
+                if spill.tags[slot] == tag && handle != 0 && self.entry(handle).name == name {
+                    return Some(Spot { bucket: At::Spill(index), slot });
                 }
             }
-            at = self.next(place);
+            next = spill.next;
         }
         None
     }
@@ -347,24 +392,24 @@ impl Table {
     }
 
     fn replace(&mut self, spot: Spot, name: &[u8], payload: &[u8]) {
-        let handle = self.bucket(spot.bucket).slots[spot.slot];
+        let handle = self.shelf(spot.bucket).slots[spot.slot];
         let old = self.entry(handle);
         if old.payload.len() == payload.len() {
             return self.overwrite(handle, payload);
         }
         self.arena.remove(handle, old.total);
         let fresh = self.store(name, payload);
-        self.bucket_mut(spot.bucket).slots[spot.slot] = fresh;
+        self.shelf_mut(spot.bucket).slots[spot.slot] = fresh;
     }
 
     /// Puts a handle in the first unused slot of a chain.
     fn link(&mut self, home: usize, hash: u64, handle: Handle) {
-        let (mut at, mut length) = (At::Home(home), 1);
+        let (mut at, mut length) = (At::Home(home), 0);
         loop {
-            let bucket = self.bucket_mut(at);
-            if let Some(slot) = bucket.slots.iter().position(|&used| used == 0) {
-                bucket.slots[slot] = handle;
-                bucket.tags[slot] = Self::tag(hash);
+            let shelf = self.shelf_mut(at);
+            if let Some(slot) = shelf.slots.iter().position(|&used| used == 0) {
+                shelf.slots[slot] = handle;
+                shelf.tags[slot] = Self::tag(hash);
                 break;
             }
             at = match self.next(at) {
@@ -377,34 +422,48 @@ impl Table {
     }
 
     fn lengthen(&mut self, at: At) -> At {
-        let index = match self.overflow_free {
-            0 => {
-                if self.overflow.len() == self.overflow.capacity() {
-                    self.overflow.reserve_exact(4 + self.overflow.len() / 8);
-                }
-                self.overflow.push(Bucket::default());
-                self.overflow.len() - 1
-            }
+        let index = match self.spill_free {
+            0 => self.new_spill(),
             number => {
                 let index = number as usize - 1;
-                self.overflow_free = std::mem::take(&mut self.overflow[index].next);
+                self.spill_free = std::mem::take(self.shelf_mut(At::Spill(index)).next);
                 index
             }
         };
-        self.bucket_mut(at).next = index as u32 + 1;
-        At::Overflow(index)
+        *self.shelf_mut(at).next = index as u32 + 1;
+        At::Spill(index)
     }
 
-    /// Takes all handles out of a chain and frees its overflow buckets.
+    fn new_spill(&mut self) -> usize {
+        let whole = self.spills.len() > 1;
+        match self.spills.last_mut() {
+            Some(segment) if segment.len() < SEGMENT => {
+                if segment.len() == segment.capacity() {
+                    segment.reserve_exact(
+                        if whole { SEGMENT } else { 4 + segment.len() / 8 }.min(SEGMENT - segment.len()),
+                    );
+                }
+                segment.push(Spill::default());
+            }
+            _ => self.spills.push(vec![Spill::default()]),
+        }
+        (self.spills.len() - 1) * SEGMENT + self.spills.last().map_or(0, Vec::len) - 1
+    }
+
+    /// Takes all handles out of a chain and frees its spills.
     fn drain(&mut self, home: usize) -> Vec<Handle> {
         let mut handles = Vec::with_capacity(SLOTS * 2);
         let mut at = Some(At::Home(home));
         while let Some(place) = at {
             at = self.next(place);
-            let bucket = std::mem::take(self.bucket_mut(place));
-            handles.extend(bucket.slots.into_iter().filter(|&handle| handle != 0));
-            if let At::Overflow(index) = place {
-                self.overflow[index].next = std::mem::replace(&mut self.overflow_free, index as u32 + 1);
+            let free = self.spill_free;
+            let shelf = self.shelf_mut(place);
+            handles.extend(shelf.slots.iter().filter(|&&handle| handle != 0));
+            shelf.slots.fill(0);
+            *shelf.next = 0;
+            if let At::Spill(index) = place {
+                *shelf.next = free;
+                self.spill_free = index as u32 + 1;
             }
         }
         handles
