@@ -17,6 +17,7 @@ pub mod memory;
 pub mod meter;
 pub mod monitor;
 pub mod node;
+pub mod notify;
 pub mod observe;
 pub mod process;
 pub mod run;

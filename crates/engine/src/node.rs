@@ -8,6 +8,7 @@ use crate::latency::{EVICTION_CYCLE, LatencyMonitor};
 use crate::mailbox::{Mail, Mailbox, Place};
 use crate::meter::Meter;
 use crate::monitor::Monitors;
+use crate::notify::Classes;
 use crate::run::Startup;
 use crate::session::Client;
 use crate::session::registry::Registry;
@@ -17,7 +18,7 @@ use larder_store::evict::{Policy, Round};
 use larder_store::object::Limits;
 use larder_store::partition::access::Access;
 use larder_store::{Now, Store};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -120,6 +121,8 @@ pub struct Node {
     /// Set once: workers end.
     pub stopping: AtomicBool,
     settings: ArcSwap<Settings>,
+    /// Bits of [`Classes`]: which events somebody may want to hear of.
+    wanted: AtomicU32,
     socket_engine: OnceLock<&'static str>,
 }
 
@@ -164,6 +167,7 @@ impl Node {
             startup_bytes: AtomicU64::new(0),
             active_expire: AtomicBool::new(true),
             stopping: AtomicBool::new(false),
+            wanted: AtomicU32::new(settings.notify.bits()),
             settings: ArcSwap::from_pointee(settings),
             socket_engine: OnceLock::new(),
         }
@@ -193,7 +197,14 @@ impl Node {
         }
         self.users.log.shrink(config.settings.acl_log_max);
         crate::journal::set_level(config.settings.loglevel);
+        self.wanted.store(config.settings.notify.bits(), Ordering::Relaxed);
         self.settings.store(Arc::new(config.settings));
+    }
+
+    /// Which events somebody may want to hear of.
+    #[inline]
+    pub fn wanted(&self) -> Classes {
+        Classes::from_bits(self.wanted.load(Ordering::Relaxed))
     }
 
     /// The socket engine in use.

@@ -212,7 +212,7 @@ fn run(
 ) -> u64 {
     let locked = lock(node, command, request);
     let access = if client.no_touch { turn.access.silent() } else { turn.access };
-    let keys = Keyspace::new(&node.store, locked, request.key, client.db, turn.now, access);
+    let keys = Keyspace::new(node, locked, request.key, client.db, turn.now, access);
     client.command = Some(command);
     let mut call = Call { args: request.args, keys, out, session: client, node };
     let start = call.out.len();

@@ -5,6 +5,8 @@
 //! A key that was not declared in the command table is not there.
 
 use super::CommandError;
+use crate::node::Node;
+use crate::notify::{Classes, Event};
 use larder_protocol::slot::slot_of;
 use larder_store::object::{Hash, Limits, List, Set, SortedSet};
 use larder_store::partition::access::Access;
@@ -105,19 +107,24 @@ pub struct Keyspace<'a> {
     /// The first key, hashed by the dispatcher.
     first: Option<Key<'a>>,
     dirty: u64,
+    /// Which events somebody wants to hear of.
+    wanted: Classes,
+    /// Those that happened.
+    events: Vec<Event>,
 }
 
 impl<'a> Keyspace<'a> {
     /// A door to locked partitions.
     pub fn new(
-        store: &'a Store,
+        node: &'a Node,
         locked: Locked<'a>,
         first: Option<Key<'a>>,
         db: u16,
         now: Now,
         access: Access,
     ) -> Keyspace<'a> {
-        Keyspace { store, locked, db, now, access, first, dirty: 0 }
+        let (store, wanted) = (&node.store, node.wanted());
+        Keyspace { store, locked, db, now, access, first, dirty: 0, wanted, events: Vec::new() }
     }
 
     /// The time of the command: Unix milliseconds.
@@ -278,6 +285,25 @@ impl<'a> Keyspace<'a> {
         if let Some((key, partition)) = self.open(key) {
             free(partition.set(db, &key, value, Extras::default(), access));
         }
+    }
+
+    /// Says what happened to a key, after it happened. The event goes out when the command is over. One branch while
+    /// nobody wants to hear of it.
+    #[inline]
+    pub fn notify(&mut self, class: Classes, event: &'static str, key: &[u8]) {
+        if self.wanted.meets(class) {
+            self.note_event(class, event, key);
+        }
+    }
+
+    #[cold]
+    fn note_event(&mut self, class: Classes, name: &'static str, key: &[u8]) {
+        self.events.push(Event { class, name, db: self.db, key: key.into() });
+    }
+
+    /// Takes the events that happened so far, in order.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
     }
 
     /// Visits partitions one after another: the held ones, or all, locking each for the visit.

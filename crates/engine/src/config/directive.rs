@@ -5,6 +5,7 @@
 
 use super::{Allowed, Config};
 use crate::journal::LogLevel;
+use crate::notify::Classes;
 use crate::run::Supervised;
 use crate::socket::Engine;
 use larder_store::evict::Policy;
@@ -349,6 +350,16 @@ pub const TABLE: &[Directive] = &[
         get: |config| quoted_path(&config.startup.acl_file),
         set: |config, text| {
             config.startup.acl_file = path(text);
+            Ok(())
+        },
+    },
+    Directive {
+        name: "notify-keyspace-events",
+        aliases: &[],
+        when: When::Always,
+        get: |config| config.settings.notify.to_string(),
+        set: |config, text| {
+            config.settings.notify = Classes::parse(text)?;
             Ok(())
         },
     },

@@ -9,6 +9,7 @@ pub mod parse;
 pub mod row;
 
 use crate::journal::LogLevel;
+use crate::notify::Classes;
 use crate::run::Startup;
 use larder_store::evict::Policy;
 use larder_store::object::Limits;
@@ -58,6 +59,8 @@ pub struct Settings {
     pub client_query_buffer_limit: usize,
     /// `client-output-buffer-limit normal`: hard limit in bytes; 0 = none.
     pub output_hard_limit: usize,
+    /// `notify-keyspace-events`: which events are published.
+    pub notify: Classes,
     /// `restricted-commands`: `name` or `container|name`, in lower case.
     pub restricted_commands: Vec<String>,
     /// `port`; 0 = no Redis over TCP.
@@ -183,6 +186,7 @@ impl Default for Settings {
             hll_sparse_max_bytes: 3000,
             client_query_buffer_limit: 1024 * 1024 * 1024,
             output_hard_limit: 0,
+            notify: Classes::NONE,
             restricted_commands: Vec::new(),
             port: 6379,
             memcached_port: 0,

@@ -224,7 +224,6 @@ pub const TABLE: &[Other] = &[
     renamed("min-replicas-to-write", &["min-slaves-to-write"], "0", REPLICATION),
     absent("mptcp", "no", "multipath TCP is"),
     absent("no-appendfsync-on-rewrite", "no", AOF),
-    absent("notify-keyspace-events", "", "telling of changed keys is"),
     absent("oom-score-adj", "no", "adjusting the score of the kernel's killer is"),
     hint("oom-score-adj-values", "0 200 800", Kind::Text),
     hint("prefetch-batch-max-size", "16", Kind::Number(0, 128)),
