@@ -20,6 +20,7 @@ pub mod node;
 pub mod notify;
 pub mod observe;
 pub mod process;
+pub mod pubsub;
 pub mod run;
 pub mod session;
 pub mod signal;

@@ -3,6 +3,7 @@
 use rustix::event::{EventfdFlags, eventfd};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A message to a worker.
@@ -20,10 +21,23 @@ pub enum Mail {
     /// Send these bytes to these sessions, after what they were sent so far.
     Deliver {
         /// The sessions. Those that are gone are passed over.
-        to: Vec<Place>,
+        to: Arc<[Place]>,
         /// What is sent.
         bytes: Arc<[u8]>,
+        /// What it is.
+        form: Form,
     },
+    /// Close the sessions that listen to channels which their users may not use any more.
+    CheckChannels,
+}
+
+/// What is delivered to sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Bytes that are the same for all.
+    Line,
+    /// A push message of RESP3; in RESP2 its first byte is another.
+    Push,
 }
 
 /// Where a session is: what it takes to reach it from another thread.
@@ -42,6 +56,10 @@ pub struct Place {
 #[derive(Debug)]
 pub struct Mailbox {
     mail: Mutex<Vec<Mail>>,
+    /// How many are in it.
+    count: AtomicUsize,
+    /// Bytes of messages in it.
+    bytes: AtomicUsize,
     wake: OwnedFd,
 }
 
@@ -49,7 +67,7 @@ impl Mailbox {
     /// An empty mailbox.
     pub fn new() -> io::Result<Mailbox> {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Mailbox { mail: Mutex::default(), wake })
+        Ok(Mailbox { mail: Mutex::default(), count: AtomicUsize::new(0), bytes: AtomicUsize::new(0), wake })
     }
 
     /// What becomes readable when mail came.
@@ -59,13 +77,42 @@ impl Mailbox {
 
     /// Sends mail and wakes the worker.
     pub fn send(&self, mail: Mail) {
-        let mut all = self.mail.lock().unwrap_or_else(PoisonError::into_inner);
-        all.push(mail);
         // Who found the box empty wakes the worker, which always takes everything.
-        if all.len() == 1 {
-            drop(all);
+        if self.put(mail) == 1 {
             self.wake();
         }
+    }
+
+    /// Leaves mail without waking the worker: it is the one that leaves it, and looks into its box before it sleeps.
+    pub fn leave(&self, mail: Mail) {
+        self.put(mail);
+    }
+
+    fn put(&self, mail: Mail) -> usize {
+        let mut all = self.mail.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Mail::Deliver { bytes, .. } = &mail {
+            self.bytes.fetch_add(bytes.len(), Ordering::Relaxed);
+        }
+        all.push(mail);
+        self.count.store(all.len(), Ordering::Release);
+        all.len()
+    }
+
+    /// How much mail is in it. Takes no lock.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// Bytes of the messages in it. Takes no lock.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// True when no mail is in it. Takes no lock.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Wakes the worker.
@@ -75,6 +122,9 @@ impl Mailbox {
 
     /// Takes all mail.
     pub fn take(&self) -> Vec<Mail> {
-        std::mem::take(&mut *self.mail.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut all = self.mail.lock().unwrap_or_else(PoisonError::into_inner);
+        self.count.store(0, Ordering::Release);
+        self.bytes.store(0, Ordering::Relaxed);
+        std::mem::take(&mut *all)
     }
 }

@@ -5,10 +5,11 @@ use crate::command::{Command, Table};
 use crate::commandlog::CommandLog;
 use crate::config::{Config, Settings};
 use crate::latency::{EVICTION_CYCLE, LatencyMonitor};
-use crate::mailbox::{Mail, Mailbox, Place};
+use crate::mailbox::{Form, Mail, Mailbox, Place};
 use crate::meter::Meter;
 use crate::monitor::Monitors;
-use crate::notify::Classes;
+use crate::notify::{self, Classes};
+use crate::pubsub::{Hub, Publisher};
 use crate::run::Startup;
 use crate::session::Client;
 use crate::session::registry::Registry;
@@ -102,6 +103,8 @@ pub struct Node {
     pub latency: LatencyMonitor,
     /// Sessions that watch all others.
     pub monitors: Monitors,
+    /// Who listens to which channels.
+    pub hub: Hub,
     /// The sessions.
     pub sessions: Registry,
     /// A mailbox per worker.
@@ -149,7 +152,7 @@ impl Node {
         let memcached = memcache::Shared::new(mailboxes.len(), &settings.engine_version);
         memcached.set_item_size_max(settings.memcached_item_size_max);
         let table = Table::new(families);
-        Node {
+        let node = Node {
             store: Store::new(&config),
             users: Users::new(&table, &settings.requirepass),
             meters: mailboxes.iter().map(|_| Meter::new(&table)).collect(),
@@ -158,6 +161,7 @@ impl Node {
             monitors: Monitors::default(),
             table,
             stats: Stats::default(),
+            hub: Hub::default(),
             sessions: Registry::default(),
             memcached,
             mailboxes,
@@ -167,10 +171,12 @@ impl Node {
             startup_bytes: AtomicU64::new(0),
             active_expire: AtomicBool::new(true),
             stopping: AtomicBool::new(false),
-            wanted: AtomicU32::new(settings.notify.bits()),
+            wanted: AtomicU32::new(0),
             settings: ArcSwap::from_pointee(settings),
             socket_engine: OnceLock::new(),
-        }
+        };
+        node.find_wanted();
+        node
     }
 
     /// The meter of the worker that serves this session.
@@ -197,8 +203,20 @@ impl Node {
         }
         self.users.log.shrink(config.settings.acl_log_max);
         crate::journal::set_level(config.settings.loglevel);
-        self.wanted.store(config.settings.notify.bits(), Ordering::Relaxed);
         self.settings.store(Arc::new(config.settings));
+        self.find_wanted();
+    }
+
+    /// Finds out again which events somebody may want to hear of.
+    pub fn find_wanted(&self) {
+        let wanted = self.settings().notify;
+        self.store.tell_gone(!wanted.is_empty());
+        self.wanted.store(wanted.bits(), Ordering::Relaxed);
+    }
+
+    /// The publisher that a worker is.
+    pub fn publisher(&self, worker: usize) -> Publisher<'_> {
+        Publisher { mailboxes: &self.mailboxes, worker: worker as u32 }
     }
 
     /// Which events somebody may want to hear of.
@@ -234,7 +252,7 @@ impl Node {
 
     /// Evicts keys while more than `maxmemory` is in use, up to a share per batch; true when there is no room and
     /// nothing can leave.
-    pub fn make_room(&self, now: Now, random: &mut u64) -> bool {
+    pub fn make_room(&self, worker: usize, now: Now, random: &mut u64) -> bool {
         let settings = self.settings();
         if settings.maxmemory == 0 || memory::used_bytes() <= settings.maxmemory {
             return false;
@@ -252,7 +270,8 @@ impl Node {
         };
         let mut full = false;
         for _ in 0..EVICTIONS_PER_BATCH_MAX {
-            let Some((_, _, removed)) = self.store.evict_one(&round, &mut dice) else {
+            let mut told = |db, key: &[u8]| notify::left(self, worker, Classes::EVICTED, "evicted", db, key);
+            let Some((_, _, removed)) = self.store.evict_one(&round, &mut dice, &mut told) else {
                 full = true;
                 break;
             };
@@ -300,7 +319,7 @@ impl Node {
     pub fn deliver(&self, mut to: Vec<Place>, bytes: &Arc<[u8]>) {
         to.sort_unstable();
         for places in to.chunk_by(|a, b| a.worker == b.worker) {
-            let mail = Mail::Deliver { to: places.to_vec(), bytes: bytes.clone() };
+            let mail = Mail::Deliver { to: places.into(), bytes: bytes.clone(), form: Form::Line };
             self.mailboxes[places[0].worker as usize].send(mail);
         }
     }

@@ -5,6 +5,7 @@
 //! are still held: so the events of a key go out in the order in which they happened, whatever worker they happened
 //! on.
 
+use crate::node::Node;
 use std::fmt;
 use std::ops::BitOr;
 
@@ -139,6 +140,35 @@ pub struct Event {
     pub db: u16,
     /// The key.
     pub key: Box<[u8]>,
+}
+
+/// Publishes what a command did. The partitions of the keys are still held.
+#[cold]
+pub fn tell(node: &Node, worker: usize, events: &[Event]) {
+    if !node.hub.is_quiet() {
+        events.iter().for_each(|event| publish(node, worker, event.class, event.name, event.db, &event.key));
+    }
+}
+
+/// Tells of a key that left by itself. Its partition is still held.
+pub fn left(node: &Node, worker: usize, class: Classes, name: &'static str, db: u16, key: &[u8]) {
+    if node.wanted().meets(class) && !node.hub.is_quiet() {
+        publish(node, worker, class, name, db, key);
+    }
+}
+
+fn publish(node: &Node, worker: usize, class: Classes, name: &'static str, db: u16, key: &[u8]) {
+    let (wanted, publisher) = (node.wanted(), node.publisher(worker));
+    if !wanted.meets(class) {
+        return;
+    }
+    if wanted.meets(Classes::KEYSPACE) {
+        let channel = [format!("__keyspace@{db}__:").as_bytes(), key].concat();
+        node.hub.publish(&publisher, &channel, name.as_bytes());
+    }
+    if wanted.meets(Classes::KEYEVENT) {
+        node.hub.publish(&publisher, format!("__keyevent@{db}__:{name}").as_bytes(), key);
+    }
 }
 
 #[cfg(test)]

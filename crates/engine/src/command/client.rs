@@ -142,9 +142,11 @@ fn setinfo(call: &mut Call<'_>) -> Result<(), CommandError> {
 pub(super) fn describe(shared: &Shared, now_ms: u64) -> String {
     let names = shared.names();
     let get = |value: &std::sync::atomic::AtomicU64| value.load(Ordering::Relaxed);
+    let subscriptions = |kind: usize| shared.subscriptions[kind].load(Ordering::Relaxed);
     let mut flags = String::new();
     for (set, letter) in [
         (shared.queued.load(Ordering::Relaxed) >= 0, 'x'),
+        (shared.listens(), 'P'),
         (shared.unix, 'U'),
         (shared.no_evict.load(Ordering::Relaxed), 'e'),
         (shared.no_touch.load(Ordering::Relaxed), 'T'),
@@ -156,7 +158,7 @@ pub(super) fn describe(shared: &Shared, now_ms: u64) -> String {
         flags.push('N');
     }
     format!(
-        "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 multi={} \
+        "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={flags} db={} sub={} psub={} ssub={} multi={} \
          watch={} qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem={} tot-mem={} events=r \
          cmd={} user={} redir=-1 resp={} lib-name={} lib-ver={} io-thread={}",
         shared.id,
@@ -166,6 +168,9 @@ pub(super) fn describe(shared: &Shared, now_ms: u64) -> String {
         now_ms.saturating_sub(shared.created_ms) / 1000,
         now_ms.saturating_sub(get(&shared.last_ms)) / 1000,
         shared.db.load(Ordering::Relaxed),
+        subscriptions(0),
+        subscriptions(1),
+        subscriptions(2),
         shared.queued.load(Ordering::Relaxed),
         shared.watched.load(Ordering::Relaxed),
         get(&shared.input_bytes),
@@ -229,8 +234,7 @@ fn filter(call: &Call<'_>) -> Result<Filter, CommandError> {
             Ok(Box::new(move |shared| ids.contains(&shared.id)))
         }
         4 if args.get(2).eq_ignore_ascii_case(b"type") => {
-            let normal = is_normal(args.get(3))?;
-            Ok(Box::new(move |_| normal))
+            of_type(args.get(3))
         }
         _ => Err(CommandError::Syntax),
     }
@@ -242,11 +246,12 @@ fn client_id(word: &[u8]) -> Result<u64, CommandError> {
     Ok(u64::try_from(id).unwrap_or(0))
 }
 
-/// All sessions are normal ones until replicas and subscribers exist.
-fn is_normal(word: &[u8]) -> Result<bool, CommandError> {
+/// Sessions of a type. There are no replicas and no primary.
+fn of_type(word: &[u8]) -> Result<Filter, CommandError> {
     match word.to_ascii_lowercase().as_slice() {
-        b"normal" => Ok(true),
-        b"master" | b"replica" | b"slave" | b"pubsub" => Ok(false),
+        b"normal" => Ok(Box::new(|shared| !shared.listens())),
+        b"pubsub" => Ok(Box::new(Shared::listens)),
+        b"master" | b"replica" | b"slave" => Ok(Box::new(|_| false)),
         _ => {
             let word = String::from_utf8_lossy(word);
             Err(CommandError::new(format!("ERR Unknown client type '{word}'")))
@@ -282,8 +287,7 @@ fn kill(call: &mut Call<'_>) -> Result<(), CommandError> {
                 wanted.push(Box::new(move |shared| shared.id == id));
             }
             b"type" => {
-                let normal = is_normal(value)?;
-                wanted.push(Box::new(move |_| normal));
+                wanted.push(of_type(value)?);
             }
             b"addr" => wanted.push(Box::new(move |shared| shared.address == words)),
             b"laddr" => wanted.push(Box::new(move |shared| shared.local_address == words)),

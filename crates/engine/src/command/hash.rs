@@ -6,6 +6,7 @@ use super::collection::{
 use super::extended::{Extended, Trouble};
 use super::table::{ONE_KEY, flag};
 use super::{Call, Command, CommandError};
+use crate::notify::Classes;
 use larder_protocol::number;
 
 /// The hash commands.
@@ -225,6 +226,7 @@ fn set_pairs(call: &mut Call<'_>) -> Result<usize, CommandError> {
         fresh += usize::from(hash.insert(args.get(at), args.get(at + 1), &limits));
     }
     call.keys.changed(args.get(1));
+    call.keys.notify(Classes::HASH, "hset", args.get(1));
     Ok(fresh)
 }
 
@@ -242,11 +244,12 @@ fn hmset(call: &mut Call<'_>) -> Answer {
 
 fn hsetnx(call: &mut Call<'_>) -> Answer {
     let args = call.args;
-    let present = call.keys.read_hash(args.get(1))?.is_some_and(|hash| hash.contains(args.get(2)));
+    let present = call.keys.write_hash(args.get(1))?.is_some_and(|hash| hash.contains(args.get(2)));
     if !present {
         let limits = call.node.limits();
         call.keys.write_hash_or_create(args.get(1))?.insert(args.get(2), args.get(3), &limits);
         call.keys.changed(args.get(1));
+        call.keys.notify(Classes::HASH, "hset", args.get(1));
     }
     call.out.integer(i64::from(!present));
     Ok(())
@@ -306,6 +309,7 @@ fn hdel(call: &mut Call<'_>) -> Answer {
     }
     if removed > 0 {
         call.keys.changed(args.get(1));
+        call.keys.notify(Classes::HASH, "hdel", args.get(1));
         call.keys.drop_if_empty(args.get(1));
     }
     call.out.integer(removed as i64);
@@ -335,7 +339,7 @@ fn hstrlen(call: &mut Call<'_>) -> Answer {
 fn hincrby(call: &mut Call<'_>) -> Answer {
     let args = call.args;
     let by = integer(args.get(3))?;
-    let old = match call.keys.read_hash(args.get(1))?.and_then(|hash| hash.get(args.get(2))) {
+    let old = match call.keys.write_hash(args.get(1))?.and_then(|hash| hash.get(args.get(2))) {
         Some(value) => number::parse_i64(&value.to_vec()).ok_or(text("ERR hash value is not an integer"))?,
         None => 0,
     };
@@ -344,6 +348,7 @@ fn hincrby(call: &mut Call<'_>) -> Answer {
     let hash = call.keys.write_hash_or_create(args.get(1))?;
     hash.insert(args.get(2), new.to_string().as_bytes(), &limits);
     call.keys.changed(args.get(1));
+    call.keys.notify(Classes::HASH, "hincrby", args.get(1));
     call.out.integer(new);
     Ok(())
 }
@@ -354,7 +359,7 @@ fn hincrbyfloat(call: &mut Call<'_>) -> Answer {
         Trouble::NotFloat => CommandError::NotFloat,
         Trouble::Infinite => text("ERR value is NaN or Infinity"),
     })?;
-    let old = match call.keys.read_hash(args.get(1))?.and_then(|hash| hash.get(args.get(2))) {
+    let old = match call.keys.write_hash(args.get(1))?.and_then(|hash| hash.get(args.get(2))) {
         Some(value) => Extended::parse(&value.to_vec()),
         None => Ok(Extended::ZERO),
     };
@@ -366,6 +371,7 @@ fn hincrbyfloat(call: &mut Call<'_>) -> Answer {
     let limits = call.node.limits();
     call.keys.write_hash_or_create(args.get(1))?.insert(args.get(2), digits.as_bytes(), &limits);
     call.keys.changed(args.get(1));
+    call.keys.notify(Classes::HASH, "hincrbyfloat", args.get(1));
     call.out.bulk(digits.as_bytes());
     Ok(())
 }

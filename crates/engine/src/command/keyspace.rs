@@ -4,14 +4,15 @@
 //! times, hits and misses, watches and the count of changes happen behind this door, so no command can forget them.
 //! A key that was not declared in the command table is not there.
 
-use super::CommandError;
+use super::{Command, CommandError};
 use crate::node::Node;
 use crate::notify::{Classes, Event};
+use larder_protocol::resp::args::Args;
 use larder_protocol::slot::slot_of;
 use larder_store::object::{Hash, Limits, List, Set, SortedSet};
 use larder_store::partition::access::Access;
 use larder_store::{
-    Cleared, Extras, Guard, ItemRef, Key, Now, Owned, Partition, PartitionId, Removed, Store, Value,
+    Cleared, Extras, Gone, Guard, ItemRef, Key, Now, Owned, Partition, PartitionId, Removed, Store, Value,
     ValueMut, ValueRef,
 };
 
@@ -33,6 +34,8 @@ pub trait Held {
     fn get(&mut self, id: PartitionId) -> Option<&mut Partition>;
     /// The same, to look at.
     fn peek(&self, id: PartitionId) -> Option<&Partition>;
+    /// Visits all held partitions.
+    fn visit(&mut self, visit: &mut dyn FnMut(&mut Partition));
     /// Visits the held partitions if several are held; false if not.
     fn each(&mut self, visit: &mut dyn FnMut(PartitionId, &mut Partition)) -> bool;
 }
@@ -79,6 +82,15 @@ impl Held for Locked<'_> {
                 Some(&held[at].1)
             }
             Locked::Lent(held) => held.peek(id),
+        }
+    }
+
+    fn visit(&mut self, visit: &mut dyn FnMut(&mut Partition)) {
+        match self {
+            Locked::None => {}
+            Locked::One(_, guard) => visit(guard),
+            Locked::Many(held) => held.iter_mut().for_each(|(_, guard)| visit(guard)),
+            Locked::Lent(held) => held.visit(visit),
         }
     }
 
@@ -179,15 +191,21 @@ impl<'a> Keyspace<'a> {
     #[inline]
     pub fn read(&mut self, key: &[u8]) -> Option<ItemRef<'_>> {
         let (db, now, access) = (self.db, self.now, self.access);
+        let misses = self.wanted.meets(Classes::KEYMISS);
+        if misses && !self.exists(key) {
+            self.note_event(Classes::KEYMISS, "keymiss", key);
+        }
         let (key, partition) = self.open(key)?;
         partition.read(db, &key, now, access)
     }
 
     /// Reads a key without noting the access, but counts a hit or a miss (TTL, EXISTS, TYPE). O(1).
     pub fn read_untouched(&mut self, key: &[u8]) -> Option<ItemRef<'_>> {
-        let (db, now, access) = (self.db, self.now, self.access.silent());
-        let (key, partition) = self.open(key)?;
-        partition.read(db, &key, now, access)
+        let silent = self.access.silent();
+        let access = std::mem::replace(&mut self.access, silent);
+        let found = self.read(key).is_some();
+        self.access = access;
+        if found { self.peek(key) } else { None }
     }
 
     /// Looks at a key without leaving a trace. O(1).
@@ -219,6 +237,7 @@ impl<'a> Keyspace<'a> {
     pub fn set(&mut self, key: &[u8], value: Value<'_>, extras: Extras) {
         let (db, access) = (self.db, self.access);
         self.dirty += 1;
+        self.notify_new(key);
         if let Some((key, partition)) = self.open(key) {
             free(partition.set(db, &key, value, extras, access));
         }
@@ -248,6 +267,15 @@ impl<'a> Keyspace<'a> {
         self.take(key).map(|removed| free(Some(removed))).is_some()
     }
 
+    /// Removes a key that a command had nothing to store at, and tells so; true if it was there.
+    pub fn remove_and_notify(&mut self, key: &[u8]) -> bool {
+        let removed = self.remove(key);
+        if removed {
+            self.notify(Classes::GENERIC, "del", key);
+        }
+        removed
+    }
+
     /// Takes a key out with its value. Counts as a change.
     pub fn take(&mut self, key: &[u8]) -> Option<Removed> {
         let (db, now) = (self.db, self.now);
@@ -266,7 +294,7 @@ impl<'a> Keyspace<'a> {
         }
     }
 
-    /// Removes a collection that has become empty.
+    /// Removes a collection that has become empty, and tells so.
     pub fn drop_if_empty(&mut self, key: &[u8]) {
         let empty = match self.peek_value(key) {
             Some(ValueRef::Hash(hash)) => hash.is_empty(),
@@ -277,11 +305,13 @@ impl<'a> Keyspace<'a> {
         };
         if empty {
             self.take(key);
+            self.notify(Classes::GENERIC, "del", key);
         }
     }
 
     fn create(&mut self, key: &[u8], value: Value<'_>) {
         let (db, access) = (self.db, self.access);
+        self.notify_new(key);
         if let Some((key, partition)) = self.open(key) {
             free(partition.set(db, &key, value, Extras::default(), access));
         }
@@ -296,13 +326,51 @@ impl<'a> Keyspace<'a> {
         }
     }
 
+    /// Tells that a key is about to be made, if it is.
+    #[inline]
+    fn notify_new(&mut self, key: &[u8]) {
+        if self.wanted.meets(Classes::NEW) && !self.exists(key) {
+            self.note_event(Classes::NEW, "new", key);
+        }
+    }
+
     #[cold]
     fn note_event(&mut self, class: Classes, name: &'static str, key: &[u8]) {
         self.events.push(Event { class, name, db: self.db, key: key.into() });
     }
 
+    /// True while somebody wants to hear of anything.
+    #[inline]
+    pub fn is_listened_to(&self) -> bool {
+        !self.wanted.is_empty()
+    }
+
+    /// Removes the keys of a command whose time is over, so that this is told before what the command does.
+    #[cold]
+    pub fn bury(&mut self, command: &Command, args: &Args<'_>) {
+        let (db, now) = (self.db, self.now);
+        command.each_key(args, |at| {
+            let key = self.key(args.get(at));
+            if let Some(partition) = self.locked.get(self.store.partition_of(key.slot)) {
+                partition.bury(db, &key, now);
+            }
+        });
+        self.note_gone();
+    }
+
+    /// Notes the keys whose time was over in the partitions that are held.
+    fn note_gone(&mut self) {
+        let events = &mut self.events;
+        self.locked.visit(&mut |partition| {
+            for Gone { db, key } in partition.take_gone() {
+                events.push(Event { class: Classes::EXPIRED, name: "expired", db, key });
+            }
+        });
+    }
+
     /// Takes the events that happened so far, in order.
     pub fn take_events(&mut self) -> Vec<Event> {
+        self.note_gone();
         std::mem::take(&mut self.events)
     }
 

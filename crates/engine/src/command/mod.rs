@@ -29,6 +29,7 @@ pub mod list;
 pub mod memory;
 pub mod monitor;
 mod patch;
+pub mod pubsub;
 pub mod scan;
 pub mod server;
 pub mod set;
@@ -58,6 +59,7 @@ pub fn families() -> &'static [&'static [Command]] {
         list::COMMANDS,
         set::COMMANDS,
         zset::COMMANDS,
+        pubsub::COMMANDS,
         transaction::COMMANDS,
         connection::COMMANDS,
         client::COMMANDS,

@@ -5,6 +5,7 @@ use super::statistics;
 use super::table::{Command, Scope, flag};
 use super::{Call, CommandError};
 use crate::acl::Reason;
+use crate::pubsub::Kind;
 use crate::{memory, signal};
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -219,7 +220,7 @@ fn clients(call: &mut Call<'_>, text: &mut String) {
         "client_recent_max_output_buffer": largest(|s| &s.output_bytes),
         "blocked_clients": 0,
         "tracking_clients": 0,
-        "pubsub_clients": 0,
+        "pubsub_clients": sessions.iter().filter(|s| s.listens()).count(),
         "watching_clients": sessions.iter().filter(|s| watched(s) > 0).count(),
         "clients_in_timeout_table": 0,
         "total_watched_keys": sessions.iter().map(|s| watched(s)).sum::<u64>(),
@@ -325,7 +326,7 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         counters.expired += c.expired;
         counters.evicted += c.evicted;
     });
-    let (stats, denials) = (&call.node.stats, &call.node.users.log);
+    let (stats, denials, hub) = (&call.node.stats, &call.node.users.log, &call.node.hub);
     let get = |value: &AtomicU64| value.load(Ordering::Relaxed);
     lines!(text,
         "total_connections_received": get(&stats.connections),
@@ -351,9 +352,9 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         "evicted_scripts": 0,
         "keyspace_hits": counters.hits,
         "keyspace_misses": counters.misses,
-        "pubsub_channels": 0,
-        "pubsub_patterns": 0,
-        "pubsubshard_channels": 0,
+        "pubsub_channels": hub.count(Kind::Channel),
+        "pubsub_patterns": hub.count(Kind::Pattern),
+        "pubsubshard_channels": hub.count(Kind::Shard),
         "latest_fork_usec": 0,
         "total_forks": 0,
         "migrate_cached_sockets": 0,

@@ -4,12 +4,16 @@
 //! parser belong to the worker.
 
 pub mod registry;
+pub mod subscriptions;
 pub mod transaction;
 
 use crate::acl::identity::Identity;
 use crate::command::Command;
+use crate::pubsub::Hub;
 use registry::Shared;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use subscriptions::Subscriptions;
 use transaction::{Transaction, Watching};
 
 /// Whether replies are sent (CLIENT REPLY).
@@ -50,6 +54,12 @@ pub struct Client {
     pub no_evict: bool,
     /// Set by QUIT and by protocol errors: closed once the replies are gone.
     pub closing: bool,
+    /// What it listens to, if to anything.
+    pub subscriptions: Option<Box<Subscriptions>>,
+    /// It has just ceased to listen to something: what was sent to it before comes before the reply.
+    pub left: bool,
+    /// EXEC runs a command of it.
+    pub in_exec: bool,
     /// The command that runs, for errors and the slow log.
     pub command: Option<&'static Command>,
 }
@@ -69,7 +79,25 @@ impl Client {
             no_touch: false,
             no_evict: false,
             closing: false,
+            subscriptions: None,
+            left: false,
+            in_exec: false,
             command: None,
+        }
+    }
+
+    /// True if messages of others may come for it, so that its worker looks for them after each of its commands.
+    #[inline]
+    pub fn listens(&self) -> bool {
+        self.subscriptions.is_some() || self.left
+    }
+
+    /// Ends to listen to anything.
+    pub fn listen_no_more(&mut self, hub: &Hub) {
+        if let Some(mut subscriptions) = self.subscriptions.take() {
+            subscriptions.clear(hub, self.shared.place);
+            self.shared.subscriptions.iter().for_each(|shown| shown.store(0, Ordering::Relaxed));
+            self.left = true;
         }
     }
 

@@ -41,6 +41,8 @@ pub struct Shared {
     pub queued: AtomicI64,
     /// Keys under WATCH.
     pub watched: AtomicU32,
+    /// How many channels, patterns and shard channels it listens to.
+    pub subscriptions: [AtomicU32; 3],
     /// 2 or 3.
     pub resp: AtomicU16,
     /// Bytes in the input buffer.
@@ -89,6 +91,11 @@ pub fn is_loopback(address: &str) -> bool {
 }
 
 impl Shared {
+    /// True if it listens to anything.
+    pub fn listens(&self) -> bool {
+        self.subscriptions.iter().any(|count| count.load(Ordering::Relaxed) > 0)
+    }
+
     /// What it says about itself.
     pub fn names(&self) -> Names {
         self.names.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -149,6 +156,7 @@ impl Registry {
             db: AtomicU16::new(0),
             queued: AtomicI64::new(-1),
             watched: AtomicU32::new(0),
+            subscriptions: Default::default(),
             resp: AtomicU16::new(2),
             input_bytes: AtomicU64::new(0),
             output_bytes: AtomicU64::new(0),

@@ -4,8 +4,9 @@
 use super::sessions::Sessions;
 use crate::latency::EXPIRE_CYCLE;
 use crate::node::{Node, Stats};
+use crate::notify::{self, Classes};
 use crate::socket::{Driver, TICK};
-use larder_store::Now;
+use larder_store::{Gone, Now};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -60,7 +61,12 @@ impl Timers {
         for _ in (self.worker..node.store.partition_count()).step_by(self.workers) {
             let id = node.store.partition_at(self.partition);
             while node.store.is_due(id, now) {
-                node.store.lock(id).expire_due(now, EXPIRE_PER_VISIT);
+                let mut partition = node.store.lock(id);
+                partition.expire_due(now, EXPIRE_PER_VISIT);
+                for Gone { db, key } in partition.take_gone() {
+                    notify::left(node, self.worker, Classes::EXPIRED, "expired", db, &key);
+                }
+                drop(partition);
                 if began.elapsed() > EXPIRE_BUDGET {
                     return false;
                 }
@@ -74,10 +80,18 @@ impl Timers {
     }
 
     fn look_after_sessions(&mut self, node: &Node, now: Now, sessions: &mut Sessions, driver: &mut Driver) {
-        let timeout_ms = node.settings().timeout * 1000;
+        let (timeout_ms, limits) = (node.settings().timeout * 1000, node.settings().output_limits);
         for session in sessions.iter_mut() {
             session.publish();
             let idle_ms = now.ms.saturating_sub(session.client.shared.last_ms.load(Ordering::Relaxed));
+            if session.is_output_exceeded(&limits) {
+                node.stats.output_limit_closed.fetch_add(1, Ordering::Relaxed);
+                session.client.closing = true;
+                driver.close(session.token, true);
+            }
+            if session.client.subscriptions.is_some() {
+                continue; // it may be silent as long as it likes
+            }
             if timeout_ms > 0 && idle_ms > timeout_ms && session.output_bytes() == 0 {
                 driver.close(session.token, true);
             }

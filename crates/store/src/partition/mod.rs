@@ -9,6 +9,7 @@
 
 pub mod access;
 mod expire;
+mod gone;
 pub mod item;
 mod table;
 mod watch;
@@ -19,11 +20,15 @@ mod tests;
 use crate::key::{Key, Seed};
 use access::Access;
 use expire::Deadlines;
+pub use gone::Gone;
+use gone::GoneList;
 use item::{Extras, Item, Owned, Value};
 use table::Place;
 pub use table::{ItemMut, ItemRef};
 pub(crate) use table::{Table, index_of};
 pub use watch::Watcher;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use watch::Watches;
 
 /// Entries without meaning that the deadlines of a partition may hold beyond twice the useful ones.
@@ -60,6 +65,7 @@ pub struct Partition {
     /// Tables of the databases from 1 on, made when first written to.
     more: Vec<Table>,
     seed: Seed,
+    gone: GoneList,
 }
 
 /// A key and its value, taken out of a partition. Dropping it frees the value, which may take long.
@@ -104,7 +110,7 @@ fn dead(deadline: Option<u64>, now: Now) -> bool {
 }
 
 impl Partition {
-    pub(crate) fn new(seed: Seed, epoch_ms: u64) -> Partition {
+    pub(crate) fn new(seed: Seed, epoch_ms: u64, telling: Arc<AtomicBool>) -> Partition {
         Partition {
             first: Table::default(),
             more: Vec::new(),
@@ -112,6 +118,7 @@ impl Partition {
             deadlines: Deadlines::new(epoch_ms),
             watches: Watches::default(),
             counters: Counters::default(),
+            gone: GoneList::new(telling),
         }
     }
 
@@ -210,6 +217,7 @@ impl Partition {
         let item = self.table_mut(db).remove(hash, place);
         self.watches.changed(db, item.key());
         self.counters.expired += 1;
+        self.gone.note(db, item.key());
     }
 
     /// Sets a key to a value, whatever was there; gives back what was. O(1) and the copy of the value.
@@ -270,6 +278,17 @@ impl Partition {
         let place = self.living(db, key, now)?;
         self.changed(db, key);
         Some(Removed(self.table_mut(db).remove(key.hash, place)))
+    }
+
+    /// Removes a key if its time is over. What is done to the others is up to the caller.
+    pub fn bury(&mut self, db: u16, key: &Key<'_>, now: Now) {
+        self.living(db, key, now);
+    }
+
+    /// Takes the list of the keys whose time was over, in the order in which they left; empty unless
+    /// [`Store::tell_gone`](crate::Store::tell_gone) asked for it.
+    pub fn take_gone(&mut self) -> Vec<Gone> {
+        self.gone.take()
     }
 
     /// Removes a key to make room.
