@@ -25,4 +25,5 @@ pub mod run;
 pub mod session;
 pub mod signal;
 pub mod socket;
+pub mod tracking;
 pub mod worker;

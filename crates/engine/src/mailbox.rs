@@ -38,6 +38,13 @@ pub enum Form {
     Line,
     /// A push message of RESP3; in RESP2 its first byte is another.
     Push,
+    /// A push message of RESP3 that RESP2 has no form for.
+    OnlyResp3,
+    /// Keys that changed, for who caches them; in RESP2 it is a message of a channel, for who listens.
+    Invalid {
+        /// Another session read the keys.
+        redirected: bool,
+    },
 }
 
 /// Where a session is: what it takes to reach it from another thread.

@@ -13,6 +13,7 @@ use crate::pubsub::{Hub, Publisher};
 use crate::run::Startup;
 use crate::session::Client;
 use crate::session::registry::Registry;
+use crate::tracking::Tracking;
 use crate::{memcache, memory};
 use arc_swap::{ArcSwap, Guard};
 use larder_store::evict::{Policy, Round};
@@ -105,6 +106,8 @@ pub struct Node {
     pub monitors: Monitors,
     /// Who listens to which channels.
     pub hub: Hub,
+    /// Who may have cached what.
+    pub tracking: Tracking,
     /// The sessions.
     pub sessions: Registry,
     /// A mailbox per worker.
@@ -162,6 +165,7 @@ impl Node {
             table,
             stats: Stats::default(),
             hub: Hub::default(),
+            tracking: Tracking::new(mailboxes.len()),
             sessions: Registry::default(),
             memcached,
             mailboxes,
@@ -209,7 +213,10 @@ impl Node {
 
     /// Finds out again which events somebody may want to hear of.
     pub fn find_wanted(&self) {
-        let wanted = self.settings().notify;
+        let mut wanted = self.settings().notify;
+        if self.tracking.any() {
+            wanted = wanted | Classes::CHANGES;
+        }
         self.store.tell_gone(!wanted.is_empty());
         self.wanted.store(wanted.bits(), Ordering::Relaxed);
     }

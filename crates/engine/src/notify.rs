@@ -5,6 +5,7 @@
 //! are still held: so the events of a key go out in the order in which they happened, whatever worker they happened
 //! on.
 
+use crate::mailbox::Place;
 use crate::node::Node;
 use std::fmt;
 use std::ops::BitOr;
@@ -65,6 +66,9 @@ impl Classes {
     pub const NEW: Classes = Classes(1 << 13);
     /// `A`: all but `m` and `n`.
     pub const ALL: Classes = Classes(0b1111_1111_1100);
+
+    /// No letter: somebody caches on its side (CLIENT TRACKING) and wants to know which keys change.
+    pub(crate) const CHANGES: Classes = Classes(1 << 31);
 
     /// Reads the letters of `notify-keyspace-events`.
     ///
@@ -142,24 +146,30 @@ pub struct Event {
     pub key: Box<[u8]>,
 }
 
-/// Publishes what a command did. The partitions of the keys are still held.
+/// Publishes what a command of a session did, and tells those who may have cached the keys. The partitions of the keys
+/// are still held.
 #[cold]
-pub fn tell(node: &Node, worker: usize, events: &[Event]) {
-    if !node.hub.is_quiet() {
-        events.iter().for_each(|event| publish(node, worker, event.class, event.name, event.db, &event.key));
+pub fn tell(node: &Node, from: Place, events: &[Event]) {
+    let worker = from.worker as usize;
+    for event in events {
+        if event.class.meets(Classes::CHANGES | Classes::EXPIRED) {
+            node.tracking.changed(node, worker, &event.key, from.id);
+        }
+        publish(node, worker, event.class, event.name, event.db, &event.key);
     }
 }
 
 /// Tells of a key that left by itself. Its partition is still held.
 pub fn left(node: &Node, worker: usize, class: Classes, name: &'static str, db: u16, key: &[u8]) {
-    if node.wanted().meets(class) && !node.hub.is_quiet() {
+    if !node.wanted().is_empty() {
+        node.tracking.changed(node, worker, key, 0);
         publish(node, worker, class, name, db, key);
     }
 }
 
 fn publish(node: &Node, worker: usize, class: Classes, name: &'static str, db: u16, key: &[u8]) {
     let (wanted, publisher) = (node.wanted(), node.publisher(worker));
-    if !wanted.meets(class) {
+    if !wanted.meets(class) || class == Classes::CHANGES || node.hub.is_quiet() {
         return;
     }
     if wanted.meets(Classes::KEYSPACE) {

@@ -135,8 +135,7 @@ impl Store {
             due: AtomicU64::new(u64::MAX),
         };
         let telling = Arc::new(AtomicBool::new(false));
-        let values =
-            (0..partitions).map(|_| (hints(), Partition::new(seed, config.now_ms, telling.clone())));
+        let values = (0..partitions).map(|_| (hints(), Partition::new(seed, config.now_ms, telling.clone())));
         Store {
             partitions: Locks::new(values, config.exclusive),
             seed,

@@ -227,6 +227,7 @@ fn reset(call: &mut Call<'_>) -> Result<(), CommandError> {
     session.db = 0;
     call.node.monitors.remove(session.shared.place);
     session.listen_no_more(&call.node.hub);
+    session.cache_no_more(call.node);
     session.reply_mode = ReplyMode::On;
     (session.no_touch, session.no_evict) = (false, false);
     session.authenticated = session.local || call.node.users.is_open();

@@ -5,8 +5,8 @@ use super::keyspace::{Keyspace, Locked};
 use super::table::{Command, Scope, flag};
 use super::{CommandError, Keys};
 use crate::node::Node;
-use crate::{notify, observe};
 use crate::session::{Client, ReplyMode};
+use crate::{notify, observe};
 use larder_protocol::resp::args::Args;
 use larder_protocol::resp::reply::Reply;
 use larder_protocol::slot::slot_of;
@@ -249,16 +249,27 @@ fn run(
         fail(node, call.out, start, &text);
     }
     if call.keys.is_listened_to() {
-        tell(&mut call);
+        tell(&mut call, command);
     }
     call.keys.dirty()
 }
 
-/// Publishes what a command did to keys, whose partitions are still held: so the order per key is kept.
+/// Publishes what a command did to keys, and remembers what it read for who caches. The partitions are still held: so
+/// the order per key is kept, and no change is missed.
 #[cold]
-fn tell(call: &mut Call<'_>) {
+fn tell(call: &mut Call<'_>, command: &Command) {
     let events = call.keys.take_events();
-    notify::tell(call.node, call.session.shared.place.worker as usize, &events);
+    notify::tell(call.node, call.session.shared.place, &events);
+    // What is read within a transaction is remembered command by command.
+    if let Some(caching) = &call.session.caching
+        && command.is(flag::READONLY)
+        && caching.remembers()
+    {
+        let keys_max = call.node.settings().tracking_keys_max;
+        command.each_key(&call.args, |at| {
+            call.node.tracking.remember(call.args.get(at), &caching.tracker, keys_max);
+        });
+    }
 }
 
 #[cold]
@@ -336,7 +347,7 @@ pub fn run_queued(call: &mut Call<'_>, command: &'static Command) {
         fail(call.node, call.out, start, &text);
     }
     if call.keys.is_listened_to() {
-        tell(call);
+        tell(call, command);
     }
     let from = call.session.shared.clone();
     observe::inner(call.node, call.session, command, &call.args, began.elapsed(), &from.address);

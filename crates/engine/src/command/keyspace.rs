@@ -238,6 +238,7 @@ impl<'a> Keyspace<'a> {
         let (db, access) = (self.db, self.access);
         self.dirty += 1;
         self.notify_new(key);
+        self.notify(Classes::CHANGES, "", key);
         if let Some((key, partition)) = self.open(key) {
             free(partition.set(db, &key, value, extras, access));
         }
@@ -254,11 +255,15 @@ impl<'a> Keyspace<'a> {
         if deadline.is_some_and(|deadline| deadline <= now.ms) {
             return self.remove(key);
         }
+        let bytes = key;
         let Some((key, partition)) = self.open(key) else { return false };
         let Some(item) = partition.peek(db, &key, now) else { return false };
         let extras = Extras { deadline, ..item.extras() };
         let done = partition.set_extras(db, &key, extras, now);
-        self.dirty += u64::from(done);
+        if done {
+            self.dirty += 1;
+            self.notify(Classes::CHANGES, "", bytes);
+        }
         done
     }
 
@@ -277,18 +282,20 @@ impl<'a> Keyspace<'a> {
     }
 
     /// Takes a key out with its value. Counts as a change.
-    pub fn take(&mut self, key: &[u8]) -> Option<Removed> {
+    pub fn take(&mut self, bytes: &[u8]) -> Option<Removed> {
         let (db, now) = (self.db, self.now);
-        let (key, partition) = self.open(key)?;
-        let removed = partition.remove(db, &key, now);
-        self.dirty += u64::from(removed.is_some());
-        removed
+        let (key, partition) = self.open(bytes)?;
+        let removed = partition.remove(db, &key, now)?;
+        self.dirty += 1;
+        self.notify(Classes::CHANGES, "", bytes);
+        Some(removed)
     }
 
     /// Says that a value was changed in place: watchers are told.
     pub fn changed(&mut self, key: &[u8]) {
         let db = self.db;
         self.dirty += 1;
+        self.notify(Classes::CHANGES, "", key);
         if let Some((key, partition)) = self.open(key) {
             partition.changed(db, &key);
         }

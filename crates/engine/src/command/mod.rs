@@ -37,6 +37,7 @@ pub mod slowlog;
 mod statistics;
 pub mod string;
 pub mod table;
+mod tracking;
 pub mod transaction;
 pub mod zset;
 

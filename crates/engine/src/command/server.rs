@@ -219,7 +219,7 @@ fn clients(call: &mut Call<'_>, text: &mut String) {
         "client_recent_max_input_buffer": largest(|s| &s.input_bytes),
         "client_recent_max_output_buffer": largest(|s| &s.output_bytes),
         "blocked_clients": 0,
-        "tracking_clients": 0,
+        "tracking_clients": call.node.tracking.counts()[0],
         "pubsub_clients": sessions.iter().filter(|s| s.listens()).count(),
         "watching_clients": sessions.iter().filter(|s| watched(s) > 0).count(),
         "clients_in_timeout_table": 0,
@@ -327,6 +327,7 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         counters.evicted += c.evicted;
     });
     let (stats, denials, hub) = (&call.node.stats, &call.node.users.log, &call.node.hub);
+    let tracked = call.node.tracking.counts();
     let get = |value: &AtomicU64| value.load(Ordering::Relaxed);
     lines!(text,
         "total_connections_received": get(&stats.connections),
@@ -359,9 +360,9 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         "total_forks": 0,
         "migrate_cached_sockets": 0,
         "slave_expires_tracked_keys": 0,
-        "tracking_total_keys": 0,
-        "tracking_total_items": 0,
-        "tracking_total_prefixes": 0,
+        "tracking_total_keys": tracked[1],
+        "tracking_total_items": tracked[2],
+        "tracking_total_prefixes": tracked[3],
         "unexpected_error_replies": 0,
         "total_error_replies": get(&stats.errors),
         "total_reads_processed": get(&stats.reads),

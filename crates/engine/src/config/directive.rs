@@ -353,6 +353,7 @@ pub const TABLE: &[Directive] = &[
             Ok(())
         },
     },
+    number!("tracking-table-max-keys", &[], Always, settings.tracking_keys_max, 0, i64::MAX),
     Directive {
         name: "notify-keyspace-events",
         aliases: &[],

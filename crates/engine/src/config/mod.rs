@@ -59,6 +59,8 @@ pub struct Settings {
     pub client_query_buffer_limit: usize,
     /// `client-output-buffer-limit`.
     pub output_limits: OutputLimits,
+    /// `tracking-table-max-keys`; 0 = no bound.
+    pub tracking_keys_max: usize,
     /// `notify-keyspace-events`: which events are published.
     pub notify: Classes,
     /// `restricted-commands`: `name` or `container|name`, in lower case.
@@ -234,6 +236,7 @@ impl Default for Settings {
             hll_sparse_max_bytes: 3000,
             client_query_buffer_limit: 1024 * 1024 * 1024,
             output_limits: OutputLimits::default(),
+            tracking_keys_max: 1_000_000,
             notify: Classes::NONE,
             restricted_commands: Vec::new(),
             port: 6379,

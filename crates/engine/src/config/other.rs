@@ -120,7 +120,6 @@ const TLS: &str = "TLS is";
 const SCRIPTS: &str = "bounding scripts is";
 const USERS: &str = "users are";
 const STREAMS: &str = "streams are";
-const TRACKING: &str = "tracking is";
 const PINNING: &str = "pinning threads to processors is";
 const SYSLOG: &str = "logging to syslog is";
 const MODULES: &str = "modules are";
@@ -312,7 +311,6 @@ pub const TABLE: &[Other] = &[
     absent("tls-session-cache-size", "20480", TLS),
     absent("tls-session-cache-timeout", "300", TLS),
     absent("tls-session-caching", "yes", TLS),
-    absent("tracking-table-max-keys", "1000000", TRACKING),
     absent("unixsocketgroup", "", "another group for the Unix socket is"),
     absent("user", "", USERS),
 ];

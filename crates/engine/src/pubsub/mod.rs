@@ -233,7 +233,9 @@ impl Hub {
     fn publish_to_patterns(&self, from: &Publisher<'_>, channel: &[u8], message: &[u8]) -> usize {
         let patterns = self.patterns.read().unwrap_or_else(PoisonError::into_inner);
         let matching = patterns.audiences.values().filter(|(glob, _)| glob::matches(glob, channel, false));
-        matching.map(|(glob, listeners)| listeners.send(from, &message::of_pattern(glob, channel, message))).sum()
+        matching
+            .map(|(glob, listeners)| listeners.send(from, &message::of_pattern(glob, channel, message)))
+            .sum()
     }
 
     /// Publishes a message in a channel of a shard; answers how many listeners it has.

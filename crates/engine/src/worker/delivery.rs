@@ -6,6 +6,7 @@ use crate::config::OutputLimits;
 use crate::mailbox::{Form, Mail, Mailbox, Place};
 use crate::node::Node;
 use crate::pubsub::message::RESP2_FIRST;
+use crate::tracking;
 
 /// Takes a worker's mail. What is for sessions is appended to what they are sent, and they are listed in `touched`; the
 /// rest goes to `later`. Sends nothing.
@@ -42,10 +43,19 @@ fn of<'a>(sessions: &'a mut Sessions, place: &Place) -> Option<&'a mut Session> 
 
 fn append(session: &mut Session, bytes: &[u8], form: Form, limits: &OutputLimits) {
     let (start, resp3) = (session.out.len(), session.out.is_resp3());
+    let listens = session.client.subscriptions.is_some();
     let buffer = session.out.buffer();
-    buffer.extend_from_slice(bytes);
-    if form == Form::Push && !resp3 {
-        buffer[start] = RESP2_FIRST;
+    match form {
+        Form::Line => buffer.extend_from_slice(bytes),
+        Form::Push => {
+            buffer.extend_from_slice(bytes);
+            if !resp3 {
+                buffer[start] = RESP2_FIRST;
+            }
+        }
+        Form::OnlyResp3 | Form::Invalid { .. } if resp3 => buffer.extend_from_slice(bytes),
+        Form::Invalid { redirected: true } if listens => tracking::in_resp2(bytes, buffer),
+        Form::OnlyResp3 | Form::Invalid { .. } => return,
     }
     // Nothing more is added to what is too much already. The session is closed when replies are sent.
     let limit = limits.of(&session.client);

@@ -12,10 +12,10 @@ mod delivery;
 mod sessions;
 mod timers;
 
+use crate::acl::may_channel;
 use crate::command::dispatch::{Request, Turn, execute};
 use crate::command::table::flag;
 use crate::command::{Command, Keys};
-use crate::acl::may_channel;
 use crate::mailbox::Mail;
 use crate::meter::stopwatch::{Long, Rules, Stopwatch};
 use crate::node::{Node, now_ms};
@@ -175,6 +175,7 @@ impl Worker {
         self.bury();
         self.serve(now);
         self.timers.run(&self.node, now, &mut self.sessions, &mut self.driver);
+        self.settle_tracking();
         Ok(())
     }
 
@@ -209,6 +210,14 @@ impl Worker {
             }
         }
         self.send_replies();
+    }
+
+    /// Tells those who cache what is still to be told.
+    #[inline]
+    fn settle_tracking(&mut self) {
+        if self.node.tracking.is_busy() {
+            self.node.tracking.settle(&self.node, self.id, self.random);
+        }
     }
 
     /// Appends what is in the mail to what sessions are sent.
@@ -287,6 +296,7 @@ impl Worker {
         for mut session in std::mem::take(&mut self.sessions.gone) {
             session.client.watching.clear(&self.node.store);
             session.client.listen_no_more(&self.node.hub);
+            session.client.cache_no_more(&self.node);
             self.node.monitors.remove(session.client.shared.place);
             self.node.sessions.remove(session.client.id());
         }
@@ -319,6 +329,7 @@ impl Worker {
             turn.out_of_memory = self.node.make_room(self.id, now, &mut self.random);
             self.read_batch(part, &turn, bulk_bytes_max);
             self.execute_batch(&turn, &rules);
+            self.settle_tracking();
             self.deliver();
             self.send_replies();
         }
@@ -424,7 +435,10 @@ impl Worker {
                 client.shared.note(entry.command.map_or("NULL", |row| row.name), turn.now.ms);
             }
             if client.listens() {
-                let left = std::mem::take(&mut client.left);
+                client.forget_exception(entry.command.map_or("", |command| command.name));
+                // What EXEC did is told behind its reply.
+                let in_exec = client.command.is_some_and(|command| command.name == "exec");
+                let left = std::mem::take(&mut client.left) && !in_exec;
                 let end = out.len();
                 deliver_all(node, mailbox, &mut self.sessions, &mut self.touched, &mut self.later);
                 if left && let Some(session) = self.sessions.get(entry.session) {

@@ -23,12 +23,12 @@ use expire::Deadlines;
 pub use gone::Gone;
 use gone::GoneList;
 use item::{Extras, Item, Owned, Value};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use table::Place;
 pub use table::{ItemMut, ItemRef};
 pub(crate) use table::{Table, index_of};
 pub use watch::Watcher;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use watch::Watches;
 
 /// Entries without meaning that the deadlines of a partition may hold beyond twice the useful ones.

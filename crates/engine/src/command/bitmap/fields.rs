@@ -108,6 +108,7 @@ pub(super) fn bitfield(call: &mut Call<'_>) -> Answer {
         return answer_reads(call, &steps);
     }
     let len = steps.iter().map(Step::needs).max().unwrap_or(0);
+    let mut wrote = false;
     let (out, before) = (&mut *call.out, call.keys.dirty());
     patch(&mut call.keys, call.args.get(1), len, |bytes| {
         out.array(steps.len());
@@ -115,11 +116,12 @@ pub(super) fn bitfield(call: &mut Call<'_>) -> Answer {
         for step in &steps {
             let (different, answer) = step.run(bytes);
             changed |= different;
+            wrote |= !matches!(step.act, Act::Get) && answer.is_some();
             write(out, answer);
         }
         (changed, ())
     })?;
-    if call.keys.dirty() > before {
+    if wrote && call.keys.dirty() > before {
         call.keys.notify(Classes::STRING, "setbit", call.args.get(1));
     }
     Ok(())
