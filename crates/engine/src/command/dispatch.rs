@@ -257,7 +257,7 @@ fn run(
 /// Publishes what a command did to keys, and remembers what it read for who caches. The partitions are still held: so
 /// the order per key is kept, and no change is missed.
 #[cold]
-fn tell(call: &mut Call<'_>, command: &Command) {
+pub fn tell(call: &mut Call<'_>, command: &Command) {
     let events = call.keys.take_events();
     notify::tell(call.node, call.session.shared.place, &events);
     // What is read within a transaction is remembered command by command.
