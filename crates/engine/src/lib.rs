@@ -1,11 +1,12 @@
 //! A Larder node: sockets, workers, sessions and commands around the keyspace.
 //!
 //! In reading order: [`node`] (what everything shares), [`config`], [`socket`], [`worker`] (the loop), [`session`],
-//! [`command`], [`acl`], [`memcache`], and what stands beside them: [`memory`], [`mailbox`], [`background`]; what an
-//! operator sees: [`meter`], [`observe`], [`commandlog`], [`latency`], [`monitor`].
+//! [`command`], [`blocked`] (who waits for a key), [`pause`], [`acl`], [`memcache`], and what stands beside them:
+//! [`memory`], [`mailbox`], [`background`]; what an operator sees: [`meter`], [`observe`], [`commandlog`], [`latency`], [`monitor`].
 
 pub mod acl;
 pub mod background;
+pub mod blocked;
 pub mod command;
 pub mod commandlog;
 pub mod config;
@@ -19,6 +20,7 @@ pub mod monitor;
 pub mod node;
 pub mod notify;
 pub mod observe;
+pub mod pause;
 pub mod process;
 pub mod pubsub;
 pub mod run;

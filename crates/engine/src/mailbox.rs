@@ -1,6 +1,7 @@
 //! Mail from one worker to another, and what wakes a worker up.
 
 use rustix::event::{EventfdFlags, eventfd};
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,6 +30,15 @@ pub enum Mail {
     },
     /// Close the sessions that listen to channels which their users may not use any more.
     CheckChannels,
+    /// A session's wait is over.
+    Unblock {
+        /// The session.
+        place: Place,
+        /// Which of its waits.
+        ticket: u64,
+        /// What it is answered.
+        reply: Vec<u8>,
+    },
 }
 
 /// What is delivered to sessions.
@@ -58,6 +68,11 @@ pub struct Place {
     pub id: u64,
 }
 
+thread_local! {
+    /// Address of the mailbox of the worker that this thread is; 0 = it is none.
+    static OWN: Cell<usize> = const { Cell::new(0) };
+}
+
 /// A worker's mailbox. Connections in it are bounded by `maxclients`; what else is in it was caused by commands, of
 /// which each worker executes a bounded number before it reads its own mail.
 #[derive(Debug)]
@@ -82,17 +97,22 @@ impl Mailbox {
         self.wake.as_fd()
     }
 
-    /// Sends mail and wakes the worker.
-    pub fn send(&self, mail: Mail) {
-        // Who found the box empty wakes the worker, which always takes everything.
-        if self.put(mail) == 1 {
-            self.wake();
-        }
+    /// Says that this thread is the worker whose box this is.
+    pub fn claim(&self) {
+        OWN.set(self.address());
     }
 
-    /// Leaves mail without waking the worker: it is the one that leaves it, and looks into its box before it sleeps.
-    pub fn leave(&self, mail: Mail) {
-        self.put(mail);
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// Sends mail and wakes the worker. A worker that sends to itself is awake, and looks into its box before it
+    /// sleeps.
+    pub fn send(&self, mail: Mail) {
+        // Who found the box empty wakes the worker, which always takes everything.
+        if self.put(mail) == 1 && OWN.get() != self.address() {
+            self.wake();
+        }
     }
 
     fn put(&self, mail: Mail) -> usize {

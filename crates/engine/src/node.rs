@@ -1,6 +1,7 @@
 //! What all sessions and workers of a node share.
 
 use crate::acl::Users;
+use crate::blocked::Blocked;
 use crate::command::{Command, Table};
 use crate::commandlog::CommandLog;
 use crate::config::{Config, Settings};
@@ -9,7 +10,8 @@ use crate::mailbox::{Form, Mail, Mailbox, Place};
 use crate::meter::Meter;
 use crate::monitor::Monitors;
 use crate::notify::{self, Classes};
-use crate::pubsub::{Hub, Publisher};
+use crate::pause::Pause;
+use crate::pubsub::Hub;
 use crate::run::Startup;
 use crate::session::Client;
 use crate::session::registry::Registry;
@@ -102,6 +104,10 @@ pub struct Node {
     pub commandlog: CommandLog,
     /// Events that took long.
     pub latency: LatencyMonitor,
+    /// Sessions that wait for a key.
+    pub blocked: Blocked,
+    /// CLIENT PAUSE.
+    pub pause: Pause,
     /// Sessions that watch all others.
     pub monitors: Monitors,
     /// Who listens to which channels.
@@ -161,6 +167,8 @@ impl Node {
             meters: mailboxes.iter().map(|_| Meter::new(&table)).collect(),
             commandlog: CommandLog::default(),
             latency: LatencyMonitor::default(),
+            blocked: Blocked::default(),
+            pause: Pause::default(),
             monitors: Monitors::default(),
             table,
             stats: Stats::default(),
@@ -221,11 +229,6 @@ impl Node {
         self.wanted.store(wanted.bits(), Ordering::Relaxed);
     }
 
-    /// The publisher that a worker is.
-    pub fn publisher(&self, worker: usize) -> Publisher<'_> {
-        Publisher { mailboxes: &self.mailboxes, worker: worker as u32 }
-    }
-
     /// Which events somebody may want to hear of.
     #[inline]
     pub fn wanted(&self) -> Classes {
@@ -261,7 +264,11 @@ impl Node {
     /// nothing can leave.
     pub fn make_room(&self, worker: usize, now: Now, random: &mut u64) -> bool {
         let settings = self.settings();
-        if settings.maxmemory == 0 || memory::used_bytes() <= settings.maxmemory {
+        // While writes are held back, a replica must find what its primary has.
+        if settings.maxmemory == 0
+            || self.pause.held(now.ms).is_some()
+            || memory::used_bytes() <= settings.maxmemory
+        {
             return false;
         }
         let round = Round {

@@ -155,7 +155,7 @@ pub fn tell(node: &Node, from: Place, events: &[Event]) {
         if event.class.meets(Classes::CHANGES | Classes::EXPIRED) {
             node.tracking.changed(node, worker, &event.key, from.id);
         }
-        publish(node, worker, event.class, event.name, event.db, &event.key);
+        publish(node, event.class, event.name, event.db, &event.key);
     }
 }
 
@@ -163,21 +163,21 @@ pub fn tell(node: &Node, from: Place, events: &[Event]) {
 pub fn left(node: &Node, worker: usize, class: Classes, name: &'static str, db: u16, key: &[u8]) {
     if !node.wanted().is_empty() {
         node.tracking.changed(node, worker, key, 0);
-        publish(node, worker, class, name, db, key);
+        publish(node, class, name, db, key);
     }
 }
 
-fn publish(node: &Node, worker: usize, class: Classes, name: &'static str, db: u16, key: &[u8]) {
-    let (wanted, publisher) = (node.wanted(), node.publisher(worker));
+fn publish(node: &Node, class: Classes, name: &'static str, db: u16, key: &[u8]) {
+    let wanted = node.wanted();
     if !wanted.meets(class) || class == Classes::CHANGES || node.hub.is_quiet() {
         return;
     }
     if wanted.meets(Classes::KEYSPACE) {
         let channel = [format!("__keyspace@{db}__:").as_bytes(), key].concat();
-        node.hub.publish(&publisher, &channel, name.as_bytes());
+        node.hub.publish(&node.mailboxes, &channel, name.as_bytes());
     }
     if wanted.meets(Classes::KEYEVENT) {
-        node.hub.publish(&publisher, format!("__keyevent@{db}__:{name}").as_bytes(), key);
+        node.hub.publish(&node.mailboxes, format!("__keyevent@{db}__:{name}").as_bytes(), key);
     }
 }
 

@@ -73,29 +73,27 @@ impl Tracker {
     }
 
     /// Tells the session, or the one that is told instead, of invalid keys.
-    fn send(&self, node: &Node, worker: u32, bytes: &Arc<[u8]>) {
+    fn send(&self, node: &Node, bytes: &Arc<[u8]>) {
         if !self.on.load(Ordering::Relaxed) {
             return;
         }
         let id = self.redirect();
         if id == 0 {
-            return post(node, worker, self.place, bytes.clone(), Form::Invalid { redirected: false });
+            return post(node, self.place, bytes.clone(), Form::Invalid { redirected: false });
         }
         match node.sessions.get(id) {
-            Some(other) => post(node, worker, other.place, bytes.clone(), Form::Invalid { redirected: true }),
+            Some(other) => post(node, other.place, bytes.clone(), Form::Invalid { redirected: true }),
             None => {
                 self.broken.store(true, Ordering::Relaxed);
                 let text = format!(">2\r\n$21\r\ntracking-redir-broken\r\n:{id}\r\n");
-                post(node, worker, self.place, text.into_bytes().into(), Form::OnlyResp3);
+                post(node, self.place, text.into_bytes().into(), Form::OnlyResp3);
             }
         }
     }
 }
 
-fn post(node: &Node, worker: u32, to: Place, bytes: Arc<[u8]>, form: Form) {
-    let mailbox = &node.mailboxes[to.worker as usize];
-    let mail = Mail::Deliver { to: Arc::new([to]), bytes, form };
-    if to.worker == worker { mailbox.leave(mail) } else { mailbox.send(mail) }
+fn post(node: &Node, to: Place, bytes: Arc<[u8]>, form: Form) {
+    node.mailboxes[to.worker as usize].send(Mail::Deliver { to: Arc::new([to]), bytes, form });
 }
 
 /// The message about some keys, or about all of them.
@@ -232,21 +230,21 @@ impl Tracking {
         }
         let mut shard = self.shard(key);
         if let Some(readers) = shard.remove(key) {
-            self.invalidate(node, worker, key, &readers, by);
+            self.invalidate(node, key, &readers, by);
         }
     }
 
-    fn invalidate(&self, node: &Node, worker: usize, key: &[u8], readers: &Readers, by: u64) {
+    fn invalidate(&self, node: &Node, key: &[u8], readers: &Readers, by: u64) {
         self.keys.fetch_sub(1, Ordering::Relaxed);
         self.items.fetch_sub(readers.len(), Ordering::Relaxed);
         let bytes = message(1, std::iter::once(key));
         for reader in readers.iter().filter(|reader| !(reader.is_no_loop() && reader.place.id == by)) {
-            reader.send(node, worker as u32, &bytes);
+            reader.send(node, &bytes);
         }
     }
 
     /// All keys are gone.
-    pub fn flushed(&self, node: &Node, worker: usize) {
+    pub fn flushed(&self, node: &Node) {
         if !self.any() {
             return;
         }
@@ -264,7 +262,7 @@ impl Tracking {
                 told.insert(shared.id, tracker);
             }
         }
-        told.values().for_each(|tracker| tracker.send(node, worker as u32, &bytes));
+        told.values().for_each(|tracker| tracker.send(node, &bytes));
     }
 
     /// True when there is something to do for [`Tracking::settle`].
@@ -276,12 +274,12 @@ impl Tracking {
     /// Tells those who broadcast what changed on a worker, and makes the table as small as it may be. Called when a
     /// batch of requests has been executed, before its replies are sent.
     #[cold]
-    pub fn settle(&self, node: &Node, worker: usize, random: u64) {
+    pub fn settle(&self, node: &Node, random: u64) {
         self.busy.store(false, Ordering::Relaxed);
-        for (worker, changed) in self.changed.iter().enumerate() {
+        for changed in &self.changed {
             let changed = std::mem::take(&mut *lock(changed));
             if !changed.is_empty() {
-                self.broadcast(node, worker, &changed);
+                self.broadcast(node, &changed);
             }
         }
         let keys_max = node.settings().tracking_keys_max;
@@ -292,13 +290,13 @@ impl Tracking {
             let mut shard = lock(&self.shards[(random as usize).wrapping_add(step) % SHARDS]);
             let Some(key) = shard.keys().next().cloned() else { continue };
             if let Some(readers) = shard.remove(&key) {
-                self.invalidate(node, worker, &key, &readers, 0);
+                self.invalidate(node, &key, &readers, 0);
             }
         }
         self.busy.store(true, Ordering::Relaxed); // the rest goes next time
     }
 
-    fn broadcast(&self, node: &Node, worker: usize, changed: &Changed) {
+    fn broadcast(&self, node: &Node, changed: &Changed) {
         let prefixes = self.prefixes.read().unwrap_or_else(PoisonError::into_inner);
         for (prefix, readers) in prefixes.iter() {
             let from =
@@ -311,13 +309,13 @@ impl Tracking {
             let bytes = message(keys.len(), keys.iter().map(|(key, _)| *key));
             for reader in readers {
                 if !reader.is_no_loop() {
-                    reader.send(node, worker as u32, &bytes);
+                    reader.send(node, &bytes);
                     continue;
                 }
                 let others: Vec<&[u8]> =
                     keys.iter().filter(|(_, by)| *by != reader.place.id).map(|(key, _)| *key).collect();
                 if !others.is_empty() {
-                    reader.send(node, worker as u32, &message(others.len(), others.into_iter()));
+                    reader.send(node, &message(others.len(), others.into_iter()));
                 }
             }
         }

@@ -55,7 +55,7 @@ impl Config {
 }
 
 /// Number of a partition. Partitions are locked in ascending order of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PartitionId(u16);
 
 impl PartitionId {

@@ -1,6 +1,7 @@
 //! What a handler gets.
 
 use super::{CommandError, Keyspace};
+use crate::blocked::{Nothing, Wait};
 use crate::node::Node;
 use crate::session::Client;
 use larder_protocol::resp::args::Args;
@@ -18,6 +19,22 @@ pub struct Call<'a> {
     pub session: &'a mut Client,
     /// What all sessions share.
     pub node: &'a Node,
+}
+
+impl Call<'_> {
+    /// Makes the session wait: the command is tried again when one of the keys may have what it wants. The handler
+    /// must have written nothing, and must not write anything afterwards. Within EXEC nobody waits: there the reply is
+    /// the one for a wait that was in vain.
+    pub fn wait(&mut self, wait: Wait) {
+        if self.session.may_wait {
+            self.session.wait = Some(Box::new(wait));
+        } else {
+            match wait.nothing {
+                Nothing::Bulk => self.out.null(),
+                Nothing::Array => self.out.null_array(),
+            }
+        }
+    }
 }
 
 /// A command's effect. What it wrote before it failed is taken back and the error written instead.

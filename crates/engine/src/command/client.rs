@@ -1,9 +1,10 @@
 //! CLIENT: what a server knows of its sessions, and what one may do to them.
 
 use super::connection::is_printable;
-use super::table::{Command, flag};
+use super::table::{Command, Scope, flag};
 use super::{Call, CommandError};
 use crate::mailbox::{Mail, Mailbox};
+use crate::pause::Held;
 use crate::session::ReplyMode;
 use crate::session::registry::Shared;
 use crate::tracking::Tracker;
@@ -104,6 +105,36 @@ const SUBCOMMANDS: &[Command] = &[
         FLAGS | flag::ADMIN,
         kill,
     ),
+    Command {
+        scope: Scope::All, // whoever waits is taken out of line under the locks of its keys
+        ..row(
+            "unblock",
+            "Ends a session's wait.",
+            "client-id [TIMEOUT | ERROR]",
+            "5.0.0",
+            -3,
+            FLAGS | flag::ADMIN,
+            unblock,
+        )
+    },
+    row(
+        "pause",
+        "Holds commands back for a while.",
+        "timeout [WRITE | ALL]",
+        "2.9.50",
+        -3,
+        FLAGS | flag::ADMIN,
+        pause,
+    ),
+    row(
+        "unpause",
+        "Goes on with commands that were held back.",
+        "",
+        "6.2.0",
+        2,
+        FLAGS | flag::ADMIN,
+        unpause,
+    ),
     row("reply", "Tells whether to send replies.", "<ON | OFF | SKIP>", "3.2.0", 3, FLAGS, reply),
     row(
         "no-evict",
@@ -189,6 +220,7 @@ pub(super) fn describe(shared: &Shared, now_ms: u64) -> String {
         (tracks(|_| true), 't'),
         (tracks(Tracker::is_broken), 'R'),
         (tracks(|tracker| tracker.broadcasts), 'B'),
+        (shared.blocked.load(Ordering::Relaxed), 'b'),
         (shared.unix, 'U'),
         (shared.no_evict.load(Ordering::Relaxed), 'e'),
         (shared.no_touch.load(Ordering::Relaxed), 'T'),
@@ -391,6 +423,56 @@ fn reply(call: &mut Call<'_>) -> Result<(), CommandError> {
         b"skip" => {}
         _ => return Err(CommandError::Syntax),
     }
+    Ok(())
+}
+
+fn unblock(call: &mut Call<'_>) -> Result<(), CommandError> {
+    let args = call.args;
+    let error: &[u8] = b"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n";
+    let with_error = match (args.len(), args.get(3).to_ascii_lowercase().as_slice()) {
+        (3, _) | (4, b"timeout") => false,
+        (4, b"error") => true,
+        (4, _) => return Err(text("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
+        _ => return Err(too_many("UNBLOCK")),
+    };
+    let id = parse_i64(args.get(2)).ok_or(CommandError::NotInteger)?;
+    let waiter = u64::try_from(id).ok().and_then(|id| call.node.blocked.of_session(id));
+    let ended = waiter.is_some_and(|waiter| {
+        let reply = if with_error { error } else { waiter.nothing() };
+        super::wake::end(call.node, &waiter, reply.to_vec())
+    });
+    call.out.integer(i64::from(ended));
+    Ok(())
+}
+
+fn too_many(name: &str) -> CommandError {
+    CommandError::new(format!(
+        "ERR unknown subcommand or wrong number of arguments for '{name}'. Try CLIENT HELP."
+    ))
+}
+
+fn pause(call: &mut Call<'_>) -> Result<(), CommandError> {
+    let args = call.args;
+    let held = match (args.len(), args.get(3).to_ascii_lowercase().as_slice()) {
+        (3, _) | (4, b"all") => Held::All,
+        (4, b"write") => Held::Writes,
+        (4, _) => return Err(text("ERR CLIENT PAUSE mode must be WRITE or ALL")),
+        _ => return Err(too_many("PAUSE")),
+    };
+    let ms = parse_i64(args.get(2)).ok_or(text("ERR timeout is not an integer or out of range"))?;
+    let ms = u64::try_from(ms).map_err(|_| text("ERR timeout is negative"))?;
+    let now_ms = call.keys.now_ms();
+    let until_ms = now_ms.checked_add(ms).filter(|until| i64::try_from(*until).is_ok());
+    let until_ms = until_ms.ok_or(text("ERR timeout is out of range"))?;
+    call.node.pause.begin(held, now_ms, until_ms);
+    call.out.ok();
+    Ok(())
+}
+
+fn unpause(call: &mut Call<'_>) -> Result<(), CommandError> {
+    call.node.pause.end();
+    call.node.mailboxes.iter().for_each(Mailbox::wake);
+    call.out.ok();
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 use super::{Call, CommandError};
 use larder_protocol::resp::reply::Reply;
 use larder_protocol::{glob, number};
-use larder_store::object::{Digits, Element};
+use larder_store::object::{Digits, Element, End};
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -58,6 +58,15 @@ pub(super) fn at_least(bytes: &[u8], low: i64, message: &'static str) -> Result<
 /// True if an argument is this word, in any case.
 pub(super) fn is(argument: &[u8], word: &str) -> bool {
     argument.eq_ignore_ascii_case(word.as_bytes())
+}
+
+/// Which end `LEFT` or `RIGHT` names.
+pub(super) fn end(word: &[u8]) -> Result<End, CommandError> {
+    match word {
+        word if is(word, "LEFT") => Ok(End::Left),
+        word if is(word, "RIGHT") => Ok(End::Right),
+        _ => Err(CommandError::Syntax),
+    }
 }
 
 /// Writes a member.

@@ -1,13 +1,15 @@
 //! From arguments to a call: what may run, which partitions it holds, and what is answered when it fails.
 
 use super::call::Call;
-use super::keyspace::{Keyspace, Locked};
+use super::keyspace::{self, Keyspace, Locked};
 use super::table::{Command, Scope, flag};
+use super::wake::{wake, widen};
 use super::{CommandError, Keys};
 use crate::node::Node;
-use crate::session::{Client, ReplyMode};
+use crate::pause::Held;
+use crate::session::{Client, Pending, ReplyMode};
 use crate::{notify, observe};
-use larder_protocol::resp::args::Args;
+use larder_protocol::resp::args::{Args, OwnedArgs};
 use larder_protocol::resp::reply::Reply;
 use larder_protocol::slot::slot_of;
 use larder_store::partition::access::Access;
@@ -54,6 +56,11 @@ pub fn execute(node: &Node, turn: &Turn, client: &mut Client, request: &Request<
             out.simple("QUEUED");
             0
         }
+        Ok(Admitted::HeldBack) => {
+            let held_back = [OwnedArgs::copy(request.args.iter())].into();
+            client.pending = Some(Box::new(Pending { held_back, ..Pending::default() }));
+            return 0;
+        }
         Ok(Admitted::Foreign) => {
             client.closing = true;
             out.truncate(0);
@@ -77,6 +84,8 @@ pub fn execute(node: &Node, turn: &Turn, client: &mut Client, request: &Request<
 enum Admitted {
     Run(&'static Command),
     Queued,
+    /// CLIENT PAUSE keeps it waiting.
+    HeldBack,
     /// A web page makes a browser post here, or the session's user was deleted: cut off without a word.
     Foreign,
 }
@@ -115,7 +124,28 @@ fn admit(
     if client.transaction.is_some() && !command.is(flag::NOT_QUEUED) {
         return queue(client, command, args);
     }
+    if node.pause.is_set() && is_held_back(node, turn, client, command) {
+        return Ok(Admitted::HeldBack);
+    }
     Ok(Admitted::Run(command))
+}
+
+/// True for what has to wait for the end of a pause.
+#[cold]
+fn is_held_back(node: &Node, turn: &Turn, client: &Client, command: &Command) -> bool {
+    // The service that looks after the node comes in by the Unix socket, and must always get through.
+    let writes = |command: &Command| {
+        command.is(flag::WRITE) || matches!(command.name, "pfcount" | "publish" | "spublish")
+    };
+    match node.pause.held(turn.now.ms) {
+        None => false,
+        Some(Held::All) => !client.shared.unix,
+        Some(Held::Writes) if command.name == "exec" => {
+            let queued = client.transaction.as_ref().map_or(&[] as &[_], |transaction| &transaction.queued);
+            queued.iter().any(|(command, _)| writes(command))
+        }
+        Some(Held::Writes) => writes(command),
+    }
 }
 
 /// Refuses what needs memory; what was queued while there was some is left to EXEC to refuse.
@@ -234,7 +264,7 @@ fn run(
     request: &Request<'_>,
     out: &mut Reply,
 ) -> u64 {
-    let locked = lock(node, command, request);
+    let (locked, wakes) = lock(node, command, request);
     let access = if client.no_touch { turn.access.silent() } else { turn.access };
     let mut keys = Keyspace::new(node, locked, request.key, client.db, turn.now, access);
     if keys.is_listened_to() {
@@ -251,7 +281,29 @@ fn run(
     if call.keys.is_listened_to() {
         tell(&mut call, command);
     }
-    call.keys.dirty()
+    let changes = call.keys.dirty();
+    if command.is(flag::BLOCKING) {
+        super::wake::block(node, call.session, command, &request.args, call.out);
+    }
+    if wakes && changes > 0 {
+        return changes + wake_up(node, turn, call.keys.locked(), command, &request.args);
+    }
+    changes
+}
+
+#[cold]
+fn wake_up(
+    node: &Node,
+    turn: &Turn,
+    locked: &mut dyn keyspace::Held,
+    command: &'static Command,
+    args: &Args<'_>,
+) -> u64 {
+    let keys = match command.scope {
+        Scope::Keys => command_keys(command, args).map(Into::into).collect(),
+        Scope::Each | Scope::All => node.blocked.keys(),
+    };
+    wake(node, locked, keys, (turn.now, turn.access))
 }
 
 /// Publishes what a command did to keys, and remembers what it read for who caches. The partitions are still held: so
@@ -304,10 +356,11 @@ fn silence(client: &mut Client, out: &mut Reply, start: usize) {
     out.truncate(start);
 }
 
+/// Locks what a command needs, and says whether it may have to wake others up.
 #[inline]
-fn lock<'a>(node: &'a Node, command: &'static Command, request: &Request<'_>) -> Locked<'a> {
-    match (command.scope, command.keys, request.key) {
-        (Scope::Keys, Keys::None, _) | (Scope::Each, ..) => Locked::None,
+fn lock<'a>(node: &'a Node, command: &'static Command, request: &Request<'_>) -> (Locked<'a>, bool) {
+    let locked = match (command.scope, command.keys, request.key) {
+        (Scope::Keys, Keys::None, _) | (Scope::Each, ..) => return (Locked::None, false),
         (Scope::Keys, Keys::Range { first: 1, last: 1, .. }, Some(key)) => {
             let id = node.store.partition_of(key.slot);
             Locked::One(id, node.store.lock(id))
@@ -317,8 +370,23 @@ fn lock<'a>(node: &'a Node, command: &'static Command, request: &Request<'_>) ->
             partitions(node, command, &request.args, &mut ids);
             Locked::many(&node.store, ids)
         }
-        (Scope::All, ..) => Locked::all(&node.store),
+        (Scope::All, ..) => return (Locked::all(&node.store), node.blocked.any()),
+    };
+    if command.is(flag::WRITE) && node.blocked.any() {
+        let keys: Vec<&[u8]> = command_keys(command, &request.args).collect();
+        return (widen(node, locked, &keys), true);
     }
+    (locked, false)
+}
+
+/// The keys of a command.
+pub(super) fn command_keys<'a>(
+    command: &Command,
+    args: &Args<'a>,
+) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    let mut keys = Vec::new();
+    command.each_key(args, |at| keys.push(args.get(at)));
+    keys.into_iter()
 }
 
 /// Adds the partitions of a command's keys.
@@ -335,7 +403,6 @@ pub fn run_queued(call: &mut Call<'_>, command: &'static Command) {
         return fail(call.node, call.out, start, &text);
     }
     let outer = call.session.command.replace(command);
-    call.session.in_exec = true;
     let began = Instant::now();
     if call.keys.is_listened_to() {
         call.keys.bury(command, &call.args);
@@ -352,5 +419,4 @@ pub fn run_queued(call: &mut Call<'_>, command: &'static Command) {
     let from = call.session.shared.clone();
     observe::inner(call.node, call.session, command, &call.args, began.elapsed(), &from.address);
     call.session.command = outer;
-    call.session.in_exec = false;
 }

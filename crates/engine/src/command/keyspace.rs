@@ -52,6 +52,15 @@ impl<'a> Locked<'a> {
         }
     }
 
+    /// The partitions that are held here; not those that are lent.
+    pub fn ids(&self) -> Vec<PartitionId> {
+        match self {
+            Locked::None | Locked::Lent(_) => Vec::new(),
+            Locked::One(id, _) => vec![*id],
+            Locked::Many(held) => held.iter().map(|(id, _)| *id).collect(),
+        }
+    }
+
     /// Locks everything.
     pub fn all(store: &'a Store) -> Locked<'a> {
         Locked::Many(store.partitions().map(|id| (id, store.lock(id))).collect())
@@ -157,6 +166,11 @@ impl<'a> Keyspace<'a> {
     /// The same door to another database (MOVE, COPY DB, SELECT within MULTI).
     pub fn select(&mut self, db: u16) {
         self.db = db;
+    }
+
+    /// The partitions that are held, for who goes on with them.
+    pub fn locked(&mut self) -> &mut (dyn Held + 'a) {
+        &mut self.locked
     }
 
     /// How a use of a key is noted.

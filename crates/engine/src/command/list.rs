@@ -1,10 +1,13 @@
-//! List commands, without the blocking forms.
+//! List commands. The blocking forms are in `blocking`.
 
-use super::collection::{Answer, at_least, bulk, integer, is, keys_end, negatable, positive, text, window};
+use super::collection::{
+    Answer, at_least, bulk, end, integer, is, keys_end, negatable, positive, text, window,
+};
 use super::table::{ONE_KEY, TWO_KEYS, flag};
 use super::{Call, Command, CommandError, Keys};
 use crate::notify::Classes;
 use larder_store::object::{Element, End, List};
+use std::ops::Range;
 
 /// The list commands.
 pub const COMMANDS: &[Command] = &[
@@ -227,15 +230,6 @@ pub const COMMANDS: &[Command] = &[
         ..Command::DEFAULT
     },
 ];
-
-/// Which end `LEFT` or `RIGHT` names.
-fn end(word: &[u8]) -> Result<End, CommandError> {
-    match word {
-        word if is(word, "LEFT") => Ok(End::Left),
-        word if is(word, "RIGHT") => Ok(End::Right),
-        _ => Err(CommandError::Syntax),
-    }
-}
 
 /// The event of a value that was added at an end.
 pub(super) fn pushed(end: End) -> &'static str {
@@ -504,7 +498,7 @@ fn matches(list: &List, value: &[u8], find: &Find) -> Vec<usize> {
 }
 
 /// Moves one element; both keys may be the same.
-fn transfer(call: &mut Call<'_>, from: End, to: End) -> Answer {
+pub(super) fn transfer(call: &mut Call<'_>, from: End, to: End) -> Answer {
     let (source, target) = (call.args.get(1), call.args.get(2));
     if call.keys.write_list(source)?.is_none() {
         call.out.null();
@@ -533,8 +527,18 @@ fn rpoplpush(call: &mut Call<'_>) -> Answer {
 }
 
 fn lmpop(call: &mut Call<'_>) -> Answer {
+    if pop_from_first(call, 1)?.is_some() {
+        call.out.null_array();
+    }
+    Ok(())
+}
+
+/// `numkeys key [key ...] LEFT|RIGHT [COUNT count]` from an argument on: pops from the first list that has any. If none
+/// has, nothing is written, and the answer is which arguments are the keys.
+pub(super) fn pop_from_first(call: &mut Call<'_>, at: usize) -> Result<Option<Range<usize>>, CommandError> {
     let args = call.args;
-    let keys_end = keys_end(call, 1, "ERR numkeys should be greater than 0")?;
+    let first = at + 1;
+    let keys_end = keys_end(call, at, "ERR numkeys should be greater than 0")?;
     if keys_end >= args.len() {
         return Err(CommandError::Syntax);
     }
@@ -546,7 +550,7 @@ fn lmpop(call: &mut Call<'_>) -> Answer {
         }
         _ => return Err(CommandError::Syntax),
     };
-    for at in 2..keys_end {
+    for at in first..keys_end {
         let Some(list) = call.keys.write_list(args.get(at))? else { continue };
         let taken = count.min(list.len());
         call.out.array(2);
@@ -556,8 +560,7 @@ fn lmpop(call: &mut Call<'_>) -> Answer {
         call.keys.changed(args.get(at));
         call.keys.notify(Classes::LIST, popped(side), args.get(at));
         call.keys.drop_if_empty(args.get(at));
-        return Ok(());
+        return Ok(None);
     }
-    call.out.null_array();
-    Ok(())
+    Ok(Some(first..keys_end))
 }

@@ -7,6 +7,7 @@
 pub mod acl;
 pub mod arguments;
 pub mod bitmap;
+pub mod blocking;
 pub mod call;
 pub mod client;
 mod collection;
@@ -39,6 +40,7 @@ pub mod string;
 pub mod table;
 mod tracking;
 pub mod transaction;
+pub(crate) mod wake;
 pub mod zset;
 
 pub use call::{Call, Handler};
@@ -58,6 +60,7 @@ pub fn families() -> &'static [&'static [Command]] {
         scan::COMMANDS,
         hash::COMMANDS,
         list::COMMANDS,
+        blocking::COMMANDS,
         set::COMMANDS,
         zset::COMMANDS,
         pubsub::COMMANDS,

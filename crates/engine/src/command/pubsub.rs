@@ -238,7 +238,7 @@ fn psubscribe(call: &mut Call<'_>) -> Answer {
 
 fn ssubscribe(call: &mut Call<'_>) -> Answer {
     // The original refuses it within MULTI, unlike the others.
-    if call.session.in_exec {
+    if !call.session.may_wait {
         return Err(text("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client"));
     }
     listen(call, Kind::Shard, "ssubscribe")
@@ -274,15 +274,13 @@ fn sunsubscribe(call: &mut Call<'_>) -> Answer {
 }
 
 fn publish(call: &mut Call<'_>) -> Answer {
-    let publisher = call.node.publisher(call.session.shared.place.worker as usize);
-    let count = call.node.hub.publish(&publisher, call.args.get(1), call.args.get(2));
+    let count = call.node.hub.publish(&call.node.mailboxes, call.args.get(1), call.args.get(2));
     call.out.integer(count as i64);
     Ok(())
 }
 
 fn spublish(call: &mut Call<'_>) -> Answer {
-    let publisher = call.node.publisher(call.session.shared.place.worker as usize);
-    let count = call.node.hub.publish_to_shard(&publisher, call.args.get(1), call.args.get(2));
+    let count = call.node.hub.publish_to_shard(&call.node.mailboxes, call.args.get(1), call.args.get(2));
     call.out.integer(count as i64);
     Ok(())
 }

@@ -5,6 +5,7 @@ use super::statistics;
 use super::table::{Command, Scope, flag};
 use super::{Call, CommandError};
 use crate::acl::Reason;
+use crate::pause::Held;
 use crate::pubsub::Kind;
 use crate::{memory, signal};
 use std::fmt::Write;
@@ -211,6 +212,12 @@ fn clients(call: &mut Call<'_>, text: &mut String) {
     let largest = |value: fn(&crate::session::registry::Shared) -> &AtomicU64| {
         sessions.iter().map(|shared| value(shared).load(Ordering::Relaxed)).max().unwrap_or(0)
     };
+    let (blocked, pause) = (call.node.blocked.figures(), &call.node.pause);
+    let (reason, actions) = match pause.held(call.keys.now_ms()) {
+        None => ("none", "none"),
+        Some(Held::Writes) => ("client_pause", "write"),
+        Some(Held::All) => ("client_pause", "all"),
+    };
     let watched = |s: &crate::session::registry::Shared| u64::from(s.watched.load(Ordering::Relaxed));
     lines!(text,
         "connected_clients": sessions.len(),
@@ -218,17 +225,17 @@ fn clients(call: &mut Call<'_>, text: &mut String) {
         "maxclients": call.node.settings().maxclients,
         "client_recent_max_input_buffer": largest(|s| &s.input_bytes),
         "client_recent_max_output_buffer": largest(|s| &s.output_bytes),
-        "blocked_clients": 0,
+        "blocked_clients": blocked.sessions,
         "tracking_clients": call.node.tracking.counts()[0],
         "pubsub_clients": sessions.iter().filter(|s| s.listens()).count(),
         "watching_clients": sessions.iter().filter(|s| watched(s) > 0).count(),
-        "clients_in_timeout_table": 0,
+        "clients_in_timeout_table": blocked.with_deadline,
         "total_watched_keys": sessions.iter().map(|s| watched(s)).sum::<u64>(),
-        "total_blocking_keys": 0,
-        "total_blocking_keys_on_nokey": 0,
-        "paused_reason": "none",
-        "paused_actions": "none",
-        "paused_timeout_milliseconds": 0,
+        "total_blocking_keys": blocked.keys,
+        "total_blocking_keys_on_nokey": blocked.keys_of_groups,
+        "paused_reason": reason,
+        "paused_actions": actions,
+        "paused_timeout_milliseconds": pause.left_ms(call.keys.now_ms()),
     );
 }
 

@@ -137,6 +137,12 @@ pub struct Command {
     pub subcommands: &'static [Command],
 }
 
+impl std::fmt::Debug for Command {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Command").field(&self.name).finish()
+    }
+}
+
 impl Command {
     /// A row to complete with `..Command::DEFAULT`.
     pub const DEFAULT: Command = Command {

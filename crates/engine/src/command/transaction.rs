@@ -1,8 +1,9 @@
 //! MULTI, EXEC, DISCARD, WATCH, UNWATCH.
 
-use super::dispatch::{OUT_OF_MEMORY, partitions, run_queued};
+use super::dispatch::{OUT_OF_MEMORY, command_keys, partitions, run_queued};
 use super::keyspace::{Held, Keyspace, Locked};
 use super::table::{ALL_KEYS, Command, Keys, Scope, flag};
+use super::wake::{wake, widen};
 use super::{Call, CommandError};
 use crate::node::Node;
 use crate::session::transaction::{Transaction, Watching};
@@ -131,6 +132,7 @@ fn run_all(call: &mut Call<'_>, transaction: &Transaction, watching: &Watching) 
     }
     call.out.array(transaction.queued.len());
     let access = call.keys.access();
+    call.session.may_wait = false;
     for (command, args) in &transaction.queued {
         let lent = Locked::Lent(&mut locked);
         let keys = Keyspace::new(node, lent, None, call.session.db, now, access);
@@ -140,6 +142,25 @@ fn run_all(call: &mut Call<'_>, transaction: &Transaction, watching: &Watching) 
         let changes = queued.keys.dirty();
         call.keys.count_changes(changes);
     }
+    call.session.may_wait = true;
+    if call.keys.dirty() > 0 && node.blocked.any() {
+        let changes = wake(node, &mut locked, changed_keys(node, transaction), (now, access));
+        call.keys.count_changes(changes);
+    }
+}
+
+/// The keys that a transaction may have changed.
+#[cold]
+fn changed_keys(node: &Node, transaction: &Transaction) -> Vec<Box<[u8]>> {
+    if transaction.queued.iter().any(|(command, _)| command.scope != Scope::Keys) {
+        return node.blocked.keys();
+    }
+    written(transaction).into_iter().map(Into::into).collect()
+}
+
+fn written(transaction: &Transaction) -> Vec<&[u8]> {
+    let writes = transaction.queued.iter().filter(|(command, _)| command.is(flag::WRITE));
+    writes.flat_map(|(command, args)| command_keys(command, &args.view())).collect()
 }
 
 fn lock_union<'a>(call: &Call<'a>, transaction: &Transaction, watching: &Watching) -> Locked<'a> {
@@ -152,7 +173,11 @@ fn lock_union<'a>(call: &Call<'a>, transaction: &Transaction, watching: &Watchin
         partitions(node, command, &args.view(), &mut ids);
     }
     ids.extend(watching.keys().map(|(_, key, _)| node.store.partition_of(slot_of(key))));
-    Locked::many(&node.store, ids)
+    let locked = Locked::many(&node.store, ids);
+    match node.blocked.any() {
+        true => widen(node, locked, &written(transaction)),
+        false => locked,
+    }
 }
 
 /// True if a watched key that existed has gone because its time was over.

@@ -59,29 +59,12 @@ impl Audience {
     }
 
     /// Puts a message into the listeners' mailboxes; answers how many there are.
-    fn send(&self, from: &Publisher<'_>, bytes: &Arc<[u8]>) -> usize {
+    fn send(&self, mailboxes: &[Mailbox], bytes: &Arc<[u8]>) -> usize {
         for to in self.dealt() {
-            from.send(to.clone(), bytes.clone());
+            let mail = Mail::Deliver { to: to.clone(), bytes: bytes.clone(), form: Form::Push };
+            mailboxes[to[0].worker as usize].send(mail); // nobody is dealt nobody
         }
         self.places.len()
-    }
-}
-
-/// Who publishes: the mailboxes of all workers, and the worker that runs the command.
-#[derive(Clone, Copy)]
-pub struct Publisher<'a> {
-    /// A mailbox per worker.
-    pub mailboxes: &'a [Mailbox],
-    /// The worker that publishes. It looks into its own mailbox soon, without being woken.
-    pub worker: u32,
-}
-
-impl Publisher<'_> {
-    fn send(&self, to: Arc<[Place]>, bytes: Arc<[u8]>) {
-        let Some(worker) = to.first().map(|place| place.worker) else { return };
-        let mailbox = &self.mailboxes[worker as usize];
-        let mail = Mail::Deliver { to, bytes, form: Form::Push };
-        if worker == self.worker { mailbox.leave(mail) } else { mailbox.send(mail) }
     }
 }
 
@@ -126,12 +109,12 @@ impl Channels {
         }
     }
 
-    fn publish(&self, from: &Publisher<'_>, name: &[u8], message: impl FnOnce() -> Arc<[u8]>) -> usize {
+    fn publish(&self, mailboxes: &[Mailbox], name: &[u8], message: impl FnOnce() -> Arc<[u8]>) -> usize {
         if self.count.load(Ordering::Relaxed) == 0 {
             return 0;
         }
         let list = self.shard(name);
-        list.get(name).map_or(0, |audience| audience.send(from, &message()))
+        list.get(name).map_or(0, |audience| audience.send(mailboxes, &message()))
     }
 
     fn listeners(&self, name: &[u8]) -> usize {
@@ -221,26 +204,27 @@ impl Hub {
     /// Publishes a message; answers how many listeners it has. O(1) without listeners and patterns, else
     /// O(workers + patterns); what each listener costs is done by its worker.
     #[inline]
-    pub fn publish(&self, from: &Publisher<'_>, channel: &[u8], message: &[u8]) -> usize {
-        let exact = self.channels.publish(from, channel, || message::of_channel("message", channel, message));
+    pub fn publish(&self, mailboxes: &[Mailbox], channel: &[u8], message: &[u8]) -> usize {
+        let exact =
+            self.channels.publish(mailboxes, channel, || message::of_channel("message", channel, message));
         if self.pattern_count.load(Ordering::Relaxed) == 0 {
             return exact;
         }
-        exact + self.publish_to_patterns(from, channel, message)
+        exact + self.publish_to_patterns(mailboxes, channel, message)
     }
 
     #[cold]
-    fn publish_to_patterns(&self, from: &Publisher<'_>, channel: &[u8], message: &[u8]) -> usize {
+    fn publish_to_patterns(&self, mailboxes: &[Mailbox], channel: &[u8], message: &[u8]) -> usize {
         let patterns = self.patterns.read().unwrap_or_else(PoisonError::into_inner);
         let matching = patterns.audiences.values().filter(|(glob, _)| glob::matches(glob, channel, false));
         matching
-            .map(|(glob, listeners)| listeners.send(from, &message::of_pattern(glob, channel, message)))
+            .map(|(glob, listeners)| listeners.send(mailboxes, &message::of_pattern(glob, channel, message)))
             .sum()
     }
 
     /// Publishes a message in a channel of a shard; answers how many listeners it has.
-    pub fn publish_to_shard(&self, from: &Publisher<'_>, channel: &[u8], message: &[u8]) -> usize {
-        self.shard_channels.publish(from, channel, || message::of_channel("smessage", channel, message))
+    pub fn publish_to_shard(&self, mailboxes: &[Mailbox], channel: &[u8], message: &[u8]) -> usize {
+        self.shard_channels.publish(mailboxes, channel, || message::of_channel("smessage", channel, message))
     }
 
     /// True when nobody listens to any channel or pattern.

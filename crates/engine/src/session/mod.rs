@@ -9,11 +9,14 @@ pub mod subscriptions;
 pub mod transaction;
 
 use crate::acl::identity::Identity;
+use crate::blocked::{Wait, Waiter};
 use crate::command::Command;
 use crate::node::Node;
 use crate::pubsub::Hub;
 use caching::Caching;
+use larder_protocol::resp::args::OwnedArgs;
 use registry::Shared;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use subscriptions::Subscriptions;
@@ -31,6 +34,17 @@ pub enum ReplyMode {
     SkipThis,
     /// The reply of the next command is not.
     SkipNext,
+}
+
+/// A session that executes nothing for now: it waits for a key, or CLIENT PAUSE holds it.
+#[derive(Debug, Default)]
+pub struct Pending {
+    /// What it waits for; nothing if it is only held.
+    pub waiter: Option<Arc<Waiter>>,
+    /// The reply that comes at the end is not sent (CLIENT REPLY).
+    pub silent: bool,
+    /// Requests that were read already, to be executed afterwards.
+    pub held_back: VecDeque<OwnedArgs>,
 }
 
 /// What commands know of who calls them.
@@ -63,10 +77,14 @@ pub struct Client {
     pub caching: Option<Box<Caching>>,
     /// It has just ceased to listen to something: what was sent to it before comes before the reply.
     pub left: bool,
-    /// EXEC runs a command of it.
-    pub in_exec: bool,
     /// The command that runs, for errors and the slow log.
     pub command: Option<&'static Command>,
+    /// What the command that runs asked to wait for.
+    pub wait: Option<Box<Wait>>,
+    /// False within EXEC: there, who would have to wait is told at once that nothing came.
+    pub may_wait: bool,
+    /// Set while it waits.
+    pub pending: Option<Box<Pending>>,
 }
 
 impl Client {
@@ -87,8 +105,10 @@ impl Client {
             subscriptions: None,
             caching: None,
             left: false,
-            in_exec: false,
             command: None,
+            wait: None,
+            may_wait: true,
+            pending: None,
         }
     }
 

@@ -5,12 +5,14 @@
 //! sockets, which send them with the system call that waits for the next turn. Batches are bounded per session and
 //! in all, so that nobody waits long; a session with more to do stays ready, and then the turn does not wait.
 //!
-//! In reading order: `sessions` (buffers), this file (the turn), `timers` (what happens without a request).
+//! In reading order: `sessions` (buffers), this file (the turn), `waits` (sessions that execute nothing for now),
+//! `timers` (what happens without a request).
 
 mod ahead;
 mod delivery;
 mod sessions;
 mod timers;
+mod waits;
 
 use crate::acl::may_channel;
 use crate::command::dispatch::{Request, Turn, execute};
@@ -37,6 +39,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use timers::Timers;
+use waits::Waits;
 
 /// Requests of one session in a batch.
 const SESSION_BATCH_MAX: usize = 256;
@@ -116,6 +119,7 @@ pub struct Worker {
     /// Another worker is behind with its mail: nothing is executed until it has caught up.
     resting: bool,
     timers: Timers,
+    waits: Waits,
     doors: Vec<Door>,
     /// The worker that gets the next connection.
     next: usize,
@@ -130,6 +134,7 @@ impl Worker {
         let driver = Driver::new(engine, node.mailboxes[id].fd())?;
         Ok(Worker {
             timers: Timers::new(id, node.mailboxes.len()),
+            waits: Waits::default(),
             random: node.started_ms ^ (id as u64) << 32 | 1,
             node,
             id,
@@ -158,6 +163,7 @@ impl Worker {
 
     /// Serves until the node stops.
     pub fn run(&mut self) -> io::Result<()> {
+        self.node.mailboxes[self.id].claim();
         while !self.node.stopping.load(Ordering::Acquire) {
             self.turn()?;
         }
@@ -173,6 +179,7 @@ impl Worker {
         self.read_mail();
         self.welcome(now);
         self.bury();
+        self.waits.run(&self.node, now.ms, &mut self.sessions);
         self.serve(now);
         self.timers.run(&self.node, now, &mut self.sessions, &mut self.driver);
         self.settle_tracking();
@@ -207,6 +214,13 @@ impl Worker {
                 }
                 Mail::CheckChannels => self.check_channels(),
                 Mail::Deliver { .. } => {} // those went to their sessions
+                Mail::Unblock { place, ticket, reply } => {
+                    let session =
+                        self.sessions.get(place.index).filter(|session| session.client.id() == place.id);
+                    if let Some(session) = session {
+                        self.waits.unblock(place.index, session, ticket, &reply);
+                    }
+                }
             }
         }
         self.send_replies();
@@ -216,7 +230,7 @@ impl Worker {
     #[inline]
     fn settle_tracking(&mut self) {
         if self.node.tracking.is_busy() {
-            self.node.tracking.settle(&self.node, self.id, self.random);
+            self.node.tracking.settle(&self.node, self.random);
         }
     }
 
@@ -297,13 +311,14 @@ impl Worker {
             session.client.watching.clear(&self.node.store);
             session.client.listen_no_more(&self.node.hub);
             session.client.cache_no_more(&self.node);
+            self.waits.bury(&self.node, &mut session);
             self.node.monitors.remove(session.client.shared.place);
             self.node.sessions.remove(session.client.id());
         }
     }
 
     fn serve(&mut self, now: Now) {
-        if self.sessions.ready.is_empty() {
+        if self.sessions.ready.is_empty() && self.waits.resumed.is_empty() {
             return;
         }
         self.resting = delivery::is_anybody_behind(&self.node);
@@ -324,6 +339,9 @@ impl Worker {
         let rules = Rules::new(&settings.observation, exact, self.node.monitors.any());
         let bulk_bytes_max = settings.proto_max_bulk_len;
         drop(settings);
+        if !self.waits.resumed.is_empty() {
+            self.resume(&turn, &rules);
+        }
         let ready = std::mem::take(&mut self.sessions.ready);
         for part in ready.chunks(BATCH_SESSIONS_MAX) {
             turn.out_of_memory = self.node.make_room(self.id, now, &mut self.random);
@@ -340,6 +358,23 @@ impl Worker {
         }
     }
 
+    /// Lets the sessions go on whose waits are over.
+    #[cold]
+    fn resume(&mut self, turn: &Turn, rules: &Rules) {
+        self.touched.clear();
+        let mut changes = 0;
+        for index in std::mem::take(&mut self.waits.resumed) {
+            let Some(session) = self.sessions.get(index) else { continue };
+            changes += waits::go_on(&self.node, turn, rules, session);
+            self.touched.push(index);
+            self.sessions.make_ready(index);
+        }
+        self.node.stats.changes.fetch_add(changes, Ordering::Relaxed);
+        self.settle_tracking();
+        self.deliver();
+        self.send_replies();
+    }
+
     /// Reads the complete requests of these sessions.
     fn read_batch(&mut self, ready: &[u32], turn: &Turn, bulk_bytes_max: i64) {
         self.batch.entries.clear();
@@ -351,7 +386,8 @@ impl Worker {
             // Part of a request is a sign of life too, and Memcached sessions note nothing themselves.
             session.client.shared.last_ms.store(turn.now.ms, Ordering::Relaxed);
             self.touched.push(index);
-            if session.client.closing || session.output_bytes() > OUTPUT_PAUSE_BYTES {
+            let waits = session.client.pending.is_some();
+            if session.client.closing || waits || session.output_bytes() > OUTPUT_PAUSE_BYTES {
                 continue;
             }
             match &mut session.protocol {
@@ -410,6 +446,11 @@ impl Worker {
                 continue;
             }
             let args = self.batch.args(entry, input);
+            if let Some(pending) = &mut client.pending {
+                waits::hold_back(pending, &args);
+                session.start = (entry.base + entry.consumed) as usize;
+                continue;
+            }
             let request = Request {
                 args,
                 command: entry.command,
@@ -468,6 +509,9 @@ impl Worker {
             let Some(session) = self.sessions.get(index) else { continue };
             session.compact();
             let token = session.token;
+            if session.client.pending.is_some() {
+                self.waits.note(index, session);
+            }
             if session.is_output_exceeded(&limits) {
                 self.node.stats.output_limit_closed.fetch_add(1, Ordering::Relaxed);
                 session.client.closing = true;

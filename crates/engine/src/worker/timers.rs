@@ -31,6 +31,11 @@ pub(super) struct Timers {
     counted: [u64; 3],
 }
 
+/// False while dead keys stay where they are.
+fn expires(node: &Node, now: Now) -> bool {
+    node.active_expire.load(Ordering::Relaxed) && node.pause.held(now.ms).is_none()
+}
+
 impl Timers {
     pub(super) fn new(worker: usize, workers: usize) -> Timers {
         Timers { worker, workers, expire_at_ms: 0, sessions_at_ms: 0, partition: worker, counted: [0; 3] }
@@ -44,7 +49,7 @@ impl Timers {
     pub(super) fn run(&mut self, node: &Node, now: Now, sessions: &mut Sessions, driver: &mut Driver) {
         if now.ms >= self.expire_at_ms {
             let began = Instant::now();
-            let done = !node.active_expire.load(Ordering::Relaxed) || self.expire(node, now);
+            let done = !expires(node, now) || self.expire(node, now);
             node.note_event(EXPIRE_CYCLE, began.elapsed());
             node.stats.expire_stopped.fetch_add(u64::from(!done), Ordering::Relaxed);
             self.expire_at_ms = if done { now.ms + EXPIRE_EVERY_MS } else { now.ms };
@@ -92,7 +97,8 @@ impl Timers {
             if session.client.subscriptions.is_some() {
                 continue; // it may be silent as long as it likes
             }
-            if timeout_ms > 0 && idle_ms > timeout_ms && session.output_bytes() == 0 {
+            let idle = session.output_bytes() == 0 && session.client.pending.is_none();
+            if timeout_ms > 0 && idle_ms > timeout_ms && idle {
                 driver.close(session.token, true);
             }
         }

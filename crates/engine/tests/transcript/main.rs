@@ -43,6 +43,7 @@ macro_rules! on_both_engines {
 }
 
 mod atomicity;
+mod blocking;
 mod client;
 mod configuration;
 mod expiry;

@@ -11,6 +11,7 @@ use super::{Call, Command, Keys};
 use crate::notify::Classes;
 use larder_protocol::resp::reply::Reply;
 use larder_store::object::{Element, SortedSet};
+pub(super) use pop::{pop_from_first, pop_one};
 
 /// The sorted set commands.
 pub const COMMANDS: &[Command] = &[

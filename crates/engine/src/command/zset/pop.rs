@@ -5,6 +5,7 @@ use super::super::{Call, CommandError};
 use crate::notify::Classes;
 use larder_protocol::resp::reply::Reply;
 use larder_store::object::SortedSet;
+use std::ops::Range;
 
 /// Rank of the first member to go, and how the walk goes on.
 fn members(zset: &SortedSet, count: usize, highest: bool) -> Vec<(Vec<u8>, f64)> {
@@ -64,9 +65,42 @@ pub(super) fn zpopmax(call: &mut Call<'_>) -> Answer {
     pop(call, true)
 }
 
+/// Pops one member with its key and score; false, and nothing written, if there is none.
+pub(in crate::command) fn pop_one(
+    call: &mut Call<'_>,
+    key: &[u8],
+    highest: bool,
+) -> Result<bool, CommandError> {
+    let Some(zset) = call.keys.write_sorted_set(key)? else { return Ok(false) };
+    let taken = take(zset, 1, highest);
+    call.out.array(3);
+    call.out.bulk(key);
+    for (member, score) in taken {
+        call.out.bulk(&member);
+        call.out.double(score);
+    }
+    call.keys.changed(key);
+    call.keys.notify(Classes::ZSET, popped(highest), key);
+    call.keys.drop_if_empty(key);
+    Ok(true)
+}
+
 pub(super) fn zmpop(call: &mut Call<'_>) -> Answer {
+    if pop_from_first(call, 1)?.is_some() {
+        call.out.null_array();
+    }
+    Ok(())
+}
+
+/// `numkeys key [key ...] MIN|MAX [COUNT count]` from an argument on: pops from the first sorted set that has any. If
+/// none has, nothing is written, and the answer is which arguments are the keys.
+pub(in crate::command) fn pop_from_first(
+    call: &mut Call<'_>,
+    at: usize,
+) -> Result<Option<Range<usize>>, CommandError> {
     let args = call.args;
-    let keys_end = keys_end(call, 1, "ERR numkeys should be greater than 0")?;
+    let first = at + 1;
+    let keys_end = keys_end(call, at, "ERR numkeys should be greater than 0")?;
     if keys_end >= args.len() {
         return Err(CommandError::Syntax);
     }
@@ -82,7 +116,7 @@ pub(super) fn zmpop(call: &mut Call<'_>) -> Answer {
         }
         _ => return Err(CommandError::Syntax),
     };
-    for at in 2..keys_end {
+    for at in first..keys_end {
         let Some(zset) = call.keys.write_sorted_set(args.get(at))? else { continue };
         let taken = take(zset, count, highest);
         call.out.array(2);
@@ -91,8 +125,7 @@ pub(super) fn zmpop(call: &mut Call<'_>) -> Answer {
         call.keys.changed(args.get(at));
         call.keys.notify(Classes::ZSET, popped(highest), args.get(at));
         call.keys.drop_if_empty(args.get(at));
-        return Ok(());
+        return Ok(None);
     }
-    call.out.null_array();
-    Ok(())
+    Ok(Some(first..keys_end))
 }

@@ -1,0 +1,166 @@
+//! Waiting for keys, and waking up who waits: what stands between a handler and [`crate::blocked`].
+//!
+//! A command that may change a key for which somebody waits holds, from the start, also the partitions of all that
+//! would be touched by serving who waits ([`widen`]). So it serves them itself before it lets go ([`wake`]): a change
+//! and what follows from it are one step, and nobody who came later is served before one who came earlier.
+
+use super::call::Call;
+use super::dispatch::{command_keys, partitions, tell};
+use super::keyspace::{Held, Keyspace, Locked};
+use super::table::Command;
+use crate::blocked::{Waiter, Wants};
+use crate::mailbox::Mail;
+use crate::node::Node;
+use crate::session::{Client, Pending, ReplyMode};
+use larder_protocol::resp::args::{Args, OwnedArgs};
+use larder_protocol::resp::reply::Reply;
+use larder_store::partition::access::Access;
+use larder_store::{Now, PartitionId, ValueRef};
+use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::Ordering;
+
+/// How often the partitions to hold are looked up before all are taken: between a look and the locks others may come.
+const ATTEMPTS_MAX: usize = 4;
+
+/// The partitions that serving who waits for these keys would touch, whoever else that lets go on included.
+fn reach(node: &Node, keys: &[&[u8]]) -> Vec<PartitionId> {
+    let mut ids = Vec::new();
+    let mut seen: HashSet<Box<[u8]>> = HashSet::new();
+    let mut open: Vec<Box<[u8]>> = keys.iter().map(|&key| key.into()).collect();
+    while let Some(key) = open.pop() {
+        node.blocked.reach(&key, |id| ids.push(id), |target| open.push(target.into()));
+        seen.insert(key);
+        open.retain(|key| !seen.contains(key));
+    }
+    ids
+}
+
+/// Takes more locks, if serving who waits for these keys needs more than are held. The locks that are held may be let
+/// go and taken again, so nothing may have been read under them.
+#[cold]
+pub(super) fn widen<'a>(node: &'a Node, mut locked: Locked<'a>, keys: &[&[u8]]) -> Locked<'a> {
+    for _ in 0..ATTEMPTS_MAX {
+        // Who is not there yet cannot come as long as the partitions of the keys are held.
+        let wanted = reach(node, keys);
+        if wanted.iter().all(|id| locked.peek(*id).is_some()) {
+            return locked;
+        }
+        let mut ids = locked.ids();
+        drop(locked);
+        ids.extend(wanted);
+        locked = Locked::many(&node.store, ids);
+    }
+    drop(locked);
+    Locked::all(&node.store)
+}
+
+/// Serves who waits for these keys, in the order of arrival, and whoever waits for what that changes. The partitions
+/// that it takes are held. Answers how many changes were made.
+#[cold]
+pub(super) fn wake(node: &Node, locked: &mut dyn Held, keys: Vec<Box<[u8]>>, moment: Moment) -> u64 {
+    let mut changes = 0;
+    let mut ready = VecDeque::from(keys);
+    while let Some(key) = ready.pop_front() {
+        for (db, wants) in node.blocked.wanted(&key) {
+            let mut ticket = 0;
+            while let Some(waiter) = node.blocked.first_from(&key, db, wants, ticket) {
+                ticket = waiter.ticket + 1;
+                if !is_there(&door(node, locked, db, moment), &key, wants) {
+                    break;
+                }
+                let done = serve(node, &waiter, locked, moment);
+                changes += done;
+                if done > 0 {
+                    let args = waiter.args.view();
+                    ready.extend(command_keys(waiter.command, &args).map(Box::from));
+                }
+            }
+        }
+    }
+    changes
+}
+
+/// The time of the change that wakes others up, and how it notes its uses of keys.
+type Moment = (Now, Access);
+
+fn door<'a>(node: &'a Node, locked: &'a mut (dyn Held + 'a), db: u16, (now, access): Moment) -> Keyspace<'a> {
+    Keyspace::new(node, Locked::Lent(locked), None, db, now, access)
+}
+
+fn is_there(keys: &Keyspace<'_>, key: &[u8], wants: Wants) -> bool {
+    // A session with a group is also told that its stream has gone.
+    matches!(
+        (wants, keys.peek_value(key)),
+        (Wants::Group, _)
+            | (Wants::List, Some(ValueRef::List(_)))
+            | (Wants::SortedSet, Some(ValueRef::SortedSet(_)))
+    )
+}
+
+/// Tries a waiter's command again. If it found something, its reply is on its way and its wait is over. Answers how
+/// many changes it made.
+fn serve(node: &Node, waiter: &Waiter, locked: &mut dyn Held, moment: Moment) -> u64 {
+    let mut client = Client::new(waiter.shared.clone(), true, false);
+    client.db = waiter.db;
+    client.command = Some(waiter.command);
+    let mut out = Reply::new(Vec::new(), waiter.version);
+    let changes = {
+        let keys = door(node, locked, waiter.db, moment);
+        let mut call = Call { args: waiter.args.view(), keys, out: &mut out, session: &mut client, node };
+        if let Err(error) = (waiter.command.handler)(&mut call) {
+            let text = error.to_string();
+            node.meter(call.session).failed(node.table.number(waiter.command), &text);
+            call.out.truncate(0);
+            call.out.error(&text);
+        }
+        if call.keys.is_listened_to() {
+            tell(&mut call, waiter.command);
+        }
+        call.keys.dirty()
+    };
+    if client.wait.is_none() {
+        end(node, waiter, std::mem::take(out.buffer()));
+    }
+    changes
+}
+
+/// Ends a wait with a reply; false if it has ended before. The waiter's partitions are held.
+pub(crate) fn end(node: &Node, waiter: &Waiter, reply: Vec<u8>) -> bool {
+    let ended = node.blocked.leave(waiter);
+    if ended {
+        let place = waiter.shared.place;
+        node.mailboxes[place.worker as usize].send(Mail::Unblock { place, ticket: waiter.ticket, reply });
+    }
+    ended
+}
+
+/// Ends a wait from outside of a command: the time is up, or the session is gone. False if it has ended before.
+pub(crate) fn cancel(node: &Node, waiter: &Waiter) -> bool {
+    let _held = Locked::many(&node.store, waiter.partitions.clone());
+    node.blocked.leave(waiter)
+}
+
+/// Makes a session wait. The partitions of the command's keys are held.
+#[cold]
+pub(super) fn block(
+    node: &Node,
+    client: &mut Client,
+    command: &'static Command,
+    args: &Args<'_>,
+    out: &Reply,
+) {
+    let Some(wait) = client.wait.take() else { return };
+    let mut ids = Vec::new();
+    partitions(node, command, args, &mut ids);
+    ids.sort_unstable();
+    ids.dedup();
+    let owned = OwnedArgs::copy(args.iter());
+    let from = (client.db, out.version());
+    let waiter = node.blocked.enter(*wait, client.shared.clone(), (command, owned), from, ids);
+    client.shared.blocked.store(true, Ordering::Relaxed);
+    client.pending = Some(Box::new(Pending {
+        waiter: Some(waiter),
+        silent: client.reply_mode != ReplyMode::On,
+        held_back: VecDeque::new(),
+    }));
+}

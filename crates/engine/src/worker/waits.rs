@@ -1,0 +1,126 @@
+//! Sessions of this worker that execute nothing for now: they wait for a key, or CLIENT PAUSE holds them.
+//!
+//! Owns when their waits end for want of time, and what becomes of what they sent meanwhile.
+
+use super::sessions::{Session, Sessions};
+use crate::command::dispatch::{Request, Turn, execute};
+use crate::command::wake::cancel;
+use crate::meter::stopwatch::Rules;
+use crate::node::Node;
+use crate::observe;
+use crate::session::Pending;
+use larder_protocol::resp::args::{Args, OwnedArgs};
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Waits {
+    /// Deadline (Unix milliseconds), index of the session, ticket of its wait.
+    deadlines: BTreeSet<(u64, u32, u64)>,
+    /// Sessions that CLIENT PAUSE holds.
+    paused: Vec<u32>,
+    /// Sessions that go on.
+    pub(super) resumed: Vec<u32>,
+}
+
+impl Waits {
+    /// Notes a session that waits since its last command, if it does. Saying it twice does no harm.
+    pub(super) fn note(&mut self, index: u32, session: &Session) {
+        let Some(pending) = &session.client.pending else { return };
+        match &pending.waiter {
+            None if self.paused.contains(&index) => {}
+            None => self.paused.push(index),
+            Some(waiter) => {
+                self.deadlines.extend(waiter.deadline_ms.map(|deadline| (deadline, index, waiter.ticket)));
+            }
+        }
+    }
+
+    /// The wait of a session was ended by somebody else.
+    pub(super) fn unblock(&mut self, index: u32, session: &mut Session, ticket: u64, reply: &[u8]) {
+        let Some(pending) = &mut session.client.pending else { return };
+        let Some(waiter) = pending.waiter.take_if(|waiter| waiter.ticket == ticket) else { return };
+        if let Some(deadline) = waiter.deadline_ms {
+            self.deadlines.remove(&(deadline, index, ticket));
+        }
+        session.client.shared.blocked.store(false, Ordering::Relaxed);
+        if !pending.silent {
+            session.out.raw(reply);
+        }
+        self.resumed.push(index);
+    }
+
+    /// Ends the waits whose time is up, and the holds of a pause that is over.
+    pub(super) fn run(&mut self, node: &Node, now_ms: u64, sessions: &mut Sessions) {
+        while let Some(&(deadline, index, ticket)) = self.deadlines.first() {
+            if deadline > now_ms {
+                break;
+            }
+            self.deadlines.pop_first();
+            let Some(session) = sessions.get(index) else { continue };
+            let waiter = session.client.pending.as_ref().and_then(|pending| pending.waiter.clone());
+            // One that was served this very moment gets its reply by mail.
+            if let Some(waiter) = waiter.filter(|waiter| waiter.ticket == ticket && cancel(node, waiter)) {
+                self.unblock(index, session, ticket, waiter.nothing());
+            }
+        }
+        if !self.paused.is_empty() && node.pause.held(now_ms).is_none() {
+            self.resumed.append(&mut self.paused);
+        }
+    }
+
+    /// Forgets a session that is gone.
+    pub(super) fn bury(&mut self, node: &Node, session: &mut Session) {
+        let Some(pending) = session.client.pending.take() else { return };
+        if let Some(waiter) = pending.waiter {
+            cancel(node, &waiter);
+            if let Some(deadline) = waiter.deadline_ms {
+                self.deadlines.remove(&(deadline, session.token.index, waiter.ticket));
+            }
+        }
+        self.paused.retain(|index| *index != session.token.index);
+    }
+}
+
+/// Keeps a request for later, because the session waits.
+#[cold]
+pub(super) fn hold_back(pending: &mut Pending, args: &Args<'_>) {
+    pending.held_back.push_back(OwnedArgs::copy(args.iter()));
+}
+
+/// Executes what a session sent before and while it waited, until it waits again. Answers how many keys changed.
+pub(super) fn go_on(node: &Node, turn: &Turn, rules: &Rules, session: &mut Session) -> u64 {
+    let Session { client, out, .. } = session;
+    let Some(pending) = client.pending.take() else { return 0 };
+    let mut held_back = pending.held_back;
+    let mut changes = 0;
+    while let Some(owned) = held_back.pop_front() {
+        if client.closing {
+            break;
+        }
+        let args = owned.view();
+        let request = Request { args, command: node.table.get(args.get(0)), key: None };
+        client.command = None;
+        let (began, before) = (Instant::now(), out.len());
+        changes += execute(node, turn, client, &request, out);
+        client.left = false;
+        client.forget_exception(request.command.map_or("", |command| command.name));
+        if let Some(command) = client.command {
+            let from = client.shared.clone();
+            observe::inner(node, client, command, &args, began.elapsed(), &from.address);
+            observe::large(
+                node,
+                rules,
+                client,
+                &args,
+                (args.iter().map(<[u8]>::len).sum(), out.len().saturating_sub(before)),
+            );
+        }
+        if let Some(pending) = &mut client.pending {
+            pending.held_back.append(&mut held_back);
+        }
+    }
+    changes
+}

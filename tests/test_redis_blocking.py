@@ -1,0 +1,93 @@
+"""Waiting for keys through redis-py, and compared with the real server; the transcript tests have the rest."""
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import redis
+
+from service import BINARY, PATIENCE_S, wait_until
+from test_redis_py import fails, r  # noqa: F401 (a fixture)
+
+SCRIPT = Path(__file__).with_name("differential_blocking.py")
+
+
+@pytest.mark.skipif(not shutil.which("redis-server"), reason="no redis-server to compare with")
+@pytest.mark.parametrize("seed", [1, 2])
+def test_waits_end_as_those_of_redis_server(seed):
+    command = [sys.executable, str(SCRIPT), "--seed", str(seed), "--steps", "1500"]
+    environment = {**os.environ, "LARDER_BIN": str(BINARY)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
+    assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+
+
+def another(r, **options):
+    """A client like this one."""
+    known = r.connection_pool.connection_kwargs
+    settings = {name: known.get(name) for name in ("port", "protocol", "decode_responses")}
+    return redis.Redis(**{**settings, "socket_timeout": PATIENCE_S, **options})
+
+
+def in_background(r, name, *args, **options):
+    """Calls a method of another client on a thread, and waits until that client waits."""
+    other, result = another(r), []
+    before = r.info("clients")["blocked_clients"]
+    thread = threading.Thread(target=lambda: result.append(getattr(other, name)(*args, **options)))
+    thread.start()
+    wait_until("it waits", lambda: r.info("clients")["blocked_clients"] > before)
+
+    def end():
+        thread.join(PATIENCE_S)
+        other.close()
+        return result[0]
+
+    return end
+
+
+def test_lists(r):
+    end = in_background(r, "blpop", ["a", "b"])
+    assert r.rpush("b", "1", "2") == 2 and list(end()) == ["b", "1"]
+    assert list(r.brpop(["a", "b"], timeout=1)) == ["b", "2"] and r.blpop("a", timeout=0.01) is None
+    end = in_background(r, "blmove", "a", "b", 0)
+    r.rpush("a", "x")
+    assert end() == "x" and r.lrange("b", 0, -1) == ["x"]
+    end = in_background(r, "blmpop", 0, 2, "a", "c", direction="LEFT", count=2)
+    r.rpush("c", "1", "2", "3")
+    assert end() == ["c", ["1", "2"]] and r.lrange("c", 0, -1) == ["3"]
+    assert r.brpoplpush("c", "d", timeout=1) == "3" and r.brpoplpush("c", "d", timeout=0.01) is None
+
+
+def test_sorted_sets(r):
+    end = in_background(r, "bzpopmin", ["a", "b"])
+    r.zadd("b", {"m": 1.5, "n": 2})
+    assert list(end()) == ["b", "m", 1.5] and list(r.bzpopmax("b")) == ["b", "n", 2]
+    end = in_background(r, "bzmpop", 0, 2, ["a", "b"], max=True)
+    r.zadd("a", {"m": 3})
+    key, members = end()
+    assert key == "a" and [[member, float(score)] for member, score in members] == [["m", 3.0]]
+
+
+def test_unblocking(r):
+    with another(r, single_connection_client=True) as other:
+        id = other.client_id()
+        thread = threading.Thread(target=lambda: fails("client unblocked via CLIENT UNBLOCK", other.blpop, "a"))
+        thread.start()
+        wait_until("it waits", lambda: r.info("clients")["blocked_clients"] == 1)
+        assert [client["flags"] for client in r.client_list(client_id=[id])] == ["b"]
+        assert r.client_unblock(id, error=True)
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive() and not r.client_unblock(id)
+
+
+def test_pausing(r):
+    assert r.client_pause(100_000, all=False)
+    with another(r, socket_timeout=0.05, retry=None) as other:
+        with pytest.raises(redis.TimeoutError):
+            other.set("k", "v")
+    assert r.get("k") is None and r.client_unpause() and r.set("k", "w")
+    # The held request of the client that went away ran first, or not at all.
+    assert r.get("k") == "w"
