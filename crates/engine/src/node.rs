@@ -284,7 +284,7 @@ impl Node {
         };
         let mut full = false;
         for _ in 0..EVICTIONS_PER_BATCH_MAX {
-            let mut told = |db, key: &[u8]| notify::left(self, worker, Classes::EVICTED, "evicted", db, key);
+            let mut told = |db, key: &[u8]| notify::evicted(self, worker, db, key);
             let Some((_, _, removed)) = self.store.evict_one(&round, &mut dice, &mut told) else {
                 full = true;
                 break;

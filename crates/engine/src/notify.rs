@@ -7,12 +7,16 @@
 
 use crate::mailbox::Place;
 use crate::node::Node;
+use larder_store::{Gone, Left};
 use std::fmt;
 use std::ops::BitOr;
 
 /// A set of classes of events, and where they are published: `notify-keyspace-events`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Classes(u32);
+
+/// The id of no session: nobody did it.
+const NOBODY: u64 = 0;
 
 /// Letters with their classes, in the order in which they are shown.
 const LETTERS: [(char, Classes); 15] = [
@@ -146,30 +150,52 @@ pub struct Event {
     pub key: Box<[u8]>,
 }
 
+impl Event {
+    /// The events of a key, or of fields, whose time was over.
+    pub fn of_gone(gone: Gone) -> impl Iterator<Item = Event> {
+        let Gone { left, db, key } = gone;
+        let events: &[(Classes, &str)] = match left {
+            Left::Key => &[(Classes::CHANGES, ""), (Classes::EXPIRED, "expired")],
+            Left::Fields => &[(Classes::CHANGES, ""), (Classes::HASH, "hexpired")],
+            Left::LastFields => {
+                &[(Classes::CHANGES, ""), (Classes::HASH, "hexpired"), (Classes::GENERIC, "del")]
+            }
+        };
+        events.iter().map(move |&(class, name)| Event { class, name, db, key: key.clone() })
+    }
+}
+
 /// Publishes what a command of a session did, and tells those who may have cached the keys. The partitions of the keys
 /// are still held.
 #[cold]
 pub fn tell(node: &Node, from: Place, events: &[Event]) {
-    let worker = from.worker as usize;
     for event in events {
-        if event.class.meets(Classes::CHANGES | Classes::EXPIRED) {
-            node.tracking.changed(node, worker, &event.key, from.id);
+        if event.class == Classes::CHANGES {
+            node.tracking.changed(node, from.worker as usize, &event.key, from.id);
+        } else {
+            publish(node, event.class, event.name, event.db, &event.key);
         }
-        publish(node, event.class, event.name, event.db, &event.key);
     }
 }
 
-/// Tells of a key that left by itself. Its partition is still held.
-pub fn left(node: &Node, worker: usize, class: Classes, name: &'static str, db: u16, key: &[u8]) {
+/// Tells of keys and fields whose time was over. Their partition is still held.
+pub fn expired(node: &Node, worker: usize, gone: Vec<Gone>) {
+    for event in gone.into_iter().flat_map(Event::of_gone) {
+        tell(node, Place { worker: worker as u32, index: 0, id: NOBODY }, &[event]);
+    }
+}
+
+/// Tells of a key that had to make room. Its partition is still held.
+pub fn evicted(node: &Node, worker: usize, db: u16, key: &[u8]) {
     if !node.wanted().is_empty() {
-        node.tracking.changed(node, worker, key, 0);
-        publish(node, class, name, db, key);
+        node.tracking.changed(node, worker, key, NOBODY);
+        publish(node, Classes::EVICTED, "evicted", db, key);
     }
 }
 
 fn publish(node: &Node, class: Classes, name: &'static str, db: u16, key: &[u8]) {
     let wanted = node.wanted();
-    if !wanted.meets(class) || class == Classes::CHANGES || node.hub.is_quiet() {
+    if !wanted.meets(class) || node.hub.is_quiet() {
         return;
     }
     if wanted.meets(Classes::KEYSPACE) {

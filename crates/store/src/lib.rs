@@ -13,8 +13,8 @@ pub mod object;
 pub mod partition;
 
 pub use key::{Key, Seed};
-pub use partition::item::{Extras, Owned, Value, ValueMut, ValueRef};
-pub use partition::{Cleared, Gone, ItemMut, ItemRef, Now, Partition, Removed, Watcher};
+pub use partition::item::{Extras, IntegerMut, Owned, Value, ValueMut, ValueRef};
+pub use partition::{Cleared, Gone, ItemMut, ItemRef, Left, Now, Partition, Removed, Watcher};
 
 use lock::{Held, Locks};
 use partition::{index_of, prefetch};

@@ -20,6 +20,7 @@ pub mod expire;
 pub mod extended;
 pub mod geo;
 pub mod hash;
+pub mod hash_field;
 pub mod hyperloglog;
 pub mod introspection;
 pub mod keys;
@@ -36,6 +37,7 @@ pub mod server;
 pub mod set;
 pub mod slowlog;
 mod statistics;
+pub mod stream;
 pub mod string;
 pub mod table;
 mod tracking;
@@ -59,11 +61,13 @@ pub fn families() -> &'static [&'static [Command]] {
         expire::COMMANDS,
         scan::COMMANDS,
         hash::COMMANDS,
+        hash_field::COMMANDS,
         list::COMMANDS,
         blocking::COMMANDS,
         set::COMMANDS,
         zset::COMMANDS,
         pubsub::COMMANDS,
+        stream::COMMANDS,
         transaction::COMMANDS,
         connection::COMMANDS,
         client::COMMANDS,

@@ -4,9 +4,9 @@
 use super::sessions::Sessions;
 use crate::latency::EXPIRE_CYCLE;
 use crate::node::{Node, Stats};
-use crate::notify::{self, Classes};
+use crate::notify;
 use crate::socket::{Driver, TICK};
-use larder_store::{Gone, Now};
+use larder_store::Now;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -68,9 +68,7 @@ impl Timers {
             while node.store.is_due(id, now) {
                 let mut partition = node.store.lock(id);
                 partition.expire_due(now, EXPIRE_PER_VISIT);
-                for Gone { db, key } in partition.take_gone() {
-                    notify::left(node, self.worker, Classes::EXPIRED, "expired", db, &key);
-                }
+                notify::expired(node, self.worker, partition.take_gone());
                 drop(partition);
                 if began.elapsed() > EXPIRE_BUDGET {
                     return false;
