@@ -69,8 +69,8 @@ def test_bytes_arrive_as_they_were_sent(node):
             assert heard(listener, 1) == [("message", None, b"\x00\r\n\xff", message)]
 
 
-def test_ping_while_listening(r):
-    with r.pubsub() as listener:
+def test_ping_while_listening(node):
+    with redis.Redis(port=node.port, protocol=2, decode_responses=True).pubsub() as listener:
         listener.subscribe("a")
         assert heard(listener, 1)
         listener.ping("hello")
