@@ -1,8 +1,10 @@
 //! Mail from one worker to another, and what wakes a worker up.
 
 use rustix::event::{EventfdFlags, eventfd};
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A message to a worker.
@@ -20,10 +22,14 @@ pub enum Mail {
     /// Send these bytes to these sessions, after what they were sent so far.
     Deliver {
         /// The sessions. Those that are gone are passed over.
-        to: Vec<Place>,
+        to: Arc<[Place]>,
         /// What is sent.
         bytes: Arc<[u8]>,
+        /// What it is.
+        form: Form,
     },
+    /// Close the sessions that listen to channels which their users may not use any more.
+    CheckChannels,
     /// A session's wait is over.
     Unblock {
         /// The session.
@@ -32,6 +38,22 @@ pub enum Mail {
         ticket: u64,
         /// What it is answered.
         reply: Vec<u8>,
+    },
+}
+
+/// What is delivered to sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Bytes that are the same for all.
+    Line,
+    /// A push message of RESP3; in RESP2 its first byte is another.
+    Push,
+    /// A push message of RESP3 that RESP2 has no form for.
+    OnlyResp3,
+    /// Keys that changed, for who caches them; in RESP2 it is a message of a channel, for who listens.
+    Invalid {
+        /// Another session read the keys.
+        redirected: bool,
     },
 }
 
@@ -46,11 +68,20 @@ pub struct Place {
     pub id: u64,
 }
 
+thread_local! {
+    /// Address of the mailbox of the worker that this thread is; 0 = it is none.
+    static OWN: Cell<usize> = const { Cell::new(0) };
+}
+
 /// A worker's mailbox. Connections in it are bounded by `maxclients`; what else is in it was caused by commands, of
 /// which each worker executes a bounded number before it reads its own mail.
 #[derive(Debug)]
 pub struct Mailbox {
     mail: Mutex<Vec<Mail>>,
+    /// How many are in it.
+    count: AtomicUsize,
+    /// Bytes of messages in it.
+    bytes: AtomicUsize,
     wake: OwnedFd,
 }
 
@@ -58,7 +89,7 @@ impl Mailbox {
     /// An empty mailbox.
     pub fn new() -> io::Result<Mailbox> {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Mailbox { mail: Mutex::default(), wake })
+        Ok(Mailbox { mail: Mutex::default(), count: AtomicUsize::new(0), bytes: AtomicUsize::new(0), wake })
     }
 
     /// What becomes readable when mail came.
@@ -66,15 +97,49 @@ impl Mailbox {
         self.wake.as_fd()
     }
 
-    /// Sends mail and wakes the worker.
+    /// Says that this thread is the worker whose box this is.
+    pub fn claim(&self) {
+        OWN.set(self.address());
+    }
+
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// Sends mail and wakes the worker. A worker that sends to itself is awake, and looks into its box before it
+    /// sleeps.
     pub fn send(&self, mail: Mail) {
-        let mut all = self.mail.lock().unwrap_or_else(PoisonError::into_inner);
-        all.push(mail);
         // Who found the box empty wakes the worker, which always takes everything.
-        if all.len() == 1 {
-            drop(all);
+        if self.put(mail) == 1 && OWN.get() != self.address() {
             self.wake();
         }
+    }
+
+    fn put(&self, mail: Mail) -> usize {
+        let mut all = self.mail.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Mail::Deliver { bytes, .. } = &mail {
+            self.bytes.fetch_add(bytes.len(), Ordering::Relaxed);
+        }
+        all.push(mail);
+        self.count.store(all.len(), Ordering::Release);
+        all.len()
+    }
+
+    /// How much mail is in it. Takes no lock.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// Bytes of the messages in it. Takes no lock.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// True when no mail is in it. Takes no lock.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Wakes the worker.
@@ -84,6 +149,9 @@ impl Mailbox {
 
     /// Takes all mail.
     pub fn take(&self) -> Vec<Mail> {
-        std::mem::take(&mut *self.mail.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut all = self.mail.lock().unwrap_or_else(PoisonError::into_inner);
+        self.count.store(0, Ordering::Release);
+        self.bytes.store(0, Ordering::Relaxed);
+        std::mem::take(&mut *all)
     }
 }

@@ -6,20 +6,23 @@ use crate::command::{Command, Table};
 use crate::commandlog::CommandLog;
 use crate::config::{Config, Settings};
 use crate::latency::{EVICTION_CYCLE, LatencyMonitor};
-use crate::mailbox::{Mail, Mailbox, Place};
+use crate::mailbox::{Form, Mail, Mailbox, Place};
 use crate::meter::Meter;
 use crate::monitor::Monitors;
+use crate::notify::{self, Classes};
 use crate::pause::Pause;
+use crate::pubsub::Hub;
 use crate::run::Startup;
 use crate::session::Client;
 use crate::session::registry::Registry;
+use crate::tracking::Tracking;
 use crate::{memcache, memory};
 use arc_swap::{ArcSwap, Guard};
 use larder_store::evict::{Policy, Round};
 use larder_store::object::Limits;
 use larder_store::partition::access::Access;
 use larder_store::{Now, Store};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -107,6 +110,10 @@ pub struct Node {
     pub pause: Pause,
     /// Sessions that watch all others.
     pub monitors: Monitors,
+    /// Who listens to which channels.
+    pub hub: Hub,
+    /// Who may have cached what.
+    pub tracking: Tracking,
     /// The sessions.
     pub sessions: Registry,
     /// A mailbox per worker.
@@ -126,6 +133,8 @@ pub struct Node {
     /// Set once: workers end.
     pub stopping: AtomicBool,
     settings: ArcSwap<Settings>,
+    /// Bits of [`Classes`]: which events somebody may want to hear of.
+    wanted: AtomicU32,
     socket_engine: OnceLock<&'static str>,
 }
 
@@ -152,7 +161,7 @@ impl Node {
         let memcached = memcache::Shared::new(mailboxes.len(), &settings.engine_version);
         memcached.set_item_size_max(settings.memcached_item_size_max);
         let table = Table::new(families);
-        Node {
+        let node = Node {
             store: Store::new(&config),
             users: Users::new(&table, &settings.requirepass),
             meters: mailboxes.iter().map(|_| Meter::new(&table)).collect(),
@@ -163,6 +172,8 @@ impl Node {
             monitors: Monitors::default(),
             table,
             stats: Stats::default(),
+            hub: Hub::default(),
+            tracking: Tracking::new(mailboxes.len()),
             sessions: Registry::default(),
             memcached,
             mailboxes,
@@ -172,9 +183,12 @@ impl Node {
             startup_bytes: AtomicU64::new(0),
             active_expire: AtomicBool::new(true),
             stopping: AtomicBool::new(false),
+            wanted: AtomicU32::new(0),
             settings: ArcSwap::from_pointee(settings),
             socket_engine: OnceLock::new(),
-        }
+        };
+        node.find_wanted();
+        node
     }
 
     /// The meter of the worker that serves this session.
@@ -202,6 +216,23 @@ impl Node {
         self.users.log.shrink(config.settings.acl_log_max);
         crate::journal::set_level(config.settings.loglevel);
         self.settings.store(Arc::new(config.settings));
+        self.find_wanted();
+    }
+
+    /// Finds out again which events somebody may want to hear of.
+    pub fn find_wanted(&self) {
+        let mut wanted = self.settings().notify;
+        if self.tracking.any() {
+            wanted = wanted | Classes::CHANGES;
+        }
+        self.store.tell_gone(!wanted.is_empty());
+        self.wanted.store(wanted.bits(), Ordering::Relaxed);
+    }
+
+    /// Which events somebody may want to hear of.
+    #[inline]
+    pub fn wanted(&self) -> Classes {
+        Classes::from_bits(self.wanted.load(Ordering::Relaxed))
     }
 
     /// The socket engine in use.
@@ -231,7 +262,7 @@ impl Node {
 
     /// Evicts keys while more than `maxmemory` is in use, up to a share per batch; true when there is no room and
     /// nothing can leave.
-    pub fn make_room(&self, now: Now, random: &mut u64) -> bool {
+    pub fn make_room(&self, worker: usize, now: Now, random: &mut u64) -> bool {
         let settings = self.settings();
         // While writes are held back, a replica must find what its primary has.
         if settings.maxmemory == 0
@@ -253,7 +284,8 @@ impl Node {
         };
         let mut full = false;
         for _ in 0..EVICTIONS_PER_BATCH_MAX {
-            let Some((_, _, removed)) = self.store.evict_one(&round, &mut dice) else {
+            let mut told = |db, key: &[u8]| notify::evicted(self, worker, db, key);
+            let Some((_, _, removed)) = self.store.evict_one(&round, &mut dice, &mut told) else {
                 full = true;
                 break;
             };
@@ -301,7 +333,7 @@ impl Node {
     pub fn deliver(&self, mut to: Vec<Place>, bytes: &Arc<[u8]>) {
         to.sort_unstable();
         for places in to.chunk_by(|a, b| a.worker == b.worker) {
-            let mail = Mail::Deliver { to: places.to_vec(), bytes: bytes.clone() };
+            let mail = Mail::Deliver { to: places.into(), bytes: bytes.clone(), form: Form::Line };
             self.mailboxes[places[0].worker as usize].send(mail);
         }
     }

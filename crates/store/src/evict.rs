@@ -99,12 +99,13 @@ struct Candidate {
 }
 
 impl Store {
-    /// Evicts one key: gives back its database, its bytes, and the value to be dropped. `None` when the policy lets
-    /// nothing go. Expected O(samples) unless nearly all partitions are empty.
+    /// Evicts one key: gives back its database, its bytes, and the value to be dropped. `told` hears of it while the
+    /// partition is still held, so before anybody can make the key anew. `None` when the policy lets nothing go. Expected O(samples) unless nearly all partitions are empty.
     pub fn evict_one(
         &self,
         round: &Round,
         random: &mut dyn FnMut() -> u64,
+        told: &mut dyn FnMut(u16, &[u8]),
     ) -> Option<(u16, Vec<u8>, Removed)> {
         if round.policy == Policy::NoEviction {
             return None;
@@ -112,7 +113,10 @@ impl Store {
         (0..TRIES_MAX).find_map(|_| match self.choose(round, random) {
             None => Some(None),
             Some(chosen) => {
-                let removed = self.lock(chosen.partition).evict(chosen.db, &self.key(&chosen.key, 0))?;
+                let mut partition = self.lock(chosen.partition);
+                let removed = partition.evict(chosen.db, &self.key(&chosen.key, 0))?;
+                told(chosen.db, &chosen.key);
+                drop(partition);
                 Some(Some((chosen.db, chosen.key, removed)))
             }
         })?

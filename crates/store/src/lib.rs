@@ -14,11 +14,12 @@ pub mod partition;
 
 pub use key::{Key, Seed};
 pub use partition::item::{Extras, IntegerMut, Owned, Value, ValueMut, ValueRef};
-pub use partition::{Cleared, ItemMut, ItemRef, Now, Partition, Removed, Watcher};
+pub use partition::{Cleared, Gone, ItemMut, ItemRef, Left, Now, Partition, Removed, Watcher};
 
 use lock::{Held, Locks};
 use partition::{index_of, prefetch};
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 /// Hash slots of a keyspace.
 pub const SLOTS: u32 = 16384;
@@ -83,6 +84,8 @@ pub struct Store {
     /// `slot >> shift` is the partition.
     shift: u32,
     databases: u16,
+    /// True while somebody wants to hear which keys left because their time was over.
+    telling: Arc<AtomicBool>,
 }
 
 /// A locked partition.
@@ -131,12 +134,14 @@ impl Store {
             count: AtomicU32::new(0),
             due: AtomicU64::new(u64::MAX),
         };
-        let values = (0..partitions).map(|_| (hints(), Partition::new(seed, config.now_ms)));
+        let telling = Arc::new(AtomicBool::new(false));
+        let values = (0..partitions).map(|_| (hints(), Partition::new(seed, config.now_ms, telling.clone())));
         Store {
             partitions: Locks::new(values, config.exclusive),
             seed,
             shift: (SLOTS / partitions).trailing_zeros(),
             databases: config.databases.max(1),
+            telling,
         }
     }
 
@@ -218,6 +223,11 @@ impl Store {
         {
             table.prefetch_overflow(key.hash);
         }
+    }
+
+    /// From now on partitions keep lists of the keys whose time was over, or do not. Takes no lock.
+    pub fn tell_gone(&self, telling: bool) {
+        self.telling.store(telling, Ordering::Relaxed);
     }
 
     /// True when the partition has a key whose time is over. Takes no lock.

@@ -9,6 +9,7 @@ use crate::acl::permission::{Denied, Reason, check};
 use crate::acl::user::{RulesError, User, is_name};
 use crate::acl::users::DEFAULT;
 use crate::acl::{Selector, file};
+use crate::mailbox::Mail;
 use crate::node::{Node, now_ms};
 use crate::session::Client;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
@@ -278,8 +279,14 @@ fn setuser(call: &mut Call<'_>) -> Result<(), CommandError> {
             CommandError::new(format!("ERR Error in ACL SETUSER modifier '{}': {error}", shown(&rule)))
         }
     })?;
+    check_channels(call);
     call.out.ok();
     Ok(())
+}
+
+/// Who listens to a channel that its user may not use any more is closed by its worker.
+fn check_channels(call: &Call<'_>) {
+    call.node.mailboxes.iter().for_each(|mailbox| mailbox.send(Mail::CheckChannels));
 }
 
 fn deluser(call: &mut Call<'_>) -> Result<(), CommandError> {
@@ -315,6 +322,7 @@ fn load(call: &mut Call<'_>) -> Result<(), CommandError> {
     if !changed.is_empty() {
         super::client::kill_where(call, false, &|shared| changed.contains(&&*shared.user()));
     }
+    check_channels(call);
     call.out.ok();
     Ok(())
 }

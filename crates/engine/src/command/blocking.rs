@@ -3,9 +3,11 @@
 //! A handler tries; if it finds nothing it asks for a wait (`Call::wait`) and is run again when a key may have come.
 
 use super::collection::{Answer, end, text};
+use super::list::popped;
 use super::table::{Command, Keys, TWO_KEYS, flag};
 use super::{Call, CommandError, list, zset};
 use crate::blocked::{Nothing, Wait, Wants};
+use crate::notify::Classes;
 use larder_protocol::number;
 use larder_store::object::End;
 
@@ -165,6 +167,7 @@ fn pop(call: &mut Call<'_>, side: End) -> Answer {
         call.out.bulk(key);
         call.out.bulk(&value);
         call.keys.changed(key);
+        call.keys.notify(Classes::LIST, popped(side), key);
         call.keys.drop_if_empty(key);
         return Ok(());
     }

@@ -7,6 +7,7 @@ use crate::mailbox::{Mail, Mailbox};
 use crate::pause::Held;
 use crate::session::ReplyMode;
 use crate::session::registry::Shared;
+use crate::tracking::Tracker;
 use larder_protocol::number::{parse_i64, parse_u64};
 use std::sync::atomic::Ordering;
 
@@ -38,6 +39,42 @@ const fn row(
 
 const SUBCOMMANDS: &[Command] = &[
     row("id", "Returns the id of the session.", "", "5.0.0", 2, FLAGS, id),
+    row(
+        "tracking",
+        "Tracks which keys the session may have cached, to tell it when they change.",
+        "<ON | OFF> [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]",
+        "6.0.0",
+        -3,
+        FLAGS,
+        super::tracking::tracking,
+    ),
+    row(
+        "caching",
+        "Says whether the keys of the next command are tracked.",
+        "<YES | NO>",
+        "6.0.0",
+        3,
+        FLAGS,
+        super::tracking::caching,
+    ),
+    row(
+        "getredir",
+        "Returns the id of the session that is told of changed keys instead.",
+        "",
+        "6.0.0",
+        2,
+        FLAGS,
+        super::tracking::getredir,
+    ),
+    row(
+        "trackinginfo",
+        "Tells how the session tracks.",
+        "",
+        "6.2.0",
+        2,
+        FLAGS,
+        super::tracking::trackinginfo,
+    ),
     row("getname", "Returns the name of the session.", "", "2.6.9", 2, FLAGS, getname),
     row("setname", "Names the session.", "connection-name", "2.6.9", 3, FLAGS, setname),
     row(
@@ -173,9 +210,16 @@ fn setinfo(call: &mut Call<'_>) -> Result<(), CommandError> {
 pub(super) fn describe(shared: &Shared, now_ms: u64) -> String {
     let names = shared.names();
     let get = |value: &std::sync::atomic::AtomicU64| value.load(Ordering::Relaxed);
+    let tracker = shared.tracker();
+    let tracks = |what: fn(&Tracker) -> bool| tracker.as_deref().is_some_and(what);
+    let subscriptions = |kind: usize| shared.subscriptions[kind].load(Ordering::Relaxed);
     let mut flags = String::new();
     for (set, letter) in [
         (shared.queued.load(Ordering::Relaxed) >= 0, 'x'),
+        (shared.listens(), 'P'),
+        (tracks(|_| true), 't'),
+        (tracks(Tracker::is_broken), 'R'),
+        (tracks(|tracker| tracker.broadcasts), 'B'),
         (shared.blocked.load(Ordering::Relaxed), 'b'),
         (shared.unix, 'U'),
         (shared.no_evict.load(Ordering::Relaxed), 'e'),
@@ -188,9 +232,9 @@ pub(super) fn describe(shared: &Shared, now_ms: u64) -> String {
         flags.push('N');
     }
     format!(
-        "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 multi={} \
+        "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={flags} db={} sub={} psub={} ssub={} multi={} \
          watch={} qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem={} tot-mem={} events=r \
-         cmd={} user={} redir=-1 resp={} lib-name={} lib-ver={} io-thread={}",
+         cmd={} user={} redir={} resp={} lib-name={} lib-ver={} io-thread={}",
         shared.id,
         shared.address,
         shared.local_address,
@@ -198,6 +242,9 @@ pub(super) fn describe(shared: &Shared, now_ms: u64) -> String {
         now_ms.saturating_sub(shared.created_ms) / 1000,
         now_ms.saturating_sub(get(&shared.last_ms)) / 1000,
         shared.db.load(Ordering::Relaxed),
+        subscriptions(0),
+        subscriptions(1),
+        subscriptions(2),
         shared.queued.load(Ordering::Relaxed),
         shared.watched.load(Ordering::Relaxed),
         get(&shared.input_bytes),
@@ -205,6 +252,7 @@ pub(super) fn describe(shared: &Shared, now_ms: u64) -> String {
         get(&shared.input_bytes) + get(&shared.output_bytes),
         shared.command(),
         String::from_utf8_lossy(&shared.user()),
+        tracker.as_ref().map_or(-1, |tracker| tracker.redirect() as i64),
         shared.resp.load(Ordering::Relaxed),
         names.library,
         names.library_version,
@@ -260,10 +308,7 @@ fn filter(call: &Call<'_>) -> Result<Filter, CommandError> {
             let ids = args.from(3).iter().map(client_id).collect::<Result<Vec<u64>, _>>()?;
             Ok(Box::new(move |shared| ids.contains(&shared.id)))
         }
-        4 if args.get(2).eq_ignore_ascii_case(b"type") => {
-            let normal = is_normal(args.get(3))?;
-            Ok(Box::new(move |_| normal))
-        }
+        4 if args.get(2).eq_ignore_ascii_case(b"type") => of_type(args.get(3)),
         _ => Err(CommandError::Syntax),
     }
 }
@@ -274,11 +319,12 @@ fn client_id(word: &[u8]) -> Result<u64, CommandError> {
     Ok(u64::try_from(id).unwrap_or(0))
 }
 
-/// All sessions are normal ones until replicas and subscribers exist.
-fn is_normal(word: &[u8]) -> Result<bool, CommandError> {
+/// Sessions of a type. There are no replicas and no primary.
+fn of_type(word: &[u8]) -> Result<Filter, CommandError> {
     match word.to_ascii_lowercase().as_slice() {
-        b"normal" => Ok(true),
-        b"master" | b"replica" | b"slave" | b"pubsub" => Ok(false),
+        b"normal" => Ok(Box::new(|shared| !shared.listens())),
+        b"pubsub" => Ok(Box::new(Shared::listens)),
+        b"master" | b"replica" | b"slave" => Ok(Box::new(|_| false)),
         _ => {
             let word = String::from_utf8_lossy(word);
             Err(CommandError::new(format!("ERR Unknown client type '{word}'")))
@@ -314,8 +360,7 @@ fn kill(call: &mut Call<'_>) -> Result<(), CommandError> {
                 wanted.push(Box::new(move |shared| shared.id == id));
             }
             b"type" => {
-                let normal = is_normal(value)?;
-                wanted.push(Box::new(move |_| normal));
+                wanted.push(of_type(value)?);
             }
             b"addr" => wanted.push(Box::new(move |shared| shared.address == words)),
             b"laddr" => wanted.push(Box::new(move |shared| shared.local_address == words)),

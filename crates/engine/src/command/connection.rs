@@ -91,6 +91,11 @@ fn text(message: &'static str) -> CommandError {
 
 fn ping(call: &mut Call<'_>) -> Result<(), CommandError> {
     match call.args.len() {
+        1 | 2 if call.session.subscriptions.is_some() && !call.out.is_resp3() => {
+            call.out.array(2);
+            call.out.bulk(b"pong");
+            call.out.bulk(if call.args.len() == 2 { call.args.get(1) } else { b"" });
+        }
         1 => call.out.simple("PONG"),
         2 => call.out.bulk(call.args.get(1)),
         _ => return Err(CommandError::WrongArity),
@@ -221,6 +226,8 @@ fn reset(call: &mut Call<'_>) -> Result<(), CommandError> {
     session.watching.clear(&call.node.store);
     session.db = 0;
     call.node.monitors.remove(session.shared.place);
+    session.listen_no_more(&call.node.hub);
+    session.cache_no_more(call.node);
     session.reply_mode = ReplyMode::On;
     (session.no_touch, session.no_evict) = (false, false);
     session.authenticated = session.local || call.node.users.is_open();

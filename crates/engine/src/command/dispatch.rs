@@ -6,9 +6,9 @@ use super::table::{Command, Scope, flag};
 use super::wake::{wake, widen};
 use super::{CommandError, Keys};
 use crate::node::Node;
-use crate::observe;
 use crate::pause::Held;
 use crate::session::{Client, Pending, ReplyMode};
+use crate::{notify, observe};
 use larder_protocol::resp::args::{Args, OwnedArgs};
 use larder_protocol::resp::reply::Reply;
 use larder_protocol::slot::slot_of;
@@ -50,7 +50,7 @@ const ECHOED_BYTES_MAX: usize = 128;
 #[inline]
 pub fn execute(node: &Node, turn: &Turn, client: &mut Client, request: &Request<'_>, out: &mut Reply) -> u64 {
     let start = out.len();
-    let changes = match admit(node, turn, client, request) {
+    let changes = match admit(node, turn, client, request, out.is_resp3()) {
         Ok(Admitted::Run(command)) => run(node, turn, client, command, request, out),
         Ok(Admitted::Queued) => {
             out.simple("QUEUED");
@@ -91,7 +91,13 @@ enum Admitted {
 }
 
 #[inline]
-fn admit(node: &Node, turn: &Turn, client: &mut Client, request: &Request<'_>) -> Result<Admitted, String> {
+fn admit(
+    node: &Node,
+    turn: &Turn,
+    client: &mut Client,
+    request: &Request<'_>,
+    resp3: bool,
+) -> Result<Admitted, String> {
     let args = &request.args;
     let Some(command) = request.command else {
         return if is_http(args.get(0)) { Ok(Admitted::Foreign) } else { Err(unknown(args)) };
@@ -111,6 +117,9 @@ fn admit(node: &Node, turn: &Turn, client: &mut Client, request: &Request<'_>) -
     }
     if turn.out_of_memory {
         refuse_without_memory(client, command)?;
+    }
+    if client.subscriptions.is_some() && !resp3 {
+        refuse_while_listening(request, command)?;
     }
     if client.transaction.is_some() && !command.is(flag::NOT_QUEUED) {
         return queue(client, command, args);
@@ -149,6 +158,21 @@ fn refuse_without_memory(client: &mut Client, command: &'static Command) -> Resu
         transaction.out_of_memory = transaction.queued.iter().any(|(queued, _)| queued.is(flag::DENYOOM));
     }
     Ok(())
+}
+
+/// A session of RESP2 that listens cannot tell replies from messages.
+#[cold]
+fn refuse_while_listening(request: &Request<'_>, command: &'static Command) -> Result<(), String> {
+    if super::pubsub::may_while_listening(command) {
+        return Ok(());
+    }
+    let name = full_name(request.command.unwrap_or(command), command);
+    let text = format!(
+        "Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this \
+         context"
+    );
+    let kind = if command.name == "exec" { "EXECABORT Transaction discarded because of:" } else { "ERR" };
+    Err(format!("{kind} {text}"))
 }
 
 /// A word that begins a line of an HTTP request with a body, or with any headers.
@@ -242,7 +266,10 @@ fn run(
 ) -> u64 {
     let (locked, wakes) = lock(node, command, request);
     let access = if client.no_touch { turn.access.silent() } else { turn.access };
-    let keys = Keyspace::new(&node.store, locked, request.key, client.db, turn.now, access);
+    let mut keys = Keyspace::new(node, locked, request.key, client.db, turn.now, access);
+    if keys.is_listened_to() {
+        keys.bury(command, &request.args);
+    }
     client.command = Some(command);
     let mut call = Call { args: request.args, keys, out, session: client, node };
     let start = call.out.len();
@@ -250,6 +277,9 @@ fn run(
         let text = render(&error, request, command);
         node.meter(call.session).failed(node.table.number(command), &text);
         fail(node, call.out, start, &text);
+    }
+    if call.keys.is_listened_to() {
+        tell(&mut call, command);
     }
     let changes = call.keys.dirty();
     if command.is(flag::BLOCKING) {
@@ -274,6 +304,24 @@ fn wake_up(
         Scope::Each | Scope::All => node.blocked.keys(),
     };
     wake(node, locked, keys, (turn.now, turn.access))
+}
+
+/// Publishes what a command did to keys, and remembers what it read for who caches. The partitions are still held: so
+/// the order per key is kept, and no change is missed.
+#[cold]
+pub fn tell(call: &mut Call<'_>, command: &Command) {
+    let events = call.keys.take_events();
+    notify::tell(call.node, call.session.shared.place, &events);
+    // What is read within a transaction is remembered command by command.
+    if let Some(caching) = &call.session.caching
+        && command.is(flag::READONLY)
+        && caching.remembers()
+    {
+        let keys_max = call.node.settings().tracking_keys_max;
+        command.each_key(&call.args, |at| {
+            call.node.tracking.remember(call.args.get(at), &caching.tracker, keys_max);
+        });
+    }
 }
 
 #[cold]
@@ -356,11 +404,17 @@ pub fn run_queued(call: &mut Call<'_>, command: &'static Command) {
     }
     let outer = call.session.command.replace(command);
     let began = Instant::now();
+    if call.keys.is_listened_to() {
+        call.keys.bury(command, &call.args);
+    }
     if let Err(error) = (command.handler)(call) {
         let request = Request { args: call.args, command: call.node.table.get(call.args.get(0)), key: None };
         let text = render(&error, &request, command);
         call.node.meter(call.session).failed(call.node.table.number(command), &text);
         fail(call.node, call.out, start, &text);
+    }
+    if call.keys.is_listened_to() {
+        tell(call, command);
     }
     let from = call.session.shared.clone();
     observe::inner(call.node, call.session, command, &call.args, began.elapsed(), &from.address);

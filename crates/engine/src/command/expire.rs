@@ -2,7 +2,8 @@
 
 use super::collection::{Answer, integer, is, text};
 use super::table::{ONE_KEY, flag};
-use super::{Call, Command, CommandError};
+use super::{Call, Command, CommandError, Keyspace};
+use crate::notify::Classes;
 
 const CHANGES: u32 = flag::WRITE | flag::FAST;
 const TELLS: u32 = flag::READONLY | flag::FAST;
@@ -200,8 +201,17 @@ fn set_term(call: &mut Call<'_>, term: Term, command: &str) -> Answer {
     let key = call.args.get(1);
     let allowed = call.keys.peek(key).is_some_and(|item| on.allow(item.deadline(), deadline));
     let done = allowed && call.keys.set_deadline(key, Some(u64::try_from(deadline).unwrap_or(0)));
+    if done {
+        notify_deadline(&mut call.keys, key);
+    }
     call.out.integer(i64::from(done));
     Ok(())
+}
+
+/// Tells that a key was given a deadline, which it may not have survived.
+pub(super) fn notify_deadline(keys: &mut Keyspace<'_>, key: &[u8]) {
+    let event = if keys.exists(key) { "expire" } else { "del" };
+    keys.notify(Classes::GENERIC, event, key);
 }
 
 fn expire(call: &mut Call<'_>) -> Answer {
@@ -257,6 +267,9 @@ fn persist(call: &mut Call<'_>) -> Answer {
     let key = call.args.get(1);
     let volatile = call.keys.peek(key).is_some_and(|item| item.deadline().is_some());
     let done = volatile && call.keys.set_deadline(key, None);
+    if done {
+        call.keys.notify(Classes::GENERIC, "persist", key);
+    }
     call.out.integer(i64::from(done));
     Ok(())
 }

@@ -6,6 +6,7 @@ use super::collection::{
 use super::extended::{Extended, Trouble};
 use super::table::{ONE_KEY, flag};
 use super::{Call, Command, CommandError};
+use crate::notify::Classes;
 use larder_protocol::number;
 
 /// The hash commands.
@@ -231,6 +232,7 @@ fn set_pairs(call: &mut Call<'_>) -> Result<usize, CommandError> {
     }
     let timed = hash.is_timed();
     changed(call, args.get(1), timed);
+    call.keys.notify(Classes::HASH, "hset", args.get(1));
     Ok(fresh)
 }
 
@@ -248,11 +250,12 @@ fn hmset(call: &mut Call<'_>) -> Answer {
 
 fn hsetnx(call: &mut Call<'_>) -> Answer {
     let args = call.args;
-    let present = call.keys.read_hash(args.get(1))?.is_some_and(|hash| hash.contains(args.get(2)));
+    let present = call.keys.write_hash(args.get(1))?.is_some_and(|hash| hash.contains(args.get(2)));
     if !present {
         let limits = call.node.limits();
         call.keys.write_hash_or_create(args.get(1))?.insert(args.get(2), args.get(3), &limits);
         call.keys.changed(args.get(1));
+        call.keys.notify(Classes::HASH, "hset", args.get(1));
     }
     call.out.integer(i64::from(!present));
     Ok(())
@@ -313,6 +316,7 @@ fn hdel(call: &mut Call<'_>) -> Answer {
     }
     if removed > 0 {
         changed(call, args.get(1), timed);
+        call.keys.notify(Classes::HASH, "hdel", args.get(1));
         call.keys.drop_if_empty(args.get(1));
     }
     call.out.integer(removed as i64);
@@ -342,7 +346,7 @@ fn hstrlen(call: &mut Call<'_>) -> Answer {
 fn hincrby(call: &mut Call<'_>) -> Answer {
     let args = call.args;
     let by = integer(args.get(3))?;
-    let old = match call.keys.read_hash(args.get(1))?.and_then(|hash| hash.get(args.get(2))) {
+    let old = match call.keys.write_hash(args.get(1))?.and_then(|hash| hash.get(args.get(2))) {
         Some(value) => number::parse_i64(&value.to_vec()).ok_or(text("ERR hash value is not an integer"))?,
         None => 0,
     };
@@ -351,6 +355,7 @@ fn hincrby(call: &mut Call<'_>) -> Answer {
     let hash = call.keys.write_hash_or_create(args.get(1))?;
     hash.update(args.get(2), new.to_string().as_bytes(), &limits);
     call.keys.changed(args.get(1));
+    call.keys.notify(Classes::HASH, "hincrby", args.get(1));
     call.out.integer(new);
     Ok(())
 }
@@ -361,7 +366,7 @@ fn hincrbyfloat(call: &mut Call<'_>) -> Answer {
         Trouble::NotFloat => CommandError::NotFloat,
         Trouble::Infinite => text("ERR value is NaN or Infinity"),
     })?;
-    let old = match call.keys.read_hash(args.get(1))?.and_then(|hash| hash.get(args.get(2))) {
+    let old = match call.keys.write_hash(args.get(1))?.and_then(|hash| hash.get(args.get(2))) {
         Some(value) => Extended::parse(&value.to_vec()),
         None => Ok(Extended::ZERO),
     };
@@ -373,6 +378,7 @@ fn hincrbyfloat(call: &mut Call<'_>) -> Answer {
     let limits = call.node.limits();
     call.keys.write_hash_or_create(args.get(1))?.update(args.get(2), digits.as_bytes(), &limits);
     call.keys.changed(args.get(1));
+    call.keys.notify(Classes::HASH, "hincrbyfloat", args.get(1));
     call.out.bulk(digits.as_bytes());
     Ok(())
 }

@@ -10,6 +10,7 @@ use super::collection::{Answer, integer, is, text};
 use super::expire::Term;
 use super::table::{ONE_KEY, flag};
 use super::{Call, Command, CommandError};
+use crate::notify::Classes;
 use larder_protocol::number;
 use larder_protocol::resp::args::Args;
 use larder_store::object::{FIELD_DEADLINE_MAX_MS, Hash, Limits};
@@ -227,6 +228,8 @@ struct Effect {
     changed: bool,
     /// Fields that went because their new deadline had passed.
     expired: u64,
+    /// The event of what was done to others.
+    event: Option<&'static str>,
 }
 
 impl<'a> Change<'a> {
@@ -245,6 +248,7 @@ impl<'a> Change<'a> {
             return DELETED;
         }
         self.hash.set_deadline(field, Some(deadline), &self.limits);
+        self.effect.event = Some("hexpire");
         DONE
     }
 
@@ -255,11 +259,15 @@ impl<'a> Change<'a> {
         }
         self.hash.set_deadline(field, None, &self.limits);
         self.effect.changed = true;
+        self.effect.event = Some("hpersist");
         DONE
     }
 
     fn remove(&mut self, field: &[u8]) {
-        self.effect.changed |= self.hash.remove(field);
+        if self.hash.remove(field) {
+            self.effect.changed = true;
+            self.effect.event = Some("hdel");
+        }
     }
 }
 
@@ -268,6 +276,12 @@ fn settle(call: &mut Call<'_>, effect: Effect) {
     let key = call.args.get(1);
     if effect.changed {
         call.keys.fields_changed(key, effect.expired);
+        if let Some(event) = effect.event {
+            call.keys.notify(Classes::HASH, event, key);
+        }
+        if effect.expired > 0 {
+            call.keys.notify(Classes::HASH, "hexpired", key);
+        }
         call.keys.drop_if_empty(key);
     }
 }
@@ -358,7 +372,6 @@ fn persist(call: &mut Call<'_>) -> Answer {
 
 /// Answers the value of each field, and lets `act` change it afterwards.
 fn each_value(call: &mut Call<'_>, fields: Args<'_>, mut act: impl FnMut(&mut Change<'_>, &[u8])) -> Answer {
-    call.keys.read_hash(call.args.get(1))?; // a hit or a miss
     let mut change = Change::of(call)?;
     let mut values = Vec::with_capacity(fields.len());
     for field in fields.iter() {
@@ -401,6 +414,7 @@ fn getex(call: &mut Call<'_>) -> Answer {
         return Err(CommandError::WrongArity);
     }
     let fields = fields(&args, at, NOT_POSITIVE)?;
+    call.keys.read_hash(args.get(1))?; // a hit or a miss
     each_value(call, fields, |change, field| match then {
         Then::Nothing => {}
         Then::Persist => {
@@ -484,7 +498,7 @@ impl<'a> Setting<'a> {
 
     /// True if key and fields are there or not, as they must be.
     fn holds(&self, call: &mut Call<'_>) -> Result<bool, CommandError> {
-        let hash = call.keys.read_hash(call.args.get(1))?;
+        let hash = call.keys.write_hash(call.args.get(1))?.map(|hash| &*hash);
         let there = |field: &[u8]| hash.is_some_and(|hash| hash.contains(field));
         let key = self.key.is_none_or(|wanted| wanted == hash.is_some());
         Ok(key && self.fields.is_none_or(|wanted| self.names().all(|field| there(field) == wanted)))
@@ -527,7 +541,11 @@ fn setex(call: &mut Call<'_>) -> Answer {
             set.apply(&mut change);
             change.effect
         });
-        settle(call, effect);
+        call.keys.notify(Classes::HASH, "hset", key);
+        if matches!(set.life, Life::Until(_)) {
+            call.keys.notify(Classes::HASH, "hexpire", key);
+        }
+        settle(call, Effect { event: None, ..effect });
     }
     call.out.integer(i64::from(holds));
     Ok(())

@@ -3,6 +3,7 @@
 use super::collection::{Answer, is, text};
 use super::table::{ALL_KEYS, Keys, ONE_KEY, TWO_KEYS, flag};
 use super::{Call, Command, CommandError};
+use crate::notify::Classes;
 use larder_protocol::number;
 use larder_store::partition::access::{decayed, idle_seconds};
 use larder_store::{Removed, Value, ValueRef};
@@ -208,7 +209,7 @@ fn count(call: &mut Call<'_>, mut does: impl FnMut(&mut Call<'_>, &[u8]) -> bool
 }
 
 fn del(call: &mut Call<'_>) -> Answer {
-    count(call, |call, key| call.keys.remove(key))
+    count(call, |call, key| call.keys.remove_and_notify(key))
 }
 
 fn unlink(call: &mut Call<'_>) -> Answer {
@@ -247,7 +248,12 @@ fn rename_unless(call: &mut Call<'_>, keep_existing: bool) -> Result<bool, Comma
     if from != to
         && let Some(removed) = call.keys.take(from)
     {
+        if call.keys.exists(to) {
+            call.keys.notify(Classes::NEW, "new", to);
+        }
         put(call, to, removed);
+        call.keys.notify(Classes::GENERIC, "rename_from", from);
+        call.keys.notify(Classes::GENERIC, "rename_to", to);
     }
     Ok(true)
 }
@@ -312,7 +318,11 @@ fn copy(call: &mut Call<'_>) -> Answer {
     if let Some((value, extras)) = value
         && (replace || !call.keys.exists(to))
     {
+        if call.keys.exists(to) {
+            call.keys.notify(Classes::NEW, "new", to);
+        }
         call.keys.set(to, value, extras);
+        call.keys.notify(Classes::GENERIC, "copy_to", to);
         done = true;
     }
     call.keys.select(source_db);
@@ -335,6 +345,10 @@ fn move_key(call: &mut Call<'_>) -> Answer {
     if let Some(removed) = removed {
         call.keys.select(target_db);
         put(call, key, removed);
+        call.keys.select(source_db);
+        call.keys.notify(Classes::GENERIC, "move_from", key);
+        call.keys.select(target_db);
+        call.keys.notify(Classes::GENERIC, "move_to", key);
         call.keys.select(source_db);
     }
     Ok(())

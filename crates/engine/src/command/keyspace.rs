@@ -4,7 +4,10 @@
 //! times, hits and misses, watches and the count of changes happen behind this door, so no command can forget them.
 //! A key that was not declared in the command table is not there.
 
-use super::CommandError;
+use super::{Command, CommandError};
+use crate::node::Node;
+use crate::notify::{Classes, Event};
+use larder_protocol::resp::args::Args;
 use larder_protocol::slot::slot_of;
 use larder_store::object::{Hash, Limits, List, Set, SortedSet, Stream};
 use larder_store::partition::access::Access;
@@ -31,6 +34,8 @@ pub trait Held {
     fn get(&mut self, id: PartitionId) -> Option<&mut Partition>;
     /// The same, to look at.
     fn peek(&self, id: PartitionId) -> Option<&Partition>;
+    /// Visits all held partitions.
+    fn visit(&mut self, visit: &mut dyn FnMut(&mut Partition));
     /// Visits the held partitions if several are held; false if not.
     fn each(&mut self, visit: &mut dyn FnMut(PartitionId, &mut Partition)) -> bool;
 }
@@ -89,6 +94,15 @@ impl Held for Locked<'_> {
         }
     }
 
+    fn visit(&mut self, visit: &mut dyn FnMut(&mut Partition)) {
+        match self {
+            Locked::None => {}
+            Locked::One(_, guard) => visit(guard),
+            Locked::Many(held) => held.iter_mut().for_each(|(_, guard)| visit(guard)),
+            Locked::Lent(held) => held.visit(visit),
+        }
+    }
+
     fn each(&mut self, visit: &mut dyn FnMut(PartitionId, &mut Partition)) -> bool {
         match self {
             Locked::None | Locked::One(..) => false,
@@ -114,19 +128,24 @@ pub struct Keyspace<'a> {
     /// The first key, hashed by the dispatcher.
     first: Option<Key<'a>>,
     dirty: u64,
+    /// Which events somebody wants to hear of.
+    wanted: Classes,
+    /// Those that happened.
+    events: Vec<Event>,
 }
 
 impl<'a> Keyspace<'a> {
     /// A door to locked partitions.
     pub fn new(
-        store: &'a Store,
+        node: &'a Node,
         locked: Locked<'a>,
         first: Option<Key<'a>>,
         db: u16,
         now: Now,
         access: Access,
     ) -> Keyspace<'a> {
-        Keyspace { store, locked, db, now, access, first, dirty: 0 }
+        let (store, wanted) = (&node.store, node.wanted());
+        Keyspace { store, locked, db, now, access, first, dirty: 0, wanted, events: Vec::new() }
     }
 
     /// The time of the command: Unix milliseconds.
@@ -186,15 +205,21 @@ impl<'a> Keyspace<'a> {
     #[inline]
     pub fn read(&mut self, key: &[u8]) -> Option<ItemRef<'_>> {
         let (db, now, access) = (self.db, self.now, self.access);
+        let misses = self.wanted.meets(Classes::KEYMISS);
+        if misses && !self.exists(key) {
+            self.note_event(Classes::KEYMISS, "keymiss", key);
+        }
         let (key, partition) = self.open(key)?;
         partition.read(db, &key, now, access)
     }
 
     /// Reads a key without noting the access, but counts a hit or a miss (TTL, EXISTS, TYPE). O(1).
     pub fn read_untouched(&mut self, key: &[u8]) -> Option<ItemRef<'_>> {
-        let (db, now, access) = (self.db, self.now, self.access.silent());
-        let (key, partition) = self.open(key)?;
-        partition.read(db, &key, now, access)
+        let silent = self.access.silent();
+        let access = std::mem::replace(&mut self.access, silent);
+        let found = self.read(key).is_some();
+        self.access = access;
+        if found { self.peek(key) } else { None }
     }
 
     /// Looks at a key without leaving a trace. O(1).
@@ -242,6 +267,8 @@ impl<'a> Keyspace<'a> {
     pub fn set(&mut self, key: &[u8], value: Value<'_>, extras: Extras) {
         let (db, access) = (self.db, self.access);
         self.dirty += 1;
+        self.notify_new(key);
+        self.notify(Classes::CHANGES, "", key);
         if let Some((key, partition)) = self.open(key) {
             free(partition.set(db, &key, value, extras, access));
         }
@@ -258,11 +285,15 @@ impl<'a> Keyspace<'a> {
         if deadline.is_some_and(|deadline| deadline <= now.ms) {
             return self.remove(key);
         }
+        let bytes = key;
         let Some((key, partition)) = self.open(key) else { return false };
         let Some(item) = partition.peek(db, &key, now) else { return false };
         let extras = Extras { deadline, ..item.extras() };
         let done = partition.set_extras(db, &key, extras, now);
-        self.dirty += u64::from(done);
+        if done {
+            self.dirty += 1;
+            self.notify(Classes::CHANGES, "", bytes);
+        }
         done
     }
 
@@ -271,19 +302,30 @@ impl<'a> Keyspace<'a> {
         self.take(key).map(|removed| free(Some(removed))).is_some()
     }
 
-    /// Takes a key out with its value. Counts as a change.
-    pub fn take(&mut self, key: &[u8]) -> Option<Removed> {
-        let (db, now) = (self.db, self.now);
-        let (key, partition) = self.open(key)?;
-        let removed = partition.remove(db, &key, now);
-        self.dirty += u64::from(removed.is_some());
+    /// Removes a key that a command had nothing to store at, and tells so; true if it was there.
+    pub fn remove_and_notify(&mut self, key: &[u8]) -> bool {
+        let removed = self.remove(key);
+        if removed {
+            self.notify(Classes::GENERIC, "del", key);
+        }
         removed
+    }
+
+    /// Takes a key out with its value. Counts as a change.
+    pub fn take(&mut self, bytes: &[u8]) -> Option<Removed> {
+        let (db, now) = (self.db, self.now);
+        let (key, partition) = self.open(bytes)?;
+        let removed = partition.remove(db, &key, now)?;
+        self.dirty += 1;
+        self.notify(Classes::CHANGES, "", bytes);
+        Some(removed)
     }
 
     /// Says that a value was changed in place: watchers are told.
     pub fn changed(&mut self, key: &[u8]) {
         let db = self.db;
         self.dirty += 1;
+        self.notify(Classes::CHANGES, "", key);
         if let Some((key, partition)) = self.open(key) {
             partition.changed(db, &key);
         }
@@ -294,6 +336,7 @@ impl<'a> Keyspace<'a> {
     pub fn fields_changed(&mut self, key: &[u8], expired: u64) {
         let db = self.db;
         self.dirty += 1;
+        self.notify(Classes::CHANGES, "", key);
         if let Some((key, partition)) = self.open(key) {
             partition.changed(db, &key);
             partition.fields_changed(db, &key);
@@ -301,7 +344,7 @@ impl<'a> Keyspace<'a> {
         }
     }
 
-    /// Removes a collection that has become empty.
+    /// Removes a collection that has become empty, and tells so.
     pub fn drop_if_empty(&mut self, key: &[u8]) {
         let empty = match self.peek_value(key) {
             Some(ValueRef::Hash(hash)) => hash.is_empty(),
@@ -312,14 +355,71 @@ impl<'a> Keyspace<'a> {
         };
         if empty {
             self.take(key);
+            self.notify(Classes::GENERIC, "del", key);
         }
     }
 
     fn create(&mut self, key: &[u8], value: Value<'_>) {
         let (db, access) = (self.db, self.access);
+        self.notify_new(key);
         if let Some((key, partition)) = self.open(key) {
             free(partition.set(db, &key, value, Extras::default(), access));
         }
+    }
+
+    /// Says what happened to a key, after it happened. The event goes out when the command is over. One branch while
+    /// nobody wants to hear of it.
+    #[inline]
+    pub fn notify(&mut self, class: Classes, event: &'static str, key: &[u8]) {
+        if self.wanted.meets(class) {
+            self.note_event(class, event, key);
+        }
+    }
+
+    /// Tells that a key is about to be made, if it is.
+    #[inline]
+    fn notify_new(&mut self, key: &[u8]) {
+        if self.wanted.meets(Classes::NEW) && !self.exists(key) {
+            self.note_event(Classes::NEW, "new", key);
+        }
+    }
+
+    #[cold]
+    fn note_event(&mut self, class: Classes, name: &'static str, key: &[u8]) {
+        self.events.push(Event { class, name, db: self.db, key: key.into() });
+    }
+
+    /// True while somebody wants to hear of anything.
+    #[inline]
+    pub fn is_listened_to(&self) -> bool {
+        !self.wanted.is_empty()
+    }
+
+    /// Removes the keys of a command whose time is over, so that this is told before what the command does.
+    #[cold]
+    pub fn bury(&mut self, command: &Command, args: &Args<'_>) {
+        let (db, now) = (self.db, self.now);
+        command.each_key(args, |at| {
+            let key = self.key(args.get(at));
+            if let Some(partition) = self.locked.get(self.store.partition_of(key.slot)) {
+                partition.bury(db, &key, now);
+            }
+        });
+        self.note_gone();
+    }
+
+    /// Notes the keys whose time was over in the partitions that are held.
+    fn note_gone(&mut self) {
+        let events = &mut self.events;
+        self.locked.visit(&mut |partition| {
+            partition.take_gone().into_iter().for_each(|gone| events.extend(Event::of_gone(gone)));
+        });
+    }
+
+    /// Takes the events that happened so far, in order.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        self.note_gone();
+        std::mem::take(&mut self.events)
     }
 
     /// Visits partitions one after another: the held ones, or all, locking each for the visit.

@@ -5,6 +5,7 @@ use super::collection::{
 };
 use super::table::{ONE_KEY, TWO_KEYS, flag};
 use super::{Call, Command, CommandError, Keys};
+use crate::notify::Classes;
 use larder_store::object::{Element, End, List};
 use std::ops::Range;
 
@@ -230,9 +231,25 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
+/// The event of a value that was added at an end.
+pub(super) fn pushed(end: End) -> &'static str {
+    match end {
+        End::Left => "lpush",
+        End::Right => "rpush",
+    }
+}
+
+/// The event of a value that was taken from an end.
+pub(super) fn popped(end: End) -> &'static str {
+    match end {
+        End::Left => "lpop",
+        End::Right => "rpop",
+    }
+}
+
 fn push(call: &mut Call<'_>, side: End, only_existing: bool) -> Answer {
     let args = call.args;
-    if only_existing && call.keys.read_list(args.get(1))?.is_none() {
+    if only_existing && call.keys.write_list(args.get(1))?.is_none() {
         call.out.integer(0);
         return Ok(());
     }
@@ -241,6 +258,7 @@ fn push(call: &mut Call<'_>, side: End, only_existing: bool) -> Answer {
     (2..args.len()).for_each(|at| list.push(side, args.get(at), &limits));
     let len = list.len();
     call.keys.changed(args.get(1));
+    call.keys.notify(Classes::LIST, pushed(side), args.get(1));
     call.out.integer(len as i64);
     Ok(())
 }
@@ -281,6 +299,7 @@ fn pop(call: &mut Call<'_>, side: End) -> Answer {
     (0..taken).filter_map(|_| list.pop(side)).for_each(|value| call.out.bulk(&value));
     if taken > 0 {
         call.keys.changed(args.get(1));
+        call.keys.notify(Classes::LIST, popped(side), args.get(1));
         call.keys.drop_if_empty(args.get(1));
     }
     Ok(())
@@ -342,6 +361,7 @@ fn lset(call: &mut Call<'_>) -> Answer {
     let index = position(index, list.len()).ok_or(text("ERR index out of range"))?;
     list.set(index, args.get(3), &limits);
     call.keys.changed(args.get(1));
+    call.keys.notify(Classes::LIST, "lset", args.get(1));
     call.out.simple("OK");
     Ok(())
 }
@@ -365,6 +385,7 @@ fn linsert(call: &mut Call<'_>) -> Answer {
     list.insert(pivot + behind, args.get(4), &limits);
     let len = list.len();
     call.keys.changed(args.get(1));
+    call.keys.notify(Classes::LIST, "linsert", args.get(1));
     call.out.integer(len as i64);
     Ok(())
 }
@@ -377,6 +398,7 @@ fn lrem(call: &mut Call<'_>) -> Answer {
     let removed = list.map_or(0, |list| list.remove_equal(count, args.get(3), &limits));
     if removed > 0 {
         call.keys.changed(args.get(1));
+        call.keys.notify(Classes::LIST, "lrem", args.get(1));
         call.keys.drop_if_empty(args.get(1));
     }
     call.out.integer(removed as i64);
@@ -392,6 +414,7 @@ fn ltrim(call: &mut Call<'_>) -> Answer {
         list.remove_range(start + count, usize::MAX, &limits);
         list.remove_range(0, start, &limits);
         call.keys.changed(args.get(1));
+        call.keys.notify(Classes::LIST, "ltrim", args.get(1));
         call.keys.drop_if_empty(args.get(1));
     }
     call.out.simple("OK");
@@ -478,16 +501,18 @@ fn matches(list: &List, value: &[u8], find: &Find) -> Vec<usize> {
 /// Moves one element; both keys may be the same.
 pub(super) fn transfer(call: &mut Call<'_>, from: End, to: End) -> Answer {
     let (source, target) = (call.args.get(1), call.args.get(2));
-    if call.keys.read_list(source)?.is_none() {
+    if call.keys.write_list(source)?.is_none() {
         call.out.null();
         return Ok(());
     }
-    call.keys.read_list(target)?;
+    call.keys.write_list(target)?;
     let Some(value) = call.keys.write_list(source)?.and_then(|list| list.pop(from)) else { return Ok(()) };
     let limits = call.node.limits();
     call.keys.write_list_or_create(target)?.push(to, &value, &limits);
     call.keys.changed(target);
     call.keys.changed(source);
+    call.keys.notify(Classes::LIST, pushed(to), target);
+    call.keys.notify(Classes::LIST, popped(from), source);
     call.keys.drop_if_empty(source);
     call.out.bulk(&value);
     Ok(())
@@ -534,6 +559,7 @@ pub(super) fn pop_from_first(call: &mut Call<'_>, at: usize) -> Result<Option<Ra
         call.out.array(taken);
         (0..taken).filter_map(|_| list.pop(side)).for_each(|value| call.out.bulk(&value));
         call.keys.changed(args.get(at));
+        call.keys.notify(Classes::LIST, popped(side), args.get(at));
         call.keys.drop_if_empty(args.get(at));
         return Ok(None);
     }

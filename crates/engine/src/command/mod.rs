@@ -31,6 +31,7 @@ pub mod list;
 pub mod memory;
 pub mod monitor;
 mod patch;
+pub mod pubsub;
 pub mod scan;
 pub mod server;
 pub mod set;
@@ -39,6 +40,7 @@ mod statistics;
 pub mod stream;
 pub mod string;
 pub mod table;
+mod tracking;
 pub mod transaction;
 pub(crate) mod wake;
 pub mod zset;
@@ -64,6 +66,7 @@ pub fn families() -> &'static [&'static [Command]] {
         blocking::COMMANDS,
         set::COMMANDS,
         zset::COMMANDS,
+        pubsub::COMMANDS,
         stream::COMMANDS,
         transaction::COMMANDS,
         connection::COMMANDS,

@@ -314,6 +314,7 @@ fn flush(call: &mut Call<'_>, databases: std::ops::Range<u16>) -> Answer {
         }
     });
     call.keys.count_changes(keys as u64);
+    call.node.tracking.flushed(call.node);
     if sync {
         drop(cleared);
     } else {

@@ -6,6 +6,7 @@ use super::table::{Command, Scope, flag};
 use super::{Call, CommandError};
 use crate::acl::Reason;
 use crate::pause::Held;
+use crate::pubsub::Kind;
 use crate::{memory, signal};
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -225,8 +226,8 @@ fn clients(call: &mut Call<'_>, text: &mut String) {
         "client_recent_max_input_buffer": largest(|s| &s.input_bytes),
         "client_recent_max_output_buffer": largest(|s| &s.output_bytes),
         "blocked_clients": blocked.sessions,
-        "tracking_clients": 0,
-        "pubsub_clients": 0,
+        "tracking_clients": call.node.tracking.counts()[0],
+        "pubsub_clients": sessions.iter().filter(|s| s.listens()).count(),
         "watching_clients": sessions.iter().filter(|s| watched(s) > 0).count(),
         "clients_in_timeout_table": blocked.with_deadline,
         "total_watched_keys": sessions.iter().map(|s| watched(s)).sum::<u64>(),
@@ -333,7 +334,8 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         counters.expired_fields += c.expired_fields;
         counters.evicted += c.evicted;
     });
-    let (stats, denials) = (&call.node.stats, &call.node.users.log);
+    let (stats, denials, hub) = (&call.node.stats, &call.node.users.log, &call.node.hub);
+    let tracked = call.node.tracking.counts();
     let get = |value: &AtomicU64| value.load(Ordering::Relaxed);
     lines!(text,
         "total_connections_received": get(&stats.connections),
@@ -361,16 +363,16 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         "evicted_scripts": 0,
         "keyspace_hits": counters.hits,
         "keyspace_misses": counters.misses,
-        "pubsub_channels": 0,
-        "pubsub_patterns": 0,
-        "pubsubshard_channels": 0,
+        "pubsub_channels": hub.count(Kind::Channel),
+        "pubsub_patterns": hub.count(Kind::Pattern),
+        "pubsubshard_channels": hub.count(Kind::Shard),
         "latest_fork_usec": 0,
         "total_forks": 0,
         "migrate_cached_sockets": 0,
         "slave_expires_tracked_keys": 0,
-        "tracking_total_keys": 0,
-        "tracking_total_items": 0,
-        "tracking_total_prefixes": 0,
+        "tracking_total_keys": tracked[1],
+        "tracking_total_items": tracked[2],
+        "tracking_total_prefixes": tracked[3],
         "unexpected_error_replies": 0,
         "total_error_replies": get(&stats.errors),
         "total_reads_processed": get(&stats.reads),

@@ -6,6 +6,7 @@ use super::collection::{
 };
 use super::table::{ALL_KEYS, ONE_KEY, TWO_KEYS, flag};
 use super::{Call, Command, CommandError, Keys};
+use crate::notify::Classes;
 use larder_store::object::{Element, Set};
 
 /// The set commands.
@@ -237,6 +238,7 @@ fn sadd(call: &mut Call<'_>) -> Answer {
     let added = (2..args.len()).filter(|&at| set.insert(args.get(at), &limits)).count();
     if added > 0 {
         call.keys.changed(args.get(1));
+        call.keys.notify(Classes::SET, "sadd", args.get(1));
     }
     call.out.integer(added as i64);
     Ok(())
@@ -250,6 +252,7 @@ fn srem(call: &mut Call<'_>) -> Answer {
     }
     if removed > 0 {
         call.keys.changed(args.get(1));
+        call.keys.notify(Classes::SET, "srem", args.get(1));
         call.keys.drop_if_empty(args.get(1));
     }
     call.out.integer(removed as i64);
@@ -259,19 +262,22 @@ fn srem(call: &mut Call<'_>) -> Answer {
 fn smove(call: &mut Call<'_>) -> Answer {
     let args = call.args;
     let (source, target, member) = (args.get(1), args.get(2), args.get(3));
-    let Some(set) = call.keys.read_set(source)? else {
+    let Some(set) = call.keys.write_set(source)? else {
         call.out.integer(0);
         return Ok(());
     };
     let present = set.contains(member);
-    call.keys.read_set(target)?;
+    call.keys.write_set(target)?;
     if present && source != target {
         let limits = call.node.limits();
         call.keys.write_set(source)?.map(|set| set.remove(member));
         call.keys.changed(source);
+        call.keys.notify(Classes::SET, "srem", source);
         call.keys.drop_if_empty(source);
-        call.keys.write_set_or_create(target)?.insert(member, &limits);
-        call.keys.changed(target);
+        if call.keys.write_set_or_create(target)?.insert(member, &limits) {
+            call.keys.changed(target);
+            call.keys.notify(Classes::SET, "sadd", target);
+        }
     }
     call.out.integer(i64::from(present));
     Ok(())
@@ -333,6 +339,7 @@ fn spop(call: &mut Call<'_>) -> Answer {
     }
     if taken > 0 {
         call.keys.changed(args.get(1));
+        call.keys.notify(Classes::SET, "spop", args.get(1));
         call.keys.drop_if_empty(args.get(1));
     }
     Ok(())
@@ -435,7 +442,7 @@ fn answer(call: &mut Call<'_>, algebra: Algebra) -> Answer {
     Ok(())
 }
 
-fn store(call: &mut Call<'_>, algebra: Algebra) -> Answer {
+fn store(call: &mut Call<'_>, algebra: Algebra, event: &'static str) -> Answer {
     note_reads(call, 2, call.args.len());
     let members = combine(algebra, &sources(call, 2, call.args.len())?);
     let (target, limits) = (call.args.get(1), call.node.limits());
@@ -447,8 +454,9 @@ fn store(call: &mut Call<'_>, algebra: Algebra) -> Answer {
     if len > 0 {
         call.keys.put_set(target, set);
         call.keys.changed(target);
+        call.keys.notify(Classes::SET, event, target);
     } else {
-        call.keys.remove(target);
+        call.keys.remove_and_notify(target);
     }
     call.out.integer(len as i64);
     Ok(())
@@ -467,15 +475,15 @@ fn sdiff(call: &mut Call<'_>) -> Answer {
 }
 
 fn sinterstore(call: &mut Call<'_>) -> Answer {
-    store(call, Algebra::Intersection)
+    store(call, Algebra::Intersection, "sinterstore")
 }
 
 fn sunionstore(call: &mut Call<'_>) -> Answer {
-    store(call, Algebra::Union)
+    store(call, Algebra::Union, "sunionstore")
 }
 
 fn sdiffstore(call: &mut Call<'_>) -> Answer {
-    store(call, Algebra::Difference)
+    store(call, Algebra::Difference, "sdiffstore")
 }
 
 fn sintercard(call: &mut Call<'_>) -> Answer {

@@ -4,11 +4,12 @@
 //! must not succeed with it.
 
 use super::collection::{Answer, integer, is, text};
-use super::expire::Term;
+use super::expire::{Term, notify_deadline};
 use super::extended::{Extended, Trouble};
 use super::keyspace::string_value;
 use super::table::{ALL_KEYS, Keys, ONE_KEY, TWO_KEYS, flag};
 use super::{Call, Command, CommandError, Keyspace};
+use crate::notify::Classes;
 use larder_protocol::resp::args::Args;
 use larder_store::object::{Digits, Element};
 use larder_store::partition::item::INLINE_STRING_BYTES_MAX;
@@ -318,6 +319,7 @@ fn set(call: &mut Call<'_>) -> Answer {
         return set_with_options(call);
     }
     call.keys.set(args.get(1), string_value(args.get(2)), Extras::default());
+    call.keys.notify(Classes::STRING, "set", args.get(1));
     call.out.ok();
     Ok(())
 }
@@ -389,6 +391,10 @@ fn set_with_options(call: &mut Call<'_>) -> Answer {
         deadline = old.flatten();
     }
     call.keys.set(key, string_value(args.get(2)), Extras { deadline, ..Extras::default() });
+    call.keys.notify(Classes::STRING, "set", key);
+    if options.term.is_some() {
+        call.keys.notify(Classes::GENERIC, "expire", key);
+    }
     if !options.get {
         call.out.ok();
     }
@@ -417,8 +423,10 @@ fn getex(call: &mut Call<'_>) -> Answer {
     if let Some((term, amount)) = term {
         let deadline = term.parse(amount, call.keys.now_ms(), "getex")?;
         call.keys.set_deadline(key, Some(deadline));
+        notify_deadline(&mut call.keys, key);
     } else if persist && call.keys.peek(key).is_some_and(|item| item.deadline().is_some()) {
         call.keys.set_deadline(key, None);
+        call.keys.notify(Classes::GENERIC, "persist", key);
     }
     Ok(())
 }
@@ -426,6 +434,7 @@ fn getex(call: &mut Call<'_>) -> Answer {
 fn getdel(call: &mut Call<'_>) -> Answer {
     if answer_value(call)? {
         call.keys.remove(call.args.get(1));
+        call.keys.notify(Classes::GENERIC, "del", call.args.get(1));
     }
     Ok(())
 }
@@ -433,6 +442,7 @@ fn getdel(call: &mut Call<'_>) -> Answer {
 fn getset(call: &mut Call<'_>) -> Answer {
     answer_value(call)?;
     call.keys.set_string(call.args.get(1), call.args.get(2));
+    call.keys.notify(Classes::STRING, "set", call.args.get(1));
     Ok(())
 }
 
@@ -441,6 +451,7 @@ fn setnx(call: &mut Call<'_>) -> Answer {
     let fresh = !call.keys.exists(args.get(1));
     if fresh {
         call.keys.set_string(args.get(1), args.get(2));
+        call.keys.notify(Classes::STRING, "set", args.get(1));
     }
     call.out.integer(i64::from(fresh));
     Ok(())
@@ -450,6 +461,8 @@ fn set_for(call: &mut Call<'_>, term: Term, command: &str) -> Answer {
     let args = call.args;
     let deadline = Some(term.parse(args.get(2), call.keys.now_ms(), command)?);
     call.keys.set(args.get(1), string_value(args.get(3)), Extras { deadline, ..Extras::default() });
+    call.keys.notify(Classes::STRING, "set", args.get(1));
+    call.keys.notify(Classes::GENERIC, "expire", args.get(1));
     call.out.ok();
     Ok(())
 }
@@ -477,6 +490,7 @@ fn mget(call: &mut Call<'_>) -> Answer {
 fn set_pairs(call: &mut Call<'_>) {
     for at in (1..call.args.len()).step_by(2) {
         call.keys.set_string(call.args.get(at), call.args.get(at + 1));
+        call.keys.notify(Classes::STRING, "set", call.args.get(at));
     }
 }
 
@@ -558,6 +572,7 @@ fn append(call: &mut Call<'_>) -> Answer {
         call.keys.set_string(key, more);
         more.len()
     };
+    call.keys.notify(Classes::STRING, "append", key);
     call.out.integer(len as i64);
     Ok(())
 }
@@ -582,6 +597,7 @@ fn setrange(call: &mut Call<'_>) -> Answer {
             }
             bytes[offset..end].copy_from_slice(part);
         })?;
+        call.keys.notify(Classes::STRING, "setrange", key);
     }
     call.out.integer(len as i64);
     Ok(())
@@ -615,6 +631,7 @@ fn add(call: &mut Call<'_>, by: i64) -> Answer {
         let new = integer.get().checked_add(by).ok_or_else(overflow)?;
         integer.set(new);
         call.keys.changed(key);
+        call.keys.notify(Classes::STRING, "incrby", key);
         call.out.integer(new);
         return Ok(());
     }
@@ -630,6 +647,7 @@ fn add(call: &mut Call<'_>, by: i64) -> Answer {
     };
     let new = old.checked_add(by).ok_or_else(overflow)?;
     call.keys.set(key, Value::Integer(new), extras);
+    call.keys.notify(Classes::STRING, "incrby", key);
     call.out.integer(new);
     Ok(())
 }
@@ -667,6 +685,7 @@ fn incrbyfloat(call: &mut Call<'_>) -> Answer {
     let sum = old.and_then(|old| old.plus(by?));
     let digits = sum.map_err(|_| text("ERR increment would produce NaN or Infinity"))?.print();
     call.keys.set(key, Value::String(digits.as_bytes()), extras);
+    call.keys.notify(Classes::STRING, "incrbyfloat", key);
     call.out.bulk(digits.as_bytes());
     Ok(())
 }

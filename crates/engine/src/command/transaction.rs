@@ -135,7 +135,7 @@ fn run_all(call: &mut Call<'_>, transaction: &Transaction, watching: &Watching) 
     call.session.may_wait = false;
     for (command, args) in &transaction.queued {
         let lent = Locked::Lent(&mut locked);
-        let keys = Keyspace::new(&node.store, lent, None, call.session.db, now, access);
+        let keys = Keyspace::new(node, lent, None, call.session.db, now, access);
         let args = args.view();
         let mut queued = Call { args, keys, out: &mut *call.out, session: &mut *call.session, node };
         run_queued(&mut queued, command);

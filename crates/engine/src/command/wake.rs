@@ -5,7 +5,7 @@
 //! and what follows from it are one step, and nobody who came later is served before one who came earlier.
 
 use super::call::Call;
-use super::dispatch::{command_keys, partitions};
+use super::dispatch::{command_keys, partitions, tell};
 use super::keyspace::{Held, Keyspace, Locked};
 use super::table::Command;
 use crate::blocked::{Waiter, Wants};
@@ -84,7 +84,7 @@ pub(super) fn wake(node: &Node, locked: &mut dyn Held, keys: Vec<Box<[u8]>>, mom
 type Moment = (Now, Access);
 
 fn door<'a>(node: &'a Node, locked: &'a mut (dyn Held + 'a), db: u16, (now, access): Moment) -> Keyspace<'a> {
-    Keyspace::new(&node.store, Locked::Lent(locked), None, db, now, access)
+    Keyspace::new(node, Locked::Lent(locked), None, db, now, access)
 }
 
 fn is_there(keys: &Keyspace<'_>, key: &[u8], wants: Wants) -> bool {
@@ -113,6 +113,9 @@ fn serve(node: &Node, waiter: &Waiter, locked: &mut dyn Held, moment: Moment) ->
             node.meter(call.session).failed(node.table.number(waiter.command), &text);
             call.out.truncate(0);
             call.out.error(&text);
+        }
+        if call.keys.is_listened_to() {
+            tell(&mut call, waiter.command);
         }
         call.keys.dirty()
     };

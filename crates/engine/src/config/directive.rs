@@ -3,8 +3,9 @@
 //! A directive of Redis whose feature does not exist yet may only say that it is off; anything else is refused by
 //! name, so that nobody believes in a setting that does nothing.
 
-use super::{Allowed, Config};
+use super::{Allowed, Config, OutputLimit};
 use crate::journal::LogLevel;
+use crate::notify::Classes;
 use crate::run::Supervised;
 use crate::socket::Engine;
 use larder_store::evict::Policy;
@@ -352,6 +353,17 @@ pub const TABLE: &[Directive] = &[
             Ok(())
         },
     },
+    number!("tracking-table-max-keys", &[], Always, settings.tracking_keys_max, 0, i64::MAX),
+    Directive {
+        name: "notify-keyspace-events",
+        aliases: &[],
+        when: When::Always,
+        get: |config| config.settings.notify.to_string(),
+        set: |config, text| {
+            config.settings.notify = Classes::parse(text)?;
+            Ok(())
+        },
+    },
     memory!("proto-max-bulk-len", Always, settings.proto_max_bulk_len, 1024 * 1024),
     memory!("hll-sparse-max-bytes", Always, settings.hll_sparse_max_bytes, 0),
     memory!("client-query-buffer-limit", Always, settings.client_query_buffer_limit, 1024 * 1024),
@@ -359,7 +371,7 @@ pub const TABLE: &[Directive] = &[
         name: "client-output-buffer-limit",
         aliases: &[],
         when: When::Always,
-        get: |config| format!("normal {} 0 0", config.settings.output_hard_limit),
+        get: output_limits,
         set: set_output_limit,
     },
     number!(
@@ -556,24 +568,33 @@ fn set_percentiles(config: &mut Config, text: &str) -> Result<(), String> {
 }
 
 /// `client-output-buffer-limit <class> <hard> <soft> <seconds> ...`: only the hard limit of normal clients exists.
+fn output_limits(config: &Config) -> String {
+    let limits = &config.settings.output_limits;
+    let classes = [("normal", limits.normal), ("slave", limits.replica), ("pubsub", limits.pubsub)];
+    let shown = |(name, limit): (&str, OutputLimit)| {
+        format!("{name} {} {} {}", limit.hard, limit.soft, limit.soft_seconds)
+    };
+    classes.map(shown).join(" ")
+}
+
 fn set_output_limit(config: &mut Config, text: &str) -> Result<(), String> {
     let words: Vec<&str> = text.split_whitespace().collect();
     if words.is_empty() || !words.len().is_multiple_of(4) {
         return Err("Wrong number of arguments in buffer limit configuration.".into());
     }
+    let mut limits = config.settings.output_limits;
     for class in words.chunks(4) {
-        let (hard, soft) = (bytes(class[1])?, bytes(class[2])?);
-        let seconds: i64 =
-            class[3].parse().map_err(|_| "Error in soft_seconds setting in buffer limit configuration.")?;
-        match class[0].to_ascii_lowercase().as_str() {
-            "normal" if soft == 0 && seconds == 0 => {
-                config.settings.output_hard_limit = hard as usize;
-            }
-            "normal" => return Err("a soft limit for normal clients is not available yet".into()),
-            // There are no such sessions yet, so their limits bind nobody.
-            "pubsub" | "slave" | "replica" => {}
+        let class_limit = match class[0].to_ascii_lowercase().as_str() {
+            "normal" => &mut limits.normal,
+            "pubsub" => &mut limits.pubsub,
+            "slave" | "replica" => &mut limits.replica,
             _ => return Err("Invalid client class specified in buffer limit configuration.".into()),
-        }
+        };
+        let wrong = "Error in hard, soft or soft_seconds setting in buffer limit configuration.";
+        let amount = |word| bytes(word).ok().and_then(|bytes| usize::try_from(bytes).ok()).ok_or(wrong);
+        let soft_seconds = class[3].parse().map_err(|_| wrong)?;
+        *class_limit = OutputLimit { hard: amount(class[1])?, soft: amount(class[2])?, soft_seconds };
     }
+    config.settings.output_limits = limits;
     Ok(())
 }

@@ -9,6 +9,7 @@ pub mod parse;
 pub mod row;
 
 use crate::journal::LogLevel;
+use crate::notify::Classes;
 use crate::run::Startup;
 use larder_store::evict::Policy;
 use larder_store::object::Limits;
@@ -56,8 +57,12 @@ pub struct Settings {
     pub hll_sparse_max_bytes: usize,
     /// `client-query-buffer-limit`, bytes.
     pub client_query_buffer_limit: usize,
-    /// `client-output-buffer-limit normal`: hard limit in bytes; 0 = none.
-    pub output_hard_limit: usize,
+    /// `client-output-buffer-limit`.
+    pub output_limits: OutputLimits,
+    /// `tracking-table-max-keys`; 0 = no bound.
+    pub tracking_keys_max: usize,
+    /// `notify-keyspace-events`: which events are published.
+    pub notify: Classes,
     /// `restricted-commands`: `name` or `container|name`, in lower case.
     pub restricted_commands: Vec<String>,
     /// `port`; 0 = no Redis over TCP.
@@ -90,6 +95,54 @@ pub struct Settings {
     pub protected_configs: Allowed,
     /// Values of directives that change nothing here.
     pub hints: BTreeMap<&'static str, String>,
+}
+
+/// How much may wait to be sent to a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutputLimit {
+    /// Bytes beyond which it is closed at once; 0 = none.
+    pub hard: usize,
+    /// Bytes beyond which it is closed after a time; 0 = none.
+    pub soft: usize,
+    /// That time, seconds.
+    pub soft_seconds: u64,
+}
+
+impl OutputLimit {
+    /// True if this is too much at any time.
+    #[inline]
+    pub fn is_hard_exceeded(&self, bytes: usize) -> bool {
+        self.hard > 0 && bytes > self.hard
+    }
+}
+
+/// `client-output-buffer-limit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutputLimits {
+    /// Of sessions that get replies only.
+    pub normal: OutputLimit,
+    /// Of replicas: kept and shown, there are none.
+    pub replica: OutputLimit,
+    /// Of sessions that listen to channels.
+    pub pubsub: OutputLimit,
+}
+
+impl OutputLimits {
+    /// The limit of a session.
+    #[inline]
+    pub fn of(&self, client: &crate::session::Client) -> &OutputLimit {
+        if client.subscriptions.is_some() { &self.pubsub } else { &self.normal }
+    }
+}
+
+impl Default for OutputLimits {
+    fn default() -> OutputLimits {
+        OutputLimits {
+            normal: OutputLimit::default(),
+            replica: OutputLimit { hard: 256 << 20, soft: 64 << 20, soft_seconds: 60 },
+            pubsub: OutputLimit { hard: 32 << 20, soft: 8 << 20, soft_seconds: 60 },
+        }
+    }
 }
 
 /// Who may use something dangerous.
@@ -182,7 +235,9 @@ impl Default for Settings {
             proto_max_bulk_len: 512 * 1024 * 1024,
             hll_sparse_max_bytes: 3000,
             client_query_buffer_limit: 1024 * 1024 * 1024,
-            output_hard_limit: 0,
+            output_limits: OutputLimits::default(),
+            tracking_keys_max: 1_000_000,
+            notify: Classes::NONE,
             restricted_commands: Vec::new(),
             port: 6379,
             memcached_port: 0,

@@ -120,7 +120,6 @@ const TLS: &str = "TLS is";
 const SCRIPTS: &str = "bounding scripts is";
 const USERS: &str = "users are";
 const STREAMS: &str = "streams are";
-const TRACKING: &str = "tracking is";
 const PINNING: &str = "pinning threads to processors is";
 const SYSLOG: &str = "logging to syslog is";
 const MODULES: &str = "modules are";
@@ -224,7 +223,6 @@ pub const TABLE: &[Other] = &[
     renamed("min-replicas-to-write", &["min-slaves-to-write"], "0", REPLICATION),
     absent("mptcp", "no", "multipath TCP is"),
     absent("no-appendfsync-on-rewrite", "no", AOF),
-    absent("notify-keyspace-events", "", "telling of changed keys is"),
     absent("oom-score-adj", "no", "adjusting the score of the kernel's killer is"),
     hint("oom-score-adj-values", "0 200 800", Kind::Text),
     hint("prefetch-batch-max-size", "16", Kind::Number(0, 128)),
@@ -313,7 +311,6 @@ pub const TABLE: &[Other] = &[
     absent("tls-session-cache-size", "20480", TLS),
     absent("tls-session-cache-timeout", "300", TLS),
     absent("tls-session-caching", "yes", TLS),
-    absent("tracking-table-max-keys", "1000000", TRACKING),
     absent("unixsocketgroup", "", "another group for the Unix socket is"),
     absent("user", "", USERS),
 ];

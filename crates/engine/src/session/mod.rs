@@ -3,16 +3,23 @@
 //! [`Client`] is what commands may know of it; [`registry`] is what other threads may know of it; the buffers and the
 //! parser belong to the worker.
 
+pub mod caching;
 pub mod registry;
+pub mod subscriptions;
 pub mod transaction;
 
 use crate::acl::identity::Identity;
 use crate::blocked::{Wait, Waiter};
 use crate::command::Command;
+use crate::node::Node;
+use crate::pubsub::Hub;
+use caching::Caching;
 use larder_protocol::resp::args::OwnedArgs;
 use registry::Shared;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use subscriptions::Subscriptions;
 use transaction::{Transaction, Watching};
 
 /// Whether replies are sent (CLIENT REPLY).
@@ -64,6 +71,12 @@ pub struct Client {
     pub no_evict: bool,
     /// Set by QUIT and by protocol errors: closed once the replies are gone.
     pub closing: bool,
+    /// What it listens to, if to anything.
+    pub subscriptions: Option<Box<Subscriptions>>,
+    /// How it tracks what it reads, if it does.
+    pub caching: Option<Box<Caching>>,
+    /// It has just ceased to listen to something: what was sent to it before comes before the reply.
+    pub left: bool,
     /// The command that runs, for errors and the slow log.
     pub command: Option<&'static Command>,
     /// What the command that runs asked to wait for.
@@ -89,10 +102,47 @@ impl Client {
             no_touch: false,
             no_evict: false,
             closing: false,
+            subscriptions: None,
+            caching: None,
+            left: false,
             command: None,
             wait: None,
             may_wait: true,
             pending: None,
+        }
+    }
+
+    /// True if messages of others may come for it, so that its worker looks for them after each of its commands.
+    #[inline]
+    pub fn listens(&self) -> bool {
+        self.subscriptions.is_some() || self.left || self.caching.is_some()
+    }
+
+    /// Ends to listen to anything.
+    pub fn listen_no_more(&mut self, hub: &Hub) {
+        if let Some(mut subscriptions) = self.subscriptions.take() {
+            subscriptions.clear(hub, self.shared.place);
+            self.shared.subscriptions.iter().for_each(|shown| shown.store(0, Ordering::Relaxed));
+            self.left = true;
+        }
+    }
+
+    /// Tracks what it reads no more.
+    pub fn cache_no_more(&mut self, node: &Node) {
+        if let Some(caching) = self.caching.take() {
+            caching.end(node);
+            self.shared.set_tracker(None);
+        }
+    }
+
+    /// Forgets what CLIENT CACHING said, which is for the next command or transaction only. `name` is the command's
+    /// that is over.
+    pub fn forget_exception(&mut self, name: &str) {
+        if let Some(caching) = &mut self.caching
+            && self.transaction.is_none()
+            && name != "client"
+        {
+            caching.exception = false;
         }
     }
 

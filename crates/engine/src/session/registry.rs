@@ -1,6 +1,7 @@
 //! What all threads may know of a session, and the list of all sessions (CLIENT LIST, CLIENT KILL).
 
 use crate::mailbox::Place;
+use crate::tracking::Tracker;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -41,6 +42,8 @@ pub struct Shared {
     pub queued: AtomicI64,
     /// Keys under WATCH.
     pub watched: AtomicU32,
+    /// How many channels, patterns and shard channels it listens to.
+    pub subscriptions: [AtomicU32; 3],
     /// 2 or 3.
     pub resp: AtomicU16,
     /// Bytes in the input buffer.
@@ -56,6 +59,7 @@ pub struct Shared {
     /// Asked to go: the worker closes it at its next turn.
     pub killed: AtomicBool,
     names: Mutex<Names>,
+    tracker: Mutex<Option<Arc<Tracker>>>,
     user: Mutex<Arc<[u8]>>,
     command: Mutex<&'static str>,
 }
@@ -91,6 +95,11 @@ pub fn is_loopback(address: &str) -> bool {
 }
 
 impl Shared {
+    /// True if it listens to anything.
+    pub fn listens(&self) -> bool {
+        self.subscriptions.iter().any(|count| count.load(Ordering::Relaxed) > 0)
+    }
+
     /// What it says about itself.
     pub fn names(&self) -> Names {
         self.names.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -99,6 +108,16 @@ impl Shared {
     /// Changes what it says about itself.
     pub fn set_names(&self, change: impl FnOnce(&mut Names)) {
         change(&mut self.names.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// How it tracks, if it does.
+    pub fn tracker(&self) -> Option<Arc<Tracker>> {
+        self.tracker.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes how it tracks now.
+    pub fn set_tracker(&self, tracker: Option<Arc<Tracker>>) {
+        *self.tracker.lock().unwrap_or_else(PoisonError::into_inner) = tracker;
     }
 
     /// The name of its user.
@@ -151,6 +170,7 @@ impl Registry {
             db: AtomicU16::new(0),
             queued: AtomicI64::new(-1),
             watched: AtomicU32::new(0),
+            subscriptions: Default::default(),
             resp: AtomicU16::new(2),
             input_bytes: AtomicU64::new(0),
             output_bytes: AtomicU64::new(0),
@@ -159,6 +179,7 @@ impl Registry {
             no_touch: AtomicBool::new(false),
             killed: AtomicBool::new(false),
             names: Mutex::default(),
+            tracker: Mutex::default(),
             user: Mutex::new(DEFAULT_NAME.clone()),
             command: Mutex::new("NULL"),
         });
@@ -172,6 +193,11 @@ impl Registry {
         if self.lock().remove(&id).is_some() {
             self.count.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+
+    /// The session with this id.
+    pub fn get(&self, id: u64) -> Option<Arc<Shared>> {
+        self.lock().get(&id).cloned()
     }
 
     /// All sessions, by id.

@@ -9,14 +9,16 @@
 //! `timers` (what happens without a request).
 
 mod ahead;
+mod delivery;
 mod sessions;
 mod timers;
 mod waits;
 
+use crate::acl::may_channel;
 use crate::command::dispatch::{Request, Turn, execute};
 use crate::command::table::flag;
 use crate::command::{Command, Keys};
-use crate::mailbox::{Mail, Place};
+use crate::mailbox::Mail;
 use crate::meter::stopwatch::{Long, Rules, Stopwatch};
 use crate::node::{Node, now_ms};
 use crate::observe;
@@ -24,6 +26,7 @@ use crate::session::Client;
 use crate::session::registry::Origin;
 use crate::socket::{Driver, Engine, listen};
 use ahead::Ahead;
+use delivery::deliver_all;
 use larder_protocol::resp::args::Args;
 use larder_protocol::resp::reply::Reply;
 use larder_protocol::resp::request::{ArgRange, Limits, Parser, ProtocolError, Step};
@@ -48,6 +51,9 @@ const RESERVE_BYTES_MAX: usize = 1024 * 1024;
 const EXACT_MS: u64 = 1000;
 /// Ready sessions whose requests are read into one batch.
 const BATCH_SESSIONS_MAX: usize = 16;
+
+/// How long a worker waits for another one that is behind with its mail.
+const REST: Duration = Duration::from_millis(1);
 
 /// What a session from elsewhere is told while nobody has set a password.
 const PROTECTED: &[u8] = b"-DENIED Larder is running in protected mode because protected mode is enabled and no \
@@ -97,8 +103,6 @@ struct Entry {
 struct Batch {
     entries: Vec<Entry>,
     ranges: Vec<ArgRange>,
-    /// Sessions whose replies are to be sent.
-    touched: Vec<u32>,
 }
 
 /// See the module.
@@ -108,6 +112,12 @@ pub struct Worker {
     driver: Driver,
     sessions: Sessions,
     batch: Batch,
+    /// Sessions whose replies are to be sent.
+    touched: Vec<u32>,
+    /// Mail that came while a batch was executed, and can wait for the next turn.
+    later: Vec<Mail>,
+    /// Another worker is behind with its mail: nothing is executed until it has caught up.
+    resting: bool,
     timers: Timers,
     waits: Waits,
     doors: Vec<Door>,
@@ -131,6 +141,9 @@ impl Worker {
             driver,
             sessions: Sessions::default(),
             batch: Batch::default(),
+            touched: Vec::new(),
+            later: Vec::new(),
+            resting: false,
             doors,
             next: 0,
             exact_until_ms: 0,
@@ -150,6 +163,7 @@ impl Worker {
 
     /// Serves until the node stops.
     pub fn run(&mut self) -> io::Result<()> {
+        self.node.mailboxes[self.id].claim();
         while !self.node.stopping.load(Ordering::Acquire) {
             self.turn()?;
         }
@@ -158,7 +172,7 @@ impl Worker {
     }
 
     fn turn(&mut self) -> io::Result<()> {
-        let timeout = if self.sessions.ready.is_empty() { self.timers.next() } else { Duration::ZERO };
+        let timeout = self.timeout();
         self.driver.wait(timeout, &mut self.sessions)?;
         self.sessions.turns += 1;
         let now = Now { ms: now_ms() };
@@ -168,12 +182,27 @@ impl Worker {
         self.waits.run(&self.node, now.ms, &mut self.sessions);
         self.serve(now);
         self.timers.run(&self.node, now, &mut self.sessions, &mut self.driver);
+        self.settle_tracking();
         Ok(())
     }
 
+    /// How long to wait for sockets.
+    fn timeout(&self) -> Duration {
+        if !self.later.is_empty() || !self.node.mailboxes[self.id].is_empty() {
+            Duration::ZERO // the mail that a worker leaves for itself does not wake it
+        } else if self.resting {
+            REST
+        } else if self.sessions.ready.is_empty() {
+            self.timers.next()
+        } else {
+            Duration::ZERO
+        }
+    }
+
     fn read_mail(&mut self) {
-        self.batch.touched.clear();
-        for mail in self.node.mailboxes[self.id].take() {
+        self.touched.clear();
+        self.deliver();
+        for mail in std::mem::take(&mut self.later) {
             match mail {
                 Mail::Adopt { listener, fd } => self.adopt(listener, fd, now_ms()),
                 Mail::Kill => {
@@ -183,7 +212,8 @@ impl Worker {
                         }
                     }
                 }
-                Mail::Deliver { to, bytes } => to.iter().for_each(|place| self.deliver(place, &bytes)),
+                Mail::CheckChannels => self.check_channels(),
+                Mail::Deliver { .. } => {} // those went to their sessions
                 Mail::Unblock { place, ticket, reply } => {
                     let session =
                         self.sessions.get(place.index).filter(|session| session.client.id() == place.id);
@@ -196,12 +226,35 @@ impl Worker {
         self.send_replies();
     }
 
-    /// Appends bytes to what a session is sent.
-    fn deliver(&mut self, place: &Place, bytes: &[u8]) {
-        let Some(session) = self.sessions.get(place.index) else { return };
-        if session.client.id() == place.id && !session.client.closing {
-            session.out.buffer().extend_from_slice(bytes);
-            self.batch.touched.push(place.index);
+    /// Tells those who cache what is still to be told.
+    #[inline]
+    fn settle_tracking(&mut self) {
+        if self.node.tracking.is_busy() {
+            self.node.tracking.settle(&self.node, self.random);
+        }
+    }
+
+    /// Appends what is in the mail to what sessions are sent.
+    fn deliver(&mut self) {
+        let mailbox = &self.node.mailboxes[self.id];
+        deliver_all(&self.node, mailbox, &mut self.sessions, &mut self.touched, &mut self.later);
+    }
+
+    /// Closes the sessions that listen to channels which their users may not use any more.
+    fn check_channels(&mut self) {
+        let users = &self.node.users;
+        for session in self.sessions.iter_mut() {
+            let client = &mut session.client;
+            let Some(subscriptions) = &client.subscriptions else { continue };
+            let user = match client.identity.refresh(users) {
+                Ok(None) => continue,
+                Ok(Some(user)) => user,
+                Err(_) => continue, // it is told to end
+            };
+            if !subscriptions.all(|name, is_pattern| may_channel(&user, name, is_pattern)) {
+                client.closing = true;
+                self.touched.push(session.token.index);
+            }
         }
     }
 
@@ -256,6 +309,8 @@ impl Worker {
     fn bury(&mut self) {
         for mut session in std::mem::take(&mut self.sessions.gone) {
             session.client.watching.clear(&self.node.store);
+            session.client.listen_no_more(&self.node.hub);
+            session.client.cache_no_more(&self.node);
             self.waits.bury(&self.node, &mut session);
             self.node.monitors.remove(session.client.shared.place);
             self.node.sessions.remove(session.client.id());
@@ -264,6 +319,10 @@ impl Worker {
 
     fn serve(&mut self, now: Now) {
         if self.sessions.ready.is_empty() && self.waits.resumed.is_empty() {
+            return;
+        }
+        self.resting = delivery::is_anybody_behind(&self.node);
+        if self.resting {
             return;
         }
         let settings = self.node.settings();
@@ -285,9 +344,11 @@ impl Worker {
         }
         let ready = std::mem::take(&mut self.sessions.ready);
         for part in ready.chunks(BATCH_SESSIONS_MAX) {
-            turn.out_of_memory = self.node.make_room(now, &mut self.random);
+            turn.out_of_memory = self.node.make_room(self.id, now, &mut self.random);
             self.read_batch(part, &turn, bulk_bytes_max);
             self.execute_batch(&turn, &rules);
+            self.settle_tracking();
+            self.deliver();
             self.send_replies();
         }
         if self.sessions.ready.is_empty() {
@@ -300,15 +361,17 @@ impl Worker {
     /// Lets the sessions go on whose waits are over.
     #[cold]
     fn resume(&mut self, turn: &Turn, rules: &Rules) {
-        self.batch.touched.clear();
+        self.touched.clear();
         let mut changes = 0;
         for index in std::mem::take(&mut self.waits.resumed) {
             let Some(session) = self.sessions.get(index) else { continue };
             changes += waits::go_on(&self.node, turn, rules, session);
-            self.batch.touched.push(index);
+            self.touched.push(index);
             self.sessions.make_ready(index);
         }
         self.node.stats.changes.fetch_add(changes, Ordering::Relaxed);
+        self.settle_tracking();
+        self.deliver();
         self.send_replies();
     }
 
@@ -316,13 +379,13 @@ impl Worker {
     fn read_batch(&mut self, ready: &[u32], turn: &Turn, bulk_bytes_max: i64) {
         self.batch.entries.clear();
         self.batch.ranges.clear();
-        self.batch.touched.clear();
+        self.touched.clear();
         for &index in ready {
             let Some(session) = self.sessions.get(index) else { continue };
             session.ready = false;
             // Part of a request is a sign of life too, and Memcached sessions note nothing themselves.
             session.client.shared.last_ms.store(turn.now.ms, Ordering::Relaxed);
-            self.batch.touched.push(index);
+            self.touched.push(index);
             let waits = session.client.pending.is_some();
             if session.client.closing || waits || session.output_bytes() > OUTPUT_PAUSE_BYTES {
                 continue;
@@ -361,6 +424,7 @@ impl Worker {
 
     fn execute_batch(&mut self, turn: &Turn, rules: &Rules) {
         let node = &*self.node;
+        let mailbox = &node.mailboxes[self.id];
         let mut changes = 0;
         let mut exact = false;
         let mut watch = Stopwatch::start(&node.meters[self.id], &node.table, *rules);
@@ -411,6 +475,18 @@ impl Worker {
             if entries.get(at + 1).is_none_or(|next| next.session != entry.session) {
                 client.shared.note(entry.command.map_or("NULL", |row| row.name), turn.now.ms);
             }
+            if client.listens() {
+                client.forget_exception(entry.command.map_or("", |command| command.name));
+                // What EXEC did is told behind its reply.
+                let in_exec = client.command.is_some_and(|command| command.name == "exec");
+                let left = std::mem::take(&mut client.left) && !in_exec;
+                let end = out.len();
+                deliver_all(node, mailbox, &mut self.sessions, &mut self.touched, &mut self.later);
+                if left && let Some(session) = self.sessions.get(entry.session) {
+                    // It comes before the reply that says that nothing more will come.
+                    session.out.buffer()[before..].rotate_left(end - before);
+                }
+            }
         }
         if let Some(run) = watch.stop() {
             exact |= note_run(node, rules, &self.batch, &mut self.sessions, &run);
@@ -426,17 +502,17 @@ impl Worker {
 
     /// Gives the replies to the sockets, and closes what is to be closed.
     fn send_replies(&mut self) {
-        let hard_limit = self.node.settings().output_hard_limit;
+        let limits = self.node.settings().output_limits;
         let query_limit = self.node.settings().client_query_buffer_limit;
-        for at in 0..self.batch.touched.len() {
-            let index = self.batch.touched[at];
+        for at in 0..self.touched.len() {
+            let index = self.touched[at];
             let Some(session) = self.sessions.get(index) else { continue };
             session.compact();
             let token = session.token;
             if session.client.pending.is_some() {
                 self.waits.note(index, session);
             }
-            if hard_limit > 0 && session.output_bytes() > hard_limit {
+            if session.is_output_exceeded(&limits) {
                 self.node.stats.output_limit_closed.fetch_add(1, Ordering::Relaxed);
                 session.client.closing = true;
                 self.driver.close(token, true);

@@ -1,5 +1,6 @@
 //! The sessions of a worker, with their buffers: what the sockets talk to.
 
+use crate::config::OutputLimits;
 use crate::session::Client;
 use crate::session::registry::Shared;
 use crate::socket::{Sink, Token};
@@ -8,6 +9,7 @@ use larder_protocol::resp::request::Parser;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 /// A buffer of an idle session that is larger than this is given back.
 const KEPT_BYTES_MAX: usize = 16 * 1024;
@@ -29,6 +31,8 @@ pub(super) struct Session {
     pub(super) input: Vec<u8>,
     pub(super) start: usize,
     pub(super) out: Reply,
+    /// Since when more waits to be sent than the soft limit.
+    much_since: Option<Instant>,
     /// Bytes that are with the socket.
     pub(super) sending_bytes: usize,
     /// The buffer that was sent last, for use again.
@@ -66,6 +70,21 @@ impl Session {
         let buffer = std::mem::replace(self.out.buffer(), std::mem::take(&mut self.spare));
         self.sending_bytes = buffer.len();
         buffer
+    }
+
+    /// True if more waits to be sent than may, or has done so for too long.
+    #[inline]
+    pub(super) fn is_output_exceeded(&mut self, limits: &OutputLimits) -> bool {
+        let (limit, bytes) = (limits.of(&self.client), self.output_bytes());
+        if limit.is_hard_exceeded(bytes) {
+            return true;
+        }
+        if limit.soft == 0 || bytes <= limit.soft {
+            self.much_since = None;
+            return false;
+        }
+        let since = *self.much_since.get_or_insert_with(Instant::now);
+        since.elapsed() > Duration::from_secs(limit.soft_seconds)
     }
 
     pub(super) fn output_bytes(&self) -> usize {
@@ -117,6 +136,7 @@ impl Sessions {
             input: Vec::new(),
             start: 0,
             out: Reply::default(),
+            much_since: None,
             sending_bytes: 0,
             spare: Vec::new(),
             ready: false,

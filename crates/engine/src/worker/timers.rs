@@ -4,6 +4,7 @@
 use super::sessions::Sessions;
 use crate::latency::EXPIRE_CYCLE;
 use crate::node::{Node, Stats};
+use crate::notify;
 use crate::socket::{Driver, TICK};
 use larder_store::Now;
 use std::sync::atomic::Ordering;
@@ -65,7 +66,10 @@ impl Timers {
         for _ in (self.worker..node.store.partition_count()).step_by(self.workers) {
             let id = node.store.partition_at(self.partition);
             while node.store.is_due(id, now) {
-                node.store.lock(id).expire_due(now, EXPIRE_PER_VISIT);
+                let mut partition = node.store.lock(id);
+                partition.expire_due(now, EXPIRE_PER_VISIT);
+                notify::expired(node, self.worker, partition.take_gone());
+                drop(partition);
                 if began.elapsed() > EXPIRE_BUDGET {
                     return false;
                 }
@@ -79,10 +83,18 @@ impl Timers {
     }
 
     fn look_after_sessions(&mut self, node: &Node, now: Now, sessions: &mut Sessions, driver: &mut Driver) {
-        let timeout_ms = node.settings().timeout * 1000;
+        let (timeout_ms, limits) = (node.settings().timeout * 1000, node.settings().output_limits);
         for session in sessions.iter_mut() {
             session.publish();
             let idle_ms = now.ms.saturating_sub(session.client.shared.last_ms.load(Ordering::Relaxed));
+            if session.is_output_exceeded(&limits) {
+                node.stats.output_limit_closed.fetch_add(1, Ordering::Relaxed);
+                session.client.closing = true;
+                driver.close(session.token, true);
+            }
+            if session.client.subscriptions.is_some() {
+                continue; // it may be silent as long as it likes
+            }
             let idle = session.output_bytes() == 0 && session.client.pending.is_none();
             if timeout_ms > 0 && idle_ms > timeout_ms && idle {
                 driver.close(session.token, true);

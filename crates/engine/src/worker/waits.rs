@@ -105,6 +105,8 @@ pub(super) fn go_on(node: &Node, turn: &Turn, rules: &Rules, session: &mut Sessi
         client.command = None;
         let (began, before) = (Instant::now(), out.len());
         changes += execute(node, turn, client, &request, out);
+        client.left = false;
+        client.forget_exception(request.command.map_or("", |command| command.name));
         if let Some(command) = client.command {
             let from = client.shared.clone();
             observe::inner(node, client, command, &args, began.elapsed(), &from.address);

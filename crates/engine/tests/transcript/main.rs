@@ -52,6 +52,7 @@ mod memory;
 mod node;
 mod process;
 mod protocol;
+mod pubsub;
 mod session;
 mod transaction;
 

@@ -7,6 +7,7 @@
 //! Invariant: the deadlines hold an entry for every marked hash, at the time that the hash itself remembers as its
 //! next visit, which is not after its earliest deadline. A visit that comes too early looks and makes the next entry.
 
+use super::gone::Left;
 use super::item::ValueMut;
 use super::table::Place;
 use super::{Key, Now, Partition};
@@ -62,10 +63,14 @@ impl Partition {
         let Some(fields) = item.item().timed_hash_mut() else { return };
         let removed = fields.purge(now.ms, budget);
         self.counters.expired_fields += removed as u64;
-        if removed > 0 && !self.watches.is_empty() {
-            let key = self.table(db).map(|table| table.get(place).key());
-            key.into_iter().for_each(|key| self.watches.changed(db, key));
+        if removed == 0 || self.watches.is_empty() && !self.gone.is_wanted() {
+            return;
         }
+        let key: Option<Box<[u8]>> = self.table(db).map(|table| table.get(place).key().into());
+        key.into_iter().for_each(|key| {
+            self.watches.changed(db, &key);
+            self.gone.note(db, &key, Left::Fields);
+        });
     }
 
     /// Visits the hashes with this hash of their key whose visit is due.

@@ -10,6 +10,7 @@
 pub mod access;
 mod expire;
 mod fields;
+mod gone;
 pub mod item;
 mod table;
 mod watch;
@@ -21,7 +22,11 @@ use crate::key::{Key, Seed};
 use crate::object::Hash;
 use access::Access;
 use expire::Deadlines;
+use gone::GoneList;
+pub use gone::{Gone, Left};
 use item::{Extras, Item, Owned, Value};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use table::Place;
 pub use table::{ItemMut, ItemRef};
 pub(crate) use table::{Table, index_of};
@@ -64,6 +69,7 @@ pub struct Partition {
     /// Tables of the databases from 1 on, made when first written to.
     more: Vec<Table>,
     seed: Seed,
+    gone: GoneList,
 }
 
 /// A key and its value, taken out of a partition. Dropping it frees the value, which may take long.
@@ -104,7 +110,7 @@ pub(crate) fn prefetch(address: *const u8) {
 }
 
 impl Partition {
-    pub(crate) fn new(seed: Seed, epoch_ms: u64) -> Partition {
+    pub(crate) fn new(seed: Seed, epoch_ms: u64, telling: Arc<AtomicBool>) -> Partition {
         Partition {
             first: Table::default(),
             more: Vec::new(),
@@ -112,6 +118,7 @@ impl Partition {
             deadlines: Deadlines::new(epoch_ms),
             watches: Watches::default(),
             counters: Counters::default(),
+            gone: GoneList::new(telling),
         }
     }
 
@@ -219,10 +226,17 @@ impl Partition {
     fn reclaim(&mut self, db: u16, hash: u32, place: Place) {
         let item = self.table_mut(db).remove(hash, place);
         self.watches.changed(db, item.key());
-        match item.timed_hash() {
-            Some(fields) if item.deadline().is_none() => self.counters.expired_fields += fields.len() as u64,
-            _ => self.counters.expired += 1,
-        }
+        let left = match item.timed_hash() {
+            Some(fields) if item.deadline().is_none() => {
+                self.counters.expired_fields += fields.len() as u64;
+                Left::LastFields
+            }
+            _ => {
+                self.counters.expired += 1;
+                Left::Key
+            }
+        };
+        self.gone.note(db, item.key(), left);
     }
 
     /// Sets a key to a value, whatever was there; gives back what was. O(1) and the copy of the value.
@@ -286,6 +300,17 @@ impl Partition {
         let place = self.living(db, key, now)?;
         self.changed(db, key);
         Some(Removed(self.table_mut(db).remove(key.hash, place)))
+    }
+
+    /// Removes a key if its time is over. What is done to the others is up to the caller.
+    pub fn bury(&mut self, db: u16, key: &Key<'_>, now: Now) {
+        self.living(db, key, now);
+    }
+
+    /// Takes the list of the keys and fields whose time was over, in the order in which they left; empty unless
+    /// [`Store::tell_gone`](crate::Store::tell_gone) asked for it.
+    pub fn take_gone(&mut self) -> Vec<Gone> {
+        self.gone.take()
     }
 
     /// Removes a key to make room.

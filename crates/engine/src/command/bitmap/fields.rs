@@ -5,6 +5,7 @@ use super::super::patch::patch;
 use super::super::{Call, CommandError};
 use super::field::{Field, Overflow};
 use super::{offset, read};
+use crate::notify::Classes;
 use larder_protocol::resp::args::Args;
 use larder_protocol::resp::reply::Reply;
 use larder_store::object::Digits;
@@ -107,17 +108,23 @@ pub(super) fn bitfield(call: &mut Call<'_>) -> Answer {
         return answer_reads(call, &steps);
     }
     let len = steps.iter().map(Step::needs).max().unwrap_or(0);
-    let out = &mut *call.out;
+    let mut wrote = false;
+    let (out, before) = (&mut *call.out, call.keys.dirty());
     patch(&mut call.keys, call.args.get(1), len, |bytes| {
         out.array(steps.len());
         let mut changed = false;
         for step in &steps {
             let (different, answer) = step.run(bytes);
             changed |= different;
+            wrote |= !matches!(step.act, Act::Get) && answer.is_some();
             write(out, answer);
         }
         (changed, ())
-    })
+    })?;
+    if wrote && call.keys.dirty() > before {
+        call.keys.notify(Classes::STRING, "setbit", call.args.get(1));
+    }
+    Ok(())
 }
 
 pub(super) fn bitfield_ro(call: &mut Call<'_>) -> Answer {

@@ -10,6 +10,7 @@ use super::patch::patch;
 use super::string::element;
 use super::table::{Keys, ONE_KEY, flag};
 use super::{Call, Command, CommandError};
+use crate::notify::Classes;
 use bits::Operation;
 use larder_protocol::number;
 use larder_store::object::{Digits, Element};
@@ -148,10 +149,14 @@ fn setbit(call: &mut Call<'_>) -> Answer {
         b"1" => true,
         _ => return Err(text("ERR bit is not an integer or out of range")),
     };
+    let before = call.keys.dirty();
     let old = patch(&mut call.keys, key, offset / 8 + 1, |bytes| {
         let old = bits::set(bytes, offset, bit);
         (old != bit, old)
     })?;
+    if call.keys.dirty() > before {
+        call.keys.notify(Classes::STRING, "setbit", key);
+    }
     call.out.integer(old.into());
     Ok(())
 }
@@ -285,8 +290,9 @@ fn bitop(call: &mut Call<'_>) -> Answer {
     let len = result.len();
     if len > 0 {
         call.keys.set(args.get(2), Value::Long(result), Extras::default());
+        call.keys.notify(Classes::STRING, "set", args.get(2));
     } else {
-        call.keys.remove(args.get(2));
+        call.keys.remove_and_notify(args.get(2));
     }
     call.out.integer(len as i64);
     Ok(())

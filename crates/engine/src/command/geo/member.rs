@@ -4,6 +4,7 @@ use super::super::collection::{Answer, is};
 use super::super::{Call, CommandError};
 use super::hash::Point;
 use super::{place, unit, write_distance, write_place};
+use crate::notify::Classes;
 
 /// The options of GEOADD.
 #[derive(Clone, Copy, Default)]
@@ -43,7 +44,7 @@ pub(super) fn geoadd(call: &mut Call<'_>) -> Answer {
         .map(|at| place(args.get(at), args.get(at + 1)).map(|place| place.score()))
         .collect::<Result<_, _>>()?;
     let (key, limits) = (args.get(1), call.node.limits());
-    if add.only_existing && call.keys.read_sorted_set(key)?.is_none() {
+    if add.only_existing && call.keys.write_sorted_set(key)?.is_none() {
         call.out.integer(0);
         return Ok(());
     }
@@ -66,6 +67,7 @@ pub(super) fn geoadd(call: &mut Call<'_>) -> Answer {
     }
     if new + changed > 0 {
         call.keys.changed(key);
+        call.keys.notify(Classes::ZSET, "zadd", key);
     }
     call.out.integer(if add.count_changed { new + changed } else { new });
     Ok(())

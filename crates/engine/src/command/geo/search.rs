@@ -5,6 +5,7 @@ use super::super::{Call, CommandError};
 use super::area::{Area, Shape};
 use super::hash::Point;
 use super::{place, unit, write_distance, write_place};
+use crate::notify::Classes;
 use larder_protocol::number;
 use larder_protocol::resp::reply::Reply;
 use larder_store::object::{Digits, Element, Limits, SortedSet};
@@ -284,7 +285,8 @@ fn run(call: &mut Call<'_>, form: Form) -> Answer {
     match request.target {
         Some(target) => {
             let result = stored(&found, &request, target, &call.node.limits());
-            store(call, target.key, result);
+            let always = form.stores == Stores::Always;
+            store(call, target.key, result, if always { "geosearchstore" } else { "georadiusstore" });
         }
         None => answer(call.out, &request, &found),
     }
@@ -301,13 +303,14 @@ fn stored(found: &[Found<'_>], request: &Request<'_>, target: Target<'_>, limits
     result
 }
 
-fn store(call: &mut Call<'_>, key: &[u8], result: SortedSet) {
+fn store(call: &mut Call<'_>, key: &[u8], result: SortedSet, event: &'static str) {
     let len = result.len();
     if len > 0 {
         call.keys.put_sorted_set(key, result);
         call.keys.changed(key);
+        call.keys.notify(Classes::ZSET, event, key);
     } else {
-        call.keys.remove(key);
+        call.keys.remove_and_notify(key);
     }
     call.out.integer(len as i64);
 }

@@ -11,6 +11,7 @@ use super::collection::{Answer, text};
 use super::patch::patch;
 use super::table::{ALL_KEYS, Keys, ONE_KEY, flag};
 use super::{Call, Command, CommandError};
+use crate::notify::Classes;
 use estimate::estimate;
 use hash::Place;
 use larder_store::{Extras, Value, ValueRef};
@@ -100,6 +101,9 @@ fn pfadd(call: &mut Call<'_>) -> Answer {
         Some((_, Form::Dense)) => add_dense(call, key)?,
         _ => add_sparse(call, key)?,
     };
+    if changed {
+        call.keys.notify(Classes::STRING, "pfadd", key);
+    }
     call.out.integer(changed.into());
     Ok(())
 }
@@ -200,6 +204,7 @@ fn pfmerge(call: &mut Call<'_>) -> Answer {
     }
     sketch::forget_cached(&mut bytes);
     call.keys.set(target, Value::Long(bytes), extras);
+    call.keys.notify(Classes::STRING, "pfadd", target);
     call.out.ok();
     Ok(())
 }

@@ -4,6 +4,7 @@ use super::id::{self, INVALID};
 use super::{put_array, put_entry, put_id, scratch};
 use crate::command::collection::{Answer, integer, is, text};
 use crate::command::{Call, CommandError};
+use crate::notify::Classes;
 use larder_store::object::stream::{Id, Stream, Trim};
 
 /// Entries that a trim by whole nodes removes at most, in nodes, unless LIMIT says otherwise.
@@ -148,8 +149,12 @@ pub(super) fn xadd(call: &mut Call<'_>) -> Answer {
     let parts: Vec<&[u8]> = (first..args.len()).map(|at| args.get(at)).collect();
     let stream = call.keys.write_stream_or_create(args.get(1))?;
     stream.add(id, &parts, limits.stream_node_max_bytes, limits.stream_node_max_entries);
-    options.apply(stream, limits.stream_node_max_entries);
+    let trimmed = options.apply(stream, limits.stream_node_max_entries);
     call.keys.changed(args.get(1));
+    call.keys.notify(Classes::STREAM, "xadd", args.get(1));
+    if trimmed > 0 {
+        call.keys.notify(Classes::STREAM, "xtrim", args.get(1));
+    }
     put_id(call.out, id);
     Ok(())
 }
@@ -212,6 +217,7 @@ pub(super) fn xdel(call: &mut Call<'_>) -> Answer {
     let removed = stream.map_or(0, |stream| ids.into_iter().filter(|&id| stream.remove(id)).count());
     if removed > 0 {
         call.keys.changed(args.get(1));
+        call.keys.notify(Classes::STREAM, "xdel", args.get(1));
     }
     call.out.integer(removed as i64);
     Ok(())
@@ -224,6 +230,7 @@ pub(super) fn xtrim(call: &mut Call<'_>) -> Answer {
     let removed = stream.map_or(0, |stream| options.apply(stream, limits.stream_node_max_entries));
     if removed > 0 {
         call.keys.changed(args.get(1));
+        call.keys.notify(Classes::STREAM, "xtrim", args.get(1));
     }
     call.out.integer(removed as i64);
     Ok(())
@@ -258,6 +265,7 @@ pub(super) fn xsetid(call: &mut Call<'_>) -> Answer {
         stream.max_deleted_id = id;
     }
     call.keys.changed(args.get(1));
+    call.keys.notify(Classes::STREAM, "xsetid", args.get(1));
     call.out.ok();
     Ok(())
 }

@@ -5,6 +5,7 @@ use crate::command::collection::{Answer, integer, is, text};
 use crate::command::introspection::help;
 use crate::command::table::{Keys, flag};
 use crate::command::{Call, Command, CommandError};
+use crate::notify::Classes;
 use larder_store::object::stream::{Group, Id, Stream};
 
 const ROW: Command = Command {
@@ -130,6 +131,7 @@ fn create(call: &mut Call<'_>) -> Answer {
     }
     stream.groups.insert(name.into(), Group { last_id, entries_read, ..Group::default() });
     call.keys.changed(key);
+    call.keys.notify(Classes::STREAM, "xgroup-create", key);
     call.out.ok();
     Ok(())
 }
@@ -153,6 +155,7 @@ fn setid(call: &mut Call<'_>) -> Answer {
         group.entries_read = entries_read;
     }
     call.keys.changed(args.get(2));
+    call.keys.notify(Classes::STREAM, "xgroup-setid", args.get(2));
     call.out.ok();
     Ok(())
 }
@@ -162,6 +165,7 @@ fn destroy(call: &mut Call<'_>) -> Answer {
     let removed = stream_of(call)?.groups.remove(args.get(3)).is_some();
     if removed {
         call.keys.changed(args.get(2));
+        call.keys.notify(Classes::STREAM, "xgroup-destroy", args.get(2));
     }
     call.out.integer(removed.into());
     Ok(())
@@ -177,6 +181,7 @@ fn create_consumer(call: &mut Call<'_>) -> Answer {
     let made = group_of(call)?.add_consumer(args.get(4), now_ms);
     if made {
         call.keys.changed(args.get(2));
+        call.keys.notify(Classes::STREAM, "xgroup-createconsumer", args.get(2));
     }
     call.out.integer(made.into());
     Ok(())
@@ -187,6 +192,7 @@ fn delete_consumer(call: &mut Call<'_>) -> Answer {
     let removed = group_of(call)?.remove_consumer(args.get(4));
     if removed.is_some() {
         call.keys.changed(args.get(2));
+        call.keys.notify(Classes::STREAM, "xgroup-delconsumer", args.get(2));
     }
     call.out.integer(removed.unwrap_or(0) as i64);
     Ok(())

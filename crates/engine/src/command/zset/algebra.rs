@@ -226,7 +226,7 @@ fn answer(call: &mut Call<'_>, algebra: Algebra, name: &'static str) -> Answer {
 fn store(call: &mut Call<'_>, algebra: Algebra, name: &'static str) -> Answer {
     note_inputs(call, 2, name)?;
     let result = Request::parse(call, 2, algebra, name)?.result(algebra, &call.node.limits());
-    put(call, result);
+    put(call, result, name);
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use super::super::collection::{Answer, Draw, Scan, bulk, cursor, dice, distinct, float, is, scanned, text};
 use super::super::{Call, CommandError};
 use super::scored;
+use crate::notify::Classes;
 use larder_protocol::number;
 use larder_store::object::{Limits, SortedSet};
 
@@ -102,7 +103,7 @@ fn run(call: &mut Call<'_>, add: Add, first: usize) -> Answer {
     let scores: Result<Vec<f64>, _> = (first..args.len()).step_by(2).map(|at| float(args.get(at))).collect();
     let scores = scores?;
     let (key, limits) = (args.get(1), call.node.limits());
-    if add.only_existing && call.keys.read_sorted_set(key)?.is_none() {
+    if add.only_existing && call.keys.write_sorted_set(key)?.is_none() {
         reply(call, add, Added::Nothing, 0);
         return Ok(());
     }
@@ -115,6 +116,8 @@ fn run(call: &mut Call<'_>, add: Add, first: usize) -> Answer {
     }
     if new + changed > 0 {
         call.keys.changed(key);
+        let event = if add.increment { "zincr" } else { "zadd" };
+        call.keys.notify(Classes::ZSET, event, key);
     }
     reply(call, add, last, if add.count_changed { new + changed } else { new });
     Ok(())
@@ -136,6 +139,7 @@ pub(super) fn zrem(call: &mut Call<'_>) -> Answer {
     }
     if removed > 0 {
         call.keys.changed(args.get(1));
+        call.keys.notify(Classes::ZSET, "zrem", args.get(1));
         call.keys.drop_if_empty(args.get(1));
     }
     call.out.integer(removed as i64);

@@ -8,6 +8,7 @@ mod range;
 use super::collection::bulk;
 use super::table::{ONE_KEY, TWO_KEYS, flag};
 use super::{Call, Command, Keys};
+use crate::notify::Classes;
 use larder_protocol::resp::reply::Reply;
 use larder_store::object::{Element, SortedSet};
 pub(super) use pop::{pop_from_first, pop_one};
@@ -451,13 +452,14 @@ fn scored<'a>(
 }
 
 /// Stores a result at the first key, or removes the key if there is none; replies with the number of members.
-fn put(call: &mut Call<'_>, result: SortedSet) {
+fn put(call: &mut Call<'_>, result: SortedSet, event: &'static str) {
     let (target, len) = (call.args.get(1), result.len());
     if len > 0 {
         call.keys.put_sorted_set(target, result);
         call.keys.changed(target);
+        call.keys.notify(Classes::ZSET, event, target);
     } else {
-        call.keys.remove(target);
+        call.keys.remove_and_notify(target);
     }
     call.out.integer(len as i64);
 }

@@ -2,6 +2,7 @@
 
 use super::super::collection::{Answer, at_least, bulk, is, keys_end, positive};
 use super::super::{Call, CommandError};
+use crate::notify::Classes;
 use larder_protocol::resp::reply::Reply;
 use larder_store::object::SortedSet;
 use std::ops::Range;
@@ -30,6 +31,11 @@ fn write(out: &mut Reply, taken: &[(Vec<u8>, f64)], nested: bool) {
     }
 }
 
+/// The event of members that were taken from an end.
+pub(in super::super) fn popped(highest: bool) -> &'static str {
+    if highest { "zpopmax" } else { "zpopmin" }
+}
+
 fn pop(call: &mut Call<'_>, highest: bool) -> Answer {
     let args = call.args;
     if args.len() > 3 {
@@ -45,6 +51,7 @@ fn pop(call: &mut Call<'_>, highest: bool) -> Answer {
     write(call.out, &taken, nested);
     if !taken.is_empty() {
         call.keys.changed(args.get(1));
+        call.keys.notify(Classes::ZSET, popped(highest), args.get(1));
         call.keys.drop_if_empty(args.get(1));
     }
     Ok(())
@@ -73,6 +80,7 @@ pub(in crate::command) fn pop_one(
         call.out.double(score);
     }
     call.keys.changed(key);
+    call.keys.notify(Classes::ZSET, popped(highest), key);
     call.keys.drop_if_empty(key);
     Ok(true)
 }
@@ -115,6 +123,7 @@ pub(in crate::command) fn pop_from_first(
         bulk(call.out, larder_store::object::Element::Bytes(args.get(at)));
         write(call.out, &taken, true);
         call.keys.changed(args.get(at));
+        call.keys.notify(Classes::ZSET, popped(highest), args.get(at));
         call.keys.drop_if_empty(args.get(at));
         return Ok(None);
     }

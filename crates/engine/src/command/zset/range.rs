@@ -5,6 +5,7 @@
 use super::super::collection::{Answer, integer, is, text, window};
 use super::super::{Call, CommandError};
 use super::{put, scored};
+use crate::notify::Classes;
 use larder_protocol::number;
 use larder_store::object::{Element, SortedSet};
 use std::cmp::Ordering;
@@ -220,7 +221,7 @@ pub(super) fn zrangestore(call: &mut Call<'_>) -> Answer {
             result.insert(&member.to_vec(), score, &limits);
         }
     }
-    put(call, result);
+    put(call, result, "zrangestore");
     Ok(())
 }
 
@@ -248,7 +249,13 @@ fn remove(call: &mut Call<'_>, by: By) -> Answer {
         zset.remove_range(first, count)
     });
     if removed > 0 {
+        let event = match by {
+            By::Rank => "zremrangebyrank",
+            By::Score => "zremrangebyscore",
+            By::Name => "zremrangebylex",
+        };
         call.keys.changed(args.get(1));
+        call.keys.notify(Classes::ZSET, event, args.get(1));
         call.keys.drop_if_empty(args.get(1));
     }
     call.out.integer(removed as i64);

@@ -1,0 +1,74 @@
+//! Mail on its way to sessions: what is published, on whatever worker, and how much of it may wait for who does not
+//! read.
+
+use super::sessions::{Session, Sessions};
+use crate::config::OutputLimits;
+use crate::mailbox::{Form, Mail, Mailbox, Place};
+use crate::node::Node;
+use crate::pubsub::message::RESP2_FIRST;
+use crate::tracking;
+
+/// Takes a worker's mail. What is for sessions is appended to what they are sent, and they are listed in `touched`; the
+/// rest goes to `later`. Sends nothing.
+pub(super) fn deliver_all(
+    node: &Node,
+    mailbox: &Mailbox,
+    sessions: &mut Sessions,
+    touched: &mut Vec<u32>,
+    later: &mut Vec<Mail>,
+) {
+    if mailbox.is_empty() {
+        return;
+    }
+    let limits = node.settings().output_limits;
+    for mail in mailbox.take() {
+        match mail {
+            Mail::Deliver { to, bytes, form } => {
+                for place in to.iter() {
+                    if let Some(session) = of(sessions, place) {
+                        append(session, &bytes, form, &limits);
+                        touched.push(place.index);
+                    }
+                }
+            }
+            other => later.push(other),
+        }
+    }
+}
+
+/// The session at a place, if it is still the same one and reads what it is sent.
+fn of<'a>(sessions: &'a mut Sessions, place: &Place) -> Option<&'a mut Session> {
+    sessions.get(place.index).filter(|session| session.client.id() == place.id && !session.client.closing)
+}
+
+fn append(session: &mut Session, bytes: &[u8], form: Form, limits: &OutputLimits) {
+    let (start, resp3) = (session.out.len(), session.out.is_resp3());
+    let listens = session.client.subscriptions.is_some();
+    let buffer = session.out.buffer();
+    match form {
+        Form::Line => buffer.extend_from_slice(bytes),
+        Form::Push => {
+            buffer.extend_from_slice(bytes);
+            if !resp3 {
+                buffer[start] = RESP2_FIRST;
+            }
+        }
+        Form::OnlyResp3 | Form::Invalid { .. } if resp3 => buffer.extend_from_slice(bytes),
+        Form::Invalid { redirected: true } if listens => tracking::in_resp2(bytes, buffer),
+        Form::OnlyResp3 | Form::Invalid { .. } => return,
+    }
+    // Nothing more is added to what is too much already. The session is closed when replies are sent.
+    let limit = limits.of(&session.client);
+    session.client.closing |= limit.is_hard_exceeded(session.output_bytes());
+}
+
+/// Mail in a box beyond which its worker has fallen behind.
+const MAIL_MAX: usize = 16 * 1024;
+/// Bytes of messages in a box beyond which its worker has fallen behind.
+const MAIL_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// True when some worker has fallen behind with its mail. The others execute nothing until it has caught up, so that
+/// mail cannot pile up; but all go on reading their own, so nobody waits for ever.
+pub(super) fn is_anybody_behind(node: &Node) -> bool {
+    node.mailboxes.iter().any(|mailbox| mailbox.len() > MAIL_MAX || mailbox.bytes() > MAIL_BYTES_MAX)
+}

@@ -1,0 +1,61 @@
+//! Keys, and fields of hashes, that left because their time was over, for whoever wants to hear of them.
+//!
+//! Nobody calls anybody from here: a partition keeps a list, as long as somebody asked for it, and who holds the
+//! partition takes it. The list is bounded, because nothing forces anybody to take it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Keys in the list beyond which no more are noted.
+const GONE_MAX: usize = 4096;
+
+/// What left of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// The key, at its deadline.
+    Key,
+    /// Some fields of a hash, at theirs.
+    Fields,
+    /// The last fields of a hash, and so the key.
+    LastFields,
+}
+
+/// A key that left because its time was over, or some of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gone {
+    /// What left.
+    pub left: Left,
+    /// Its database.
+    pub db: u16,
+    /// The key.
+    pub key: Box<[u8]>,
+}
+
+/// The list of a partition.
+#[derive(Debug)]
+pub(super) struct GoneList {
+    keys: Vec<Gone>,
+    /// True while somebody wants to hear of it; the same for all partitions of a store.
+    telling: Arc<AtomicBool>,
+}
+
+impl GoneList {
+    pub(super) fn new(telling: Arc<AtomicBool>) -> GoneList {
+        GoneList { keys: Vec::new(), telling }
+    }
+
+    /// True while somebody wants to hear of it.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.telling.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note(&mut self, db: u16, key: &[u8], left: Left) {
+        if self.is_wanted() && self.keys.len() < GONE_MAX {
+            self.keys.push(Gone { left, db, key: key.into() });
+        }
+    }
+
+    pub(super) fn take(&mut self) -> Vec<Gone> {
+        std::mem::take(&mut self.keys)
+    }
+}
