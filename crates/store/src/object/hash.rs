@@ -1,6 +1,6 @@
 //! A hash: fields and their values. Packed as `field, value, field, value, ...` while small, then a table.
 
-use super::packed::{Element, Packed};
+use super::packed::{Adopted, Element, Packed};
 use super::table::{Entry, Table};
 use super::{Limits, Random, below};
 
@@ -142,6 +142,28 @@ impl Hash {
                 Pairs { items: packed.iter_from(at) }.next()
             }
             Form::Table(table) => table.random(random).map(pair),
+        }
+    }
+
+    /// A hash of entries that were taken over, `field, value, field, value, ...`; `None` if a value is missing. Fields
+    /// are taken to be unique. O(1) unless they exceed the limits.
+    pub fn from_packed(entries: Adopted, limits: &Limits) -> Option<Hash> {
+        let count = entries.packed.len();
+        if !count.is_multiple_of(2) {
+            return None;
+        }
+        let mut hash = Hash { form: Form::Packed(entries.packed) };
+        if count / 2 > limits.hash_max_listpack_entries || entries.longest > limits.hash_max_listpack_value {
+            hash.grow(limits);
+        }
+        Some(hash)
+    }
+
+    /// The entries while the hash is packed.
+    pub fn packed(&self) -> Option<&Packed> {
+        match &self.form {
+            Form::Packed(packed) => Some(packed),
+            _ => None,
         }
     }
 

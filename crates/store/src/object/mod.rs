@@ -20,7 +20,7 @@ mod zset;
 
 pub use hash::Hash;
 pub use list::{End, List};
-pub use packed::{Digits, Element};
+pub use packed::{Adopted, Digits, Element};
 pub use set::Set;
 pub use zset::SortedSet;
 
