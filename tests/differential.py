@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 
 import differential_bits as bits
+import differential_values as values
 
 STEPS_DEFAULT = 20_000
 STEPS_PER_ROUND = 2_000
@@ -383,11 +384,11 @@ def string_commands(a):
     ]
 
 
-FAMILIES = {"t": string_commands, "h": hash_commands, "l": list_commands, "s": set_commands, "z": sorted_set_commands, "b": bits.bitmap_commands, "p": bits.hyperloglog_commands, "g": bits.geo_commands}
+FAMILIES = {"t": string_commands, "h": hash_commands, "l": list_commands, "s": set_commands, "z": sorted_set_commands, "b": bits.bitmap_commands, "p": bits.hyperloglog_commands, "g": bits.geo_commands, "v": values.value_commands}
 UNORDERED = {"KEYS", "HKEYS", "HVALS", "SMEMBERS", "SINTER", "SUNION", "SDIFF"}
 DRAWN = {"HRANDFIELD", "SRANDMEMBER", "ZRANDMEMBER", "SPOP"}
 SCANS = {"SCAN", "HSCAN", "SSCAN", "ZSCAN"}
-KEYS = [f"{kind}{number}" for kind in "hlsztbpg" for number in range(4)] + ["zn0", "zn1", "gd0", "gd1"]
+KEYS = [f"{kind}{number}" for kind in "hlsztbpg" for number in range(4)] + ["zn0", "zn1", "gd0", "gd1"] + values.KEYS
 # Doubles shorter than this print the same in every version.
 DIGITS_EXACT = 15
 # Draws with more repetitions than these would only test the patience of both servers.
@@ -444,7 +445,7 @@ class Round:
     def step(self):
         if self.dice.random() < 0.01:
             return self.same(self.dice.choice([["DEL", self.dice.choice(KEYS)], ["SET", self.dice.choice(KEYS), "text"]]))
-        self.arguments.kind = kind = self.dice.choice("hlszzttbbppgg")
+        self.arguments.kind = kind = self.dice.choice("hlszzttbbppggvv")
         weights = [row[0] for row in self.table[kind]]
         _, name, make = self.dice.choices(self.table[kind], weights)[0]
         args = [name, *make()]
@@ -454,6 +455,10 @@ class Round:
             return self.scan(args)
         if name in DRAWN:
             return self.draw(args)
+        if name in ("SORT", "SORT_RO"):
+            return values.sort(self, args)
+        if name == "DUMP":
+            return values.dump(self, args)
         return self.same(args)
 
     def same(self, args):

@@ -175,7 +175,7 @@ fn set_of_integers(reader: &mut Reader<'_>, options: &Options<'_>) -> Result<Val
     let mut head = Reader::within(&bytes, base);
     let (width, count) = (head.u32()? as usize, head.u32()? as usize);
     let numbers = head.rest();
-    if !matches!(width, 2 | 4 | 8) || numbers.len() % width != 0 || numbers.len() / width != count {
+    if !matches!(width, 2 | 4 | 8) || !numbers.len().is_multiple_of(width) || numbers.len() / width != count {
         return Err(broken);
     }
     let unused = 64 - 8 * width as u32;

@@ -129,7 +129,7 @@ fn flags_of(row: &Command) -> Vec<&'static str> {
 }
 
 fn is_movable(row: &Command) -> bool {
-    matches!(row.keys, Keys::Counted { .. } | Keys::Named { .. })
+    matches!(row.keys, Keys::Counted { .. } | Keys::Named { .. } | Keys::Sort { .. })
 }
 
 fn describe(out: &mut Reply, container: &Command, row: &Command) {
@@ -142,7 +142,7 @@ fn describe(out: &mut Reply, container: &Command, row: &Command) {
     flags.iter().for_each(|flag| out.simple(flag));
     let (first, last, step) = match row.keys {
         Keys::Range { first, last, step } => (first, last, step),
-        Keys::Counted { target: true, .. } | Keys::Named { .. } => (1, 1, 1),
+        Keys::Counted { target: true, .. } | Keys::Named { .. } | Keys::Sort { .. } => (1, 1, 1),
         _ => (0, 0, 0),
     };
     out.integer(first.into());
@@ -184,6 +184,10 @@ fn key_specifications(out: &mut Reply, row: &Command) {
             }
             let counted = [("keynumidx", 0), ("firstkey", 1), ("keystep", 1)];
             key_specification(out, row, count_at.into(), &counted, "keynum");
+        }
+        Keys::Sort { .. } => {
+            out.array(1);
+            key_specification(out, row, 1, &[("lastkey", 0), ("keystep", 1), ("limit", 0)], "range");
         }
         Keys::Named { from, words } => {
             out.array(1 + words.len());

@@ -15,6 +15,7 @@ pub mod config;
 pub mod connection;
 pub mod debug;
 pub mod dispatch;
+pub mod dump;
 pub mod error;
 pub mod expire;
 pub mod extended;
@@ -34,6 +35,7 @@ pub mod scan;
 pub mod server;
 pub mod set;
 pub mod slowlog;
+pub mod sort;
 mod statistics;
 pub mod string;
 pub mod table;
@@ -55,6 +57,8 @@ pub fn families() -> &'static [&'static [Command]] {
         geo::COMMANDS,
         keys::COMMANDS,
         expire::COMMANDS,
+        dump::COMMANDS,
+        sort::COMMANDS,
         scan::COMMANDS,
         hash::COMMANDS,
         list::COMMANDS,

@@ -85,6 +85,29 @@ pub enum Keys {
         /// The words: `STORE`.
         words: &'static [&'static str],
     },
+    /// Argument 1 is a key, and with `store` so is what follows the last STORE among the options of SORT. What its
+    /// patterns lead to is not among the keys.
+    Sort {
+        /// True if there may be a STORE.
+        store: bool,
+    },
+}
+
+/// Options of SORT with the number of arguments that belong to each.
+const SORT_OPTIONS: [(&str, usize); 4] = [("limit", 2), ("get", 1), ("by", 1), ("store", 1)];
+
+/// Visits the options of SORT that have arguments: the place of each.
+fn each_sort_option(args: &Args<'_>, mut visit: impl FnMut(&'static str, usize)) {
+    let mut at = 2;
+    while at < args.len() {
+        let word = args.get(at);
+        let option = SORT_OPTIONS.iter().find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()));
+        if let Some((name, count)) = option {
+            visit(name, at);
+            at += count;
+        }
+        at += 1;
+    }
 }
 
 /// One key at argument 1: most commands.
@@ -105,6 +128,8 @@ pub enum Scope {
     Each,
     /// All partitions (FLUSHALL, SWAPDB).
     All,
+    /// The partitions of its keys, or all if its BY and GET lead to keys that cannot be told beforehand (SORT).
+    Patterns,
 }
 
 /// A row of the table.
@@ -212,7 +237,28 @@ impl Command {
                     at += 1 + usize::from(named);
                 }
             }
+            Keys::Sort { store } => {
+                if len > 1 {
+                    visit(1);
+                }
+                let mut target = None;
+                each_sort_option(args, |name, at| {
+                    if store && name == "store" && at + 1 < len {
+                        target = Some(at + 1);
+                    }
+                });
+                target.into_iter().for_each(visit);
+            }
         }
+    }
+
+    /// True if BY or GET lead to other keys.
+    pub fn uses_patterns(&self, args: &Args<'_>) -> bool {
+        let mut found = false;
+        each_sort_option(args, |name, at| {
+            found |= matches!(name, "by" | "get") && at + 1 < args.len() && args.get(at + 1).contains(&b'*');
+        });
+        self.scope == Scope::Patterns && found
     }
 
     /// All ACL categories: those of the group and flags, and the extra ones.

@@ -77,7 +77,7 @@ fn every_form_is_read() {
             "list listpack 0 -1 300 -1",
         ),
         (b"\x0b\x0c\x02\0\0\0\x02\0\0\0\xff\xff\x01\0", "set intset -1 1"),
-        (b"\x0c\x13\x13\0\0\0\x0a\0\0\0\x02\0\0\x01a\x03\x041.25\xff", "zset listpack a:1.25"),
+        (b"\x0c\x14\x14\0\0\0\x0a\0\0\0\x02\0\0\x01a\x03\x041.25\xff", "zset listpack a:1.25"),
         (b"\x0d\x11\x11\0\0\0\x0a\0\0\0\x02\0\0\x01a\x03\xfe\x07\xff", "hash listpack a=7"),
         (
             b"\x0e\x02\x0e\x0e\0\0\0\x0a\0\0\0\x01\0\0\x01a\xff\x0e\x0e\0\0\0\x0a\0\0\0\x01\0\0\x01b\xff",
