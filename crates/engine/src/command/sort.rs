@@ -104,7 +104,7 @@ impl<'a> Pattern<'a> {
 }
 
 impl<'a> Wishes<'a> {
-    fn parse(call: &mut Call<'a>, command: &'static Command, may_store: bool) -> Result<Self, CommandError> {
+    fn parse(call: &mut Call<'a>, name: &str, may_store: bool) -> Result<Self, CommandError> {
         let (args, mut wishes) = (call.args, Wishes::default());
         let mut at = 2;
         while at < args.len() {
@@ -125,7 +125,7 @@ impl<'a> Wishes<'a> {
                     let pattern = Pattern::new(args.get(at + 1));
                     if pattern.around.is_none() {
                         wishes.unsorted = true;
-                    } else if !admits_patterns(call, command) {
+                    } else if !admits_patterns(call, name) {
                         return Err(text(
                             "ERR BY option of SORT denied due to insufficient ACL permissions.",
                         ));
@@ -134,7 +134,7 @@ impl<'a> Wishes<'a> {
                     at += 1;
                 }
                 word if is(word, "GET") && left >= 1 => {
-                    if !admits_patterns(call, command) {
+                    if !admits_patterns(call, name) {
                         return Err(text(
                             "ERR GET option of SORT denied due to insufficient ACL permissions.",
                         ));
@@ -165,15 +165,15 @@ enum Weight {
 }
 
 fn sort(call: &mut Call<'_>) -> Answer {
-    run(call, &COMMANDS[0], true)
+    run(call, "sort", true)
 }
 
 fn sort_ro(call: &mut Call<'_>) -> Answer {
-    run(call, &COMMANDS[1], false)
+    run(call, "sort_ro", false)
 }
 
-fn run(call: &mut Call<'_>, command: &'static Command, may_store: bool) -> Answer {
-    let mut wishes = Wishes::parse(call, command, may_store)?;
+fn run(call: &mut Call<'_>, name: &str, may_store: bool) -> Answer {
+    let mut wishes = Wishes::parse(call, name, may_store)?;
     let (mut members, is_set) = members(call, &wishes)?;
     if wishes.unsorted && is_set && wishes.store.is_some() {
         // A set has no order of its own; what is kept must not depend on chance.
