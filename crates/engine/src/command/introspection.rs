@@ -3,7 +3,7 @@
 use super::arguments;
 use super::dispatch::full_name;
 use super::table::{Command, Keys, flag};
-use super::{Call, CommandError};
+use super::{Call, CommandError, facts};
 use larder_protocol::glob;
 use larder_protocol::resp::reply::Reply;
 
@@ -151,8 +151,14 @@ fn describe(out: &mut Reply, container: &Command, row: &Command) {
     let categories = row.acl_categories();
     out.set(categories.len());
     categories.iter().for_each(|category| out.simple(&format!("@{category}")));
-    out.array(0);
-    key_specifications(out, row);
+    let name = full_name(container, row);
+    let tips = facts::tips(&name);
+    out.array(tips.clone().count());
+    tips.for_each(|tip| out.bulk(tip.as_bytes()));
+    match facts::specifications(&name) {
+        Some(line) => facts::write_specifications(out, line),
+        None => key_specifications(out, row),
+    }
     out.array(row.subcommands.len());
     row.subcommands.iter().for_each(|sub| describe(out, row, sub));
 }

@@ -110,7 +110,6 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "object",
         summary: "Tells about the value at a key.",
-        syntax: "subcommand",
         since: "2.2.3",
         complexity: "Depends on the subcommand",
         arity: -2,

@@ -19,6 +19,7 @@ pub mod dump;
 pub mod error;
 pub mod expire;
 pub mod extended;
+mod facts;
 pub mod geo;
 pub mod hash;
 pub mod hyperloglog;

@@ -38,9 +38,13 @@ pub mod flag {
     pub const NOT_QUEUED: u32 = 1 << 13;
     /// Never shown in the slow log (EXEC, whose parts are).
     pub const SKIP_SLOWLOG: u32 = 1 << 14;
+    /// Allowed while a script has been running for too long.
+    pub const ALLOW_BUSY: u32 = 1 << 15;
+    /// Not allowed while a replica loads beside its old data.
+    pub const NO_ASYNC_LOADING: u32 = 1 << 16;
 
     /// Names in COMMAND INFO.
-    pub const NAMES: [(u32, &str); 13] = [
+    pub const NAMES: [(u32, &str); 16] = [
         (WRITE, "write"),
         (READONLY, "readonly"),
         (DENYOOM, "denyoom"),
@@ -53,7 +57,10 @@ pub mod flag {
         (SKIP_SLOWLOG, "skip_slowlog"),
         (FAST, "fast"),
         (NO_AUTH, "no_auth"),
+        (NO_MULTI, "no_multi"),
         (MOVABLEKEYS, "movablekeys"),
+        (ALLOW_BUSY, "allow_busy"),
+        (NO_ASYNC_LOADING, "no_async_loading"),
     ];
 }
 
@@ -264,7 +271,12 @@ impl Command {
     /// All ACL categories: those of the group and flags, and the extra ones.
     pub fn acl_categories(&self) -> Vec<&'static str> {
         let mut all: Vec<&'static str> = Vec::new();
-        let by_flag = [(flag::WRITE, "write"), (flag::READONLY, "read"), (flag::ADMIN, "admin")];
+        let by_flag = [
+            (flag::WRITE, "write"),
+            (flag::READONLY, "read"),
+            (flag::ADMIN, "admin"),
+            (flag::BLOCKING, "blocking"),
+        ];
         all.extend(by_flag.iter().filter(|(bit, _)| self.is(*bit)).map(|(_, name)| *name));
         if self.is(flag::ADMIN) {
             all.push("dangerous");
@@ -275,7 +287,8 @@ impl Command {
             "string" | "bitmap" | "hash" | "list" | "set" | "geo" | "stream" | "hyperloglog" | "pubsub"
             | "connection" => Some(group),
             "sorted-set" => Some("sortedset"),
-            "generic" => Some("keyspace"),
+            // SORT is about what is behind keys, and stands with the types that it sorts.
+            "generic" => Some("keyspace").filter(|_| !matches!(self.keys, Keys::Sort { .. })),
             "transactions" => Some("transaction"),
             "scripting" => Some("scripting"),
             _ => None,

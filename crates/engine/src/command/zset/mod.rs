@@ -262,7 +262,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "zmpop",
         summary: "Takes members from the first of several sorted sets that has any.",
-        syntax: "numkeys key [key ...] MIN|MAX [COUNT count]",
+        syntax: "numkeys key [key ...] <MIN | MAX> [COUNT count]",
         since: "7.0.0",
         group: "sorted-set",
         complexity: "O(K+M*log(N)), K = keys given, M = members returned, N = members",
@@ -327,7 +327,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "zinter",
         summary: "Returns the members that all the sorted sets have.",
-        syntax: "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE SUM|MIN|MAX] [WITHSCORES]",
+        syntax: "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>] [WITHSCORES]",
         since: "6.2.0",
         group: "sorted-set",
         complexity: "O(N*K+M*log(M)), N = members of the smallest, K = sets, M = result",
@@ -353,7 +353,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "zinterstore",
         summary: "Stores the members that all the sorted sets have.",
-        syntax: "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE SUM|MIN|MAX]",
+        syntax: "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>]",
         since: "2.0.0",
         group: "sorted-set",
         complexity: "O(N*K+M*log(M)), N = members of the smallest, K = sets, M = result",
@@ -366,7 +366,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "zunion",
         summary: "Returns the members that any of the sorted sets has.",
-        syntax: "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE SUM|MIN|MAX] [WITHSCORES]",
+        syntax: "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>] [WITHSCORES]",
         since: "6.2.0",
         group: "sorted-set",
         complexity: "O(N*log(M)), N = members of all, M = result",
@@ -379,7 +379,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "zunionstore",
         summary: "Stores the members that any of the sorted sets has.",
-        syntax: "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE SUM|MIN|MAX]",
+        syntax: "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>]",
         since: "2.0.0",
         group: "sorted-set",
         complexity: "O(N*log(M)), N = members of all, M = result",
