@@ -15,7 +15,7 @@ from service import ROOT, Node, Service
 
 README = ROOT / "README.md"
 GROUP_NAMES = {"generic": "keys", "sorted-set": "sorted sets", "string": "strings", "hash": "hashes", "list": "lists",
-               "set": "sets", "bitmap": "bitmaps", "hyperloglog": "HyperLogLogs", "geo": "geo", "transactions": "transactions",
+               "set": "sets", "bitmap": "bitmaps", "hyperloglog": "HyperLogLogs", "geo": "geo", "stream": "streams", "transactions": "transactions",
                "connection": "connection", "server": "server"}
 
 

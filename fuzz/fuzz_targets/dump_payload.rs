@@ -16,6 +16,7 @@ fn borrowed<'a>(value: &'a Value<'_>) -> ValueRef<'a> {
         Value::List(list) => ValueRef::List(list),
         Value::Set(set) => ValueRef::Set(set),
         Value::SortedSet(set) => ValueRef::SortedSet(set),
+        Value::Stream(stream) => ValueRef::Stream(stream),
     }
 }
 
@@ -43,5 +44,6 @@ fn members(value: &ValueRef<'_>) -> usize {
         ValueRef::List(list) => list.len(),
         ValueRef::Set(set) => set.len(),
         ValueRef::SortedSet(set) => set.len(),
+        ValueRef::Stream(stream) => stream.len(),
     }
 }

@@ -12,6 +12,7 @@
 //! value nests, and there is no input that panics (`fuzz/fuzz_targets/dump_payload.rs`).
 //!
 //! In reading order: [`kind`] (the types of values), [`read`], [`write`], `lzf`, `ziplist`, `zipmap`, [`load`], [`save`],
+//! `stream`,
 //! [`dump`].
 
 #![forbid(unsafe_code)]
@@ -24,6 +25,7 @@ pub mod load;
 mod lzf;
 pub mod read;
 pub mod save;
+mod stream;
 pub mod write;
 mod ziplist;
 mod zipmap;

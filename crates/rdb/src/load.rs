@@ -3,11 +3,13 @@
 use crate::error::{Error, Problem};
 use crate::kind;
 use crate::read::{Reader, Text};
-use crate::{ziplist, zipmap};
+use crate::{stream, ziplist, zipmap};
 use larder_protocol::number;
 use larder_store::Value;
 use larder_store::object::packed::{Packed, parse_canonical};
-use larder_store::object::{Adopted, Digits, Element, End, Hash, Limits, List, Set, SortedSet};
+use larder_store::object::{
+    Adopted, Digits, Element, End, FIELD_DEADLINE_MAX_MS, Hash, Limits, List, Set, SortedSet,
+};
 use std::borrow::Cow;
 use std::collections::HashSet;
 
@@ -30,7 +32,7 @@ const COUNT_UNKNOWN: u16 = u16::MAX;
 const NODE_PLAIN: u64 = 1;
 const NODE_PACKED: u64 = 2;
 
-/// Reads the value of a type that [`kind`] names. Streams are not among them yet.
+/// Reads the value of a type that [`kind`] names.
 pub fn value<'a>(kind: u8, reader: &mut Reader<'a>, options: &Options<'_>) -> Result<Value<'a>, Error> {
     let value = match kind {
         kind::STRING => return string(reader),
@@ -48,6 +50,12 @@ pub fn value<'a>(kind: u8, reader: &mut Reader<'a>, options: &Options<'_>) -> Re
         kind::HASH_ZIPMAP => hash_of_zipmap(reader, options)?,
         kind::HASH_ZIPLIST => hash_of_ziplist(reader, options)?,
         kind::HASH_LISTPACK => hash_of_listpack(reader, options)?,
+        kind::HASH_2 => hash_with_deadlines(reader, options)?,
+        kind::HASH_METADATA => hash_with_distances(reader, options)?,
+        kind::HASH_LISTPACK_EX => hash_of_triples(reader, options)?,
+        kind::STREAM | kind::STREAM_2 | kind::STREAM_3 => {
+            Value::Stream(Box::new(stream::read(kind, reader)?))
+        }
         other => return Err(reader.error(Problem::Unknown(other))),
     };
     match is_empty(&value) {
@@ -88,7 +96,7 @@ fn blob<'a>(reader: &mut Reader<'a>) -> Result<(Cow<'a, [u8]>, usize), Error> {
 }
 
 /// Takes over the entries of a listpack.
-fn listpack(reader: &mut Reader<'_>) -> Result<Adopted, Error> {
+pub(crate) fn listpack(reader: &mut Reader<'_>) -> Result<Adopted, Error> {
     let (bytes, base) = blob(reader)?;
     let broken = Error { offset: base, problem: Problem::Packed("listpack") };
     let mut head = Reader::within(&bytes, base);
@@ -312,6 +320,82 @@ fn hash_of_ziplist(reader: &mut Reader<'_>, options: &Options<'_>) -> Result<Val
 fn hash_of_listpack(reader: &mut Reader<'_>, options: &Options<'_>) -> Result<Value<'static>, Error> {
     let entries = listpack(reader)?;
     hash_of_packed(entries, reader, options)
+}
+
+/// A hash under way whose fields may have deadlines.
+struct TimedHash<'a> {
+    hash: Hash,
+    limits: &'a Limits,
+}
+
+impl<'a> TimedHash<'a> {
+    fn new(options: &Options<'a>) -> TimedHash<'a> {
+        TimedHash { hash: Hash::new(), limits: options.limits }
+    }
+
+    fn push(
+        &mut self,
+        field: &[u8],
+        value: &[u8],
+        deadline: Option<u64>,
+        reader: &Reader<'_>,
+    ) -> Result<(), Error> {
+        let fresh = self.hash.insert(field, value, self.limits);
+        repeated(fresh, reader, ())?;
+        if let Some(deadline) = deadline {
+            if deadline > FIELD_DEADLINE_MAX_MS {
+                return Err(reader.error(Problem::Number));
+            }
+            self.hash.set_deadline(field, Some(deadline), self.limits);
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Value<'static> {
+        Value::Hash(Box::new(self.hash))
+    }
+}
+
+/// Valkey: field, value, deadline in Unix milliseconds or -1.
+fn hash_with_deadlines(reader: &mut Reader<'_>, options: &Options<'_>) -> Result<Value<'static>, Error> {
+    let mut hash = TimedHash::new(options);
+    for _ in 0..reader.count(10)? {
+        let (field, value, deadline) = (reader.string()?, reader.string()?, reader.u64()?);
+        let deadline = Some(deadline).filter(|deadline| *deadline != u64::MAX);
+        hash.push(&field, &value, deadline, reader)?;
+    }
+    Ok(hash.finish())
+}
+
+/// Redis: the earliest deadline, then distance from it plus one (0: none), field, value.
+fn hash_with_distances(reader: &mut Reader<'_>, options: &Options<'_>) -> Result<Value<'static>, Error> {
+    let earliest = reader.u64()?;
+    let mut hash = TimedHash::new(options);
+    for _ in 0..reader.count(3)? {
+        let (distance, field, value) = (reader.length()?, reader.string()?, reader.string()?);
+        let deadline = distance.checked_sub(1).map(|distance| earliest.saturating_add(distance));
+        hash.push(&field, &value, deadline, reader)?;
+    }
+    Ok(hash.finish())
+}
+
+/// Redis: the earliest deadline, then a listpack of field, value, deadline (0: none).
+fn hash_of_triples(reader: &mut Reader<'_>, options: &Options<'_>) -> Result<Value<'static>, Error> {
+    reader.u64()?;
+    let entries = listpack(reader)?.packed;
+    let broken = reader.error(Problem::Packed("hash"));
+    let mut hash = TimedHash::new(options);
+    let mut elements = entries.iter();
+    while let Some(field) = elements.next() {
+        let (Some(value), Some(Element::Int(deadline))) = (elements.next(), elements.next()) else {
+            return Err(broken);
+        };
+        let deadline = u64::try_from(deadline).map_err(|_| broken)?;
+        let (mut name, mut text) = (Digits::new(), Digits::new());
+        let deadline = Some(deadline).filter(|deadline| *deadline != 0);
+        hash.push(field.bytes(&mut name), value.bytes(&mut text), deadline, reader)?;
+    }
+    Ok(hash.finish())
 }
 
 #[cfg(test)]

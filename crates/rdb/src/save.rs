@@ -1,7 +1,7 @@
-//! From values to bytes, in the forms of Redis 7.2 and Valkey 8.
+//! From values to bytes, in the forms of Redis 7.2 and Valkey 8; a hash with deadlines of fields in that of Valkey 9.
 
-use crate::kind;
 use crate::write::Writer;
+use crate::{kind, stream};
 use larder_protocol::number::Buffer;
 use larder_store::ValueRef;
 use larder_store::object::packed::Packed;
@@ -20,6 +20,8 @@ pub fn kind_of(value: &ValueRef<'_>) -> u8 {
         ValueRef::Set(_) => kind::SET,
         ValueRef::SortedSet(set) if set.encoding() == "listpack" => kind::ZSET_LISTPACK,
         ValueRef::SortedSet(_) => kind::ZSET_2,
+        ValueRef::Stream(_) => kind::STREAM_3,
+        ValueRef::Hash(hash) if hash.timed_len() > 0 => kind::HASH_2,
         ValueRef::Hash(hash) if hash.packed().is_some() => kind::HASH_LISTPACK,
         ValueRef::Hash(_) => kind::HASH,
     }
@@ -34,6 +36,7 @@ pub fn value(value: &ValueRef<'_>, writer: &mut Writer) {
         ValueRef::Set(value) => set(value, writer),
         ValueRef::SortedSet(value) => sorted_set(value, writer),
         ValueRef::Hash(value) => hash(value, writer),
+        ValueRef::Stream(value) => stream::write(value, writer),
     }
 }
 
@@ -44,7 +47,7 @@ fn element(element: &Element<'_>, writer: &mut Writer) {
     }
 }
 
-fn listpack(packed: &Packed, writer: &mut Writer) {
+pub(crate) fn listpack(packed: &Packed, writer: &mut Writer) {
     let entries = packed.as_bytes();
     let size = entries.len() + 7;
     let count = u16::try_from(packed.len()).unwrap_or(u16::MAX);
@@ -118,8 +121,14 @@ fn hash(hash: &Hash, writer: &mut Writer) {
         return listpack(packed, writer);
     }
     writer.length(hash.len() as u64);
+    let timed = hash.timed_len() > 0;
     for (field, value) in hash.iter() {
-        writer.string(field.bytes(&mut Digits::new()));
-        writer.string(value.bytes(&mut Digits::new()));
+        let mut digits = Digits::new();
+        let field = field.bytes(&mut digits);
+        writer.string(field);
+        element(&value, writer);
+        if timed {
+            writer.raw(&hash.deadline(field).unwrap_or(u64::MAX).to_le_bytes());
+        }
     }
 }

@@ -132,7 +132,7 @@ impl Term {
     }
 
     /// The deadline in Unix milliseconds, possibly in the past; `None` when it cannot be represented.
-    fn deadline(self, amount: i64, now_ms: u64) -> Option<i64> {
+    pub(super) fn deadline(self, amount: i64, now_ms: u64) -> Option<i64> {
         let ms = if self.seconds { amount.checked_mul(1000)? } else { amount };
         if self.absolute { Some(ms) } else { ms.checked_add(now_ms as i64) }
     }

@@ -1,4 +1,4 @@
-//! Hash commands.
+//! Hash commands. What they open has no dead fields (see [`super::keyspace`]), so only writing one cares for deadlines.
 
 use super::collection::{
     Answer, Draw, REPEATED_MEMBERS_MAX, Scan, bulk, cursor, dice, distinct, integer, is, scanned, text,
@@ -213,6 +213,11 @@ pub const COMMANDS: &[Command] = &[
     },
 ];
 
+/// Says that a hash was changed.
+fn changed(call: &mut Call<'_>, key: &[u8], timed: bool) {
+    if timed { call.keys.fields_changed(key, 0) } else { call.keys.changed(key) }
+}
+
 fn set_pairs(call: &mut Call<'_>) -> Result<usize, CommandError> {
     let args = call.args;
     if !args.len().is_multiple_of(2) {
@@ -224,7 +229,8 @@ fn set_pairs(call: &mut Call<'_>) -> Result<usize, CommandError> {
     for at in (2..args.len()).step_by(2) {
         fresh += usize::from(hash.insert(args.get(at), args.get(at + 1), &limits));
     }
-    call.keys.changed(args.get(1));
+    let timed = hash.is_timed();
+    changed(call, args.get(1), timed);
     Ok(fresh)
 }
 
@@ -300,12 +306,13 @@ fn hvals(call: &mut Call<'_>) -> Answer {
 
 fn hdel(call: &mut Call<'_>) -> Answer {
     let args = call.args;
-    let mut removed = 0;
+    let (mut removed, mut timed) = (0, false);
     if let Some(hash) = call.keys.write_hash(args.get(1))? {
         removed = (2..args.len()).filter(|&at| hash.remove(args.get(at))).count();
+        timed = hash.is_timed();
     }
     if removed > 0 {
-        call.keys.changed(args.get(1));
+        changed(call, args.get(1), timed);
         call.keys.drop_if_empty(args.get(1));
     }
     call.out.integer(removed as i64);
@@ -342,7 +349,7 @@ fn hincrby(call: &mut Call<'_>) -> Answer {
     let new = old.checked_add(by).ok_or(text("ERR increment or decrement would overflow"))?;
     let limits = call.node.limits();
     let hash = call.keys.write_hash_or_create(args.get(1))?;
-    hash.insert(args.get(2), new.to_string().as_bytes(), &limits);
+    hash.update(args.get(2), new.to_string().as_bytes(), &limits);
     call.keys.changed(args.get(1));
     call.out.integer(new);
     Ok(())
@@ -364,7 +371,7 @@ fn hincrbyfloat(call: &mut Call<'_>) -> Answer {
         Err(Trouble::Infinite) => return Err(text("ERR increment would produce NaN or Infinity")),
     };
     let limits = call.node.limits();
-    call.keys.write_hash_or_create(args.get(1))?.insert(args.get(2), digits.as_bytes(), &limits);
+    call.keys.write_hash_or_create(args.get(1))?.update(args.get(2), digits.as_bytes(), &limits);
     call.keys.changed(args.get(1));
     call.out.bulk(digits.as_bytes());
     Ok(())

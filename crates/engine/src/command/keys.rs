@@ -194,6 +194,7 @@ pub(super) fn type_name(value: &ValueRef<'_>) -> &'static str {
         ValueRef::List(_) => "list",
         ValueRef::Set(_) => "set",
         ValueRef::SortedSet(_) => "zset",
+        ValueRef::Stream(_) => "stream",
     }
 }
 
@@ -280,6 +281,7 @@ fn copied(value: ValueRef<'_>) -> Value<'static> {
         ValueRef::List(list) => Value::List(Box::new(list.clone())),
         ValueRef::Set(set) => Value::Set(Box::new(set.clone())),
         ValueRef::SortedSet(set) => Value::SortedSet(Box::new(set.clone())),
+        ValueRef::Stream(stream) => Value::Stream(Box::new(stream.clone())),
     }
 }
 
@@ -354,6 +356,7 @@ pub(super) fn encoding_name(value: &ValueRef<'_>) -> &'static str {
         ValueRef::List(list) => list.encoding(),
         ValueRef::Set(set) => set.encoding(),
         ValueRef::SortedSet(set) => set.encoding(),
+        ValueRef::Stream(_) => "stream",
     }
 }
 

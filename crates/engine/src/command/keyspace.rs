@@ -6,11 +6,11 @@
 
 use super::CommandError;
 use larder_protocol::slot::slot_of;
-use larder_store::object::{Hash, Limits, List, Set, SortedSet};
+use larder_store::object::{Hash, Limits, List, Set, SortedSet, Stream};
 use larder_store::partition::access::Access;
 use larder_store::{
-    Cleared, Extras, Guard, ItemRef, Key, Now, Owned, Partition, PartitionId, Removed, Store, Value,
-    ValueMut, ValueRef,
+    Cleared, Extras, Guard, IntegerMut, ItemRef, Key, Now, Owned, Partition, PartitionId, Removed, Store,
+    Value, ValueMut, ValueRef,
 };
 
 /// The partitions that are held.
@@ -221,6 +221,22 @@ impl<'a> Keyspace<'a> {
         partition.write(db, &key, now, access).map(|item| item.into_value())
     }
 
+    /// A string that is an integer, to be changed in place; say [`Keyspace::changed`] afterwards. `None` if the key holds
+    /// anything else, or an integer with the CAS unique of Memcached, which a change has to take away. O(1).
+    #[inline]
+    pub fn write_integer(&mut self, key: &[u8]) -> Option<IntegerMut<'_>> {
+        let (db, now, access) = (self.db, self.now, self.access);
+        let (key, partition) = self.open(key)?;
+        let mut item = partition.write(db, &key, now, access)?;
+        if item.item().has_cas() {
+            return None;
+        }
+        match item.into_value() {
+            ValueMut::Integer(integer) => Some(integer),
+            _ => None,
+        }
+    }
+
     /// Sets a key to a value, whatever was there; counts as a change. O(1) and the copy of the value.
     #[inline]
     pub fn set(&mut self, key: &[u8], value: Value<'_>, extras: Extras) {
@@ -277,6 +293,18 @@ impl<'a> Keyspace<'a> {
         self.dirty += 1;
         if let Some((key, partition)) = self.open(key) {
             partition.changed(db, &key);
+        }
+    }
+
+    /// The same for a hash whose fields have, or had, deadlines: it is also noted when to look at it again, and how
+    /// many fields went because their new deadline had passed already.
+    pub fn fields_changed(&mut self, key: &[u8], expired: u64) {
+        let db = self.db;
+        self.dirty += 1;
+        if let Some((key, partition)) = self.open(key) {
+            partition.changed(db, &key);
+            partition.fields_changed(db, &key);
+            partition.count_expired_fields(expired);
         }
     }
 
@@ -404,6 +432,7 @@ macro_rules! collection {
 
 collection!(Hash, read_hash, peek_hash, write_hash, write_hash_or_create, put_hash);
 collection!(List, read_list, peek_list, write_list, write_list_or_create, put_list);
+collection!(Stream, read_stream, peek_stream, write_stream, write_stream_or_create, put_stream);
 collection!(Set, read_set, peek_set, write_set, write_set_or_create, put_set);
 collection!(
     SortedSet,

@@ -309,7 +309,8 @@ fn lrange(call: &mut Call<'_>) -> Answer {
     };
     let (start, count) = window(start, stop, list.len());
     call.out.array(count);
-    list.iter_from(start).take(count).for_each(|value| bulk(call.out, value));
+    let out = &mut *call.out;
+    list.visit(start, count, |value| bulk(out, value));
     Ok(())
 }
 

@@ -22,6 +22,7 @@ pub mod extended;
 mod facts;
 pub mod geo;
 pub mod hash;
+pub mod hash_field;
 pub mod hyperloglog;
 pub mod introspection;
 pub mod keys;
@@ -38,6 +39,7 @@ pub mod set;
 pub mod slowlog;
 pub mod sort;
 mod statistics;
+pub mod stream;
 pub mod string;
 pub mod table;
 pub mod transaction;
@@ -62,10 +64,12 @@ pub fn families() -> &'static [&'static [Command]] {
         sort::COMMANDS,
         scan::COMMANDS,
         hash::COMMANDS,
+        hash_field::COMMANDS,
         list::COMMANDS,
         blocking::COMMANDS,
         set::COMMANDS,
         zset::COMMANDS,
+        stream::COMMANDS,
         transaction::COMMANDS,
         connection::COMMANDS,
         client::COMMANDS,

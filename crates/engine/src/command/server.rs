@@ -330,6 +330,7 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         counters.hits += c.hits;
         counters.misses += c.misses;
         counters.expired += c.expired;
+        counters.expired_fields += c.expired_fields;
         counters.evicted += c.evicted;
     });
     let (stats, denials) = (&call.node.stats, &call.node.users.log);
@@ -350,6 +351,8 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         "sync_full": 0,
         "sync_partial_ok": 0,
         "sync_partial_err": 0,
+        "expired_subkeys": counters.expired_fields, // the name in Redis
+        "expired_fields": counters.expired_fields,  // the name in Valkey
         "expired_keys": counters.expired,
         "expired_stale_perc": "0.00",
         "expired_time_cap_reached_count": get(&stats.expire_stopped),
@@ -419,14 +422,17 @@ fn cpu(_: &mut Call<'_>, text: &mut String) {
 
 fn keyspace(call: &mut Call<'_>, text: &mut String) {
     let databases = call.keys.databases();
-    let mut counts = vec![(0usize, 0usize); databases.into()];
+    let mut counts = vec![(0usize, 0usize, 0usize); databases.into()];
     call.keys.each_partition(|_, partition| {
         for (db, count) in counts.iter_mut().enumerate() {
             count.0 += partition.len(db as u16);
             count.1 += partition.volatile_len(db as u16);
+            count.2 += partition.timed_len(db as u16);
         }
     });
-    for (db, (keys, expires)) in counts.iter().enumerate().filter(|(_, (keys, _))| *keys > 0) {
-        line(text, format_args!("db{db}:keys={keys},expires={expires},avg_ttl=0"));
+    for (db, (keys, expires, timed)) in counts.iter().enumerate().filter(|(_, (keys, ..))| *keys > 0) {
+        // Hashes with field deadlines: `subexpiry` in Redis, `keys_with_volatile_items` in Valkey.
+        let timed = format_args!("subexpiry={timed},keys_with_volatile_items={timed}");
+        line(text, format_args!("db{db}:keys={keys},expires={expires},avg_ttl=0,{timed}"));
     }
 }

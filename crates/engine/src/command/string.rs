@@ -610,6 +610,14 @@ fn getrange(call: &mut Call<'_>) -> Answer {
 
 fn add(call: &mut Call<'_>, by: i64) -> Answer {
     let key = call.args.get(1);
+    let overflow = || text("ERR increment or decrement would overflow");
+    if let Some(mut integer) = call.keys.write_integer(key) {
+        let new = integer.get().checked_add(by).ok_or_else(overflow)?;
+        integer.set(new);
+        call.keys.changed(key);
+        call.out.integer(new);
+        return Ok(());
+    }
     let (old, extras) = match call.keys.peek(key) {
         None => (0, Extras::default()),
         Some(item) => {
@@ -620,7 +628,7 @@ fn add(call: &mut Call<'_>, by: i64) -> Answer {
             (old, Extras { cas: 0, ..item.extras() })
         }
     };
-    let new = old.checked_add(by).ok_or(text("ERR increment or decrement would overflow"))?;
+    let new = old.checked_add(by).ok_or_else(overflow)?;
     call.keys.set(key, Value::Integer(new), extras);
     call.out.integer(new);
     Ok(())

@@ -94,6 +94,7 @@ fn is_there(keys: &Keyspace<'_>, key: &[u8], wants: Wants) -> bool {
         (Wants::Group, _)
             | (Wants::List, Some(ValueRef::List(_)))
             | (Wants::SortedSet, Some(ValueRef::SortedSet(_)))
+            | (Wants::Stream, Some(ValueRef::Stream(_)))
     )
 }
 

@@ -426,6 +426,15 @@ pub const TABLE: &[Directive] = &[
         0,
         i32::MAX as i64
     ),
+    number!("stream-node-max-bytes", &[], Always, settings.limits.stream_node_max_bytes, 0, i32::MAX as i64),
+    number!(
+        "stream-node-max-entries",
+        &[],
+        Always,
+        settings.limits.stream_node_max_entries,
+        0,
+        i32::MAX as i64
+    ),
     number!(
         "zset-max-listpack-entries",
         &["zset-max-ziplist-entries"],

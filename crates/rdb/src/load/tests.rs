@@ -31,6 +31,7 @@ fn show(value: &Value<'_>) -> String {
         Value::Hash(hash) => {
             hash.iter().map(|(field, value)| format!("{}={}", text(field), text(value))).collect()
         }
+        Value::Stream(stream) => return format!("{stream:?}"),
         Value::SortedSet(set) => set.iter().map(|(name, score)| format!("{}:{score}", text(name))).collect(),
     };
     let (name, encoding) = match value {
@@ -55,6 +56,7 @@ fn borrowed<'a>(value: &'a Value<'_>) -> ValueRef<'a> {
         Value::List(list) => ValueRef::List(list),
         Value::Set(set) => ValueRef::Set(set),
         Value::SortedSet(set) => ValueRef::SortedSet(set),
+        Value::Stream(stream) => ValueRef::Stream(stream),
     }
 }
 
@@ -149,6 +151,54 @@ fn a_payload_is_framed() {
     assert_eq!(dump::verified(&dump::write(&ValueRef::String(b"hello"))), dump::verified(real));
     assert_eq!(dump::verified(b"\x00\x05hello\n\x00cr\xdfve4 \x0b"), None);
     assert_eq!(dump::verified(b"short"), None);
+}
+
+#[test]
+fn deadlines_of_fields_come_in_three_forms() {
+    let forms: [&[u8]; 3] = [
+        b"\x16\x02\x01a\xc0\x01{ J\xa9\xd1\x01\x00\x00\x02bb\xc0\x02\xff\xff\xff\xff\xff\xff\xff\xff",
+        b"\x18{ J\xa9\xd1\x01\x00\x00\x02\x01\x01a\xc0\x01\x00\x02bb\xc0\x02",
+        b"\x19{ J\xa9\xd1\x01\x00\x00\x1e\x1e\x00\x00\x00\x06\x00\x81a\x02\x01\x01\xf4{ J\xa9\xd1\x01\x00\x00\t\x82bb\x03\x02\x01\x00\x01\xff",
+    ];
+    for bytes in forms {
+        let value = load(bytes, &Limits::default(), true);
+        let Ok(Value::Hash(hash)) = &value else { panic!("{value:?}") };
+        assert_eq!((hash.deadline(b"a"), hash.deadline(b"bb")), (Some(2_000_000_000_123), None));
+        assert_eq!((hash.len(), hash.timed_len()), (2, 1));
+        assert_eq!(dump::verified(&dump::write(&ValueRef::Hash(hash))), Some(forms[0]));
+        for end in 0..bytes.len() {
+            assert!(load(&bytes[..end], &Limits::default(), true).is_err());
+        }
+    }
+    let late = b"\x16\x01\x01a\xc0\x01\xff\xff\xff\xff\xff\xff\xff\x7f";
+    assert!(load(late, &Limits::default(), false).is_err());
+}
+
+/// Of redis-server 7.0: one entry, pending for a consumer of a group.
+const STREAM: &[u8] = b"\x13\x01\x10\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x01\x1d\x1d\0\0\0\x0a\0\x01\x01\0\x01\x01\x01\x81f\x02\0\x01\x02\x01\0\x01\0\x01\x81v\x02\x04\x01\xff\x01\x01\x01\x01\x01\0\0\x01\x01\x01g\x01\x01\x01\x01\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x01\x1cQ\xdb\t\xa2\x01\0\0\x01\x01\x02me\x1cQ\xdb\t\xa2\x01\0\0\x01\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x01";
+
+#[test]
+fn streams_are_read_and_written() {
+    let value = load(STREAM, &Limits::default(), true);
+    let Ok(Value::Stream(stream)) = &value else { panic!("{value:?}") };
+    assert_eq!((stream.len(), stream.entries_added, stream.last_id.to_string()), (1, 1, "1-1".to_owned()));
+    let Some(group) = stream.groups.get(b"g".as_slice()) else { panic!("{:?}", stream.groups) };
+    assert_eq!((group.pending.len(), group.consumers.len(), group.entries_read), (1, 1, Some(1)));
+    let payload = dump::write(&ValueRef::Stream(stream));
+    let again = load(dump::verified(&payload).unwrap_or_default(), &Limits::default(), true);
+    assert_eq!(again.as_ref().map(show), value.as_ref().map(show));
+    for end in 0..STREAM.len() {
+        assert!(load(&STREAM[..end], &Limits::default(), true).is_err());
+    }
+    for at in 1..STREAM.len() {
+        for byte in [0, 1, 2, 0x7f, 0x80, 0xff] {
+            let mut broken = STREAM.to_vec();
+            broken[at] = byte;
+            if let Ok(value) = load(&broken, &Limits::default(), true) {
+                dump::write(&borrowed(&value));
+            }
+        }
+    }
 }
 
 fn members() -> impl Strategy<Value = Vec<Vec<u8>>> {

@@ -1,7 +1,12 @@
 //! A hash: fields and their values. Packed as `field, value, field, value, ...` while small, then a table.
+//!
+//! A hash whose fields were given deadlines is a third form: a plain hash beside its [`Timetable`]. One that never had
+//! any knows nothing of this, and pays neither a byte nor a branch that it did not have before.
+//! Time is handed in; a field whose time is over stays until [`Hash::purge`].
 
 use super::packed::{Adopted, Element, Packed};
 use super::table::{Entry, Table};
+use super::timetable::Timetable;
 use super::{Limits, Random, below};
 
 /// A hash value.
@@ -14,6 +19,16 @@ pub struct Hash {
 enum Form {
     Packed(Packed),
     Table(Box<Table>),
+    Timed(Box<Timed>),
+}
+
+/// A hash with the deadlines of its fields. It stays one when its last deadline goes, as the original does: what had
+/// deadlines will have some again.
+#[derive(Clone, Debug, Default)]
+struct Timed {
+    /// Never timed itself.
+    plain: Hash,
+    times: Timetable,
 }
 
 impl Default for Hash {
@@ -37,6 +52,7 @@ impl Hash {
         match &self.form {
             Form::Packed(packed) => packed.len() / 2,
             Form::Table(table) => table.len(),
+            Form::Timed(timed) => timed.plain.len(),
         }
     }
 
@@ -47,9 +63,11 @@ impl Hash {
 
     /// Name of the present form, as `OBJECT ENCODING` prints it.
     pub fn encoding(&self) -> &'static str {
-        match self.form {
+        match &self.form {
             Form::Packed(_) => "listpack",
             Form::Table(_) => "hashtable",
+            Form::Timed(timed) if matches!(timed.plain.form, Form::Packed(_)) => "listpackex",
+            Form::Timed(_) => "hashtable",
         }
     }
 
@@ -58,6 +76,9 @@ impl Hash {
         match &self.form {
             Form::Packed(packed) => packed.memory_bytes(),
             Form::Table(table) => table.memory_bytes(),
+            Form::Timed(timed) => {
+                size_of::<Timed>() + timed.plain.memory_bytes() + timed.times.memory_bytes()
+            }
         }
     }
 
@@ -69,6 +90,7 @@ impl Hash {
                 packed.after(at).map(|value| packed.get(value))
             }
             Form::Table(table) => table.get(field).map(Element::Bytes),
+            Form::Timed(timed) => timed.plain.get(field),
         }
     }
 
@@ -77,14 +99,26 @@ impl Hash {
         self.get(field).is_some()
     }
 
-    /// Sets a field; true if it is new.
+    /// Sets a field, which then has no deadline; true if it is new.
     pub fn insert(&mut self, field: &[u8], value: &[u8], limits: &Limits) -> bool {
+        if let Form::Timed(timed) = &mut self.form {
+            timed.times.remove(field);
+        }
+        self.update(field, value, limits)
+    }
+
+    /// Sets a field, which keeps its deadline; true if it is new.
+    pub fn update(&mut self, field: &[u8], value: &[u8], limits: &Limits) -> bool {
+        if let Form::Timed(timed) = &mut self.form {
+            return timed.plain.update(field, value, limits);
+        }
         if field.len().max(value.len()) > limits.hash_max_listpack_value {
             self.grow(limits);
         }
         let fresh = match &mut self.form {
             Form::Packed(packed) => insert_packed(packed, field, value),
             Form::Table(table) => table.insert(field, value),
+            Form::Timed(_) => false,
         };
         if self.len() > limits.hash_max_listpack_entries {
             self.grow(limits);
@@ -106,14 +140,19 @@ impl Hash {
                 }
                 removed
             }
+            Form::Timed(timed) => {
+                timed.times.remove(field);
+                timed.plain.remove(field)
+            }
         }
     }
 
     /// All fields with their values: in order of insertion while packed, in no order when grown.
     pub fn iter(&self) -> impl Iterator<Item = (Element<'_>, Element<'_>)> {
-        let (packed, table) = match &self.form {
+        let (packed, table) = match &self.plain().form {
             Form::Packed(packed) => (Some(packed), None),
             Form::Table(table) => (None, Some(table)),
+            Form::Timed(_) => (None, None),
         };
         let pairs = packed.into_iter().flat_map(|packed| Pairs { items: packed.iter() });
         pairs.chain(table.into_iter().flat_map(|table| table.iter().map(pair)))
@@ -130,6 +169,7 @@ impl Hash {
             Form::Table(table) => table.scan(cursor, count, &mut |entry| {
                 visit(Element::Bytes(entry.name), Element::Bytes(entry.payload));
             }),
+            Form::Timed(timed) => timed.plain.scan(cursor, count, visit),
         }
     }
 
@@ -142,6 +182,108 @@ impl Hash {
                 Pairs { items: packed.iter_from(at) }.next()
             }
             Form::Table(table) => table.random(random).map(pair),
+            Form::Timed(timed) => timed.plain.random(random),
+        }
+    }
+
+    /// The hash without its deadlines.
+    fn plain(&self) -> &Hash {
+        match &self.form {
+            Form::Timed(timed) => &timed.plain,
+            _ => self,
+        }
+    }
+
+    fn times(&self) -> Option<&Timetable> {
+        match &self.form {
+            Form::Timed(timed) => Some(&timed.times),
+            _ => None,
+        }
+    }
+
+    fn times_mut(&mut self) -> Option<&mut Timetable> {
+        match &mut self.form {
+            Form::Timed(timed) => Some(&mut timed.times),
+            _ => None,
+        }
+    }
+
+    /// When a field dies, in Unix milliseconds; `None` if it does not exist or never dies. O(1) when grown.
+    pub fn deadline(&self, field: &[u8]) -> Option<u64> {
+        self.times()?.get(field)
+    }
+
+    /// Gives a field a deadline (Unix milliseconds, at most [`FIELD_DEADLINE_MAX_MS`]) or takes it away; false if there
+    /// is no such field. O(log n).
+    ///
+    /// [`FIELD_DEADLINE_MAX_MS`]: super::FIELD_DEADLINE_MAX_MS
+    pub fn set_deadline(&mut self, field: &[u8], deadline: Option<u64>, limits: &Limits) -> bool {
+        if !self.contains(field) {
+            return false;
+        }
+        match deadline {
+            Some(deadline) => self.timed().times.insert(field, deadline, limits),
+            None => self.times_mut().map_or((), |times| times.remove(field)),
+        }
+        true
+    }
+
+    fn timed(&mut self) -> &mut Timed {
+        if !matches!(self.form, Form::Timed(_)) {
+            let plain = std::mem::take(self);
+            self.form = Form::Timed(Box::new(Timed { plain, times: Timetable::default() }));
+        }
+        match &mut self.form {
+            Form::Timed(timed) => timed,
+            _ => unreachable!("made so above"),
+        }
+    }
+
+    /// True if fields have, or had, deadlines: then who changed the hash says so to its partition. O(1).
+    #[inline]
+    pub fn is_timed(&self) -> bool {
+        matches!(self.form, Form::Timed(_))
+    }
+
+    /// Number of fields with a deadline. O(1).
+    pub fn timed_len(&self) -> usize {
+        self.times().map_or(0, Timetable::len)
+    }
+
+    /// When the first field dies, in Unix milliseconds. O(1).
+    pub fn earliest_deadline(&self) -> Option<u64> {
+        self.times()?.earliest()
+    }
+
+    /// True if the time of some field is over. O(1).
+    pub fn is_due(&self, now_ms: u64) -> bool {
+        self.earliest_deadline().is_some_and(|deadline| deadline <= now_ms)
+    }
+
+    /// True if the time of every field is over. O(log n), and O(1) when nothing is due.
+    pub fn is_over(&self, now_ms: u64) -> bool {
+        self.is_due(now_ms) && self.times().is_some_and(|times| times.due(now_ms) == self.len())
+    }
+
+    /// Removes at most `budget` fields whose time is over, the longest dead first; how many.
+    /// O(log n) and one removal for each.
+    pub fn purge(&mut self, now_ms: u64, budget: usize) -> usize {
+        let Form::Timed(timed) = &mut self.form else { return 0 };
+        let Timed { plain, times } = &mut **timed;
+        times.take_due(now_ms, budget, |field| {
+            plain.remove(field);
+        })
+    }
+
+    /// When whoever reclaims dead fields will look at this hash: not after its earliest deadline. `None` if never.
+    pub(crate) fn visit(&self) -> Option<u64> {
+        self.times()?.visit
+    }
+
+    /// Notes when this hash will be looked at.
+    pub(crate) fn set_visit(&mut self, at: Option<u64>) {
+        if let Some(times) = self.times_mut() {
+            times.visit = at;
         }
     }
 

@@ -158,12 +158,21 @@ impl List {
         self.nodes.iter().flat_map(Packed::iter)
     }
 
-    /// Elements from number `start` on. O(nodes) to start.
-    pub fn iter_from(&self, start: usize) -> impl Iterator<Item = Element<'_>> {
-        let place = self.place(start).unwrap_or(Place { node: self.nodes.len(), at: 0 });
-        let first = self.nodes.get(place.node).map(|node| node.iter_from(place.at));
-        let rest = self.nodes.iter().skip(place.node + 1).flat_map(Packed::iter);
-        first.into_iter().flatten().chain(rest)
+    /// Visits `count` elements from number `start` on, as many as there are. O(nodes + count).
+    #[inline]
+    pub fn visit(&self, start: usize, count: usize, mut visit: impl FnMut(Element<'_>)) {
+        let Some(place) = self.place(start) else { return };
+        let (mut at, mut left) = (place.at, count);
+        for node in self.nodes.range(place.node..) {
+            for element in node.iter_from(at) {
+                if left == 0 {
+                    return;
+                }
+                visit(element);
+                left -= 1;
+            }
+            at = 0;
+        }
     }
 
     /// Elements from the tail towards the head, beginning with number `start`. O(nodes) to start.

@@ -5,7 +5,7 @@
 //! hands a source of random numbers in.
 //!
 //! Read in this order: [`packed`] (the small form of everything), `arena` (memory of grown members), `table` (their
-//! index by name), `tree` (their order by score), then [`Hash`], [`Set`], [`SortedSet`] and [`List`].
+//! index by name), `tree` (their order by score), then [`Hash`] (and `timetable`), [`Set`], [`SortedSet`] and [`List`].
 //! All of it is safe Rust: members are named by 4-byte handles into an arena, not by pointers.
 
 mod arena;
@@ -14,7 +14,9 @@ mod intset;
 mod list;
 pub mod packed;
 mod set;
+pub mod stream;
 mod table;
+mod timetable;
 mod tree;
 mod zset;
 
@@ -22,6 +24,8 @@ pub use hash::Hash;
 pub use list::{End, List};
 pub use packed::{Adopted, Digits, Element};
 pub use set::Set;
+pub use stream::Stream;
+pub use timetable::FIELD_DEADLINE_MAX_MS;
 pub use zset::SortedSet;
 
 /// A source of uniformly random 64-bit numbers, handed in by who may roll dice.
@@ -46,6 +50,10 @@ pub struct Limits {
     pub zset_max_listpack_entries: usize,
     /// `zset-max-listpack-value`: bytes of a member of a packed sorted set. Default 64.
     pub zset_max_listpack_value: usize,
+    /// `stream-node-max-bytes`: bytes of a stream's node; 0 is no limit. Default 4096.
+    pub stream_node_max_bytes: usize,
+    /// `stream-node-max-entries`: entries of a stream's node; 0 is no limit. Default 100.
+    pub stream_node_max_entries: usize,
     /// Seed of the hash function of grown values: random per process, so that nobody can choose colliding members.
     pub hash_seed: u64,
 }
@@ -61,6 +69,8 @@ impl Default for Limits {
             set_max_listpack_value: 64,
             zset_max_listpack_entries: 128,
             zset_max_listpack_value: 64,
+            stream_node_max_bytes: 4096,
+            stream_node_max_entries: 100,
             hash_seed: 0,
         }
     }

@@ -117,9 +117,14 @@ const INT_32: u8 = 0xf3;
 const INT_64: u8 = 0xf4;
 
 /// The packed sequence.
+///
+/// Free bytes may lie in front of the entries as well as behind them, so that a queue grows and shrinks at either end
+/// without moving what is between.
 #[derive(Clone, Debug, Default)]
 pub struct Packed {
+    /// Entries, after `free` bytes that mean nothing.
     bytes: Vec<u8>,
+    free: u32,
     count: u32,
 }
 
@@ -216,23 +221,38 @@ pub fn packed_len(element: &Element<'_>) -> usize {
     body + tail_len(body)
 }
 
-/// Decodes the entry at the front of `bytes`: the element and the length of head and data.
+/// Decodes the entry at the front of `bytes`: the element and the length of head and data. Strings come first: of them
+/// there are most.
 #[inline]
 fn decode(bytes: &[u8]) -> (Element<'_>, usize) {
-    let string = |head: usize, len: usize| (Element::Bytes(&bytes[head..head + len]), head + len);
+    match bytes[0] {
+        short @ 0x80..=0xbf => {
+            let end = 1 + usize::from(short & 0x3f);
+            (Element::Bytes(&bytes[1..end]), end)
+        }
+        high @ 0xe0..=0xef => {
+            let end = 2 + (usize::from(high & 0x0f) << 8 | usize::from(bytes[1]));
+            (Element::Bytes(&bytes[2..end]), end)
+        }
+        STRING_32 => {
+            let end = 5 + little_endian(&bytes[1..5]) as usize;
+            (Element::Bytes(&bytes[5..end]), end)
+        }
+        _ => decode_int(bytes),
+    }
+}
+
+fn decode_int(bytes: &[u8]) -> (Element<'_>, usize) {
     let int = |width: usize| {
         let value = little_endian(&bytes[1..1 + width]);
         (Element::Int(sign_extend(value, width as u32 * 8)), 1 + width)
     };
     match bytes[0] {
         small @ 0..=0x7f => (Element::Int(i64::from(small)), 1),
-        short @ 0x80..=0xbf => string(1, usize::from(short & 0x3f)),
         high @ 0xc0..=0xdf => {
             let bits = u64::from(high & 0x1f) << 8 | u64::from(bytes[1]);
             (Element::Int(sign_extend(bits, 13)), 2)
         }
-        high @ 0xe0..=0xef => string(2, usize::from(high & 0x0f) << 8 | usize::from(bytes[1])),
-        STRING_32 => string(5, little_endian(&bytes[1..5]) as usize),
         INT_16 => int(2),
         INT_24 => int(3),
         INT_32 => int(4),
@@ -260,7 +280,7 @@ fn entry_len(bytes: &[u8]) -> usize {
 impl Packed {
     /// An empty sequence; allocates nothing.
     pub const fn new() -> Self {
-        Packed { bytes: Vec::new(), count: 0 }
+        Packed { bytes: Vec::new(), free: 0, count: 0 }
     }
 
     /// Number of entries.
@@ -275,7 +295,12 @@ impl Packed {
 
     /// Bytes used by the entries.
     pub fn byte_len(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() - self.free as usize
+    }
+
+    #[inline]
+    fn entries(&self) -> &[u8] {
+        &self.bytes[self.free as usize..]
     }
 
     /// Bytes allocated.
@@ -285,7 +310,7 @@ impl Packed {
 
     /// Position behind the last entry: where [`Packed::insert`] appends.
     pub fn end(&self) -> usize {
-        self.bytes.len()
+        self.byte_len()
     }
 
     /// Position of the first entry.
@@ -295,14 +320,14 @@ impl Packed {
 
     /// Position of the last entry.
     pub fn last(&self) -> Option<usize> {
-        self.before(self.bytes.len())
+        self.before(self.end())
     }
 
     /// Position of the entry behind the one at `at`.
     #[inline]
     pub fn after(&self, at: usize) -> Option<usize> {
-        let next = at + entry_len(&self.bytes[at..]);
-        (next < self.bytes.len()).then_some(next)
+        let next = at + entry_len(&self.entries()[at..]);
+        (next < self.end()).then_some(next)
     }
 
     /// Position of the entry in front of `at` (an entry's position, or the end).
@@ -311,10 +336,11 @@ impl Packed {
         if at == 0 {
             return None;
         }
+        let entries = self.entries();
         let (mut body, mut shift, mut cursor) = (0usize, 0, at);
         loop {
             cursor -= 1;
-            let byte = self.bytes[cursor];
+            let byte = entries[cursor];
             body |= usize::from(byte & 0x7f) << shift;
             shift += 7;
             if byte & 0x80 == 0 {
@@ -326,7 +352,7 @@ impl Packed {
     /// The element at a position.
     #[inline]
     pub fn get(&self, at: usize) -> Element<'_> {
-        decode(&self.bytes[at..]).0
+        decode(&self.entries()[at..]).0
     }
 
     /// Position of the entry number `index` (from 0). Walks from the nearer end.
@@ -338,7 +364,7 @@ impl Packed {
         if index <= count / 2 {
             return (0..index).try_fold(0, |at, _| self.after(at));
         }
-        (index..count).try_fold(self.bytes.len(), |at, _| self.before(at))
+        (index..count).try_fold(self.end(), |at, _| self.before(at))
     }
 
     /// Inserts in front of the entry at `at` (or at [`Packed::end`]).
@@ -350,7 +376,7 @@ impl Packed {
         };
         let tail = tail_of(head.len + data.len());
         self.open_gap(at, head.len + data.len() + tail.len);
-        let mut cursor = at;
+        let mut cursor = self.free as usize + at;
         for part in [head.as_slice(), data, tail.as_slice()] {
             self.bytes[cursor..cursor + part.len()].copy_from_slice(part);
             cursor += part.len();
@@ -360,7 +386,7 @@ impl Packed {
 
     /// Appends; bytes that are a canonical integer are stored as one.
     pub fn push(&mut self, bytes: &[u8]) {
-        self.insert(self.bytes.len(), &Element::parse(bytes));
+        self.insert(self.end(), &Element::parse(bytes));
     }
 
     /// Puts `element` in the place of the entry at `at`.
@@ -377,25 +403,34 @@ impl Packed {
     /// Removes up to `count` entries from position `at` on; tells how many there were.
     pub fn remove_range(&mut self, at: usize, count: usize) -> usize {
         let (mut end, mut removed) = (at, 0);
-        while removed < count && end < self.bytes.len() {
-            end += entry_len(&self.bytes[end..]);
+        let entries = self.entries();
+        while removed < count && end < entries.len() {
+            end += entry_len(&entries[end..]);
             removed += 1;
         }
-        self.bytes.drain(at..end);
+        let free = self.free as usize;
+        match at {
+            0 => self.free += end as u32,
+            _ => drop(self.bytes.drain(free + at..free + end)),
+        }
         self.count -= removed as u32;
+        if self.is_empty() {
+            self.bytes.clear();
+            self.free = 0;
+        }
         self.shrink();
         removed
     }
 
     /// Cuts the sequence at `at` and gives what was behind.
     pub fn split_off(&mut self, at: usize) -> Packed {
-        let mut right = Packed { bytes: self.bytes[at..].to_vec(), count: 0 };
+        let mut right = Packed { bytes: self.entries()[at..].to_vec(), free: 0, count: 0 };
         let mut cursor = 0;
         while cursor < right.bytes.len() {
             cursor += entry_len(&right.bytes[cursor..]);
             right.count += 1;
         }
-        self.bytes.truncate(at);
+        self.bytes.truncate(self.free as usize + at);
         self.count -= right.count;
         self.shrink();
         right
@@ -403,21 +438,22 @@ impl Packed {
 
     /// Appends all entries of `other`.
     pub fn append(&mut self, other: &Packed) {
-        self.bytes.reserve_exact(other.bytes.len());
-        self.bytes.extend_from_slice(&other.bytes);
+        self.bytes.reserve_exact(other.byte_len());
+        self.bytes.extend_from_slice(other.entries());
         self.count += other.count;
     }
 
     /// Position of the first entry equal to `needle`, looking at every `step`-th from position `from` on.
     pub fn find(&self, from: usize, needle: &Element<'_>, step: usize) -> Option<usize> {
         let mut at = from;
-        while at < self.bytes.len() {
-            if self.get(at) == *needle {
+        let entries = self.entries();
+        while at < entries.len() {
+            if decode(&entries[at..]).0 == *needle {
                 return Some(at);
             }
             for _ in 0..step {
-                if at < self.bytes.len() {
-                    at += entry_len(&self.bytes[at..]);
+                if at < entries.len() {
+                    at += entry_len(&entries[at..]);
                 }
             }
         }
@@ -426,12 +462,12 @@ impl Packed {
 
     /// All elements, from either end.
     pub fn iter(&self) -> Iter<'_> {
-        Iter { packed: self, front: 0, back: self.bytes.len() }
+        Iter { packed: self, front: 0, back: self.end() }
     }
 
     /// Elements from position `from` on (to the end), from either end.
     pub fn iter_from(&self, from: usize) -> Iter<'_> {
-        Iter { packed: self, front: from, back: self.bytes.len() }
+        Iter { packed: self, front: from, back: self.end() }
     }
 
     /// Elements in front of position `to`, from either end.
@@ -441,18 +477,57 @@ impl Packed {
 
     /// Makes room at `at`. Grows by an eighth at most, so that slack stays small.
     fn open_gap(&mut self, at: usize, size: usize) {
-        let old = self.bytes.len();
-        if self.bytes.capacity() < old + size {
-            self.bytes.reserve_exact((size + old / 8).next_multiple_of(8));
+        let (old, end) = (self.byte_len(), self.bytes.len());
+        let (front, back) = (self.free as usize, self.bytes.capacity() - end);
+        if at == 0 && old > 0 {
+            if front < size {
+                self.move_to(size, size);
+            }
+            self.free -= size as u32;
+            return;
         }
-        self.bytes.resize(old + size, 0);
-        self.bytes.copy_within(at..old, at + size);
+        if back < size {
+            self.move_to(0, size);
+        }
+        let (at, end) = (self.free as usize + at, self.bytes.len());
+        self.bytes.resize(end + size, 0);
+        self.bytes.copy_within(at..end, at + size);
+    }
+
+    /// Moves the entries so that at least so much is free in front of them or behind, and half of what more there is
+    /// on either side.
+    #[cold]
+    fn move_to(&mut self, front: usize, size: usize) {
+        let old = self.byte_len();
+        if self.bytes.capacity() < old + size + old / 16 {
+            self.bytes.reserve_exact(self.grown(size, old) - self.bytes.len());
+        }
+        // Who only ever appends has nothing in front.
+        let spare = self.bytes.capacity() - old - size;
+        let to = match (front, self.free) {
+            (0, 0) => return,
+            _ => front + spare / 2,
+        };
+        let from = self.free as usize;
+        if to > from {
+            self.bytes.resize(to + old, 0);
+        }
+        self.bytes.copy_within(from..from + old, to);
+        self.bytes.truncate(to + old);
+        self.free = to as u32;
+    }
+
+    fn grown(&self, size: usize, old: usize) -> usize {
+        old + (size + old / 8).next_multiple_of(8)
     }
 
     /// Gives memory back when more than half of it is unused.
     fn shrink(&mut self) {
-        if self.bytes.capacity() > 64 && self.bytes.len() < self.bytes.capacity() / 2 {
-            self.bytes.shrink_to(self.bytes.len() + self.bytes.len() / 8);
+        let len = self.byte_len();
+        if self.bytes.capacity() > 64 && len < self.bytes.capacity() / 2 {
+            self.bytes.drain(..self.free as usize);
+            self.free = 0;
+            self.bytes.shrink_to(len + len / 8);
         }
     }
 }
@@ -473,7 +548,7 @@ impl<'a> Iterator for Iter<'a> {
         if self.front >= self.back {
             return None;
         }
-        let (element, body) = decode(&self.packed.bytes[self.front..]);
+        let (element, body) = decode(&self.packed.entries()[self.front..]);
         self.front += body + tail_len(body);
         Some(element)
     }

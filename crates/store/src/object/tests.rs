@@ -16,6 +16,8 @@ fn tight() -> Limits {
         set_max_listpack_value: 16,
         zset_max_listpack_entries: 8,
         zset_max_listpack_value: 16,
+        stream_node_max_bytes: 4096,
+        stream_node_max_entries: 100,
         hash_seed: 7,
     }
 }
@@ -107,6 +109,36 @@ proptest! {
     }
 
     #[test]
+    fn packed_is_a_queue(edits in prop::collection::vec((0u8..5, 0u8..4, name()), 0..300)) {
+        let (mut packed, mut model) = (Packed::new(), std::collections::VecDeque::<Vec<u8>>::new());
+        for (kind, times, value) in edits {
+            let element = Element::parse(&value);
+            for _ in 0..=times {
+                match kind {
+                    0 | 1 => {
+                        packed.insert(0, &element);
+                        model.push_front(value.clone());
+                    }
+                    2 => {
+                        packed.push(&value);
+                        model.push_back(value.clone());
+                    }
+                    3 => {
+                        packed.first().into_iter().for_each(|at| packed.remove(at));
+                        model.pop_front();
+                    }
+                    _ => {
+                        packed.last().into_iter().for_each(|at| packed.remove(at));
+                        model.pop_back();
+                    }
+                }
+                prop_assert!(packed.memory_bytes() <= 2 * packed.byte_len() + 64);
+            }
+            check_packed(&packed, model.make_contiguous());
+        }
+    }
+
+    #[test]
     fn hash_is_a_map(edits in prop::collection::vec((0u8..5, name(), value()), 0..200)) {
         let limits = tight();
         let (mut hash, mut model) = (Hash::new(), HashMap::<Vec<u8>, Vec<u8>>::new());
@@ -191,7 +223,12 @@ proptest! {
             prop_assert_eq!(list.len(), model.len());
             prop_assert_eq!(list.iter().map(|element| element.to_vec()).collect::<Vec<_>>(), model.clone());
             let at = at.min(model.len());
-            prop_assert_eq!(list.iter_from(at).map(|element| element.to_vec()).collect::<Vec<_>>(), &model[at..]);
+            let mut seen = Vec::new();
+            list.visit(at, usize::MAX, |element| seen.push(element.to_vec()));
+            prop_assert_eq!(&seen, &model[at..]);
+            seen.clear();
+            list.visit(at, 2, |element| seen.push(element.to_vec()));
+            prop_assert_eq!(&seen, &model[at..model.len().min(at + 2)]);
             let back: Vec<_> = list.iter_back_from(at).map(|element| element.to_vec()).collect();
             let mut expected = if at < model.len() { model[..=at].to_vec() } else { Vec::new() };
             expected.reverse();

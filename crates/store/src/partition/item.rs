@@ -1,7 +1,7 @@
 //! An item: a key with its value, in one allocation.
 //!
 //! ```text
-//! byte 0      kind (3 bits) and which optional fields follow (3 bits)
+//! byte 0      kind (3 bits), which optional fields follow (3 bits), a hash with deadlines of its own (1 bit)
 //! bytes 1-3   access: seconds clock of the last use (LRU), or 16-bit minutes and 8-bit counter (LFU)
 //! varint      key length
 //! varint      value length (only an inline string has it)
@@ -17,7 +17,7 @@
 //! Invariant: an [`Item`] owns its allocation; the address is 8-byte aligned and fits in 48 bits; the header
 //! describes exactly the bytes that follow it. Everything unsafe about items is in this file.
 
-use crate::object::{Hash, List, Set, SortedSet};
+use crate::object::{Hash, List, Set, SortedSet, Stream};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
@@ -29,6 +29,8 @@ const KIND: u8 = 0b0000_0111;
 const HAS_DEADLINE: u8 = 0b0000_1000;
 const HAS_FLAGS: u8 = 0b0001_0000;
 const HAS_CAS: u8 = 0b0010_0000;
+/// A hash some of whose fields have deadlines. Stands here so that a look at any other key stays one test of a byte.
+const HAS_TIMED_FIELDS: u8 = 0b0100_0000;
 
 const INLINE: u8 = 0;
 const INTEGER: u8 = 1;
@@ -37,6 +39,7 @@ const HASH: u8 = 3;
 const LIST: u8 = 4;
 const SET: u8 = 5;
 const SORTED_SET: u8 = 6;
+const STREAM: u8 = 7;
 
 /// A value on its way into an item.
 #[derive(Debug)]
@@ -55,6 +58,8 @@ pub enum Value<'a> {
     Set(Box<Set>),
     /// A sorted set.
     SortedSet(Box<SortedSet>),
+    /// A stream.
+    Stream(Box<Stream>),
 }
 
 /// A value in place.
@@ -72,6 +77,8 @@ pub enum ValueRef<'a> {
     Set(&'a Set),
     /// A sorted set.
     SortedSet(&'a SortedSet),
+    /// A stream.
+    Stream(&'a Stream),
 }
 
 /// A value in place, to be changed. A string that gets another length is replaced, through the partition.
@@ -80,7 +87,7 @@ pub enum ValueMut<'a> {
     /// A string inside its item: its bytes may change, not their number.
     Inline(&'a mut [u8]),
     /// A string that is the decimal form of an integer.
-    Integer,
+    Integer(IntegerMut<'a>),
     /// A long string, which can be changed in place.
     Long(&'a mut Vec<u8>),
     /// A hash.
@@ -91,6 +98,26 @@ pub enum ValueMut<'a> {
     Set(&'a mut Set),
     /// A sorted set.
     SortedSet(&'a mut SortedSet),
+    /// A stream.
+    Stream(&'a mut Stream),
+}
+
+/// A string that is the decimal form of an integer, in place.
+#[derive(Debug)]
+pub struct IntegerMut<'a>(&'a mut [u8; 8]);
+
+impl IntegerMut<'_> {
+    /// The integer.
+    #[inline]
+    pub fn get(&self) -> i64 {
+        i64::from_le_bytes(*self.0)
+    }
+
+    /// Sets it.
+    #[inline]
+    pub fn set(&mut self, n: i64) {
+        *self.0 = n.to_le_bytes();
+    }
 }
 
 /// What an item carries beside key and value.
@@ -178,8 +205,10 @@ impl Item {
             Value::List(_) => (LIST, 8),
             Value::Set(_) => (SET, 8),
             Value::SortedSet(_) => (SORTED_SET, 8),
+            Value::Stream(_) => (STREAM, 8),
         };
-        let head = kind | extras_bits(extras);
+        let timed = matches!(&value, Value::Hash(hash) if hash.timed_len() > 0);
+        let head = kind | extras_bits(extras) | if timed { HAS_TIMED_FIELDS } else { 0 };
         let mut at = 4 + varint_len(key.len()) + if kind == INLINE { varint_len(value_len) } else { 0 };
         let optional = at;
         at += optional_len(head);
@@ -233,6 +262,7 @@ impl Item {
             Value::List(list) => boxed(Box::into_raw(list).expose_provenance()),
             Value::Set(set) => boxed(Box::into_raw(set).expose_provenance()),
             Value::SortedSet(set) => boxed(Box::into_raw(set).expose_provenance()),
+            Value::Stream(stream) => boxed(Box::into_raw(stream).expose_provenance()),
         }
     }
 
@@ -325,7 +355,8 @@ impl Item {
                 HASH => ValueRef::Hash(&*self.boxed(at)),
                 LIST => ValueRef::List(&*self.boxed(at)),
                 SET => ValueRef::Set(&*self.boxed(at)),
-                _ => ValueRef::SortedSet(&*self.boxed(at)),
+                SORTED_SET => ValueRef::SortedSet(&*self.boxed(at)),
+                _ => ValueRef::Stream(&*self.boxed(at)),
             }
         }
     }
@@ -340,12 +371,13 @@ impl Item {
                 INLINE => {
                     ValueMut::Inline(std::slice::from_raw_parts_mut(self.0.as_ptr().add(at), shape.value_len))
                 }
-                INTEGER => ValueMut::Integer,
+                INTEGER => ValueMut::Integer(IntegerMut(&mut *self.0.as_ptr().add(at).cast::<[u8; 8]>())),
                 LONG => ValueMut::Long(&mut *self.boxed(at)),
                 HASH => ValueMut::Hash(&mut *self.boxed(at)),
                 LIST => ValueMut::List(&mut *self.boxed(at)),
                 SET => ValueMut::Set(&mut *self.boxed(at)),
-                _ => ValueMut::SortedSet(&mut *self.boxed(at)),
+                SORTED_SET => ValueMut::SortedSet(&mut *self.boxed(at)),
+                _ => ValueMut::Stream(&mut *self.boxed(at)),
             }
         }
     }
@@ -365,6 +397,12 @@ impl Item {
         }
     }
 
+    /// True if it carries a CAS unique.
+    #[inline]
+    pub fn has_cas(&self) -> bool {
+        self.byte(0) & HAS_CAS != 0
+    }
+
     fn flags_at(&self, at: usize) -> u32 {
         let bytes = self.bytes(at, 4);
         u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
@@ -377,6 +415,49 @@ impl Item {
             return None;
         }
         Some(self.word(self.shape().deadline_at()))
+    }
+
+    /// True if the key or fields of it have deadlines.
+    #[inline]
+    pub fn is_volatile(&self) -> bool {
+        self.byte(0) & (HAS_DEADLINE | HAS_TIMED_FIELDS) != 0
+    }
+
+    /// True for a hash that is marked as having fields with deadlines.
+    #[inline]
+    pub fn has_timed_fields(&self) -> bool {
+        self.byte(0) & HAS_TIMED_FIELDS != 0
+    }
+
+    /// Marks a hash as having fields with deadlines, or as having none.
+    pub(super) fn mark_timed_fields(&mut self, timed: bool) {
+        let head = self.byte(0) & !HAS_TIMED_FIELDS;
+        self.put(0, &[head | if timed { HAS_TIMED_FIELDS } else { 0 }]);
+    }
+
+    /// The value if it is a hash that is marked as having fields with deadlines.
+    pub(super) fn timed_hash(&self) -> Option<&Hash> {
+        match self.value() {
+            ValueRef::Hash(hash) if self.has_timed_fields() => Some(hash),
+            _ => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub(super) fn timed_hash_mut(&mut self) -> Option<&mut Hash> {
+        let marked = self.has_timed_fields();
+        match self.value_mut() {
+            ValueMut::Hash(hash) if marked => Some(hash),
+            _ => None,
+        }
+    }
+
+    /// True if the time of the key is over: its own, or that of all its fields. One test of a byte for most keys.
+    #[inline]
+    pub fn is_dead(&self, now_ms: u64) -> bool {
+        self.is_volatile()
+            && (self.deadline().is_some_and(|deadline| deadline <= now_ms)
+                || self.timed_hash().is_some_and(|hash| hash.is_over(now_ms)))
     }
 
     /// The 24-bit access word.
@@ -438,7 +519,8 @@ impl Item {
                 HASH => Owned::Hash(Box::from_raw(self.boxed(at))),
                 LIST => Owned::List(Box::from_raw(self.boxed(at))),
                 SET => Owned::Set(Box::from_raw(self.boxed(at))),
-                _ => Owned::SortedSet(Box::from_raw(self.boxed(at))),
+                SORTED_SET => Owned::SortedSet(Box::from_raw(self.boxed(at))),
+                _ => Owned::Stream(Box::from_raw(self.boxed(at))),
             }
         };
         self.free(shape.size());
@@ -449,7 +531,7 @@ impl Item {
     pub(super) fn with_extras(self, extras: Extras) -> Item {
         let old = self.shape();
         let kind = old.head & KIND;
-        let head = kind | extras_bits(extras);
+        let head = kind | extras_bits(extras) | old.head & HAS_TIMED_FIELDS;
         let key = old.optional + optional_len(head);
         let new = Shape { head, optional: old.optional, key, ..old };
         let item = Item::allocate(new.size());
@@ -476,6 +558,7 @@ impl Item {
             ValueRef::List(list) => list.len() > members,
             ValueRef::Set(set) => set.len() > members,
             ValueRef::SortedSet(set) => set.len() > members,
+            ValueRef::Stream(stream) => stream.len() > members,
         }
     }
 
@@ -494,6 +577,7 @@ impl Item {
                 ValueRef::List(list) => size_of::<List>() + list.memory_bytes(),
                 ValueRef::Set(set) => size_of::<Set>() + set.memory_bytes(),
                 ValueRef::SortedSet(set) => size_of::<SortedSet>() + set.memory_bytes(),
+                ValueRef::Stream(stream) => size_of::<Stream>() + stream.memory_bytes(),
             }
     }
 
@@ -528,7 +612,8 @@ impl Drop for Item {
                     HASH => drop(Box::from_raw(self.boxed::<Hash>(at))),
                     LIST => drop(Box::from_raw(self.boxed::<List>(at))),
                     SET => drop(Box::from_raw(self.boxed::<Set>(at))),
-                    _ => drop(Box::from_raw(self.boxed::<SortedSet>(at))),
+                    SORTED_SET => drop(Box::from_raw(self.boxed::<SortedSet>(at))),
+                    _ => drop(Box::from_raw(self.boxed::<Stream>(at))),
                 }
             }
         }
@@ -552,6 +637,8 @@ pub enum Owned {
     Set(Box<Set>),
     /// A sorted set.
     SortedSet(Box<SortedSet>),
+    /// A stream.
+    Stream(Box<Stream>),
 }
 
 impl From<Owned> for Value<'_> {
@@ -563,6 +650,7 @@ impl From<Owned> for Value<'_> {
             Owned::List(list) => Value::List(list),
             Owned::Set(set) => Value::Set(set),
             Owned::SortedSet(set) => Value::SortedSet(set),
+            Owned::Stream(stream) => Value::Stream(stream),
         }
     }
 }

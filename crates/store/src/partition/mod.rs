@@ -4,11 +4,12 @@
 //! here, deadlines are registered for reclaiming here, and watchers are told here. A caller holds the partition's
 //! lock (see [`crate::Store`]); time is handed in.
 //!
-//! In reading order: [`item`] (a key with its value), `table` (the index), [`expire`] (reclaiming), [`access`] (the
-//! clock of LRU and LFU), `watch`.
+//! In reading order: [`item`] (a key with its value), `table` (the index), [`expire`] (reclaiming), `fields` (of hashes,
+//! with deadlines of their own), [`access`] (the clock of LRU and LFU), `watch`.
 
 pub mod access;
 mod expire;
+mod fields;
 pub mod item;
 mod table;
 mod watch;
@@ -17,6 +18,7 @@ mod watch;
 mod tests;
 
 use crate::key::{Key, Seed};
+use crate::object::Hash;
 use access::Access;
 use expire::Deadlines;
 use item::{Extras, Item, Owned, Value};
@@ -45,6 +47,8 @@ pub struct Counters {
     pub misses: u64,
     /// Keys removed because their time was over.
     pub expired: u64,
+    /// Fields of hashes removed because their time was over.
+    pub expired_fields: u64,
     /// Keys removed to make room.
     pub evicted: u64,
 }
@@ -97,10 +101,6 @@ pub(crate) fn prefetch(address: *const u8) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = address;
-}
-
-fn dead(deadline: Option<u64>, now: Now) -> bool {
-    deadline.is_some_and(|deadline| deadline <= now.ms)
 }
 
 impl Partition {
@@ -161,12 +161,12 @@ impl Partition {
             self.counters.misses += 1;
             return None;
         };
-        let table = self.table_mut(db);
-        let item = table.get(place);
-        if dead(item.deadline(), now) {
+        if self.table(db)?.get(place).is_volatile() && !self.survives(db, key.hash, place, now) {
             self.counters.misses += 1;
             return None;
         }
+        let table = self.table_mut(db);
+        let item = table.get(place);
         let (old, new) = (item.access(), access.after_use(item.access()));
         if old != new {
             table.get_mut(place).item().set_access(new);
@@ -180,7 +180,7 @@ impl Partition {
     pub fn peek(&self, db: u16, key: &Key<'_>, now: Now) -> Option<ItemRef<'_>> {
         let place = self.find(db, key)?;
         let item = self.table(db)?.get(place);
-        (!dead(item.deadline(), now)).then_some(item)
+        (!item.is_dead(now.ms)).then_some(item)
     }
 
     /// A key to be changed in place; a dead one is removed first. The caller says so with [`Partition::changed`]
@@ -199,17 +199,30 @@ impl Partition {
     #[inline]
     fn living(&mut self, db: u16, key: &Key<'_>, now: Now) -> Option<Place> {
         let place = self.find(db, key)?;
-        if !dead(self.table(db)?.get(place).deadline(), now) {
-            return Some(place);
+        let survives = !self.table(db)?.get(place).is_volatile() || self.survives(db, key.hash, place, now);
+        survives.then_some(place)
+    }
+
+    /// For a key that has deadlines: whether it lives. Reclaims what does not: the key, or fields of it.
+    fn survives(&mut self, db: u16, hash: u32, place: Place, now: Now) -> bool {
+        let Some(item) = self.table(db).map(|table| table.get(place)) else { return false };
+        if item.is_dead(now.ms) {
+            self.reclaim(db, hash, place);
+            return false;
         }
-        self.reclaim(db, key.hash, place);
-        None
+        if item.timed_hash().is_some_and(|fields| fields.is_due(now.ms)) {
+            self.purge(db, place, now, usize::MAX);
+        }
+        true
     }
 
     fn reclaim(&mut self, db: u16, hash: u32, place: Place) {
         let item = self.table_mut(db).remove(hash, place);
         self.watches.changed(db, item.key());
-        self.counters.expired += 1;
+        match item.timed_hash() {
+            Some(fields) if item.deadline().is_none() => self.counters.expired_fields += fields.len() as u64,
+            _ => self.counters.expired += 1,
+        }
     }
 
     /// Sets a key to a value, whatever was there; gives back what was. O(1) and the copy of the value.
@@ -218,11 +231,14 @@ impl Partition {
         &mut self,
         db: u16,
         key: &Key<'_>,
-        value: Value<'_>,
+        mut value: Value<'_>,
         extras: Extras,
         access: Access,
     ) -> Option<Removed> {
         self.changed(db, key);
+        if let Value::Hash(fields) = &mut value {
+            self.adopt(fields, key.hash);
+        }
         self.register(extras.deadline, key.hash);
         let Some(place) = self.find(db, key) else {
             let item = Item::new(key.bytes, value, extras, access.of_new());
@@ -318,7 +334,7 @@ impl Partition {
     /// A key that is there from the first position to the last is visited at least once.
     pub fn scan(&self, db: u16, position: u32, now: Now, mut visit: impl FnMut(ItemRef<'_>)) -> Option<u32> {
         self.table(db)?.scan(position, |item| {
-            if !dead(item.deadline(), now) {
+            if !item.is_dead(now.ms) {
                 visit(item);
             }
         })
@@ -357,6 +373,7 @@ impl Partition {
             let Some(hash) = self.deadlines.pop_due(now.ms) else { return done };
             for db in 0..=self.more.len() as u16 {
                 self.expire_bucket(db, hash, now);
+                self.expire_fields(db, hash, now);
             }
         }
         budget
@@ -365,7 +382,7 @@ impl Partition {
     /// Removes what is dead among the keys with this hash. A key with a later deadline has another entry for that.
     fn expire_bucket(&mut self, db: u16, hash: u32, now: Now) {
         while let Some(place) =
-            self.table(db).and_then(|table| table.find_by_hash(hash, |item| dead(item.deadline(), now)))
+            self.table(db).and_then(|table| table.find_by_hash(hash, |item| item.is_dead(now.ms)))
         {
             // A hash that is equal in bucket and tag is as good as the item's own for taking it out.
             self.reclaim(db, hash, place);
@@ -375,7 +392,8 @@ impl Partition {
     fn register(&mut self, deadline: Option<u64>, hash: u32) {
         let Some(deadline) = deadline else { return };
         self.deadlines.push(deadline, hash);
-        let volatile = self.first.volatile() + self.more.iter().map(Table::volatile).sum::<usize>();
+        let volatile = |table: &Table| table.volatile() + table.timed();
+        let volatile = volatile(&self.first) + self.more.iter().map(volatile).sum::<usize>();
         if self.deadlines.len() > 2 * volatile + STALE_DEADLINES_MAX {
             self.forget_stale_deadlines();
             self.deadlines.push(deadline, hash);
@@ -385,7 +403,11 @@ impl Partition {
     fn forget_stale_deadlines(&mut self) {
         let mut live = Vec::new();
         for table in std::iter::once(&self.first).chain(&self.more) {
-            table.each(|item| live.extend(item.deadline().map(|at| (at, self.seed.hash(item.key())))));
+            table.each(|item| {
+                let visit = item.timed_hash().and_then(Hash::visit);
+                let times = item.deadline().into_iter().chain(visit);
+                live.extend(times.map(|at| (at, self.seed.hash(item.key()))));
+            });
         }
         self.deadlines.rebuild(live.into_iter());
     }

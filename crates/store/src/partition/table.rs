@@ -17,6 +17,7 @@
 
 use super::item::{Extras, Item, ValueMut, ValueRef};
 use crate::key::Seed;
+use crate::object::Hash;
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -65,6 +66,8 @@ pub(crate) struct Table {
     len: usize,
     /// Items with a deadline.
     volatile: usize,
+    /// Hashes that are marked as having fields with deadlines.
+    timed: usize,
 }
 
 /// Where an item is filed. Valid until the table changes.
@@ -90,6 +93,11 @@ impl Table {
     /// Number of items with a deadline.
     pub(crate) fn volatile(&self) -> usize {
         self.volatile
+    }
+
+    /// Number of hashes that have fields with deadlines.
+    pub(crate) fn timed(&self) -> usize {
+        self.timed
     }
 
     /// Address and number of the buckets, for prefetching.
@@ -152,6 +160,7 @@ impl Table {
     /// Puts another item with the same key where one is; gives the old one back.
     pub(crate) fn replace(&mut self, place: Place, item: Item) -> Item {
         self.volatile += usize::from(item.deadline().is_some());
+        self.timed += usize::from(item.has_timed_fields());
         let address = item.into_address();
         // SAFETY: as in `get_mut`; the old address is overwritten, so that its item has one owner.
         let old = unsafe {
@@ -160,7 +169,16 @@ impl Table {
             Item::from_address(old & ADDRESS)
         };
         self.volatile -= usize::from(old.deadline().is_some());
+        self.timed -= usize::from(old.has_timed_fields());
         old
+    }
+
+    /// Marks the hash at a place as having fields with deadlines, or as having none.
+    pub(crate) fn mark_timed_fields(&mut self, place: Place, timed: bool) {
+        let mut item = self.get_mut(place);
+        let before = item.item().has_timed_fields();
+        item.item().mark_timed_fields(timed);
+        self.timed = self.timed + usize::from(timed) - usize::from(before);
     }
 
     /// Gives the item at a place other extras, in another allocation.
@@ -182,6 +200,7 @@ impl Table {
         }
         self.len += 1;
         self.volatile += usize::from(item.deadline().is_some());
+        self.timed += usize::from(item.has_timed_fields());
         let slot = tag(hash) << 48 | item.into_address();
         let index = self.index(hash);
         self.buckets[index].0.push(slot);
@@ -196,6 +215,7 @@ impl Table {
         let item = unsafe { Item::from_address(place.0.as_ref().take() & ADDRESS) };
         self.len -= 1;
         self.volatile -= usize::from(item.deadline().is_some());
+        self.timed -= usize::from(item.has_timed_fields());
         let index = self.index(hash);
         self.buckets[index].0.tidy();
         if self.buckets.len() > 1 && self.len * 16 < self.buckets.len() * SHRINK_AT_SIXTEENTHS {
@@ -429,6 +449,23 @@ impl<'a> ItemRef<'a> {
     #[inline]
     pub fn deadline(&self) -> Option<u64> {
         self.item.deadline()
+    }
+
+    /// True if the time of the key, or of all its fields, is over.
+    #[inline]
+    pub(super) fn is_dead(&self, now_ms: u64) -> bool {
+        self.item.is_dead(now_ms)
+    }
+
+    /// True if the key or fields of it have deadlines.
+    #[inline]
+    pub(super) fn is_volatile(&self) -> bool {
+        self.item.is_volatile()
+    }
+
+    /// The value if it is a hash that has fields with deadlines.
+    pub(super) fn timed_hash(&self) -> Option<&Hash> {
+        self.item.timed_hash()
     }
 
     /// Deadline, flags and CAS.

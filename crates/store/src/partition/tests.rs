@@ -57,7 +57,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 type Model = BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)>;
 
 fn alive(model: &Model, key: &[u8], now: Now) -> Option<(Vec<u8>, Option<u64>)> {
-    model.get(key).filter(|(_, deadline)| !dead(*deadline, now)).cloned()
+    model.get(key).filter(|(_, deadline)| deadline.is_none_or(|deadline| deadline > now.ms)).cloned()
 }
 
 fn apply(part: &mut Partition, seed: &Seed, model: &mut Model, now: &mut Now, act: &Act) {
@@ -109,7 +109,8 @@ fn apply(part: &mut Partition, seed: &Seed, model: &mut Model, now: &mut Now, ac
         Act::Wait { ms } => now.ms += u64::from(*ms),
         Act::Reclaim => {
             part.expire_due(*now, usize::MAX);
-            let late = |item: ItemRef<'_>| assert!(!dead(item.deadline().map(|d| d + expire::TICK_MS), *now));
+            let late =
+                |item: ItemRef<'_>| assert!(item.deadline().is_none_or(|d| d + expire::TICK_MS > now.ms));
             part.first.each(late);
         }
     }

@@ -49,7 +49,7 @@ impl Packed {
             count = count.checked_add(1)?;
             at += len;
         }
-        let taken = Packed { bytes: bytes.to_vec(), count };
+        let taken = Packed { bytes: bytes.to_vec(), free: 0, count };
         let packed = if canonical { taken } else { taken.packed_anew() };
         Some(Adopted { packed, longest })
     }
@@ -64,7 +64,7 @@ impl Packed {
 
     /// The entries, as a listpack has them between its header and its end.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        self.entries()
     }
 }
 

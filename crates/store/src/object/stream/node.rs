@@ -1,0 +1,171 @@
+//! A run of entries in one buffer.
+//!
+//! An entry is `flags, ms difference, seq, [field count, fields,] values`, with lengths and numbers as varints. An
+//! entry with the field names of the node's first one leaves them out. A deleted entry is only marked.
+
+use super::{Entry, Id};
+
+const DELETED: u8 = 1;
+const SAME_FIELDS: u8 = 2;
+
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    first: Id,
+    last: Id,
+    fields: Box<[Box<[u8]>]>,
+    entries: Vec<u8>,
+    live: u32,
+    deleted: u32,
+}
+
+fn put_number(to: &mut Vec<u8>, mut n: u64) {
+    while n >= 0x80 {
+        to.push(n as u8 | 0x80);
+        n >>= 7;
+    }
+    to.push(n as u8);
+}
+
+fn put_bytes(to: &mut Vec<u8>, bytes: &[u8]) {
+    put_number(to, bytes.len() as u64);
+    to.extend_from_slice(bytes);
+}
+
+/// Reads the buffer from a place on. What was written is read back, so it never runs over the end.
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn number(&mut self) -> u64 {
+        let (mut n, mut shift) = (0, 0);
+        while let Some(&byte) = self.bytes.get(self.at) {
+            self.at += 1;
+            n |= u64::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte < 0x80 || shift > 63 {
+                break;
+            }
+        }
+        n
+    }
+
+    fn bytes(&mut self) -> &'a [u8] {
+        let len = self.number() as usize;
+        let end = self.at.saturating_add(len).min(self.bytes.len());
+        let bytes = &self.bytes[self.at..end];
+        self.at = end;
+        bytes
+    }
+}
+
+impl Node {
+    pub(super) fn new(first: Id, parts: &[&[u8]]) -> Node {
+        let fields = parts.iter().step_by(2).map(|&field| field.into()).collect();
+        Node { first, last: first, fields, entries: Vec::new(), live: 0, deleted: 0 }
+    }
+
+    pub(super) fn first(&self) -> Id {
+        self.first
+    }
+
+    /// The last id that was added, deleted or not.
+    pub(super) fn last(&self) -> Id {
+        self.last
+    }
+
+    pub(super) fn live(&self) -> usize {
+        self.live as usize
+    }
+
+    /// Entries that take room, deleted ones included.
+    pub(super) fn written(&self) -> usize {
+        (self.live + self.deleted) as usize
+    }
+
+    pub(super) fn size_bytes(&self) -> usize {
+        self.entries.len() + self.fields.iter().map(|field| field.len()).sum::<usize>()
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.entries.capacity()
+            + self.fields.iter().map(|field| field.len() + size_of::<Box<[u8]>>()).sum::<usize>()
+    }
+
+    pub(super) fn push(&mut self, id: Id, parts: &[&[u8]]) {
+        let fields = parts.iter().step_by(2);
+        let same = parts.len() / 2 == self.fields.len() && fields.zip(&self.fields).all(|(a, b)| **a == **b);
+        self.entries.push(if same { SAME_FIELDS } else { 0 });
+        put_number(&mut self.entries, id.ms - self.first.ms);
+        put_number(&mut self.entries, id.seq);
+        if !same {
+            put_number(&mut self.entries, parts.len() as u64 / 2);
+            parts.iter().step_by(2).for_each(|field| put_bytes(&mut self.entries, field));
+        }
+        parts.iter().skip(1).step_by(2).for_each(|value| put_bytes(&mut self.entries, value));
+        self.last = id;
+        self.live += 1;
+    }
+
+    /// Reads an entry: where it is marked, whether it is deleted, and what it holds.
+    fn read<'a>(&'a self, reader: &mut Reader<'a>) -> (usize, bool, Entry<'a>) {
+        let at = reader.at;
+        let flags = self.entries[at];
+        reader.at += 1;
+        let id = Id { ms: self.first.ms + reader.number(), seq: reader.number() };
+        let fields: Vec<&[u8]> = if flags & SAME_FIELDS != 0 {
+            self.fields.iter().map(|field| &**field).collect()
+        } else {
+            let count = reader.number();
+            (0..count).map(|_| reader.bytes()).collect()
+        };
+        let parts = fields.into_iter().flat_map(|field| [field, reader.bytes()]).collect();
+        (at, flags & DELETED != 0, Entry { id, parts })
+    }
+
+    fn each<'a>(&'a self, mut visit: impl FnMut(usize, bool, Entry<'a>) -> bool) -> bool {
+        let mut reader = Reader { bytes: &self.entries, at: 0 };
+        while reader.at < self.entries.len() {
+            let (at, deleted, entry) = self.read(&mut reader);
+            if !visit(at, deleted, entry) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Visits live entries within the bounds; false when `visit` wants no more.
+    pub(super) fn forward(&self, low: Id, high: Id, visit: &mut dyn FnMut(Entry<'_>) -> bool) -> bool {
+        self.each(|_, deleted, entry| entry.id <= high && (deleted || entry.id < low || visit(entry)))
+    }
+
+    /// The same, last entry first.
+    pub(super) fn backward(&self, low: Id, high: Id, visit: &mut dyn FnMut(Entry<'_>) -> bool) -> bool {
+        let mut found = Vec::new();
+        self.each(|_, deleted, entry| {
+            let within = entry.id <= high;
+            if within && !deleted && entry.id >= low {
+                found.push(entry);
+            }
+            within
+        });
+        found.into_iter().rev().all(visit)
+    }
+
+    /// Marks an entry as deleted; false if there is none.
+    pub(super) fn mark(&mut self, id: Id) -> bool {
+        let mut place = None;
+        self.each(|at, deleted, entry| {
+            if entry.id == id && !deleted {
+                place = Some(at);
+            }
+            entry.id < id
+        });
+        let Some(at) = place else { return false };
+        self.entries[at] |= DELETED;
+        self.live -= 1;
+        self.deleted += 1;
+        true
+    }
+}
