@@ -23,8 +23,35 @@ READS = {
     b"list": lambda c, k: c.lrange(k, 0, -1),
     b"set": lambda c, k: c.smembers(k),
     b"zset": lambda c, k: c.zrange(k, 0, -1, withscores=True),
-    b"hash": lambda c, k: c.hgetall(k),
+    b"hash": lambda c, k: (c.hgetall(k), deadlines(c, k)),
+    b"stream": lambda c, k: (c.xrange(k), stream_facts(c, k)),
 }
+
+
+def deadlines(client, key):
+    """When fields die; a server that does not know of it has none."""
+    fields = sorted(client.hkeys(key))
+    try:
+        times = client.execute_command("HPEXPIRETIME", key, "FIELDS", len(fields), *fields)
+    except redis.ResponseError:
+        return {}
+    return {field: time for field, time in zip(fields, times) if time != -1}
+
+
+def stream_facts(client, key):
+    """What can be seen of a stream beside its entries, and what does not change with time."""
+    about = client.execute_command("XINFO", "STREAM", key, "FULL", "COUNT", 0)
+    about = about if isinstance(about, dict) else dict(zip(about[::2], about[1::2]))
+    return {word: about.get(word) for word in (b"length", b"last-generated-id", b"max-deleted-entry-id", b"entries-added")}, [
+        (group[b"name"], group[b"last-delivered-id"], group[b"entries-read"], group[b"pending"], [consumer[:1] + consumer[2:] for consumer in group[b"consumers"]])
+        for group in map(mapping, about[b"groups"])
+    ]
+
+
+def mapping(pairs):
+    found = pairs if isinstance(pairs, dict) else dict(zip(pairs[::2], pairs[1::2]))
+    consumers = [one if isinstance(one, dict) else dict(zip(one[::2], one[1::2])) for one in found[b"consumers"]]
+    return {**found, b"consumers": [[one[b"name"], one[b"seen-time"], one.get(b"pending", one.get(b"pel"))] for one in consumers]}
 
 
 def read(client, key):
@@ -85,6 +112,21 @@ def fill(client):
     client.zadd("zset:scores:grown", {b"n" * 65 + b"%d" % at: score for at, score in enumerate(scores)})
 
 
+def fill_streams(client, groups=True):
+    for at in range(1, 300):
+        client.execute_command("XADD", "stream:same", f"{at}-1", "field", f"value{at}", "n", at)
+        client.execute_command("XADD", "stream:mixed", f"{at // 7 + 1}-{at % 7}" if at >= 7 else f"1-{at}", *["f", "v", "g", "w"][: 2 + at % 2 * 2], str(at % 3), "x" * (at % 90))
+    client.xdel("stream:same", "1-1", "5-1", "77-1")
+    client.execute_command("XADD", "stream:empty", "5-5", "a", "b")
+    client.xdel("stream:empty", "5-5")
+    if groups:
+        for name in ("g1", "g2"):
+            client.xgroup_create("stream:same", name, "10-1")
+        client.xgroup_createconsumer("stream:same", "g1", "idle")
+        client.xreadgroup("g1", "worker", {"stream:same": ">"}, count=5)
+        client.xack("stream:same", "g1", "12-1")
+
+
 def knows(client, payload):
     """False if the payload's version is newer than the server."""
     version = int.from_bytes(payload[-10:-8], "little")
@@ -124,6 +166,40 @@ def test_our_values_go_to_a_peer(peer, here):
             # How long a string is embedded, and when a list gets a second node, is each server's own affair.
             if peer.type(key) not in (b"string", b"list"):
                 assert peer.object("encoding", key) == here.object("encoding", key), key
+
+
+def test_streams_go_round(peer, here):
+    peer.flushall()
+    fill_streams(peer)
+    for key in (b"stream:same", b"stream:mixed", b"stream:empty"):
+        here.restore(key, 0, peer.dump(key))
+        assert here.xrange(key) == peer.xrange(key)
+        payload = here.dump(key)
+        if knows(peer, payload):
+            before = read(peer, key)
+            peer.restore(key, 0, payload, replace=True)
+            assert read(peer, key) == before
+        again = redis.Redis(port=here.connection_pool.connection_kwargs["port"])
+        again.restore(b"again", 0, payload, replace=True)
+        assert again.dump(b"again") == payload and again.xlen(b"again") == peer.xlen(key)
+
+
+def test_deadlines_of_fields_go_round(peer, here):
+    peer.flushall()
+    for key, extra in (("few", {}), ("many", {f"f{at}": at for at in range(600)})):
+        peer.hset(key, mapping={"a": 1, "b": 2, "c": "x", **extra})
+        try:
+            peer.execute_command("HPEXPIREAT", key, 4_000_000_000_123, "FIELDS", 1, "a")
+            peer.execute_command("HPEXPIREAT", key, 3_000_000_000_001, "FIELDS", 1, "b")
+        except redis.ResponseError:
+            pytest.skip("fields have no deadlines there")
+        here.restore(key, 0, peer.dump(key))
+        assert here.execute_command("HPEXPIRETIME", key, "FIELDS", 3, "a", "b", "c") == [4_000_000_000_123, 3_000_000_000_001, -1]
+        assert here.hgetall(key) == peer.hgetall(key)
+        payload = here.dump(key)
+        if knows(peer, payload):
+            peer.restore(key, 0, payload, replace=True)
+            assert read(peer, key) == read(here, key)
 
 
 def crc64(data):
