@@ -33,7 +33,7 @@ def value_commands(a):
         (6, "SORT", lambda: [key(), *options(), a.word("STORE"), target(), *options()]),
         (4, "SORT_RO", lambda: [key(), *options(), *a.options(lambda: [a.word("STORE"), target()])]),
         (1, "LRANGE", lambda: [dice.choice(["vd0", "vd1"]), 0, -1]),
-        (8, "DUMP", lambda: [dice.choice(KEYS) if dice.random() < 0.4 else dice.choice("hlszt") + str(dice.randrange(4))]),
+        (8, "DUMP", lambda: [dice.choice(KEYS) if dice.random() < 0.4 else dice.choice("hlsztttx") + str(dice.randrange(4))]),
         (1, "RESTORE", lambda: [dice.choice(["vd0", "vd1"]), dice.choice([0, -1, "x", 1, 4_000_000_000_000, 2**63]), dice.choice(["", "junk", "x" * 12, b"\x00\x05hello\n\x00cr\xdfve4 \n"]),
                                 *a.options(lambda: a.word("REPLACE"), lambda: a.word("ABSTTL"), lambda: [a.word("IDLETIME"), a.integer()], lambda: [a.word("FREQ"), a.integer()])]),
     ]
@@ -64,9 +64,12 @@ def sort(game, args):
 
 def dump(game, args):
     """What one side dumps, the other restores; compared are the values, when they are read later."""
-    key = args[1] if len(args) > 1 else None
-    if key is None or len(args) != 2:
+    if len(args) != 2:
         return game.same(args)
+    key = args[1]
+    is_string = game.redis.call("TYPE", key) == (b"+", b"string")
+    if is_string:
+        game.same(["OBJECT", "ENCODING", key])
     theirs, ours = game.redis.call(*args), game.larder.call(*args)
     if not (theirs[0] == ours[0] == b"$" and None not in (theirs[1], ours[1])):
         return game.check(args, theirs, ours)
@@ -79,6 +82,8 @@ def dump(game, args):
         restore = ["RESTORE", key, ttl, ours[1], "REPLACE", "ABSTTL"]
         game.check(restore, game.redis.call(*restore), (b"+", b"OK"))
     kind = game.redis.call("TYPE", key)[1].decode()
-    reads = {"string": ["GET", key], "hash": ["HGETALL", key], "list": ["LRANGE", key, 0, -1], "set": ["SMEMBERS", key], "zset": ["ZRANGE", key, 0, -1, "WITHSCORES"]}
+    reads = {"string": ["GET", key], "hash": ["HGETALL", key], "list": ["LRANGE", key, 0, -1], "set": ["SMEMBERS", key], "zset": ["ZRANGE", key, 0, -1, "WITHSCORES"], "stream": ["XRANGE", key, "-", "+"]}
     game.same(reads[kind])
+    if is_string:
+        game.same(["OBJECT", "ENCODING", key])
     return game.same(["PEXPIRETIME", key])

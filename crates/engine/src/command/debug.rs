@@ -305,7 +305,8 @@ fn object(call: &mut Call<'_>) -> Result<(), CommandError> {
     check(call)?;
     let now_ms = call.keys.now_ms();
     let Some(item) = call.keys.peek(call.args.get(2)) else { return Err(CommandError::NoSuchKey) };
-    let (encoding, bytes) = (super::keys::encoding_name(&item.value()), item.memory_bytes());
+    let (encoding, bytes) =
+        (super::keys::encoding_name(&item.value(), item.extras().raw), item.memory_bytes());
     let line = format!(
         "Value at:0x0 refcount:1 encoding:{encoding} serializedlength:{bytes} lru:{} lru_seconds_idle:0",
         (now_ms / 1000) & 0xff_ffff

@@ -284,7 +284,7 @@ fn bitop(call: &mut Call<'_>) -> Answer {
     let result = bits::combine(operation, &slices);
     let len = result.len();
     if len > 0 {
-        call.keys.set(args.get(2), Value::Long(result), Extras::default());
+        call.keys.set(args.get(2), Value::Long(result), Extras { raw: true, ..Extras::default() });
     } else {
         call.keys.remove(args.get(2));
     }
