@@ -26,6 +26,7 @@ import time
 from pathlib import Path
 
 import differential_bits as bits
+import differential_values as values
 from differential_fields import field_commands
 
 STEPS_DEFAULT = 20_000
@@ -426,12 +427,12 @@ def stream_commands(a):
     ]
 
 
-FAMILIES = {"t": string_commands, "h": hash_commands, "l": list_commands, "s": set_commands, "z": sorted_set_commands, "b": bits.bitmap_commands, "p": bits.hyperloglog_commands, "g": bits.geo_commands, "x": stream_commands, "f": field_commands}
-KINDS = os.environ.get("LARDER_DIFFERENTIAL_KINDS", "hlszzttbbppggx")
+FAMILIES = {"t": string_commands, "h": hash_commands, "l": list_commands, "s": set_commands, "z": sorted_set_commands, "b": bits.bitmap_commands, "p": bits.hyperloglog_commands, "g": bits.geo_commands, "x": stream_commands, "f": field_commands, "v": values.value_commands}
+KINDS = os.environ.get("LARDER_DIFFERENTIAL_KINDS", "hlszzttbbppggxvv")
 UNORDERED = {"KEYS", "HKEYS", "HVALS", "SMEMBERS", "SINTER", "SUNION", "SDIFF"}
 DRAWN = {"HRANDFIELD", "SRANDMEMBER", "ZRANDMEMBER", "SPOP"}
 SCANS = {"SCAN", "HSCAN", "SSCAN", "ZSCAN"}
-KEYS = [f"{kind}{number}" for kind in "hlsztbpgxf" for number in range(4)] + ["zn0", "zn1", "gd0", "gd1"]
+KEYS = [f"{kind}{number}" for kind in "hlsztbpgxf" for number in range(4)] + ["zn0", "zn1", "gd0", "gd1"] + values.KEYS
 # Doubles shorter than this print the same in every version.
 DIGITS_EXACT = 15
 # Draws with more repetitions than these would only test the patience of both servers.
@@ -498,6 +499,10 @@ class Round:
             return self.scan(args)
         if name in DRAWN:
             return self.draw(args)
+        if name in ("SORT", "SORT_RO"):
+            return values.sort(self, args)
+        if name == "DUMP":
+            return values.dump(self, args)
         return self.same(args)
 
     def same(self, args):

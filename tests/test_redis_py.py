@@ -379,3 +379,13 @@ def test_a_pipeline_of_ten_thousand(r):
         batch.set(f"p{number}", number)
     assert all(batch.execute())
     assert r.dbsize() == 10_000
+
+
+def test_rank_with_score(r):
+    r.zadd("k", {"a": 1.5, "b": 2})
+    for command, rank in (("ZRANK", 0), ("ZREVRANK", 1)):
+        assert r.execute_command(command, "k", "a", "withscore")[0] == rank
+        assert float(r.execute_command(command, "k", "a", "WITHSCORE")[1]) == 1.5
+        assert r.execute_command(command, "k", "none", "WITHSCORE") is None
+        fails("syntax error", r.execute_command, command, "k", "a", "x")
+        fails("wrong number of arguments", r.execute_command, command, "k", "a", "WITHSCORE", "x")

@@ -12,7 +12,7 @@ struct CrateRule {
     foreign_forbidden: &'static [&'static str],
 }
 
-const CRATES: [CrateRule; 5] = [
+const CRATES: [CrateRule; 6] = [
     CrateRule {
         folder: "crates/protocol",
         ours_allowed: &[],
@@ -24,8 +24,13 @@ const CRATES: [CrateRule; 5] = [
         foreign_forbidden: &["tokio", "hyper", "tracing", "rustix", "io-uring"],
     },
     CrateRule {
-        folder: "crates/engine",
+        folder: "crates/rdb",
         ours_allowed: &["larder-protocol", "larder-store"],
+        foreign_forbidden: &["tokio", "hyper", "tracing", "rustix", "libc", "io-uring"],
+    },
+    CrateRule {
+        folder: "crates/engine",
+        ours_allowed: &["larder-protocol", "larder-rdb", "larder-store"],
         foreign_forbidden: &["tokio", "hyper", "axum", "redb"],
     },
     CrateRule {
@@ -49,7 +54,7 @@ struct PathRule {
     why: &'static str,
 }
 
-const PATHS: [PathRule; 11] = [
+const PATHS: [PathRule; 12] = [
     PathRule {
         place: "crates/store/src/",
         forbidden: &[
@@ -81,6 +86,12 @@ const PATHS: [PathRule; 11] = [
         ],
         except: &[],
         why: "the protocol crate does no I/O and knows no other crate of ours",
+    },
+    PathRule {
+        place: "crates/rdb/src/",
+        forbidden: &["std::net", "std::fs", "std::thread", "std::time", "larder_engine", "larder_service"],
+        except: &[],
+        why: "the RDB format is bytes and values: no I/O, no clock, no engine",
     },
     PathRule {
         place: "crates/engine/src/",

@@ -39,6 +39,11 @@ impl Identity {
         self.user.as_ref().map_or(DEFAULT, |user| user.name())
     }
 
+    /// True if payloads of this session are never looked through.
+    pub fn skips_sanitizing(&self) -> bool {
+        self.user.as_ref().is_some_and(|user| user.skips_sanitizing())
+    }
+
     /// The user as it is now, if its commands need a check. `Err` if it is no more.
     pub fn refresh(&mut self, users: &Users) -> Result<Option<Arc<User>>, Gone> {
         let generation = users.generation();

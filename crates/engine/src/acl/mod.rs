@@ -16,7 +16,7 @@ pub mod user;
 pub mod users;
 
 pub use catalog::Catalog;
-pub use permission::{Denied, Reason, may_channel};
+pub use permission::{Denied, Reason, may_channel, may_read_all};
 pub use selector::Selector;
 pub use user::User;
 pub use users::Users;

@@ -87,6 +87,12 @@ pub fn may_channel(user: &User, channel: &[u8], is_pattern: bool) -> bool {
     user.selectors().any(|selector| selector.allows_channel(channel, is_pattern))
 }
 
+/// True if the user may run the command on keys that nobody can name beforehand: it may read all of them.
+pub fn may_read_all(user: &User, catalog: &Catalog, command: &Command, args: &Args<'_>) -> bool {
+    let Some(id) = catalog.id(command) else { return false };
+    user.selectors().any(|selector| selector.allows_command(id, args.get(1)) && selector.reads_all_keys())
+}
+
 /// What of a command may not be done, if any. O(selectors * (keys * patterns)).
 pub fn check(user: &User, catalog: &Catalog, command: &Command, args: &Args<'_>) -> Result<(), Denied> {
     let id = catalog.id(command).ok_or(COMMAND)?;

@@ -290,6 +290,11 @@ impl Selector {
             || self.keys.iter().any(|known| suits(known) && glob::matches(&known.pattern, key, false))
     }
 
+    /// True if all keys may be read, by one rule.
+    pub fn reads_all_keys(&self) -> bool {
+        self.all_keys || self.keys.iter().any(|known| known.read && known.pattern == b"*")
+    }
+
     /// True if the channel may be used. A pattern must be listed as it is.
     pub fn allows_channel(&self, channel: &[u8], is_pattern: bool) -> bool {
         let suits = |known: &Vec<u8>| match is_pattern {

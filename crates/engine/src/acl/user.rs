@@ -176,6 +176,11 @@ impl User {
         self.root.is_everything()
     }
 
+    /// True if payloads that this user restores are never looked through.
+    pub fn skips_sanitizing(&self) -> bool {
+        self.payload == Payload::Skip
+    }
+
     /// The permissions: its own first, then those in brackets.
     pub fn selectors(&self) -> impl Iterator<Item = &Selector> {
         std::iter::once(&self.root).chain(&self.selectors)

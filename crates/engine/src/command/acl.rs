@@ -8,7 +8,7 @@ use crate::acl::log::{Context, Entry, Refusal};
 use crate::acl::permission::{Denied, Reason, check};
 use crate::acl::user::{RulesError, User, is_name};
 use crate::acl::users::DEFAULT;
-use crate::acl::{Selector, file};
+use crate::acl::{Selector, file, may_read_all};
 use crate::mailbox::Mail;
 use crate::node::{Node, now_ms};
 use crate::session::Client;
@@ -444,6 +444,17 @@ pub(super) fn admit_queued(
     match refuse(node, client, command, args, Context::Multi) {
         None => Ok(()),
         Some((_, denied)) => Err(denied.change()),
+    }
+}
+
+/// True if the session's user may run the command of this name on keys that follow from patterns: it may read all keys.
+pub(super) fn admits_patterns(call: &mut Call<'_>, name: &str) -> bool {
+    let users = &call.node.users;
+    let Some(command) = call.node.table.get(name.as_bytes()) else { return false };
+    match call.session.identity.refresh(users) {
+        Ok(None) => true,
+        Ok(Some(user)) => may_read_all(&user, &users.catalog, command, &call.args),
+        Err(_) => false,
     }
 }
 

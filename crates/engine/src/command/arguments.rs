@@ -14,6 +14,8 @@ pub struct Argument {
     token: Option<String>,
     optional: bool,
     multiple: bool,
+    /// It is repeated with its token.
+    repeats_token: bool,
     parts: Vec<Argument>,
 }
 
@@ -46,7 +48,10 @@ fn sequence(words: &mut &[&str]) -> Vec<Argument> {
                 let group = choice(words, word == "[");
                 // `key [key ...]`: the group only repeats what stands before it.
                 match found.last_mut() {
-                    Some(last) if group.multiple && repeats(last, &group) => last.multiple = true,
+                    Some(last) if group.multiple && repeats(last, &group) => {
+                        last.multiple = true;
+                        last.repeats_token = group.token.is_some();
+                    }
                     _ => found.push(group),
                 }
             }
@@ -89,6 +94,7 @@ fn plain(word: &str, words: &mut &[&str]) -> Argument {
         token: None,
         optional: false,
         multiple: false,
+        repeats_token: false,
         parts: Vec::new(),
     };
     if !is_token(word) {
@@ -96,6 +102,15 @@ fn plain(word: &str, words: &mut &[&str]) -> Argument {
     }
     argument.token = Some(word.to_owned());
     argument.kind = "pure-token";
+    if let Some((&"<", rest)) = words.split_first() {
+        // `AGGREGATE <SUM | MIN | MAX>`: the token is that of the choice.
+        *words = rest;
+        let alternatives = choice(words, false);
+        return match alternatives.token {
+            None => Argument { name: argument.name, token: argument.token, ..alternatives },
+            Some(_) => alternatives,
+        };
+    }
     if let Some((&next, rest)) = words.split_first()
         && !is_token(next)
         && !["[", "]", "<", ">", "|", "..."].contains(&next)
@@ -108,11 +123,14 @@ fn plain(word: &str, words: &mut &[&str]) -> Argument {
 
 fn kind_of(name: &str) -> &'static str {
     match name {
-        "key" | "source" | "destination" | "newkey" | "destkey" | "sourcekey" => "key",
+        "key" | "source" | "destination" | "newkey" | "destkey" | "sourcekey" | "dst" | "src" | "key1"
+        | "key2" => "key",
         "pattern" => "pattern",
         "seconds" | "milliseconds" | "count" | "index" | "start" | "stop" | "end" | "offset"
-        | "increment" | "decrement" | "numkeys" | "cursor" | "db" | "rank" | "limit" | "bit" => "integer",
-        "score" | "weight" | "longitude" | "latitude" | "radius" | "width" | "height" => "double",
+        | "increment" | "decrement" | "bits" | "client-id" | "destination-db" | "version" | "index1"
+        | "index2" | "num-matches" | "len" | "min-match-len" | "ttl" | "frequency" | "protover"
+        | "numkeys" | "cursor" | "db" | "rank" | "limit" | "bit" | "weight" => "integer",
+        "score" | "timeout" | "longitude" | "latitude" | "radius" | "width" | "height" => "double",
         "unix-time-seconds" | "unix-time-milliseconds" => "unix-time",
         _ => "string",
     }
@@ -140,6 +158,7 @@ fn choice(words: &mut &[&str], optional: bool) -> Argument {
             token: None,
             optional: false,
             multiple: false,
+            repeats_token: false,
             parts: alternatives,
         },
     };
@@ -153,17 +172,27 @@ fn block(mut parts: Vec<Argument>) -> Argument {
     }
     let multiple = parts.last_mut().is_some_and(|last| std::mem::take(&mut last.multiple));
     let name = parts.first().map_or(String::new(), |first| format!("{}-block", first.name));
-    Argument { name, kind: "block", token: None, optional: false, multiple, parts }
+    // `LIMIT offset count`: the token is that of the block, if nothing else than plain arguments follows.
+    let plain = |part: &Argument| part.token.is_none() && part.parts.is_empty() && !part.optional;
+    let token = match parts.split_first_mut() {
+        Some((first, rest)) if first.kind != "pure-token" && rest.iter().all(plain) => first.token.take(),
+        _ => None,
+    };
+    Argument { name, kind: "block", token, optional: false, multiple, repeats_token: false, parts }
 }
 
 /// Writes arguments as COMMAND DOCS does.
 pub fn write(out: &mut Reply, arguments: &[Argument]) {
     out.array(arguments.len());
     for argument in arguments {
-        let flags: Vec<&str> = [(argument.optional, "optional"), (argument.multiple, "multiple")]
-            .into_iter()
-            .filter_map(|(set, name)| set.then_some(name))
-            .collect();
+        let flags: Vec<&str> = [
+            (argument.optional, "optional"),
+            (argument.multiple, "multiple"),
+            (argument.repeats_token, "multiple_token"),
+        ]
+        .into_iter()
+        .filter_map(|(set, name)| set.then_some(name))
+        .collect();
         let nested = !argument.parts.is_empty();
         out.map(
             2 + usize::from(argument.token.is_some()) + usize::from(!flags.is_empty()) + usize::from(nested),
@@ -198,8 +227,13 @@ mod tests {
 
     fn one(argument: &Argument) -> String {
         let inner = match argument.kind {
-            "oneof" => argument.parts.iter().map(one).collect::<Vec<_>>().join("|"),
-            "block" => format!("({})", show(&argument.parts)),
+            "oneof" => {
+                let parts = argument.parts.iter().map(one).collect::<Vec<_>>().join("|");
+                argument.token.as_ref().map_or(parts.clone(), |token| format!("{token}={parts}"))
+            }
+            "block" => {
+                format!("{}({})", argument.token.as_deref().unwrap_or_default(), show(&argument.parts))
+            }
             "pure-token" => argument.token.clone().unwrap_or_default(),
             _ => match &argument.token {
                 Some(token) => format!("{token}={}", argument.name),
@@ -222,7 +256,9 @@ mod tests {
                 "key value [NX|XX] [GET] [EX=seconds|KEEPTTL]",
             ),
             ("key <BEFORE | AFTER> pivot element", "key BEFORE|AFTER pivot element"),
-            ("key [LIMIT offset count]", "key [(LIMIT=offset count)]"),
+            ("key [LIMIT offset count]", "key [LIMIT(offset count)]"),
+            ("key [COUNT count [ANY]]", "key [(COUNT=count [ANY])]"),
+            ("key [AGGREGATE <SUM | MIN>] [GET a [GET a ...]]", "key [AGGREGATE=SUM|MIN] [GET=a+]"),
             ("numkeys key [key ...] [WEIGHTS weight [weight ...]]", "numkeys key+ [WEIGHTS=weight+]"),
             ("key [NX | XX] score member [score member ...]", "key [NX|XX] (score member)+"),
         ] {

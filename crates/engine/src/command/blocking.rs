@@ -16,7 +16,10 @@ const KEYS_THEN_TIMEOUT: Keys = Keys::Range { first: 1, last: -2, step: 1 };
 
 const COUNTED: Keys = Keys::Counted { count_at: 2, target: false };
 
-const FLAGS: u32 = flag::WRITE | flag::BLOCKING;
+const FLAGS: u32 = flag::WRITE | flag::BLOCKING | flag::NOSCRIPT;
+
+/// The youngest may be called by a script, where they do not wait.
+const POP_FLAGS: u32 = flag::WRITE | flag::BLOCKING | flag::MOVABLEKEYS;
 
 /// The rows of this family.
 pub const COMMANDS: &[Command] = &[
@@ -49,7 +52,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "blmove",
         summary: "Takes an element from one end of a list and puts it at an end of another, waiting for one.",
-        syntax: "source destination LEFT|RIGHT LEFT|RIGHT timeout",
+        syntax: "source destination <LEFT | RIGHT> <LEFT | RIGHT> timeout",
         since: "6.2.0",
         group: "list",
         arity: 6,
@@ -73,12 +76,12 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "blmpop",
         summary: "Takes elements from the first of several lists that has any, waiting for one.",
-        syntax: "timeout numkeys key [key ...] LEFT|RIGHT [COUNT count]",
+        syntax: "timeout numkeys key [key ...] <LEFT | RIGHT> [COUNT count]",
         since: "7.0.0",
         group: "list",
         complexity: "O(K+N), K = keys given, N = elements returned",
         arity: -5,
-        flags: FLAGS | flag::MOVABLEKEYS,
+        flags: POP_FLAGS,
         keys: COUNTED,
         handler: blmpop,
         ..Command::DEFAULT
@@ -112,12 +115,12 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "bzmpop",
         summary: "Takes members from either end of the first sorted set that has any, waiting for one.",
-        syntax: "timeout numkeys key [key ...] MIN|MAX [COUNT count]",
+        syntax: "timeout numkeys key [key ...] <MIN | MAX> [COUNT count]",
         since: "7.0.0",
         group: "sorted-set",
         complexity: "O(K) + O(M*log(N)), K = keys given, N = members of the set, M = members returned",
         arity: -5,
-        flags: FLAGS | flag::MOVABLEKEYS,
+        flags: POP_FLAGS,
         keys: COUNTED,
         handler: bzmpop,
         ..Command::DEFAULT

@@ -83,7 +83,7 @@ const SUBCOMMANDS: &[Command] = &[
         "<LIB-NAME libname | LIB-VER libver>",
         "7.2.0",
         4,
-        FLAGS,
+        FLAGS | flag::ALLOW_BUSY,
         setinfo,
     ),
     row("info", "Describes the session.", "", "6.2.0", 2, FLAGS, info),
@@ -145,7 +145,15 @@ const SUBCOMMANDS: &[Command] = &[
         FLAGS | flag::ADMIN,
         no_evict,
     ),
-    row("no-touch", "Lets commands leave access times alone.", "<ON | OFF>", "7.2.0", 3, FLAGS, no_touch),
+    row(
+        "no-touch",
+        "Lets commands leave access times alone.",
+        "<ON | OFF>",
+        "7.2.0",
+        3,
+        FLAGS | flag::ALLOW_BUSY,
+        no_touch,
+    ),
     row("help", "Returns a help text.", "", "5.0.0", 2, flag::LOADING | flag::STALE, help),
 ];
 

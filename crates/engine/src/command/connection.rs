@@ -9,7 +9,7 @@ use crate::session::transaction::Transaction;
 use larder_protocol::number::parse_i64;
 use larder_protocol::resp::reply::Version;
 
-const FLAGS: u32 = flag::NOSCRIPT | flag::LOADING | flag::STALE | flag::FAST;
+const FLAGS: u32 = flag::NOSCRIPT | flag::LOADING | flag::STALE | flag::FAST | flag::ALLOW_BUSY;
 
 /// The rows of this family.
 pub const COMMANDS: &[Command] = &[
@@ -19,7 +19,7 @@ pub const COMMANDS: &[Command] = &[
         syntax: "[message]",
         group: "connection",
         arity: -1,
-        flags: flag::FAST | flag::LOADING | flag::STALE,
+        flags: flag::FAST,
         handler: ping,
         ..Command::DEFAULT
     },

@@ -124,12 +124,15 @@ const SUBCOMMANDS: &[Command] = &[
     Command { name: "help", summary: "Returns a help text.", arity: 2, handler: show_help, ..ROW },
 ];
 
+const MODULE_FLAGS: u32 = flag::ADMIN | flag::NOSCRIPT | flag::NO_ASYNC_LOADING;
+
 const MODULE: &[Command] = &[
     Command {
         name: "list",
         summary: "Returns all loaded modules.",
         since: "4.0.0",
         arity: 2,
+        flags: flag::ADMIN | flag::NOSCRIPT,
         handler: modules,
         ..ROW
     },
@@ -139,6 +142,7 @@ const MODULE: &[Command] = &[
         since: "4.0.0",
         syntax: "path [arg [arg ...]]",
         arity: -3,
+        flags: MODULE_FLAGS,
         handler: module_refused,
         ..ROW
     },
@@ -147,6 +151,7 @@ const MODULE: &[Command] = &[
         summary: "Refused: modules are not available.",
         since: "4.0.0",
         syntax: "name",
+        flags: MODULE_FLAGS,
         handler: module_refused,
         ..ROW
     },
@@ -300,7 +305,8 @@ fn object(call: &mut Call<'_>) -> Result<(), CommandError> {
     check(call)?;
     let now_ms = call.keys.now_ms();
     let Some(item) = call.keys.peek(call.args.get(2)) else { return Err(CommandError::NoSuchKey) };
-    let (encoding, bytes) = (super::keys::encoding_name(&item.value()), item.memory_bytes());
+    let (encoding, bytes) =
+        (super::keys::encoding_name(&item.value(), item.extras().raw), item.memory_bytes());
     let line = format!(
         "Value at:0x0 refcount:1 encoding:{encoding} serializedlength:{bytes} lru:{} lru_seconds_idle:0",
         (now_ms / 1000) & 0xff_ffff

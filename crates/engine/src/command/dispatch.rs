@@ -300,7 +300,7 @@ fn wake_up(
     args: &Args<'_>,
 ) -> u64 {
     let keys = match command.scope {
-        Scope::Keys => command_keys(command, args).map(Into::into).collect(),
+        Scope::Keys | Scope::Patterns => command_keys(command, args).map(Into::into).collect(),
         Scope::Each | Scope::All => node.blocked.keys(),
     };
     wake(node, locked, keys, (turn.now, turn.access))
@@ -365,7 +365,10 @@ fn lock<'a>(node: &'a Node, command: &'static Command, request: &Request<'_>) ->
             let id = node.store.partition_of(key.slot);
             Locked::One(id, node.store.lock(id))
         }
-        (Scope::Keys, ..) => {
+        (Scope::Patterns, ..) if command.uses_patterns(&request.args) => {
+            return (Locked::all(&node.store), node.blocked.any());
+        }
+        (Scope::Keys | Scope::Patterns, ..) => {
             let mut ids = Vec::new();
             partitions(node, command, &request.args, &mut ids);
             Locked::many(&node.store, ids)

@@ -3,7 +3,7 @@
 use super::arguments;
 use super::dispatch::full_name;
 use super::table::{Command, Keys, flag};
-use super::{Call, CommandError};
+use super::{Call, CommandError, facts};
 use larder_protocol::glob;
 use larder_protocol::resp::reply::Reply;
 
@@ -129,7 +129,7 @@ fn flags_of(row: &Command) -> Vec<&'static str> {
 }
 
 fn is_movable(row: &Command) -> bool {
-    matches!(row.keys, Keys::Counted { .. } | Keys::Named { .. })
+    matches!(row.keys, Keys::Counted { .. } | Keys::Named { .. } | Keys::Sort { .. })
 }
 
 fn describe(out: &mut Reply, container: &Command, row: &Command) {
@@ -142,7 +142,7 @@ fn describe(out: &mut Reply, container: &Command, row: &Command) {
     flags.iter().for_each(|flag| out.simple(flag));
     let (first, last, step) = match row.keys {
         Keys::Range { first, last, step } => (first, last, step),
-        Keys::Counted { target: true, .. } | Keys::Named { .. } => (1, 1, 1),
+        Keys::Counted { target: true, .. } | Keys::Named { .. } | Keys::Sort { .. } => (1, 1, 1),
         _ => (0, 0, 0),
     };
     out.integer(first.into());
@@ -151,8 +151,14 @@ fn describe(out: &mut Reply, container: &Command, row: &Command) {
     let categories = row.acl_categories();
     out.set(categories.len());
     categories.iter().for_each(|category| out.simple(&format!("@{category}")));
-    out.array(0);
-    key_specifications(out, row);
+    let name = full_name(container, row);
+    let tips = facts::tips(&name);
+    out.array(tips.clone().count());
+    tips.for_each(|tip| out.bulk(tip.as_bytes()));
+    match facts::specifications(&name) {
+        Some(line) => facts::write_specifications(out, line),
+        None => key_specifications(out, row),
+    }
     out.array(row.subcommands.len());
     row.subcommands.iter().for_each(|sub| describe(out, row, sub));
 }
@@ -184,6 +190,10 @@ fn key_specifications(out: &mut Reply, row: &Command) {
             }
             let counted = [("keynumidx", 0), ("firstkey", 1), ("keystep", 1)];
             key_specification(out, row, count_at.into(), &counted, "keynum");
+        }
+        Keys::Sort { .. } => {
+            out.array(1);
+            key_specification(out, row, 1, &[("lastkey", 0), ("keystep", 1), ("limit", 0)], "range");
         }
         Keys::Named { from, words } => {
             out.array(1 + words.len());

@@ -111,7 +111,6 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "object",
         summary: "Tells about the value at a key.",
-        syntax: "subcommand",
         since: "2.2.3",
         complexity: "Depends on the subcommand",
         arity: -2,
@@ -180,7 +179,7 @@ const OBJECT: &[Command] = &[
 ];
 
 /// Longest string that Redis keeps in one piece with its header, as OBJECT ENCODING shows.
-const EMBEDDED_STRING_BYTES_MAX: usize = 44;
+pub(super) const EMBEDDED_STRING_BYTES_MAX: usize = 44;
 /// Integers below this are shared in Redis.
 const SHARED_INTEGERS: i64 = 10_000;
 /// The reference count of shared values.
@@ -357,15 +356,15 @@ fn move_key(call: &mut Call<'_>) -> Answer {
 fn encoding(call: &mut Call<'_>) -> Answer {
     match call.keys.peek(call.args.get(2)) {
         None => call.out.null(),
-        Some(item) => call.out.bulk(encoding_name(&item.value()).as_bytes()),
+        Some(item) => call.out.bulk(encoding_name(&item.value(), item.extras().raw).as_bytes()),
     }
     Ok(())
 }
 
-pub(super) fn encoding_name(value: &ValueRef<'_>) -> &'static str {
+pub(super) fn encoding_name(value: &ValueRef<'_>, raw: bool) -> &'static str {
     match value {
         ValueRef::Integer(_) => "int",
-        ValueRef::String(bytes) if bytes.len() <= EMBEDDED_STRING_BYTES_MAX => "embstr",
+        ValueRef::String(bytes) if !raw && bytes.len() <= EMBEDDED_STRING_BYTES_MAX => "embstr",
         ValueRef::String(_) => "raw",
         ValueRef::Hash(hash) => hash.encoding(),
         ValueRef::List(list) => list.encoding(),

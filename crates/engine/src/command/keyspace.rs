@@ -274,6 +274,13 @@ impl<'a> Keyspace<'a> {
         }
     }
 
+    /// Puts a value at a key that does not exist, as used when `access` says (RESTORE); counts as a change.
+    pub fn restore(&mut self, key: &[u8], value: Value<'_>, extras: Extras, access: Access) {
+        let own = std::mem::replace(&mut self.access, access);
+        self.set(key, value, extras);
+        self.access = own;
+    }
+
     /// Sets a key to a string and forgets its deadline.
     pub fn set_string(&mut self, key: &[u8], bytes: &[u8]) {
         self.set(key, string_value(bytes), Extras::default());

@@ -143,7 +143,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "linsert",
         summary: "Puts an element in front of or behind the first one equal to a pivot.",
-        syntax: "key BEFORE|AFTER pivot element",
+        syntax: "key <BEFORE | AFTER> pivot element",
         since: "2.2.0",
         group: "list",
         complexity: "O(N), N = elements up to the pivot",
@@ -195,7 +195,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "lmove",
         summary: "Takes an element from one end of a list and puts it at an end of another.",
-        syntax: "source destination LEFT|RIGHT LEFT|RIGHT",
+        syntax: "source destination <LEFT | RIGHT> <LEFT | RIGHT>",
         since: "6.2.0",
         group: "list",
         arity: 5,
@@ -219,7 +219,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "lmpop",
         summary: "Takes elements from the first of several lists that has any.",
-        syntax: "numkeys key [key ...] LEFT|RIGHT [COUNT count]",
+        syntax: "numkeys key [key ...] <LEFT | RIGHT> [COUNT count]",
         since: "7.0.0",
         group: "list",
         complexity: "O(K+N), K = keys given, N = elements returned",

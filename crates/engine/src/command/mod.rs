@@ -15,9 +15,11 @@ pub mod config;
 pub mod connection;
 pub mod debug;
 pub mod dispatch;
+pub mod dump;
 pub mod error;
 pub mod expire;
 pub mod extended;
+mod facts;
 pub mod geo;
 pub mod hash;
 pub mod hash_field;
@@ -36,6 +38,7 @@ pub mod scan;
 pub mod server;
 pub mod set;
 pub mod slowlog;
+pub mod sort;
 mod statistics;
 pub mod stream;
 pub mod string;
@@ -59,6 +62,8 @@ pub fn families() -> &'static [&'static [Command]] {
         geo::COMMANDS,
         keys::COMMANDS,
         expire::COMMANDS,
+        dump::COMMANDS,
+        sort::COMMANDS,
         scan::COMMANDS,
         hash::COMMANDS,
         hash_field::COMMANDS,

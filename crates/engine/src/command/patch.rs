@@ -1,5 +1,6 @@
 //! Changing bytes of a string where they are: what bitmaps and HyperLogLogs do. Owns no data and takes no lock.
 
+use super::keys::EMBEDDED_STRING_BYTES_MAX;
 use super::string::element;
 use super::{CommandError, Keyspace};
 use larder_store::object::Element;
@@ -18,14 +19,15 @@ pub(super) fn patch<T>(
     change: impl FnOnce(&mut [u8]) -> (bool, T),
 ) -> Result<T, CommandError> {
     let (mut bytes, extras) = match keys.peek(key) {
-        None => (Vec::new(), Extras::default()),
+        None => (Vec::new(), Extras { raw: true, ..Extras::default() }),
         Some(item) => {
             let (value, extras) = (element(item.value())?, item.extras());
             let fits = matches!(value, Element::Bytes(_)) && value.len() >= len;
-            if extras.cas == 0 && (fits || value.len() > INLINE_STRING_BYTES_MAX) {
+            let is_raw = extras.raw || value.len() > EMBEDDED_STRING_BYTES_MAX;
+            if extras.cas == 0 && (fits && is_raw || value.len() > INLINE_STRING_BYTES_MAX) {
                 return patch_in_place(keys, key, len, change);
             }
-            (value.to_vec(), Extras { cas: 0, ..extras })
+            (value.to_vec(), Extras { cas: 0, raw: true, ..extras })
         }
     };
     let grown = grow(&mut bytes, len);

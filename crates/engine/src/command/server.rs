@@ -53,7 +53,7 @@ pub const COMMANDS: &[Command] = &[
         syntax: "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]",
         group: "server",
         arity: -1,
-        flags: FLAGS | flag::ADMIN | flag::NOSCRIPT | flag::NO_MULTI,
+        flags: FLAGS | flag::ADMIN | flag::NOSCRIPT | flag::NO_MULTI | flag::ALLOW_BUSY,
         handler: shutdown,
         ..Command::DEFAULT
     },

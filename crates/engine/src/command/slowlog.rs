@@ -72,7 +72,7 @@ const COMMANDLOG: &[Command] = &[
     Command {
         name: "get",
         summary: "Returns the entries of a log.",
-        syntax: "count <slow | large-request | large-reply>",
+        syntax: "count <SLOW | LARGE-REQUEST | LARGE-REPLY>",
         complexity: "O(N) where N is the number of entries returned",
         arity: 4,
         handler: commandlog_get,
@@ -81,14 +81,14 @@ const COMMANDLOG: &[Command] = &[
     Command {
         name: "len",
         summary: "Returns the number of entries in a log.",
-        syntax: "<slow | large-request | large-reply>",
+        syntax: "<SLOW | LARGE-REQUEST | LARGE-REPLY>",
         handler: commandlog_len,
         ..LOGGED
     },
     Command {
         name: "reset",
         summary: "Clears all entries from a log.",
-        syntax: "<slow | large-request | large-reply>",
+        syntax: "<SLOW | LARGE-REQUEST | LARGE-REPLY>",
         complexity: "O(N) where N is the number of entries in the commandlog",
         handler: commandlog_reset,
         ..LOGGED

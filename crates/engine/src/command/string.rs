@@ -522,13 +522,13 @@ fn edit(
     change: impl FnOnce(&mut Vec<u8>),
 ) -> Result<usize, CommandError> {
     let (mut bytes, extras) = match keys.peek(key) {
-        None => (Vec::new(), Extras::default()),
+        None => (Vec::new(), Extras { raw: true, ..Extras::default() }),
         Some(item) => {
             let (value, extras) = (element(item.value())?, item.extras());
             if extras.cas == 0 && value.len() > INLINE_STRING_BYTES_MAX {
                 return edit_in_place(keys, key, change);
             }
-            (value.to_vec(), Extras { cas: 0, ..extras })
+            (value.to_vec(), Extras { cas: 0, raw: true, ..extras })
         }
     };
     change(&mut bytes);
@@ -642,7 +642,7 @@ fn add(call: &mut Call<'_>, by: i64) -> Answer {
                 Element::Int(n) => n,
                 Element::Bytes(bytes) => integer(bytes)?,
             };
-            (old, Extras { cas: 0, ..item.extras() })
+            (old, Extras { cas: 0, raw: false, ..item.extras() })
         }
     };
     let new = old.checked_add(by).ok_or_else(overflow)?;
@@ -675,7 +675,7 @@ fn incrbyfloat(call: &mut Call<'_>) -> Answer {
         None => (Ok(Extended::ZERO), Extras::default()),
         Some(item) => {
             let old = Extended::parse(element(item.value())?.bytes(&mut Digits::new()));
-            (old, Extras { cas: 0, ..item.extras() })
+            (old, Extras { cas: 0, raw: false, ..item.extras() })
         }
     };
     let by = Extended::parse(call.args.get(2));

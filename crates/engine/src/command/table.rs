@@ -38,9 +38,13 @@ pub mod flag {
     pub const NOT_QUEUED: u32 = 1 << 13;
     /// Never shown in the slow log (EXEC, whose parts are).
     pub const SKIP_SLOWLOG: u32 = 1 << 14;
+    /// Allowed while a script has been running for too long.
+    pub const ALLOW_BUSY: u32 = 1 << 15;
+    /// Not allowed while a replica loads beside its old data.
+    pub const NO_ASYNC_LOADING: u32 = 1 << 16;
 
     /// Names in COMMAND INFO.
-    pub const NAMES: [(u32, &str); 13] = [
+    pub const NAMES: [(u32, &str); 16] = [
         (WRITE, "write"),
         (READONLY, "readonly"),
         (DENYOOM, "denyoom"),
@@ -53,7 +57,10 @@ pub mod flag {
         (SKIP_SLOWLOG, "skip_slowlog"),
         (FAST, "fast"),
         (NO_AUTH, "no_auth"),
+        (NO_MULTI, "no_multi"),
         (MOVABLEKEYS, "movablekeys"),
+        (ALLOW_BUSY, "allow_busy"),
+        (NO_ASYNC_LOADING, "no_async_loading"),
     ];
 }
 
@@ -85,6 +92,29 @@ pub enum Keys {
         /// The words: `STORE`.
         words: &'static [&'static str],
     },
+    /// Argument 1 is a key, and with `store` so is what follows the last STORE among the options of SORT. What its
+    /// patterns lead to is not among the keys.
+    Sort {
+        /// True if there may be a STORE.
+        store: bool,
+    },
+}
+
+/// Options of SORT with the number of arguments that belong to each.
+const SORT_OPTIONS: [(&str, usize); 4] = [("limit", 2), ("get", 1), ("by", 1), ("store", 1)];
+
+/// Visits the options of SORT that have arguments: the place of each.
+fn each_sort_option(args: &Args<'_>, mut visit: impl FnMut(&'static str, usize)) {
+    let mut at = 2;
+    while at < args.len() {
+        let word = args.get(at);
+        let option = SORT_OPTIONS.iter().find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()));
+        if let Some((name, count)) = option {
+            visit(name, at);
+            at += count;
+        }
+        at += 1;
+    }
 }
 
 /// One key at argument 1: most commands.
@@ -105,6 +135,8 @@ pub enum Scope {
     Each,
     /// All partitions (FLUSHALL, SWAPDB).
     All,
+    /// The partitions of its keys, or all if its BY and GET lead to keys that cannot be told beforehand (SORT).
+    Patterns,
 }
 
 /// A row of the table.
@@ -212,13 +244,39 @@ impl Command {
                     at += 1 + usize::from(named);
                 }
             }
+            Keys::Sort { store } => {
+                if len > 1 {
+                    visit(1);
+                }
+                let mut target = None;
+                each_sort_option(args, |name, at| {
+                    if store && name == "store" && at + 1 < len {
+                        target = Some(at + 1);
+                    }
+                });
+                target.into_iter().for_each(visit);
+            }
         }
+    }
+
+    /// True if BY or GET lead to other keys.
+    pub fn uses_patterns(&self, args: &Args<'_>) -> bool {
+        let mut found = false;
+        each_sort_option(args, |name, at| {
+            found |= matches!(name, "by" | "get") && at + 1 < args.len() && args.get(at + 1).contains(&b'*');
+        });
+        self.scope == Scope::Patterns && found
     }
 
     /// All ACL categories: those of the group and flags, and the extra ones.
     pub fn acl_categories(&self) -> Vec<&'static str> {
         let mut all: Vec<&'static str> = Vec::new();
-        let by_flag = [(flag::WRITE, "write"), (flag::READONLY, "read"), (flag::ADMIN, "admin")];
+        let by_flag = [
+            (flag::WRITE, "write"),
+            (flag::READONLY, "read"),
+            (flag::ADMIN, "admin"),
+            (flag::BLOCKING, "blocking"),
+        ];
         all.extend(by_flag.iter().filter(|(bit, _)| self.is(*bit)).map(|(_, name)| *name));
         if self.is(flag::ADMIN) {
             all.push("dangerous");
@@ -229,7 +287,8 @@ impl Command {
             "string" | "bitmap" | "hash" | "list" | "set" | "geo" | "stream" | "hyperloglog" | "pubsub"
             | "connection" => Some(group),
             "sorted-set" => Some("sortedset"),
-            "generic" => Some("keyspace"),
+            // SORT is about what is behind keys, and stands with the types that it sorts.
+            "generic" => Some("keyspace").filter(|_| !matches!(self.keys, Keys::Sort { .. })),
             "transactions" => Some("transaction"),
             "scripting" => Some("scripting"),
             _ => None,

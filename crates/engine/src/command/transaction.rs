@@ -10,7 +10,7 @@ use crate::session::transaction::{Transaction, Watching};
 use larder_protocol::slot::slot_of;
 use larder_store::Now;
 
-const FLAGS: u32 = flag::NOSCRIPT | flag::LOADING | flag::STALE | flag::FAST;
+const FLAGS: u32 = flag::NOSCRIPT | flag::LOADING | flag::STALE | flag::FAST | flag::ALLOW_BUSY;
 
 /// The rows of this family.
 pub const COMMANDS: &[Command] = &[

@@ -3,7 +3,7 @@
 //! A directive of Redis whose feature does not exist yet may only say that it is off; anything else is refused by
 //! name, so that nobody believes in a setting that does nothing.
 
-use super::{Allowed, Config, OutputLimit};
+use super::{Allowed, Config, OutputLimit, Sanitize};
 use crate::journal::LogLevel;
 use crate::notify::Classes;
 use crate::run::Supervised;
@@ -325,6 +325,22 @@ pub const TABLE: &[Directive] = &[
     number!("timeout", &[], Always, settings.timeout, 0, i32::MAX as i64),
     number!("tcp-keepalive", &[], Always, settings.tcp_keepalive, 0, i32::MAX as i64),
     words!("requirepass", Always, settings.requirepass),
+    Directive {
+        name: "sanitize-dump-payload",
+        aliases: &[],
+        when: When::Always,
+        get: |config| {
+            let mode = config.settings.sanitize_dump_payload;
+            Sanitize::NAMES.iter().find(|(_, m)| *m == mode).map_or("", |(name, _)| name).to_owned()
+        },
+        set: |config, text| {
+            let found = Sanitize::NAMES.iter().find(|(name, _)| text.eq_ignore_ascii_case(name));
+            let names = Sanitize::NAMES.map(|(name, _)| name).join(", ");
+            let error = || format!("argument(s) must be one of the following: {names}");
+            config.settings.sanitize_dump_payload = found.ok_or_else(error)?.1;
+            Ok(())
+        },
+    },
     Directive {
         name: "acl-pubsub-default",
         aliases: &[],

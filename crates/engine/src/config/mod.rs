@@ -24,6 +24,23 @@ pub struct Config {
     pub settings: Settings,
 }
 
+/// When a payload of RESTORE is looked through for what is valid byte for byte and makes no sense all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sanitize {
+    /// Never.
+    No,
+    /// Always.
+    Yes,
+    /// When a client sent it whose user has no `skip-sanitize-payload`.
+    Clients,
+}
+
+impl Sanitize {
+    /// The words of the directive.
+    pub const NAMES: [(&'static str, Sanitize); 3] =
+        [("no", Sanitize::No), ("yes", Sanitize::Yes), ("clients", Sanitize::Clients)];
+}
+
 /// The settings that commands and workers read, in the form that they use.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -49,6 +66,8 @@ pub struct Settings {
     pub requirepass: String,
     /// `acl-pubsub-default allchannels`: users and selectors may use all channels until told otherwise.
     pub acl_all_channels: bool,
+    /// `sanitize-dump-payload`.
+    pub sanitize_dump_payload: Sanitize,
     /// `acllog-max-len`: entries of the log of refusals.
     pub acl_log_max: usize,
     /// `proto-max-bulk-len`, bytes.
@@ -231,6 +250,7 @@ impl Default for Settings {
             tcp_keepalive: 300,
             requirepass: String::new(),
             acl_all_channels: false,
+            sanitize_dump_payload: Sanitize::No,
             acl_log_max: 128,
             proto_max_bulk_len: 512 * 1024 * 1024,
             hll_sparse_max_bytes: 3000,

@@ -274,7 +274,6 @@ pub const TABLE: &[Other] = &[
         default: "",
         why: Why::Absent(REPLICATION, &["no one"]),
     },
-    hint("sanitize-dump-payload", "no", Kind::OneOf(&["no", "yes", "clients"])),
     absent("save", "", RDB),
     renamed("server-cpulist", &["server_cpulist"], "", PINNING),
     hint("set-proc-title", "yes", Kind::YesNo),

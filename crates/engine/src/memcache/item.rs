@@ -166,7 +166,7 @@ pub(super) fn store(
         Verb::Append => join(turn, &mut partition, &key, data, false),
         Verb::Prepend => join(turn, &mut partition, &key, data, true),
         Verb::Set | Verb::Add | Verb::Replace | Verb::Cas(_) => {
-            let extras = Extras { deadline: turn.deadline(exptime), flags, cas: 0 };
+            let extras = Extras { deadline: turn.deadline(exptime), flags, ..Extras::default() };
             put(turn, &mut partition, &key, value(data), extras);
             true
         }

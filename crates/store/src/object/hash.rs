@@ -4,7 +4,7 @@
 //! any knows nothing of this, and pays neither a byte nor a branch that it did not have before.
 //! Time is handed in; a field whose time is over stays until [`Hash::purge`].
 
-use super::packed::{Element, Packed};
+use super::packed::{Adopted, Element, Packed};
 use super::table::{Entry, Table};
 use super::timetable::Timetable;
 use super::{Limits, Random, below};
@@ -284,6 +284,28 @@ impl Hash {
     pub(crate) fn set_visit(&mut self, at: Option<u64>) {
         if let Some(times) = self.times_mut() {
             times.visit = at;
+        }
+    }
+
+    /// A hash of entries that were taken over, `field, value, field, value, ...`; `None` if a value is missing. Fields
+    /// are taken to be unique. O(1) unless they exceed the limits.
+    pub fn from_packed(entries: Adopted, limits: &Limits) -> Option<Hash> {
+        let count = entries.packed.len();
+        if !count.is_multiple_of(2) {
+            return None;
+        }
+        let mut hash = Hash { form: Form::Packed(entries.packed) };
+        if count / 2 > limits.hash_max_listpack_entries || entries.longest > limits.hash_max_listpack_value {
+            hash.grow(limits);
+        }
+        Some(hash)
+    }
+
+    /// The entries while the hash is packed.
+    pub fn packed(&self) -> Option<&Packed> {
+        match &self.form {
+            Form::Packed(packed) => Some(packed),
+            _ => None,
         }
     }
 

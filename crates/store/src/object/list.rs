@@ -90,6 +90,19 @@ impl List {
         self.len += 1;
     }
 
+    /// Appends a node of entries as it is, however large.
+    pub fn push_node(&mut self, node: Packed) {
+        if !node.is_empty() {
+            self.len += node.len();
+            self.nodes.push_back(node);
+        }
+    }
+
+    /// The nodes in order; none is empty.
+    pub fn nodes(&self) -> impl ExactSizeIterator<Item = &Packed> {
+        self.nodes.iter()
+    }
+
     /// Removes the element at an end.
     pub fn pop(&mut self, end: End) -> Option<Vec<u8>> {
         let node = match end {

@@ -22,7 +22,7 @@ mod zset;
 
 pub use hash::Hash;
 pub use list::{End, List};
-pub use packed::{Digits, Element};
+pub use packed::{Adopted, Digits, Element};
 pub use set::Set;
 pub use stream::Stream;
 pub use timetable::FIELD_DEADLINE_MAX_MS;

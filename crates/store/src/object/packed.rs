@@ -9,6 +9,10 @@
 //! Positions are byte offsets of entries; an edit makes all positions behind it invalid. This file owns the bytes
 //! and knows nothing about what they mean to a hash, list, set or sorted set.
 
+mod adopt;
+
+pub use adopt::Adopted;
+
 use std::cmp::Ordering;
 
 /// A value as it is stored: either bytes or an integer that stands for its decimal digits.

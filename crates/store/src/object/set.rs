@@ -1,7 +1,7 @@
 //! A set: sorted integers while all members are integers, packed while small, then a table.
 
 use super::intset::IntSet;
-use super::packed::{Element, Packed};
+use super::packed::{Adopted, Element, Packed};
 use super::table::Table;
 use super::{Limits, Random, below};
 
@@ -155,6 +155,25 @@ impl Set {
         let member = self.random(random)?.to_vec();
         self.remove(&member);
         Some(member)
+    }
+
+    /// A set of entries that were taken over, which are taken to be unique. O(1) unless they exceed the limits.
+    pub fn from_packed(entries: Adopted, limits: &Limits) -> Set {
+        let large = entries.packed.len() > limits.set_max_listpack_entries
+            || entries.longest > limits.set_max_listpack_value;
+        let mut set = Set { form: Form::Packed(entries.packed) };
+        if large {
+            set.grow(limits);
+        }
+        set
+    }
+
+    /// The entries while the set is packed (integers alone are not).
+    pub fn packed(&self) -> Option<&Packed> {
+        match &self.form {
+            Form::Packed(packed) => Some(packed),
+            _ => None,
+        }
     }
 
     /// Brings the set into a form that may hold one more member, `element`.

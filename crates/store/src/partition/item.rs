@@ -1,7 +1,8 @@
 //! An item: a key with its value, in one allocation.
 //!
 //! ```text
-//! byte 0      kind (3 bits), which optional fields follow (3 bits), a hash with deadlines of its own (1 bit)
+//! byte 0      kind (3 bits), which optional fields follow (3 bits), a hash with deadlines of its own (1 bit),
+//!             a string that was put together (1 bit)
 //! bytes 1-3   access: seconds clock of the last use (LRU), or 16-bit minutes and 8-bit counter (LFU)
 //! varint      key length
 //! varint      value length (only an inline string has it)
@@ -31,6 +32,9 @@ const HAS_FLAGS: u8 = 0b0001_0000;
 const HAS_CAS: u8 = 0b0010_0000;
 /// A hash some of whose fields have deadlines. Stands here so that a look at any other key stays one test of a byte.
 const HAS_TIMED_FIELDS: u8 = 0b0100_0000;
+
+/// A string that was put together, not set: OBJECT ENCODING tells the two apart.
+const IS_RAW: u8 = 0b1000_0000;
 
 const INLINE: u8 = 0;
 const INTEGER: u8 = 1;
@@ -129,6 +133,8 @@ pub struct Extras {
     pub flags: u32,
     /// Memcached CAS unique; zero (never asked for) takes no room.
     pub cas: u64,
+    /// A string that was put together in place (APPEND, SETRANGE, SETBIT) instead of set. Takes no room.
+    pub raw: bool,
 }
 
 /// An owned item.
@@ -181,6 +187,7 @@ fn extras_bits(extras: Extras) -> u8 {
     (if extras.deadline.is_some() { HAS_DEADLINE } else { 0 })
         | (if extras.flags != 0 { HAS_FLAGS } else { 0 })
         | (if extras.cas != 0 { HAS_CAS } else { 0 })
+        | (if extras.raw { IS_RAW } else { 0 })
 }
 
 const fn varint_len(n: usize) -> usize {
@@ -394,6 +401,7 @@ impl Item {
             deadline: flag(HAS_DEADLINE).then(|| self.word(shape.deadline_at())),
             flags: if flag(HAS_FLAGS) { self.flags_at(shape.flags_at()) } else { 0 },
             cas: if flag(HAS_CAS) { self.word(shape.cas_at()) } else { 0 },
+            raw: flag(IS_RAW),
         }
     }
 
@@ -499,7 +507,8 @@ impl Item {
         let has = |bit| shape.head & bit != 0;
         let same = has(HAS_DEADLINE) == extras.deadline.is_some()
             && has(HAS_FLAGS) == (extras.flags != 0)
-            && has(HAS_CAS) == (extras.cas != 0);
+            && has(HAS_CAS) == (extras.cas != 0)
+            && has(IS_RAW) == extras.raw;
         if same {
             self.write_extras(&shape, extras);
         }

@@ -91,7 +91,7 @@ fn apply(part: &mut Partition, seed: &Seed, model: &mut Model, now: &mut Now, ac
         }
         Act::Expire { key: k, deadline, flags } => {
             let bytes = name(*k);
-            let extras = Extras { deadline: at(*now, *deadline), flags: *flags, cas: 0 };
+            let extras = Extras { deadline: at(*now, *deadline), flags: *flags, ..Extras::default() };
             let k = Key { bytes: &bytes, slot: 0, hash: seed.hash(&bytes) };
             let there = part.set_extras(0, &k, extras, *now);
             assert_eq!(there, alive(model, &bytes, *now).is_some());
@@ -249,7 +249,7 @@ fn a_long_string_is_boxed_and_comes_back() {
     let k = key(&seed, b"k");
     let long = vec![b'x'; 5 * item::INLINE_STRING_BYTES_MAX];
     part.set(0, &k, Value::String(&long), Extras::default(), access());
-    part.set_extras(0, &k, Extras { deadline: Some(NOW.ms + 5), flags: 9, cas: 4 }, NOW);
+    part.set_extras(0, &k, Extras { deadline: Some(NOW.ms + 5), flags: 9, cas: 4, raw: true }, NOW);
     assert_eq!(string(part.peek(0, &k, NOW)), Some(long.clone()));
     match part.remove(0, &k, NOW).map(Removed::into_value) {
         Some(Owned::Bytes(bytes)) => assert_eq!(bytes, long),

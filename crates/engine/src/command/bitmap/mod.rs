@@ -289,7 +289,7 @@ fn bitop(call: &mut Call<'_>) -> Answer {
     let result = bits::combine(operation, &slices);
     let len = result.len();
     if len > 0 {
-        call.keys.set(args.get(2), Value::Long(result), Extras::default());
+        call.keys.set(args.get(2), Value::Long(result), Extras { raw: true, ..Extras::default() });
         call.keys.notify(Classes::STRING, "set", args.get(2));
     } else {
         call.keys.remove_and_notify(args.get(2));

@@ -96,7 +96,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "georadius",
         summary: "Returns or stores the members in a circle around a place; GEOSEARCH and GEOSEARCHSTORE do the same.",
-        syntax: "key longitude latitude radius <M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] [ASC | DESC] [STORE key | STOREDIST key]",
+        syntax: "key longitude latitude radius <M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] [ASC | DESC] [STORE key] [STOREDIST key]",
         since: "3.2.0",
         group: "geo",
         complexity: "O(N+log(M)), N = members in the cells around the area, M = members",
@@ -122,7 +122,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "georadiusbymember",
         summary: "Returns or stores the members in a circle around a member; GEOSEARCH and GEOSEARCHSTORE do the same.",
-        syntax: "key member radius <M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] [ASC | DESC] [STORE key | STOREDIST key]",
+        syntax: "key member radius <M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] [ASC | DESC] [STORE key] [STOREDIST key]",
         since: "3.2.0",
         group: "geo",
         complexity: "O(N+log(M)), N = members in the cells around the area, M = members",

@@ -139,7 +139,7 @@ fn add_sparse(call: &mut Call<'_>, key: &[u8]) -> Result<bool, CommandError> {
         sketch::insert(&mut bytes, *place, limit).map_err(corrupt)?;
     }
     sketch::forget_cached(&mut bytes);
-    call.keys.set(key, Value::Long(bytes), extras);
+    call.keys.set(key, Value::Long(bytes), Extras { raw: true, ..extras });
     Ok(true)
 }
 
@@ -203,7 +203,7 @@ fn pfmerge(call: &mut Call<'_>) -> Answer {
         sketch::raise(&mut bytes, &registers, limit).map_err(corrupt)?;
     }
     sketch::forget_cached(&mut bytes);
-    call.keys.set(target, Value::Long(bytes), extras);
+    call.keys.set(target, Value::Long(bytes), Extras { raw: true, ..extras });
     call.keys.notify(Classes::STRING, "pfadd", target);
     call.out.ok();
     Ok(())

@@ -176,13 +176,27 @@ pub(super) fn zmscore(call: &mut Call<'_>) -> Answer {
 
 fn rank(call: &mut Call<'_>, reverse: bool) -> Answer {
     let args = call.args;
+    let with_score = args.len() == 4;
+    match args.len() {
+        3 => {}
+        4 if is(args.get(3), "WITHSCORE") => {}
+        4 => return Err(CommandError::Syntax),
+        _ => return Err(CommandError::WrongArity),
+    }
     let zset = call.keys.read_sorted_set(args.get(1))?;
-    let rank = zset.and_then(|zset| {
+    let found = zset.and_then(|zset| {
         let rank = zset.rank(args.get(2))?;
-        Some(if reverse { zset.len() - 1 - rank } else { rank })
+        let rank = if reverse { zset.len() - 1 - rank } else { rank };
+        Some((rank, if with_score { zset.score(args.get(2))? } else { 0.0 }))
     });
-    match rank {
-        Some(rank) => call.out.integer(rank as i64),
+    match found {
+        Some((rank, score)) if with_score => {
+            call.out.array(2);
+            call.out.integer(rank as i64);
+            call.out.double(score);
+        }
+        Some((rank, _)) => call.out.integer(rank as i64),
+        None if with_score => call.out.null_array(),
         None => call.out.null(),
     }
     Ok(())

@@ -211,11 +211,11 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "zrank",
         summary: "Returns the rank of a member, counted from the lowest score.",
-        syntax: "key member",
+        syntax: "key member [WITHSCORE]",
         since: "2.0.0",
         group: "sorted-set",
         complexity: "O(log(N)), N = members",
-        arity: 3,
+        arity: -3,
         flags: flag::READONLY | flag::FAST,
         keys: ONE_KEY,
         handler: member::zrank,
@@ -224,11 +224,11 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "zrevrank",
         summary: "Returns the rank of a member, counted from the highest score.",
-        syntax: "key member",
+        syntax: "key member [WITHSCORE]",
         since: "2.0.0",
         group: "sorted-set",
         complexity: "O(log(N)), N = members",
-        arity: 3,
+        arity: -3,
         flags: flag::READONLY | flag::FAST,
         keys: ONE_KEY,
         handler: member::zrevrank,
@@ -263,7 +263,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "zmpop",
         summary: "Takes members from the first of several sorted sets that has any.",
-        syntax: "numkeys key [key ...] MIN|MAX [COUNT count]",
+        syntax: "numkeys key [key ...] <MIN | MAX> [COUNT count]",
         since: "7.0.0",
         group: "sorted-set",
         complexity: "O(K+M*log(N)), K = keys given, M = members returned, N = members",
@@ -328,7 +328,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "zinter",
         summary: "Returns the members that all the sorted sets have.",
-        syntax: "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE SUM|MIN|MAX] [WITHSCORES]",
+        syntax: "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>] [WITHSCORES]",
         since: "6.2.0",
         group: "sorted-set",
         complexity: "O(N*K+M*log(M)), N = members of the smallest, K = sets, M = result",
@@ -354,7 +354,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "zinterstore",
         summary: "Stores the members that all the sorted sets have.",
-        syntax: "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE SUM|MIN|MAX]",
+        syntax: "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>]",
         since: "2.0.0",
         group: "sorted-set",
         complexity: "O(N*K+M*log(M)), N = members of the smallest, K = sets, M = result",
@@ -367,7 +367,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "zunion",
         summary: "Returns the members that any of the sorted sets has.",
-        syntax: "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE SUM|MIN|MAX] [WITHSCORES]",
+        syntax: "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>] [WITHSCORES]",
         since: "6.2.0",
         group: "sorted-set",
         complexity: "O(N*log(M)), N = members of all, M = result",
@@ -380,7 +380,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "zunionstore",
         summary: "Stores the members that any of the sorted sets has.",
-        syntax: "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE SUM|MIN|MAX]",
+        syntax: "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>]",
         since: "2.0.0",
         group: "sorted-set",
         complexity: "O(N*log(M)), N = members of all, M = result",

@@ -1,0 +1,89 @@
+"""COMMAND INFO and DOCS say of every command what the real servers say.
+
+The peers are redis-server and the servers that LARDER_PEERS names (as in test_redis_dump.py). Where they differ among
+each other, one of them must agree.
+"""
+
+import subprocess
+import time
+
+import pytest
+
+from differential import Client
+from service import PATIENCE_S, free_port
+from test_redis_dump import PEERS
+
+# What only we have, and what redis-server 7.0 still had otherwise. Notes are prose.
+OURS = ("debug|", "command|getkeys", "zrank", "zrevrank")
+
+
+def flat(reply):
+    kind, content = reply
+    return [flat(item) for item in content] if isinstance(content, tuple) else content.decode() if isinstance(content, bytes) else content
+
+
+def pairs(items):
+    return dict(zip(items[::2], items[1::2]))
+
+
+def key(specification):
+    parts = pairs(specification)
+    return sorted(parts["flags"]), parts["begin_search"], parts["find_keys"]
+
+
+def describe(reply, into):
+    for name, arity, flags, first, last, step, categories, tips, keys, subcommands in reply:
+        into[name] = {"arity": arity, "flags": sorted(flags), "range": (first, last, step), "categories": sorted(categories),
+                      "tips": sorted(tips), "keys": [key(one) for one in keys]}
+        describe(subcommands, into)
+    return into
+
+
+def document(items, into):
+    for name, facts in pairs(items).items():
+        facts = pairs(facts)
+        into[name] = {"since": facts.get("since"), "group": facts.get("group")}
+        document(facts.get("subcommands", []), into)
+    return into
+
+
+def ask(port):
+    client = Client(port, 2)
+    described = describe(flat(client.call("COMMAND")), {})
+    for name, facts in document(flat(client.call("COMMAND", "DOCS")), {}).items():
+        described.get(name, {}).update(facts)
+    client.close()
+    return described
+
+
+@pytest.fixture(scope="module")
+def peers():
+    answers = []
+    for command in PEERS:
+        port = free_port()
+        arguments = ["--port", str(port), "--save", "", "--dir", "/tmp", "--dbfilename", f"none-{port}.rdb"]
+        process = subprocess.Popen([*command, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                answers.append(ask(port))
+                break
+            except ConnectionRefusedError:
+                assert process.poll() is None and time.monotonic() < deadline
+                time.sleep(0.02)
+        process.terminate()
+        process.wait()
+    return answers
+
+
+@pytest.mark.skipif(not PEERS, reason="no server to compare with")
+def test_every_command_is_described_as_in_the_original(node, peers):
+    wrong = []
+    for name, facts in ask(node.port).items():
+        known = [peer[name] for peer in peers if name in peer]
+        if not known or name.startswith(OURS):
+            continue
+        for fact, value in facts.items():
+            if all(value != peer.get(fact) for peer in known):
+                wrong.append(f"{name}: {fact} is {value}, not {known[0].get(fact)}")
+    assert not wrong, "\n".join(wrong)
