@@ -18,6 +18,8 @@ def value_commands(a):
     limit = lambda: [a.word("LIMIT"), a.integer(), a.integer()]
     by, get = lambda: [a.word("BY"), pattern()], lambda: [item for _ in range(dice.randint(1, 2)) for item in (a.word("GET"), pattern())]
     options = lambda: a.options(by, limit, get, lambda: a.word("ASC", "DESC"), lambda: a.word("ALPHA"))
+    payload = lambda: dice.choice(["", "junk", "x" * 12, b"\x00\x05hello\n\x00cr\xdfve4 \n", b"\x00\x05hello\n\x00cr\xdfve4 \n"])
+    restoring = lambda: a.options(lambda: a.word("REPLACE"), lambda: a.word("ABSTTL"), lambda: [a.word("IDLETIME"), a.integer()], lambda: [a.word("FREQ"), a.integer()])
     return [
         (2, "RPUSH", lambda: [dice.choice(["vl0", "vl1"]), *a.some(member)]),
         (1, "LTRIM", lambda: [dice.choice(["vl0", "vl1"]), a.integer(), a.integer()]),
@@ -34,8 +36,9 @@ def value_commands(a):
         (4, "SORT_RO", lambda: [key(), *options(), *a.options(lambda: [a.word("STORE"), target()])]),
         (1, "LRANGE", lambda: [dice.choice(["vd0", "vd1"]), 0, -1]),
         (8, "DUMP", lambda: [dice.choice(KEYS) if dice.random() < 0.4 else dice.choice("hlsztttx") + str(dice.randrange(4))]),
-        (1, "RESTORE", lambda: [dice.choice(["vd0", "vd1"]), dice.choice([0, -1, "x", 1, 4_000_000_000_000, 2**63]), dice.choice(["", "junk", "x" * 12, b"\x00\x05hello\n\x00cr\xdfve4 \n"]),
-                                *a.options(lambda: a.word("REPLACE"), lambda: a.word("ABSTTL"), lambda: [a.word("IDLETIME"), a.integer()], lambda: [a.word("FREQ"), a.integer()])]),
+        (1, "RESTORE", lambda: [dice.choice(["vd0", "vd1"]), dice.choice([0, -1, "x", 2**63]), payload(), *restoring()]),
+        # Deadlines are absolute, so that no reply depends on when it is made.
+        (0.5, "RESTORE", lambda: [dice.choice(["vd0", "vd1"]), dice.choice([1, 4_000_000_000_000]), payload(), a.word("ABSTTL"), *restoring()]),
     ]
 
 
