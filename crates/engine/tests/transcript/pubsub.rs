@@ -85,6 +85,15 @@ fn sessions_of_resp2_may_do_little_while_they_listen(on: On) {
     assert_eq!(one.rest_text(), "+OK\r\n");
 }
 
+fn confirmations_come_whatever_client_reply_says(on: On) {
+    let node = on.node("");
+    let mut one = node.connect();
+    one.exchange(
+        "CLIENT REPLY OFF\r\nPING\r\nSUBSCRIBE a\r\nUNSUBSCRIBE a\r\nSUBSCRIBE\r\nCLIENT REPLY ON\r\n",
+        "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n*3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:0\r\n+OK\r\n",
+    );
+}
+
 fn own_messages_come_behind_the_reply(on: On) {
     let node = on.node("");
     let mut one = node.connect();
@@ -195,6 +204,16 @@ fn listeners_that_do_not_read_are_closed(on: On) {
         publisher.ask(&format!("PUBLISH b {message}"));
     }
     wait_until("the listener is closed", || publisher.ask("PUBLISH b x") == ":0");
+}
+
+fn listeners_may_be_silent(on: On) {
+    let node = on.node("--timeout 1");
+    let (mut listener, mut silent) = (node.connect(), node.connect());
+    listener.says("SUBSCRIBE a", "[$subscribe, $a, :1]");
+    silent.says("PING", "PONG");
+    assert_eq!(silent.rest_text(), "");
+    node.connect().says("PUBLISH a x", ":1");
+    hears(&mut listener, &["[$message, $a, $x]"]);
 }
 
 fn caches_are_told_what_changed(on: On) {
@@ -330,6 +349,7 @@ on_every_engine!(
     messages_of_channels_patterns_and_shards,
     sessions_of_resp2_may_do_little_while_they_listen,
     own_messages_come_behind_the_reply,
+    confirmations_come_whatever_client_reply_says,
     key_events_are_published,
     evicted_keys_are_told,
     sessions_that_lose_a_channel_are_closed,
@@ -337,4 +357,8 @@ on_every_engine!(
     broadcasts_and_redirected_caches,
 );
 
-on_both_engines!(listeners_that_do_not_read_are_closed, nothing_is_lost_between_subscribe_and_unsubscribe);
+on_both_engines!(
+    listeners_may_be_silent,
+    listeners_that_do_not_read_are_closed,
+    nothing_is_lost_between_subscribe_and_unsubscribe
+);
