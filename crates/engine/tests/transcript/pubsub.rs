@@ -2,6 +2,8 @@
 
 use crate::client::{Session, show};
 use crate::node::{On, wait_until};
+use larder_protocol::resp::value::Value;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 
@@ -235,6 +237,59 @@ fn caches_are_told_what_changed(on: On) {
     assert_eq!(node.info("tracking_clients"), 0);
 }
 
+/// Writers on several sessions, and one that caches what it reads: when they have ended, whatever it still has is what
+/// the node has.
+fn a_cache_agrees_with_the_node_in_the_end(on: On) {
+    const KEYS: u64 = 20;
+    let node = on.node("");
+    let running = Arc::new(AtomicU64::new(3));
+    let writers: Vec<_> = (0..3u64)
+        .map(|number| {
+            let (mut session, running) = (node.connect(), running.clone());
+            std::thread::spawn(move || {
+                for step in 0..1500 {
+                    let key = (step * 7 + number * 3 + step * step) % KEYS;
+                    assert!(session.ask(&format!("INCR k{key}")).starts_with(':'));
+                }
+                running.fetch_sub(1, Ordering::Release);
+            })
+        })
+        .collect();
+    let mut session = node.connect();
+    session.ask("HELLO 3");
+    session.says("CLIENT TRACKING on", "OK");
+    let mut cache: BTreeMap<String, String> = BTreeMap::new();
+    let (mut invalidations, mut step) = (0, 0);
+    let mut ask = |cache: &mut BTreeMap<String, String>, line: &str| {
+        session.send(format!("{line}\r\n"));
+        loop {
+            match session.reply() {
+                Value::Push(parts) => {
+                    let Value::Array(keys) = &parts[1] else { panic!("{parts:?}") };
+                    keys.iter().for_each(|key| drop(cache.remove(&show(key)[1..])));
+                    invalidations += 1;
+                }
+                reply => return show(&reply),
+            }
+        }
+    };
+    while running.load(Ordering::Acquire) > 0 {
+        step += 1;
+        let key = format!("k{}", step % KEYS);
+        if !cache.contains_key(&key) {
+            let value = ask(&mut cache, &format!("GET {key}"));
+            cache.insert(key, value);
+        }
+    }
+    writers.into_iter().for_each(|thread| thread.join().unwrap());
+    assert_eq!(ask(&mut cache, "PING"), "PONG");
+    let mut other = node.connect();
+    for (key, value) in &cache {
+        assert_eq!(other.ask(&format!("GET {key}")), *value, "{key}");
+    }
+    assert!(invalidations > 0);
+}
+
 fn broadcasts_and_redirected_caches(on: On) {
     let node = on.node("--tracking-table-max-keys 3");
     let (mut one, mut other, mut told) = (node.connect(), node.connect(), node.connect());
@@ -354,6 +409,7 @@ on_every_engine!(
     evicted_keys_are_told,
     sessions_that_lose_a_channel_are_closed,
     caches_are_told_what_changed,
+    a_cache_agrees_with_the_node_in_the_end,
     broadcasts_and_redirected_caches,
 );
 
