@@ -336,3 +336,55 @@ fn add(readers: &mut Readers, tracker: &Arc<Tracker>) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(id: u64) -> Place {
+        Place { worker: 0, index: id as u32, id }
+    }
+
+    #[test]
+    fn keys_and_readers_are_counted_once() {
+        let tracking = Tracking::new(1);
+        let (one, two) = (Tracker::new(place(1), false), Tracker::new(place(2), false));
+        tracking.begin();
+        tracking.begin();
+        for tracker in [&two, &one, &one] {
+            tracking.remember(b"a", tracker, 0);
+            tracking.remember(b"b", tracker, 0);
+        }
+        assert_eq!(tracking.counts(), [2, 2, 4, 0]);
+        assert!(tracking.any() && !tracking.is_busy());
+        // Beyond the bound, there is something to do.
+        tracking.remember(b"c", &one, 2);
+        assert!(tracking.is_busy());
+    }
+
+    #[test]
+    fn prefixes_go_with_their_last_session() {
+        let tracking = Tracking::new(1);
+        let (one, two) = (Tracker::new(place(1), true), Tracker::new(place(2), true));
+        tracking.begin();
+        tracking.begin();
+        tracking.add_prefix(&one, b"a");
+        tracking.add_prefix(&two, b"a");
+        tracking.add_prefix(&two, b"b");
+        assert_eq!(tracking.counts(), [2, 0, 0, 2]);
+        tracking.end(&two, &[(*b"a").into(), (*b"b").into()]);
+        assert_eq!(tracking.counts(), [1, 0, 0, 1]);
+        tracking.end(&one, &[(*b"a").into()]);
+        assert_eq!(tracking.counts(), [0; 4]);
+    }
+
+    #[test]
+    fn messages_have_a_form_for_resp2() {
+        let mut out = Vec::new();
+        in_resp2(&message(1, std::iter::once(&b"k"[..])), &mut out);
+        assert_eq!(out, b"*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n*1\r\n$1\r\nk\r\n");
+        out.clear();
+        in_resp2(&message_of_all(), &mut out);
+        assert!(out.ends_with(b"__redis__:invalidate\r\n$-1\r\n"));
+    }
+}

@@ -353,7 +353,10 @@ fn silence(client: &mut Client, out: &mut Reply, start: usize) {
         ReplyMode::SkipThis => ReplyMode::On,
         other => other,
     };
-    out.truncate(start);
+    // What confirms that a session listens, or does not, is a message, and always sent.
+    if !client.command.is_some_and(super::pubsub::is_confirmed) {
+        out.truncate(start);
+    }
 }
 
 /// Locks what a command needs, and says whether it may have to wake others up.

@@ -192,10 +192,14 @@ const SUBCOMMANDS: &[Command] = &[
     },
 ];
 
+/// True for the commands that are answered with messages.
+pub(super) fn is_confirmed(command: &Command) -> bool {
+    command.group == "pubsub" && command.is(flag::NOSCRIPT)
+}
+
 /// The commands that a session of RESP2 may give while it listens: its other replies would look like messages.
 pub(super) fn may_while_listening(command: &Command) -> bool {
-    command.is(LISTENS) && command.is(flag::NOSCRIPT) && command.group == "pubsub"
-        || matches!(command.name, "ping" | "quit" | "reset")
+    is_confirmed(command) || matches!(command.name, "ping" | "quit" | "reset")
 }
 
 /// Notes on both sides of a session what it listens to now.

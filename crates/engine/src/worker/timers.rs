@@ -87,7 +87,7 @@ impl Timers {
         for session in sessions.iter_mut() {
             session.publish();
             let idle_ms = now.ms.saturating_sub(session.client.shared.last_ms.load(Ordering::Relaxed));
-            if session.is_output_exceeded(&limits) {
+            if !session.client.closing && session.is_output_exceeded(&limits) {
                 node.stats.output_limit_closed.fetch_add(1, Ordering::Relaxed);
                 session.client.closing = true;
                 driver.close(session.token, true);

@@ -2,6 +2,8 @@
 
 use crate::client::{Session, show};
 use crate::node::{On, wait_until};
+use larder_protocol::resp::value::Value;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 
@@ -83,6 +85,15 @@ fn sessions_of_resp2_may_do_little_while_they_listen(on: On) {
     hears(&mut one, &["[$message, $a, $1]"]);
     one.send("*1\r\n$4\r\nQUIT\r\n");
     assert_eq!(one.rest_text(), "+OK\r\n");
+}
+
+fn confirmations_come_whatever_client_reply_says(on: On) {
+    let node = on.node("");
+    let mut one = node.connect();
+    one.exchange(
+        "CLIENT REPLY OFF\r\nPING\r\nSUBSCRIBE a\r\nUNSUBSCRIBE a\r\nSUBSCRIBE\r\nCLIENT REPLY ON\r\n",
+        "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n*3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:0\r\n+OK\r\n",
+    );
 }
 
 fn own_messages_come_behind_the_reply(on: On) {
@@ -197,6 +208,16 @@ fn listeners_that_do_not_read_are_closed(on: On) {
     wait_until("the listener is closed", || publisher.ask("PUBLISH b x") == ":0");
 }
 
+fn listeners_may_be_silent(on: On) {
+    let node = on.node("--timeout 1");
+    let (mut listener, mut silent) = (node.connect(), node.connect());
+    listener.says("SUBSCRIBE a", "[$subscribe, $a, :1]");
+    silent.says("PING", "PONG");
+    assert_eq!(silent.rest_text(), "");
+    node.connect().says("PUBLISH a x", ":1");
+    hears(&mut listener, &["[$message, $a, $x]"]);
+}
+
 fn caches_are_told_what_changed(on: On) {
     let node = on.node("");
     let (mut one, mut other) = (node.connect(), node.connect());
@@ -214,6 +235,59 @@ fn caches_are_told_what_changed(on: On) {
     one.exchange("", ">2\r\n$10\r\ninvalidate\r\n_\r\n");
     one.exchange("CLIENT TRACKING off\r\nGET k\r\nSET k 1\r\nPING\r\n", "+OK\r\n_\r\n+OK\r\n+PONG\r\n");
     assert_eq!(node.info("tracking_clients"), 0);
+}
+
+/// Writers on several sessions, and one that caches what it reads: when they have ended, whatever it still has is what
+/// the node has.
+fn a_cache_agrees_with_the_node_in_the_end(on: On) {
+    const KEYS: u64 = 20;
+    let node = on.node("");
+    let running = Arc::new(AtomicU64::new(3));
+    let writers: Vec<_> = (0..3u64)
+        .map(|number| {
+            let (mut session, running) = (node.connect(), running.clone());
+            std::thread::spawn(move || {
+                for step in 0..1500 {
+                    let key = (step * 7 + number * 3 + step * step) % KEYS;
+                    assert!(session.ask(&format!("INCR k{key}")).starts_with(':'));
+                }
+                running.fetch_sub(1, Ordering::Release);
+            })
+        })
+        .collect();
+    let mut session = node.connect();
+    session.ask("HELLO 3");
+    session.says("CLIENT TRACKING on", "OK");
+    let mut cache: BTreeMap<String, String> = BTreeMap::new();
+    let (mut invalidations, mut step) = (0, 0);
+    let mut ask = |cache: &mut BTreeMap<String, String>, line: &str| {
+        session.send(format!("{line}\r\n"));
+        loop {
+            match session.reply() {
+                Value::Push(parts) => {
+                    let Value::Array(keys) = &parts[1] else { panic!("{parts:?}") };
+                    keys.iter().for_each(|key| drop(cache.remove(&show(key)[1..])));
+                    invalidations += 1;
+                }
+                reply => return show(&reply),
+            }
+        }
+    };
+    while running.load(Ordering::Acquire) > 0 {
+        step += 1;
+        let key = format!("k{}", step % KEYS);
+        if !cache.contains_key(&key) {
+            let value = ask(&mut cache, &format!("GET {key}"));
+            cache.insert(key, value);
+        }
+    }
+    writers.into_iter().for_each(|thread| thread.join().unwrap());
+    assert_eq!(ask(&mut cache, "PING"), "PONG");
+    let mut other = node.connect();
+    for (key, value) in &cache {
+        assert_eq!(other.ask(&format!("GET {key}")), *value, "{key}");
+    }
+    assert!(invalidations > 0);
 }
 
 fn broadcasts_and_redirected_caches(on: On) {
@@ -330,11 +404,17 @@ on_every_engine!(
     messages_of_channels_patterns_and_shards,
     sessions_of_resp2_may_do_little_while_they_listen,
     own_messages_come_behind_the_reply,
+    confirmations_come_whatever_client_reply_says,
     key_events_are_published,
     evicted_keys_are_told,
     sessions_that_lose_a_channel_are_closed,
     caches_are_told_what_changed,
+    a_cache_agrees_with_the_node_in_the_end,
     broadcasts_and_redirected_caches,
 );
 
-on_both_engines!(listeners_that_do_not_read_are_closed, nothing_is_lost_between_subscribe_and_unsubscribe);
+on_both_engines!(
+    listeners_may_be_silent,
+    listeners_that_do_not_read_are_closed,
+    nothing_is_lost_between_subscribe_and_unsubscribe
+);
