@@ -52,6 +52,7 @@ class Play:
         self.redis, self.larder = Side(redis_port, protocols), Side(larder_port, protocols)
         self.sides = (self.redis, self.larder)
         self.waiting = {}
+        self.entries = 0
         self.told = []
 
     def command(self, waits):
@@ -74,6 +75,18 @@ class Play:
             ["LINSERT", key(), "BEFORE", 1, 2], ["MOVE", key(), 1],
             ["COPY", key(), key(), "DB", 1], ["SELECT", pick([0, 0, 0, 1])],
         ]
+        self.entries += 1
+        group, start = pick(["g", "h"]), lambda: pick(["$", "$", "$", 0])
+        reading = [
+            ["XREAD", *count, "BLOCK", 0, "STREAMS", *keys, *(start() for _ in keys)],
+            ["XREADGROUP", "GROUP", group, pick(["c", "d"]), *count, "BLOCK", 0, "STREAMS", keys[0], ">"],
+            ["XREADGROUP", "GROUP", group, pick(["c", "d"]), *count, "BLOCK", 0, "STREAMS", keys[0], ">"],
+        ]
+        adding = [["XADD", key(), f"{self.entries}-1", "f", "v"] for _ in range(4)]
+        grouping = [["XGROUP", "CREATE", key(), group, "$", "MKSTREAM"] for _ in range(4)] + [["XGROUP", "DESTROY", key(), group]]
+        if self.keys_max > 1:  # a group or stream that goes is told with other words before 7.2
+            blocking += reading
+            other += adding + grouping
         return pick(blocking if waits else other)
 
     def step(self):
@@ -119,7 +132,8 @@ class Play:
                     break
             if time.monotonic() > until:
                 served = [self.readable(side) for side in self.sides]
-                raise Mismatch(f"waiting: {counts}, served: {served} of {self.waiting}")
+                got = [{at: side.clients[at].read() for at in found} for side, found in zip(self.sides, served)]
+                raise Mismatch(f"waiting: {counts}, served: {got} of {self.waiting}")
         for at in sorted(served[0]):
             self.same(at, [side.clients[at].read() for side in self.sides])
             del self.waiting[at]

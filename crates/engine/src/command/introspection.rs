@@ -129,7 +129,7 @@ fn flags_of(row: &Command) -> Vec<&'static str> {
 }
 
 fn is_movable(row: &Command) -> bool {
-    matches!(row.keys, Keys::Counted { .. } | Keys::Named { .. } | Keys::Sort { .. })
+    matches!(row.keys, Keys::Counted { .. } | Keys::Named { .. } | Keys::Streams { .. } | Keys::Sort { .. })
 }
 
 fn describe(out: &mut Reply, container: &Command, row: &Command) {
@@ -167,6 +167,19 @@ fn access_flags(row: &Command) -> &'static [&'static str] {
     if row.is(flag::WRITE) { &["RW", "update"] } else { &["RO", "access"] }
 }
 
+/// Keys that stand behind a word.
+fn behind_word(out: &mut Reply, row: &Command, word: &str, from: u8, find: &[(&str, i64)]) {
+    begin_specification(out, row);
+    out.bulk(b"keyword");
+    out.bulk(b"spec");
+    out.map(2);
+    out.bulk(b"keyword");
+    out.bulk(word.as_bytes());
+    out.bulk(b"startfrom");
+    out.integer(from.into());
+    end_specification(out, find, "range");
+}
+
 fn key_specifications(out: &mut Reply, row: &Command) {
     match row.keys {
         Keys::None => out.array(0),
@@ -195,21 +208,15 @@ fn key_specifications(out: &mut Reply, row: &Command) {
             out.array(1);
             key_specification(out, row, 1, &[("lastkey", 0), ("keystep", 1), ("limit", 0)], "range");
         }
+        Keys::Streams { from } => {
+            out.array(1);
+            behind_word(out, row, "STREAMS", from, &[("lastkey", -1), ("keystep", 1), ("limit", 2)]);
+        }
         Keys::Named { from, words } => {
             out.array(1 + words.len());
             let only = [("lastkey", 0), ("keystep", 1), ("limit", 0)];
             key_specification(out, row, 1, &only, "range");
-            for word in words {
-                begin_specification(out, row);
-                out.bulk(b"keyword");
-                out.bulk(b"spec");
-                out.map(2);
-                out.bulk(b"keyword");
-                out.bulk(word.as_bytes());
-                out.bulk(b"startfrom");
-                out.integer(from.into());
-                end_specification(out, &only, "range");
-            }
+            words.iter().for_each(|word| behind_word(out, row, word, from, &only));
         }
     }
 }

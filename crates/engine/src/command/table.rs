@@ -92,6 +92,11 @@ pub enum Keys {
         /// The words: `STORE`.
         words: &'static [&'static str],
     },
+    /// The first half of what follows the word STREAMS, which is looked for from argument `from` on.
+    Streams {
+        /// Index of the first argument that may be the word.
+        from: u8,
+    },
     /// Argument 1 is a key, and with `store` so is what follows the last STORE among the options of SORT. What its
     /// patterns lead to is not among the keys.
     Sort {
@@ -242,6 +247,12 @@ impl Command {
                         visit(at + 1);
                     }
                     at += 1 + usize::from(named);
+                }
+            }
+            Keys::Streams { from } => {
+                let word = (from as usize..len).find(|&at| args.get(at).eq_ignore_ascii_case(b"streams"));
+                if let Some(word) = word {
+                    (word + 1..word + 1 + (len - word - 1) / 2).for_each(visit);
                 }
             }
             Keys::Sort { store } => {

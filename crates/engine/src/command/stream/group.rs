@@ -1,6 +1,6 @@
 //! Consumer groups: making and removing them, acknowledging.
 
-use super::id;
+use super::{id, misused};
 use crate::command::collection::{Answer, integer, is, text};
 use crate::command::introspection::help;
 use crate::command::table::{Keys, flag};
@@ -102,7 +102,7 @@ fn options(call: &Call<'_>, creating: bool) -> Result<(bool, Option<u64>), Comma
                 ),
             };
         } else {
-            return Err(CommandError::Syntax);
+            return Err(misused(args.get(1), "XGROUP"));
         }
         at += 1;
     }

@@ -1,11 +1,14 @@
-//! Stream commands: entries here.
+//! Stream commands.
 
 mod entry;
 mod group;
 mod id;
+mod info;
+mod pending;
+mod read;
 
 use super::table::{ONE_KEY, flag};
-use super::{Call, Command};
+use super::{Call, Command, CommandError, Keys};
 use larder_protocol::resp::reply::Reply;
 use larder_store::object::stream::{Entry, Id};
 
@@ -85,7 +88,7 @@ pub const COMMANDS: &[Command] = &[
         name: "xgroup",
         summary: "Makes, changes and removes consumer groups.",
         arity: -2,
-        keys: super::Keys::None,
+        keys: Keys::None,
         subcommands: group::SUBCOMMANDS,
         ..ROW
     },
@@ -99,7 +102,77 @@ pub const COMMANDS: &[Command] = &[
         handler: group::xack,
         ..ROW
     },
+    Command {
+        name: "xpending",
+        summary: "Tells what a consumer group has pending.",
+        syntax: "key group [[IDLE min-idle-time] start end count [consumer]]",
+        complexity: "O(N), N = entries returned",
+        arity: -3,
+        flags: flag::READONLY,
+        handler: pending::xpending,
+        ..ROW
+    },
+    Command {
+        name: "xclaim",
+        summary: "Gives entries that are pending to another consumer.",
+        syntax: "key group consumer min-idle-time id [id ...] [IDLE ms] [TIME unix-time-milliseconds] \
+                 [RETRYCOUNT count] [FORCE] [JUSTID] [LASTID lastid]",
+        complexity: "O(log N), N = entries pending in the group",
+        arity: -6,
+        flags: flag::WRITE | flag::FAST,
+        handler: pending::xclaim,
+        ..ROW
+    },
+    Command {
+        name: "xautoclaim",
+        summary: "Gives entries that have been pending for long to another consumer.",
+        syntax: "key group consumer min-idle-time start [COUNT count] [JUSTID]",
+        since: "6.2.0",
+        complexity: "O(1) if COUNT is small",
+        arity: -6,
+        flags: flag::WRITE | flag::FAST,
+        handler: pending::xautoclaim,
+        ..ROW
+    },
+    Command {
+        name: "xinfo",
+        summary: "Describes streams, groups and consumers.",
+        arity: -2,
+        keys: Keys::None,
+        subcommands: info::SUBCOMMANDS,
+        ..ROW
+    },
+    Command {
+        name: "xread",
+        summary: "Returns the entries of streams behind given ids, waiting for them if asked to.",
+        syntax: "[COUNT count] [BLOCK milliseconds] STREAMS key [key ...] id [id ...]",
+        complexity: "O(N), N = entries returned",
+        arity: -4,
+        flags: flag::READONLY | flag::BLOCKING | flag::MOVABLEKEYS,
+        keys: Keys::Streams { from: 1 },
+        handler: read::xread,
+        ..ROW
+    },
+    Command {
+        name: "xreadgroup",
+        summary: "Gives entries of streams to a consumer of a group, waiting for them if asked to.",
+        syntax: "GROUP group consumer [COUNT count] [BLOCK milliseconds] [NOACK] STREAMS key [key ...] id [id ...]",
+        complexity: "O(M), M = entries returned",
+        arity: -7,
+        flags: flag::WRITE | flag::BLOCKING | flag::MOVABLEKEYS,
+        keys: Keys::Streams { from: 4 },
+        handler: read::xreadgroup,
+        ..ROW
+    },
 ];
+
+/// What a subcommand answers that was given what it does not know.
+fn misused(subcommand: &[u8], container: &str) -> CommandError {
+    let name = String::from_utf8_lossy(subcommand);
+    CommandError::new(format!(
+        "ERR unknown subcommand or wrong number of arguments for '{name}'. Try {container} HELP."
+    ))
+}
 
 fn put_id(out: &mut Reply, id: Id) {
     out.bulk(id.to_string().as_bytes());

@@ -246,7 +246,10 @@ impl Stream {
         if self.entries_added == 0 {
             return Some(0);
         }
-        if self.len == 0 && id < self.last_id {
+        if self.len == 0 && id <= self.last_id {
+            return Some(self.entries_added);
+        }
+        if id != Id::MIN && id < self.max_deleted_id {
             return None;
         }
         if id == self.last_id {
@@ -267,14 +270,31 @@ impl Stream {
         None
     }
 
-    /// How many entries a group has yet to read, if that can be told.
-    pub fn lag(&self, group: &Group) -> Option<u64> {
+    /// Notes that a group was given these entries, which are ascending and behind its last id.
+    pub fn advance(&mut self, group: &[u8], ids: &[Id]) {
+        let Some(known) = self.groups.get(group) else { return };
+        let (mut last_id, mut read) = (known.last_id, known.entries_read);
+        let first_id = self.first_id().unwrap_or(Id::MIN);
+        for &id in ids.iter().filter(|id| **id > known.last_id) {
+            read = match read {
+                Some(read) if last_id >= first_id && !self.has_gap_from(id) => Some(read + 1),
+                _ => self.added_up_to(id),
+            };
+            last_id = id;
+        }
+        if let Some(known) = self.groups.get_mut(group) {
+            (known.last_id, known.entries_read) = (last_id, read);
+        }
+    }
+
+    /// How many entries a group has yet to read, if that can be told. Less than none if somebody said so (ENTRIESREAD).
+    pub fn lag(&self, group: &Group) -> Option<i64> {
         if self.entries_added == 0 {
             return Some(0);
         }
         match group.entries_read {
-            Some(read) if !self.has_gap_from(group.last_id) => Some(self.entries_added.saturating_sub(read)),
-            _ => Some(self.entries_added - self.added_up_to(group.last_id)?),
+            Some(read) if !self.has_gap_from(group.last_id) => Some((self.entries_added as i64).wrapping_sub(read as i64)),
+            _ => Some((self.entries_added - self.added_up_to(group.last_id)?) as i64),
         }
     }
 }
