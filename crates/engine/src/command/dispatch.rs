@@ -50,7 +50,7 @@ const ECHOED_BYTES_MAX: usize = 128;
 #[inline]
 pub fn execute(node: &Node, turn: &Turn, client: &mut Client, request: &Request<'_>, out: &mut Reply) -> u64 {
     let start = out.len();
-    let changes = match admit(node, turn, client, request, out.is_resp3()) {
+    let changes = match admit(node, turn, client, request, out) {
         Ok(Admitted::Run(command)) => run(node, turn, client, command, request, out),
         Ok(Admitted::Queued) => {
             out.simple("QUEUED");
@@ -96,7 +96,7 @@ fn admit(
     turn: &Turn,
     client: &mut Client,
     request: &Request<'_>,
-    resp3: bool,
+    out: &Reply,
 ) -> Result<Admitted, String> {
     let args = &request.args;
     let Some(command) = request.command else {
@@ -118,7 +118,7 @@ fn admit(
     if turn.out_of_memory {
         refuse_without_memory(client, command)?;
     }
-    if client.subscriptions.is_some() && !resp3 {
+    if client.listens() && client.subscriptions.is_some() && !out.is_resp3() {
         refuse_while_listening(request, command)?;
     }
     if client.transaction.is_some() && !command.is(flag::NOT_QUEUED) {
@@ -309,6 +309,7 @@ fn wake_up(
 /// Publishes what a command did to keys, and remembers what it read for who caches. The partitions are still held: so
 /// the order per key is kept, and no change is missed.
 #[cold]
+#[inline(never)]
 pub fn tell(call: &mut Call<'_>, command: &Command) {
     let events = call.keys.take_events();
     notify::tell(call.node, call.session.shared.place, &events);

@@ -218,7 +218,13 @@ impl Command {
     /// All ACL categories: those of the group and flags, and the extra ones.
     pub fn acl_categories(&self) -> Vec<&'static str> {
         let mut all: Vec<&'static str> = Vec::new();
-        let by_flag = [(flag::WRITE, "write"), (flag::READONLY, "read"), (flag::ADMIN, "admin")];
+        let by_flag = [
+            (flag::WRITE, "write"),
+            (flag::READONLY, "read"),
+            (flag::ADMIN, "admin"),
+            (flag::PUBSUB, "pubsub"),
+            (flag::BLOCKING, "blocking"),
+        ];
         all.extend(by_flag.iter().filter(|(bit, _)| self.is(*bit)).map(|(_, name)| *name));
         if self.is(flag::ADMIN) {
             all.push("dangerous");
@@ -226,7 +232,7 @@ impl Command {
         // A container is in none of these: its subcommands are.
         let group = if self.subcommands.is_empty() { self.group } else { "" };
         all.extend(match group {
-            "string" | "bitmap" | "hash" | "list" | "set" | "geo" | "stream" | "hyperloglog" | "pubsub"
+            "string" | "bitmap" | "hash" | "list" | "set" | "geo" | "stream" | "hyperloglog"
             | "connection" => Some(group),
             "sorted-set" => Some("sortedset"),
             "generic" => Some("keyspace"),
