@@ -1,11 +1,12 @@
 //! From arguments to a call: what may run, which partitions it holds, and what is answered when it fails.
 
 use super::call::Call;
-use super::keyspace::{self, Keyspace, Locked};
+use super::keyspace::{Keyspace, Locked};
 use super::table::{Command, Scope, flag};
-use super::wake::{wake, widen};
+use super::wake::{self, Changed, wake, widen};
 use super::{CommandError, Keys};
 use crate::node::Node;
+use crate::notify::Classes;
 use crate::pause::Held;
 use crate::session::{Client, Pending, ReplyMode};
 use crate::{notify, observe};
@@ -50,7 +51,7 @@ const ECHOED_BYTES_MAX: usize = 128;
 #[inline]
 pub fn execute(node: &Node, turn: &Turn, client: &mut Client, request: &Request<'_>, out: &mut Reply) -> u64 {
     let start = out.len();
-    let changes = match admit(node, turn, client, request, out.is_resp3()) {
+    let changes = match admit(node, turn, client, request, out) {
         Ok(Admitted::Run(command)) => run(node, turn, client, command, request, out),
         Ok(Admitted::Queued) => {
             out.simple("QUEUED");
@@ -96,7 +97,7 @@ fn admit(
     turn: &Turn,
     client: &mut Client,
     request: &Request<'_>,
-    resp3: bool,
+    out: &Reply,
 ) -> Result<Admitted, String> {
     let args = &request.args;
     let Some(command) = request.command else {
@@ -118,7 +119,7 @@ fn admit(
     if turn.out_of_memory {
         refuse_without_memory(client, command)?;
     }
-    if client.subscriptions.is_some() && !resp3 {
+    if client.listens() && client.subscriptions.is_some() && !out.is_resp3() {
         refuse_while_listening(request, command)?;
     }
     if client.transaction.is_some() && !command.is(flag::NOT_QUEUED) {
@@ -267,6 +268,9 @@ fn run(
     let (locked, wakes) = lock(node, command, request);
     let access = if client.no_touch { turn.access.silent() } else { turn.access };
     let mut keys = Keyspace::new(node, locked, request.key, client.db, turn.now, access);
+    if wakes {
+        keys.note_changes();
+    }
     if keys.is_listened_to() {
         keys.bury(command, &request.args);
     }
@@ -278,38 +282,28 @@ fn run(
         node.meter(call.session).failed(node.table.number(command), &text);
         fail(node, call.out, start, &text);
     }
+    let mut changed = Vec::new();
     if call.keys.is_listened_to() {
-        tell(&mut call, command);
+        changed = tell(&mut call, command);
     }
     let changes = call.keys.dirty();
     if command.is(flag::BLOCKING) {
         super::wake::block(node, call.session, command, &request.args, call.out);
     }
     if wakes && changes > 0 {
-        return changes + wake_up(node, turn, call.keys.locked(), command, &request.args);
+        if command.scope != Scope::Keys {
+            changed = wake::everywhere(node);
+        }
+        return changes + wake(node, call.keys.locked(), changed, (turn.now, turn.access));
     }
     changes
-}
-
-#[cold]
-fn wake_up(
-    node: &Node,
-    turn: &Turn,
-    locked: &mut dyn keyspace::Held,
-    command: &'static Command,
-    args: &Args<'_>,
-) -> u64 {
-    let keys = match command.scope {
-        Scope::Keys | Scope::Patterns => command_keys(command, args).map(Into::into).collect(),
-        Scope::Each | Scope::All => node.blocked.keys(),
-    };
-    wake(node, locked, keys, (turn.now, turn.access))
 }
 
 /// Publishes what a command did to keys, and remembers what it read for who caches. The partitions are still held: so
 /// the order per key is kept, and no change is missed.
 #[cold]
-pub fn tell(call: &mut Call<'_>, command: &Command) {
+#[inline(never)]
+pub fn tell(call: &mut Call<'_>, command: &Command) -> Vec<Changed> {
     let events = call.keys.take_events();
     notify::tell(call.node, call.session.shared.place, &events);
     // What is read within a transaction is remembered command by command.
@@ -322,6 +316,8 @@ pub fn tell(call: &mut Call<'_>, command: &Command) {
             call.node.tracking.remember(call.args.get(at), &caching.tracker, keys_max);
         });
     }
+    let changes = events.into_iter().filter(|event| event.class == Classes::CHANGES);
+    changes.map(|event| Changed { db: Some(event.db), key: event.key }).collect()
 }
 
 #[cold]
@@ -401,12 +397,15 @@ pub fn partitions(node: &Node, command: &Command, args: &Args<'_>, ids: &mut Vec
 }
 
 /// Runs a queued command with keys that EXEC holds.
-pub fn run_queued(call: &mut Call<'_>, command: &'static Command) {
+///
+/// Answers which keys changed, if the door to them notes that.
+pub fn run_queued(call: &mut Call<'_>, command: &'static Command) -> Vec<Changed> {
     let start = call.out.len();
     if !call.session.identity.is_free(call.node.users.generation())
         && let Err(text) = super::acl::admit_queued(call.node, call.session, command, &call.args)
     {
-        return fail(call.node, call.out, start, &text);
+        fail(call.node, call.out, start, &text);
+        return Vec::new();
     }
     let outer = call.session.command.replace(command);
     let began = Instant::now();
@@ -419,10 +418,9 @@ pub fn run_queued(call: &mut Call<'_>, command: &'static Command) {
         call.node.meter(call.session).failed(call.node.table.number(command), &text);
         fail(call.node, call.out, start, &text);
     }
-    if call.keys.is_listened_to() {
-        tell(call, command);
-    }
+    let changed = if call.keys.is_listened_to() { tell(call, command) } else { Vec::new() };
     let from = call.session.shared.clone();
     observe::inner(call.node, call.session, command, &call.args, began.elapsed(), &from.address);
     call.session.command = outer;
+    changed
 }

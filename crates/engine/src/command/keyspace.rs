@@ -130,8 +130,9 @@ pub struct Keyspace<'a> {
     dirty: u64,
     /// Which events somebody wants to hear of.
     wanted: Classes,
-    /// Those that happened.
-    events: Vec<Event>,
+    /// Those that happened; made when there is one.
+    #[expect(clippy::box_collection, reason = "one word for each command, which nearly never has any")]
+    events: Option<Box<Vec<Event>>>,
 }
 
 impl<'a> Keyspace<'a> {
@@ -145,7 +146,7 @@ impl<'a> Keyspace<'a> {
         access: Access,
     ) -> Keyspace<'a> {
         let (store, wanted) = (&node.store, node.wanted());
-        Keyspace { store, locked, db, now, access, first, dirty: 0, wanted, events: Vec::new() }
+        Keyspace { store, locked, db, now, access, first, dirty: 0, wanted, events: None }
     }
 
     /// The time of the command: Unix milliseconds.
@@ -205,9 +206,8 @@ impl<'a> Keyspace<'a> {
     #[inline]
     pub fn read(&mut self, key: &[u8]) -> Option<ItemRef<'_>> {
         let (db, now, access) = (self.db, self.now, self.access);
-        let misses = self.wanted.meets(Classes::KEYMISS);
-        if misses && !self.exists(key) {
-            self.note_event(Classes::KEYMISS, "keymiss", key);
+        if self.wanted.meets(Classes::KEYMISS) {
+            self.note_if_missing(Classes::KEYMISS, "keymiss", key);
         }
         let (key, partition) = self.open(key)?;
         partition.read(db, &key, now, access)
@@ -386,14 +386,29 @@ impl<'a> Keyspace<'a> {
     /// Tells that a key is about to be made, if it is.
     #[inline]
     fn notify_new(&mut self, key: &[u8]) {
-        if self.wanted.meets(Classes::NEW) && !self.exists(key) {
-            self.note_event(Classes::NEW, "new", key);
+        if self.wanted.meets(Classes::NEW) {
+            self.note_if_missing(Classes::NEW, "new", key);
         }
     }
 
     #[cold]
+    #[inline(never)]
+    fn note_if_missing(&mut self, class: Classes, name: &'static str, key: &[u8]) {
+        if !self.exists(key) {
+            self.note_event(class, name, key);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
     fn note_event(&mut self, class: Classes, name: &'static str, key: &[u8]) {
-        self.events.push(Event { class, name, db: self.db, key: key.into() });
+        self.events.get_or_insert_default().push(Event { class, name, db: self.db, key: key.into() });
+    }
+
+    /// Notes which keys change from now on, because somebody waits for some of them.
+    #[cold]
+    pub fn note_changes(&mut self) {
+        self.wanted = self.wanted | Classes::CHANGES;
     }
 
     /// True while somebody wants to hear of anything.
@@ -404,6 +419,7 @@ impl<'a> Keyspace<'a> {
 
     /// Removes the keys of a command whose time is over, so that this is told before what the command does.
     #[cold]
+    #[inline(never)]
     pub fn bury(&mut self, command: &Command, args: &Args<'_>) {
         let (db, now) = (self.db, self.now);
         command.each_key(args, |at| {
@@ -419,14 +435,16 @@ impl<'a> Keyspace<'a> {
     fn note_gone(&mut self) {
         let events = &mut self.events;
         self.locked.visit(&mut |partition| {
-            partition.take_gone().into_iter().for_each(|gone| events.extend(Event::of_gone(gone)));
+            partition.take_gone().into_iter().for_each(|gone| {
+                events.get_or_insert_default().extend(Event::of_gone(gone));
+            });
         });
     }
 
     /// Takes the events that happened so far, in order.
     pub fn take_events(&mut self) -> Vec<Event> {
         self.note_gone();
-        std::mem::take(&mut self.events)
+        self.events.take().map_or_else(Vec::new, |events| *events)
     }
 
     /// Visits partitions one after another: the held ones, or all, locking each for the visit.

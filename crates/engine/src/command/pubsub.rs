@@ -209,6 +209,7 @@ fn note(call: &mut Call<'_>, subscriptions: Box<Subscriptions>) {
         shown.store(count as u32, Ordering::Relaxed);
     });
     session.subscriptions = Some(subscriptions).filter(|subscriptions| !subscriptions.is_empty());
+    session.find_listens();
 }
 
 fn confirm(call: &mut Call<'_>, kind: &str, name: Option<&[u8]>, count: usize) {

@@ -286,6 +286,7 @@ impl Command {
             (flag::WRITE, "write"),
             (flag::READONLY, "read"),
             (flag::ADMIN, "admin"),
+            (flag::PUBSUB, "pubsub"),
             (flag::BLOCKING, "blocking"),
         ];
         all.extend(by_flag.iter().filter(|(bit, _)| self.is(*bit)).map(|(_, name)| *name));
@@ -295,7 +296,7 @@ impl Command {
         // A container is in none of these: its subcommands are.
         let group = if self.subcommands.is_empty() { self.group } else { "" };
         all.extend(match group {
-            "string" | "bitmap" | "hash" | "list" | "set" | "geo" | "stream" | "hyperloglog" | "pubsub"
+            "string" | "bitmap" | "hash" | "list" | "set" | "geo" | "stream" | "hyperloglog"
             | "connection" => Some(group),
             "sorted-set" => Some("sortedset"),
             // SORT is about what is behind keys, and stands with the types that it sorts.

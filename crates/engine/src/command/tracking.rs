@@ -140,6 +140,7 @@ fn begin(call: &mut Call<'_>, options: Options) -> Answer {
         caching.prefixes.push(prefix);
     }
     session.shared.set_tracker(Some(caching.tracker.clone()));
+    session.find_listens();
     node.find_wanted();
     Ok(())
 }

@@ -3,7 +3,7 @@
 use super::dispatch::{OUT_OF_MEMORY, command_keys, partitions, run_queued};
 use super::keyspace::{Held, Keyspace, Locked};
 use super::table::{ALL_KEYS, Command, Keys, Scope, flag};
-use super::wake::{wake, widen};
+use super::wake::{everywhere, wake, widen};
 use super::{Call, CommandError};
 use crate::node::Node;
 use crate::session::transaction::{Transaction, Watching};
@@ -133,29 +133,27 @@ fn run_all(call: &mut Call<'_>, transaction: &Transaction, watching: &Watching) 
     call.out.array(transaction.queued.len());
     let access = call.keys.access();
     call.session.may_wait = false;
+    let (wakes, mut changed) = (node.blocked.any(), Vec::new());
     for (command, args) in &transaction.queued {
         let lent = Locked::Lent(&mut locked);
-        let keys = Keyspace::new(node, lent, None, call.session.db, now, access);
+        let mut keys = Keyspace::new(node, lent, None, call.session.db, now, access);
+        if wakes {
+            keys.note_changes();
+        }
         let args = args.view();
         let mut queued = Call { args, keys, out: &mut *call.out, session: &mut *call.session, node };
-        run_queued(&mut queued, command);
+        changed.extend(run_queued(&mut queued, command));
         let changes = queued.keys.dirty();
         call.keys.count_changes(changes);
     }
     call.session.may_wait = true;
-    if call.keys.dirty() > 0 && node.blocked.any() {
-        let changes = wake(node, &mut locked, changed_keys(node, transaction), (now, access));
+    if wakes && call.keys.dirty() > 0 {
+        if transaction.queued.iter().any(|(command, _)| command.scope != Scope::Keys) {
+            changed = everywhere(node);
+        }
+        let changes = wake(node, &mut locked, changed, (now, access));
         call.keys.count_changes(changes);
     }
-}
-
-/// The keys that a transaction may have changed.
-#[cold]
-fn changed_keys(node: &Node, transaction: &Transaction) -> Vec<Box<[u8]>> {
-    if transaction.queued.iter().any(|(command, _)| command.scope != Scope::Keys) {
-        return node.blocked.keys();
-    }
-    written(transaction).into_iter().map(Into::into).collect()
 }
 
 fn written(transaction: &Transaction) -> Vec<&[u8]> {

@@ -5,7 +5,7 @@
 //! and what follows from it are one step, and nobody who came later is served before one who came earlier.
 
 use super::call::Call;
-use super::dispatch::{command_keys, partitions, tell};
+use super::dispatch::{partitions, tell};
 use super::keyspace::{Held, Keyspace, Locked};
 use super::table::Command;
 use crate::blocked::{Waiter, Wants};
@@ -54,26 +54,39 @@ pub(super) fn widen<'a>(node: &'a Node, mut locked: Locked<'a>, keys: &[&[u8]]) 
     Locked::all(&node.store)
 }
 
+/// A key that changed.
+#[derive(Debug)]
+pub struct Changed {
+    /// Its database; `None`: perhaps any.
+    pub db: Option<u16>,
+    /// The key.
+    pub key: Box<[u8]>,
+}
+
+/// All keys for which anybody waits: after a change of whole databases.
+#[cold]
+pub(super) fn everywhere(node: &Node) -> Vec<Changed> {
+    node.blocked.keys().into_iter().map(|key| Changed { db: None, key }).collect()
+}
+
 /// Serves who waits for these keys, in the order of arrival, and whoever waits for what that changes. The partitions
 /// that it takes are held. Answers how many changes were made.
 #[cold]
-pub(super) fn wake(node: &Node, locked: &mut dyn Held, keys: Vec<Box<[u8]>>, moment: Moment) -> u64 {
+pub(super) fn wake(node: &Node, locked: &mut dyn Held, changed: Vec<Changed>, moment: Moment) -> u64 {
     let mut changes = 0;
-    let mut ready = VecDeque::from(keys);
-    while let Some(key) = ready.pop_front() {
+    let mut ready = VecDeque::from(changed);
+    while let Some(Changed { db: at, key }) = ready.pop_front() {
         for (db, wants) in node.blocked.wanted(&key) {
+            if at.is_some_and(|at| at != db) {
+                continue;
+            }
             let mut ticket = 0;
             while let Some(waiter) = node.blocked.first_from(&key, db, wants, ticket) {
                 ticket = waiter.ticket + 1;
                 if !is_there(&door(node, locked, db, moment), &key, wants) {
                     break;
                 }
-                let done = serve(node, &waiter, locked, moment);
-                changes += done;
-                if done > 0 {
-                    let args = waiter.args.view();
-                    ready.extend(command_keys(waiter.command, &args).map(Box::from));
-                }
+                changes += serve(node, &waiter, locked, moment, &mut ready);
             }
         }
     }
@@ -99,14 +112,21 @@ fn is_there(keys: &Keyspace<'_>, key: &[u8], wants: Wants) -> bool {
 }
 
 /// Tries a waiter's command again. If it found something, its reply is on its way and its wait is over. Answers how
-/// many changes it made.
-fn serve(node: &Node, waiter: &Waiter, locked: &mut dyn Held, moment: Moment) -> u64 {
+/// many changes it made, and adds the keys that it changed to those whose waiters come next.
+fn serve(
+    node: &Node,
+    waiter: &Waiter,
+    locked: &mut dyn Held,
+    moment: Moment,
+    ready: &mut VecDeque<Changed>,
+) -> u64 {
     let mut client = Client::new(waiter.shared.clone(), true, false);
     client.db = waiter.db;
     client.command = Some(waiter.command);
     let mut out = Reply::new(Vec::new(), waiter.version);
     let changes = {
-        let keys = door(node, locked, waiter.db, moment);
+        let mut keys = door(node, locked, waiter.db, moment);
+        keys.note_changes();
         let mut call = Call { args: waiter.args.view(), keys, out: &mut out, session: &mut client, node };
         if let Err(error) = (waiter.command.handler)(&mut call) {
             let text = error.to_string();
@@ -114,9 +134,7 @@ fn serve(node: &Node, waiter: &Waiter, locked: &mut dyn Held, moment: Moment) ->
             call.out.truncate(0);
             call.out.error(&text);
         }
-        if call.keys.is_listened_to() {
-            tell(&mut call, waiter.command);
-        }
+        ready.extend(tell(&mut call, waiter.command));
         call.keys.dirty()
     };
     if client.wait.is_none() {

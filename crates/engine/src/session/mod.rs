@@ -75,6 +75,8 @@ pub struct Client {
     pub subscriptions: Option<Box<Subscriptions>>,
     /// How it tracks what it reads, if it does.
     pub caching: Option<Box<Caching>>,
+    /// It listens, caches, or has just ceased to: one look for the path that all commands take.
+    listens: bool,
     /// It has just ceased to listen to something: what was sent to it before comes before the reply.
     pub left: bool,
     /// The command that runs, for errors and the slow log.
@@ -104,6 +106,7 @@ impl Client {
             closing: false,
             subscriptions: None,
             caching: None,
+            listens: false,
             left: false,
             command: None,
             wait: None,
@@ -115,7 +118,12 @@ impl Client {
     /// True if messages of others may come for it, so that its worker looks for them after each of its commands.
     #[inline]
     pub fn listens(&self) -> bool {
-        self.subscriptions.is_some() || self.left || self.caching.is_some()
+        self.listens
+    }
+
+    /// Finds out again whether messages of others may come for it. Said after each change of what it listens to.
+    pub fn find_listens(&mut self) {
+        self.listens = self.subscriptions.is_some() || self.left || self.caching.is_some();
     }
 
     /// Ends to listen to anything.
@@ -124,6 +132,7 @@ impl Client {
             subscriptions.clear(hub, self.shared.place);
             self.shared.subscriptions.iter().for_each(|shown| shown.store(0, Ordering::Relaxed));
             self.left = true;
+            self.find_listens();
         }
     }
 
@@ -132,6 +141,7 @@ impl Client {
         if let Some(caching) = self.caching.take() {
             caching.end(node);
             self.shared.set_tracker(None);
+            self.find_listens();
         }
     }
 

@@ -18,7 +18,7 @@ use crate::acl::may_channel;
 use crate::command::dispatch::{Request, Turn, execute};
 use crate::command::table::flag;
 use crate::command::{Command, Keys};
-use crate::mailbox::Mail;
+use crate::mailbox::{Mail, Mailbox};
 use crate::meter::stopwatch::{Long, Rules, Stopwatch};
 use crate::node::{Node, now_ms};
 use crate::observe;
@@ -476,16 +476,8 @@ impl Worker {
                 client.shared.note(entry.command.map_or("NULL", |row| row.name), turn.now.ms);
             }
             if client.listens() {
-                client.forget_exception(entry.command.map_or("", |command| command.name));
-                // What EXEC did is told behind its reply.
-                let in_exec = client.command.is_some_and(|command| command.name == "exec");
-                let left = std::mem::take(&mut client.left) && !in_exec;
-                let end = out.len();
-                deliver_all(node, mailbox, &mut self.sessions, &mut self.touched, &mut self.later);
-                if left && let Some(session) = self.sessions.get(entry.session) {
-                    // It comes before the reply that says that nothing more will come.
-                    session.out.buffer()[before..].rotate_left(end - before);
-                }
+                let mail = (mailbox, &mut self.touched, &mut self.later);
+                hear(node, &mut self.sessions, entry, before, mail);
             }
         }
         if let Some(run) = watch.stop() {
@@ -619,6 +611,31 @@ impl Batch {
             key,
             refusal: None,
         });
+    }
+}
+
+/// Gives a session that listens, or caches, what came for it while its command ran: behind the reply, but before the
+/// reply that says that nothing more will come, which begins at `before`.
+#[cold]
+#[inline(never)]
+fn hear(
+    node: &Node,
+    sessions: &mut Sessions,
+    entry: &Entry,
+    before: usize,
+    (mailbox, touched, later): (&Mailbox, &mut Vec<u32>, &mut Vec<Mail>),
+) {
+    let Some(session) = sessions.get(entry.session) else { return };
+    let client = &mut session.client;
+    client.forget_exception(entry.command.map_or("", |command| command.name));
+    // What EXEC did is told behind its reply.
+    let in_exec = client.command.is_some_and(|command| command.name == "exec");
+    let left = std::mem::take(&mut client.left) && !in_exec;
+    client.find_listens();
+    let end = session.out.len();
+    deliver_all(node, mailbox, sessions, touched, later);
+    if left && let Some(session) = sessions.get(entry.session) {
+        session.out.buffer()[before..].rotate_left(end - before);
     }
 }
 

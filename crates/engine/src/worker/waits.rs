@@ -106,6 +106,7 @@ pub(super) fn go_on(node: &Node, turn: &Turn, rules: &Rules, session: &mut Sessi
         let (began, before) = (Instant::now(), out.len());
         changes += execute(node, turn, client, &request, out);
         client.left = false;
+        client.find_listens();
         client.forget_exception(request.command.map_or("", |command| command.name));
         if let Some(command) = client.command {
             let from = client.shared.clone();

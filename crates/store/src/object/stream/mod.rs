@@ -293,7 +293,9 @@ impl Stream {
             return Some(0);
         }
         match group.entries_read {
-            Some(read) if !self.has_gap_from(group.last_id) => Some((self.entries_added as i64).wrapping_sub(read as i64)),
+            Some(read) if !self.has_gap_from(group.last_id) => {
+                Some((self.entries_added as i64).wrapping_sub(read as i64))
+            }
             _ => Some((self.entries_added - self.added_up_to(group.last_id)?) as i64),
         }
     }
