@@ -72,6 +72,18 @@ fn read(line: &str) -> Specification<'_> {
     Specification { begin, find, flags, notes }
 }
 
+/// First, last and step of what a line says is no key but hashed like one: channels of shards.
+pub(super) fn range_of_no_keys(line: &str) -> Option<(i64, i64, i64)> {
+    match read(line) {
+        Specification { begin: Begin::Index(first), find: Find::Range { last, step, .. }, flags, .. }
+            if flags == ["not_key"] =>
+        {
+            Some((first, if last < 0 { last } else { first + last }, step))
+        }
+        _ => None,
+    }
+}
+
 /// Writes the key specifications of a line as COMMAND INFO does.
 pub(super) fn write_specifications(out: &mut Reply, line: &str) {
     let lines: Vec<&str> = line.split("; ").collect();

@@ -140,22 +140,22 @@ fn describe(out: &mut Reply, container: &Command, row: &Command) {
     flags.extend((is_movable(row) && !row.is(flag::MOVABLEKEYS)).then_some("movablekeys"));
     out.set(flags.len());
     flags.iter().for_each(|flag| out.simple(flag));
+    let name = full_name(container, row);
+    let specifications = facts::specifications(&name);
     let (first, last, step) = match row.keys {
-        Keys::Range { first, last, step } => (first, last, step),
+        Keys::Range { first, last, step } => (first.into(), last.into(), step.into()),
         Keys::Counted { target: true, .. } | Keys::Named { .. } | Keys::Sort { .. } => (1, 1, 1),
+        Keys::None => specifications.and_then(facts::range_of_no_keys).unwrap_or((0, 0, 0)),
         _ => (0, 0, 0),
     };
-    out.integer(first.into());
-    out.integer(last.into());
-    out.integer(step.into());
+    [first, last, step].into_iter().for_each(|number| out.integer(number));
     let categories = row.acl_categories();
     out.set(categories.len());
     categories.iter().for_each(|category| out.simple(&format!("@{category}")));
-    let name = full_name(container, row);
     let tips = facts::tips(&name);
     out.array(tips.clone().count());
     tips.for_each(|tip| out.bulk(tip.as_bytes()));
-    match facts::specifications(&name) {
+    match specifications {
         Some(line) => facts::write_specifications(out, line),
         None => key_specifications(out, row),
     }
