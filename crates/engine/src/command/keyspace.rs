@@ -351,6 +351,13 @@ impl<'a> Keyspace<'a> {
         }
     }
 
+    /// Says that something about a value changed that is no change to those who watch the key (a group of a stream),
+    /// but may be one to those who wait for it.
+    pub fn touched(&mut self, key: &[u8]) {
+        self.dirty += 1;
+        self.notify(Classes::CHANGES, "", key);
+    }
+
     /// Removes a collection that has become empty, and tells so.
     pub fn drop_if_empty(&mut self, key: &[u8]) {
         let empty = match self.peek_value(key) {

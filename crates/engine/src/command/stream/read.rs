@@ -278,12 +278,18 @@ fn give_new(call: &mut Call<'_>, options: &Options<'_>, at: usize) -> Result<Opt
         });
     }
     let Some(stream) = call.keys.write_stream(key)?.filter(|_| !ids.is_empty()) else { return Ok(None) };
-    stream.advance(group, &ids);
-    let Some(group) = stream.groups.get_mut(group) else { return Ok(None) };
-    if !options.no_ack {
-        ids.iter().for_each(|id| group.assign(*id, consumer, now_ms, 1));
-        note_active(group, consumer, now_ms);
+    // Taken out, because it looks at the stream that it is part of.
+    let Some((name, mut group)) = stream.groups.remove_entry(group) else { return Ok(None) };
+    for id in &ids {
+        group.advance(stream, *id);
+        if !options.no_ack {
+            group.assign(*id, consumer, now_ms, 1);
+        }
     }
+    if !options.no_ack {
+        note_active(&mut group, consumer, now_ms);
+    }
+    stream.groups.insert(name, group);
     call.keys.count_changes(1);
     Ok(Some(found))
 }

@@ -1,8 +1,11 @@
 //! Consumer groups: who was given which entry, and when.
 
-use super::Id;
+use super::{Id, Stream};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// What a tree takes for what it holds, about: its nodes are half full when ids come in ascending order.
+const TREE_FACTOR: usize = 2;
 
 /// An entry that was given out and not yet acknowledged.
 #[derive(Clone, Debug)]
@@ -46,7 +49,8 @@ impl Group {
     pub fn memory_bytes(&self) -> usize {
         let ids: usize = self.consumers.values().map(|consumer| consumer.pending.len()).sum();
         let names: usize = self.consumers.keys().map(|name| name.len() + size_of::<Consumer>()).sum();
-        names + ids * size_of::<Id>() + self.pending.len() * (size_of::<Id>() + size_of::<Pending>())
+        let pending = self.pending.len() * (size_of::<Id>() + size_of::<Pending>());
+        names + TREE_FACTOR * (ids * size_of::<Id>() + pending)
     }
 
     /// Makes a consumer; false if there is one.
@@ -59,6 +63,19 @@ impl Group {
             Consumer { name: name.clone(), seen_ms: now_ms, active_ms: None, pending: BTreeSet::new() };
         self.consumers.insert(name, consumer);
         true
+    }
+
+    /// Notes that an entry, the next one, is being given out. The stream is the group's own. Entries that went before
+    /// the group came to them count as read, if that can be told.
+    pub fn advance(&mut self, stream: &Stream, id: Id) {
+        if id <= self.last_id {
+            return;
+        }
+        self.entries_read = match self.entries_read {
+            Some(read) if !stream.begins_after(self.last_id) && !stream.has_gap_from(id) => Some(read + 1),
+            _ => stream.added_up_to(id),
+        };
+        self.last_id = id;
     }
 
     /// Gives an entry to a consumer that exists, taking it from who had it.

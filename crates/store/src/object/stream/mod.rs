@@ -99,12 +99,10 @@ impl Stream {
 
     /// Bytes that the value holds beside its own size. O(nodes + groups).
     pub fn memory_bytes(&self) -> usize {
-        let nodes: usize = self.nodes.iter().map(|node| size_of::<Node>() + node.memory_bytes()).sum();
-        let groups = self.groups.iter();
-        nodes
-            + groups
-                .map(|(name, group)| name.len() + size_of::<Group>() + group.memory_bytes())
-                .sum::<usize>()
+        let nodes: usize = self.nodes.iter().map(Node::memory_bytes).sum();
+        let groups =
+            self.groups.iter().map(|(name, group)| name.len() + size_of::<Group>() + group.memory_bytes());
+        self.nodes.capacity() * size_of::<Node>() + nodes + groups.sum::<usize>()
     }
 
     /// Adds an entry. False if its id is not above the last one. Zero limits are none. O(parts).
@@ -118,6 +116,9 @@ impl Stream {
                 && (max_entries == 0 || node.written() < max_entries)
         });
         if !fits {
+            if let Some(node) = self.nodes.back_mut() {
+                node.seal();
+            }
             self.nodes.push_back(Node::new(id, parts));
         }
         if let Some(node) = self.nodes.back_mut() {
@@ -236,9 +237,19 @@ impl Stream {
         old.len() as u64
     }
 
-    /// True if an entry at or after `from` was deleted, as far as the largest deleted id tells.
+    /// True if an entry at or after `from` was deleted, as far as the largest deleted id tells. An empty stream has no
+    /// gaps.
     pub fn has_gap_from(&self, from: Id) -> bool {
-        self.max_deleted_id != Id::MIN && from <= self.max_deleted_id
+        self.len > 0 && self.max_deleted_id != Id::MIN && from <= self.max_deleted_id
+    }
+
+    /// True if all entries are after this id. O(1), unless the first ones were deleted.
+    pub fn begins_after(&self, id: Id) -> bool {
+        match self.nodes.front() {
+            Some(node) if id < node.first() => true,
+            Some(node) if node.is_whole() => false,
+            _ => self.first_id().is_none_or(|first| id < first),
+        }
     }
 
     /// How many entries had been added up to `id`, if that can be told.
@@ -268,23 +279,6 @@ impl Stream {
             }
         }
         None
-    }
-
-    /// Notes that a group was given these entries, which are ascending and behind its last id.
-    pub fn advance(&mut self, group: &[u8], ids: &[Id]) {
-        let Some(known) = self.groups.get(group) else { return };
-        let (mut last_id, mut read) = (known.last_id, known.entries_read);
-        let first_id = self.first_id().unwrap_or(Id::MIN);
-        for &id in ids.iter().filter(|id| **id > known.last_id) {
-            read = match read {
-                Some(read) if last_id >= first_id && !self.has_gap_from(id) => Some(read + 1),
-                _ => self.added_up_to(id),
-            };
-            last_id = id;
-        }
-        if let Some(known) = self.groups.get_mut(group) {
-            (known.last_id, known.entries_read) = (last_id, read);
-        }
     }
 
     /// How many entries a group has yet to read, if that can be told. Less than none if somebody said so (ENTRIESREAD).
