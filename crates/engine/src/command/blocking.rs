@@ -135,7 +135,7 @@ fn deadline(call: &Call<'_>, at: usize) -> Result<Option<u64>, CommandError> {
 
 /// When a wait of so many milliseconds from now is over; 0: never. `exact` is the same number before it was rounded
 /// into the range.
-fn until(call: &Call<'_>, ms: u64, exact: f64) -> Result<Option<u64>, CommandError> {
+pub(super) fn until(call: &Call<'_>, ms: u64, exact: f64) -> Result<Option<u64>, CommandError> {
     let out_of_range = || text("ERR timeout is out of range");
     if exact >= i64::MAX as f64 {
         return Err(out_of_range());

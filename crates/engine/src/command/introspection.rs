@@ -129,7 +129,7 @@ fn flags_of(row: &Command) -> Vec<&'static str> {
 }
 
 fn is_movable(row: &Command) -> bool {
-    matches!(row.keys, Keys::Counted { .. } | Keys::Named { .. })
+    matches!(row.keys, Keys::Counted { .. } | Keys::Named { .. } | Keys::Streams { .. })
 }
 
 fn describe(out: &mut Reply, container: &Command, row: &Command) {
@@ -190,16 +190,13 @@ fn key_specifications(out: &mut Reply, row: &Command) {
             let only = [("lastkey", 0), ("keystep", 1), ("limit", 0)];
             key_specification(out, row, 1, &only, "range");
             for word in words {
-                begin_specification(out, row);
-                out.bulk(b"keyword");
-                out.bulk(b"spec");
-                out.map(2);
-                out.bulk(b"keyword");
-                out.bulk(word.as_bytes());
-                out.bulk(b"startfrom");
-                out.integer(from.into());
-                end_specification(out, &only, "range");
+                keyword_specification(out, row, (word, from), &only);
             }
+        }
+        Keys::Streams { from } => {
+            out.array(1);
+            let half = [("lastkey", -1), ("keystep", 1), ("limit", 2)];
+            keyword_specification(out, row, ("STREAMS", from), &half);
         }
     }
 }
@@ -212,6 +209,18 @@ fn key_specification(out: &mut Reply, row: &Command, index: i64, find: &[(&str, 
     out.bulk(b"index");
     out.integer(index);
     end_specification(out, find, kind);
+}
+
+fn keyword_specification(out: &mut Reply, row: &Command, (word, from): (&str, u8), find: &[(&str, i64)]) {
+    begin_specification(out, row);
+    out.bulk(b"keyword");
+    out.bulk(b"spec");
+    out.map(2);
+    out.bulk(b"keyword");
+    out.bulk(word.as_bytes());
+    out.bulk(b"startfrom");
+    out.integer(from.into());
+    end_specification(out, find, "range");
 }
 
 fn begin_specification(out: &mut Reply, row: &Command) {

@@ -85,6 +85,11 @@ pub enum Keys {
         /// The words: `STORE`.
         words: &'static [&'static str],
     },
+    /// What follows the word STREAMS, the first half of it: XREAD and XREADGROUP.
+    Streams {
+        /// Index of the first argument that may be that word.
+        from: u8,
+    },
 }
 
 /// One key at argument 1: most commands.
@@ -211,6 +216,11 @@ impl Command {
                     }
                     at += 1 + usize::from(named);
                 }
+            }
+            Keys::Streams { from } => {
+                let word = (from as usize..len).find(|&at| args.get(at).eq_ignore_ascii_case(b"streams"));
+                let first = word.map_or(len, |at| at + 1);
+                (first..first + (len - first) / 2).for_each(visit);
             }
         }
     }

@@ -80,7 +80,7 @@ fn show_help(call: &mut Call<'_>) -> Answer {
 const NO_KEY: &str = "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use \
                       the MKSTREAM option to create an empty stream automatically.";
 
-fn no_group(group: &[u8], key: &[u8]) -> CommandError {
+pub(super) fn no_group(group: &[u8], key: &[u8]) -> CommandError {
     let (group, key) = (String::from_utf8_lossy(group), String::from_utf8_lossy(key));
     CommandError::Text(format!("NOGROUP No such consumer group '{group}' for key name '{key}'").into())
 }

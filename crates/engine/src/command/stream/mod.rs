@@ -1,10 +1,13 @@
-//! Stream commands: entries here.
+//! Stream commands: the rows of the table, and how ids and entries are written.
 
 mod entry;
 mod group;
 mod id;
+mod info;
+mod pending;
+mod read;
 
-use super::table::{ONE_KEY, flag};
+use super::table::{Keys, ONE_KEY, flag};
 use super::{Call, Command};
 use larder_protocol::resp::reply::Reply;
 use larder_store::object::stream::{Entry, Id};
@@ -85,7 +88,7 @@ pub const COMMANDS: &[Command] = &[
         name: "xgroup",
         summary: "Makes, changes and removes consumer groups.",
         arity: -2,
-        keys: super::Keys::None,
+        keys: Keys::None,
         subcommands: group::SUBCOMMANDS,
         ..ROW
     },
@@ -97,6 +100,67 @@ pub const COMMANDS: &[Command] = &[
         arity: -4,
         flags: flag::WRITE | flag::FAST,
         handler: group::xack,
+        ..ROW
+    },
+    Command {
+        name: "xread",
+        summary: "Returns what was added to streams after the given ids, waiting for it if asked to.",
+        syntax: "[COUNT count] [BLOCK milliseconds] STREAMS key [key ...] id [id ...]",
+        complexity: "O(N), N = entries returned",
+        arity: -4,
+        flags: flag::READONLY | flag::BLOCKING | flag::MOVABLEKEYS,
+        keys: Keys::Streams { from: 1 },
+        handler: read::xread,
+        ..ROW
+    },
+    Command {
+        name: "xreadgroup",
+        summary: "Gives a consumer entries that nobody of its group was given, or those it has pending.",
+        syntax: "GROUP group consumer [COUNT count] [BLOCK milliseconds] [NOACK] STREAMS key [key ...] id [id ...]",
+        complexity: "O(N), N = entries returned",
+        arity: -7,
+        flags: flag::WRITE | flag::BLOCKING | flag::MOVABLEKEYS,
+        keys: Keys::Streams { from: 4 },
+        handler: read::xreadgroup,
+        ..ROW
+    },
+    Command {
+        name: "xpending",
+        summary: "Describes or lists what a consumer group has pending.",
+        syntax: "key group [[IDLE min-idle-time] start end count [consumer]]",
+        complexity: "O(N), N = entries looked at",
+        arity: -3,
+        flags: flag::READONLY,
+        handler: pending::xpending,
+        ..ROW
+    },
+    Command {
+        name: "xclaim",
+        summary: "Gives a consumer entries that are pending for others.",
+        syntax: "key group consumer min-idle-time id [id ...] [IDLE ms] [TIME unix-time-milliseconds] [RETRYCOUNT count] [FORCE] [JUSTID] [LASTID lastid]",
+        complexity: "O(N*log(M)), N = ids given, M = entries pending in the group",
+        arity: -6,
+        flags: flag::WRITE | flag::FAST,
+        handler: pending::xclaim,
+        ..ROW
+    },
+    Command {
+        name: "xautoclaim",
+        summary: "Gives a consumer what has been pending for others for a time, a piece at a time.",
+        syntax: "key group consumer min-idle-time start [COUNT count] [JUSTID]",
+        since: "6.2.0",
+        complexity: "O(N), N = entries looked at",
+        arity: -6,
+        flags: flag::WRITE | flag::FAST,
+        handler: pending::xautoclaim,
+        ..ROW
+    },
+    Command {
+        name: "xinfo",
+        summary: "Describes streams, groups and consumers.",
+        arity: -2,
+        keys: Keys::None,
+        subcommands: info::SUBCOMMANDS,
         ..ROW
     },
 ];

@@ -1,6 +1,6 @@
 //! Consumer groups: who was given which entry, and when.
 
-use super::Id;
+use super::{Id, Stream};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -59,6 +59,18 @@ impl Group {
             Consumer { name: name.clone(), seen_ms: now_ms, active_ms: None, pending: BTreeSet::new() };
         self.consumers.insert(name, consumer);
         true
+    }
+
+    /// Notes that an entry, the next one, is being given out. The stream is the group's own.
+    pub fn advance(&mut self, stream: &Stream, id: Id) {
+        if id <= self.last_id {
+            return;
+        }
+        self.entries_read = match self.entries_read {
+            Some(read) if !stream.has_gap_from(self.last_id) => Some(read + 1),
+            _ => stream.added_up_to(id),
+        };
+        self.last_id = id;
     }
 
     /// Gives an entry to a consumer that exists, taking it from who had it.
