@@ -119,7 +119,6 @@ const CLUSTER: &str = "cluster mode is";
 const TLS: &str = "TLS is";
 const SCRIPTS: &str = "bounding scripts is";
 const USERS: &str = "users are";
-const STREAMS: &str = "streams are";
 const TRACKING: &str = "tracking is";
 const PINNING: &str = "pinning threads to processors is";
 const SYSLOG: &str = "logging to syslog is";
@@ -286,8 +285,6 @@ pub const TABLE: &[Other] = &[
     absent("slot-migration-max-failover-repl-bytes", "0", CLUSTER),
     absent("socket-mark-id", "0", "marking sockets is"),
     hint("stop-writes-on-bgsave-error", "yes", Kind::YesNo),
-    absent("stream-node-max-bytes", "4096", STREAMS),
-    absent("stream-node-max-entries", "100", STREAMS),
     absent("syslog-enabled", "no", SYSLOG),
     absent("syslog-facility", "local0", SYSLOG),
     Other { name: "syslog-ident", aliases: &[], default: "redis", why: Why::Absent(SYSLOG, &["valkey"]) },

@@ -61,16 +61,16 @@ fn show_help(call: &mut Call<'_>) -> Answer {
     Ok(())
 }
 
-fn put_known(out: &mut Reply, name: &str, count: Option<u64>) {
+fn put_known(out: &mut Reply, name: &str, count: Option<i64>) {
     out.bulk(name.as_bytes());
     match count {
-        Some(count) => out.integer(count as i64),
+        Some(count) => out.integer(count),
         None => out.null(),
     }
 }
 
 fn put_number(out: &mut Reply, name: &str, n: u64) {
-    put_known(out, name, Some(n));
+    put_known(out, name, Some(n as i64));
 }
 
 fn groups(call: &mut Call<'_>) -> Answer {
@@ -85,7 +85,7 @@ fn groups(call: &mut Call<'_>) -> Answer {
         put_number(out, "pending", group.pending.len() as u64);
         out.bulk(b"last-delivered-id");
         put_id(out, group.last_id);
-        put_known(out, "entries-read", group.entries_read);
+        put_known(out, "entries-read", group.entries_read.map(|count| count as i64));
         put_known(out, "lag", stream.lag(group));
     }
     Ok(())
@@ -207,7 +207,7 @@ fn full_group(out: &mut Reply, stream: &Stream, (name, group): (&[u8], &Group), 
     out.bulk(name);
     out.bulk(b"last-delivered-id");
     put_id(out, group.last_id);
-    put_known(out, "entries-read", group.entries_read);
+    put_known(out, "entries-read", group.entries_read.map(|count| count as i64));
     put_known(out, "lag", stream.lag(group));
     put_number(out, "pel-count", group.pending.len() as u64);
     out.bulk(b"pending");

@@ -247,7 +247,7 @@ impl Stream {
             return Some(0);
         }
         if self.len == 0 && id < self.last_id {
-            return None;
+            return Some(self.entries_added);
         }
         if id == self.last_id {
             return Some(self.entries_added);
@@ -267,15 +267,17 @@ impl Stream {
         None
     }
 
-    /// How many entries a group has yet to read, if that can be told.
-    pub fn lag(&self, group: &Group) -> Option<u64> {
+    /// How many entries a group has yet to read, if that can be told. Negative where the group was told to have read
+    /// more than there were.
+    pub fn lag(&self, group: &Group) -> Option<i64> {
         if self.entries_added == 0 {
             return Some(0);
         }
-        match group.entries_read {
-            Some(read) if !self.has_gap_from(group.last_id) => Some(self.entries_added.saturating_sub(read)),
-            _ => Some(self.entries_added - self.added_up_to(group.last_id)?),
-        }
+        let read = match group.entries_read {
+            Some(read) if !self.has_gap_from(group.last_id) => read,
+            _ => self.added_up_to(group.last_id)?,
+        };
+        Some(self.entries_added as i64 - read as i64)
     }
 }
 
