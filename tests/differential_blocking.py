@@ -53,6 +53,12 @@ class Play:
         self.sides = (self.redis, self.larder)
         self.waiting = {}
         self.told = []
+        self.now = 10
+
+    def clock(self):
+        """Milliseconds of a new entry."""
+        self.now += 1
+        return self.now
 
     def command(self, waits):
         pick, key = self.dice.choice, lambda: self.dice.choice("abcdef")
@@ -65,6 +71,16 @@ class Play:
             ["BRPOPLPUSH", key(), key(), 0], ["BLMPOP", 0, len(keys), *keys, end(), *count], ["BZPOPMIN", *keys, 0],
             ["BZPOPMAX", *keys, 0], ["BZMPOP", 0, len(keys), *keys, pick(["MIN", "MAX"]), *count],
         ]
+        # Redis before 7.2 has words of its own for a group that went, so there groups only ever come.
+        stream, streams = lambda: pick("uvw"), [pick("uvw") for _ in keys]
+        group, consumer, new = pick("gh"), pick("mno"), lambda: f"{self.clock()}-*"
+        count_first = self.dice.choice([[], ["COUNT", 1], ["COUNT", 2]])
+        blocking += [
+            ["XREAD", *count_first, "BLOCK", 0, "STREAMS", *streams, *[pick(["$", "$", "5-0", "0"]) for _ in keys]],
+            ["XREADGROUP", "GROUP", group, consumer, *count_first, "BLOCK", 0, *pick([[], ["NOACK"]]), "STREAMS", *streams,
+             *[pick([">", ">", ">", "0"]) for _ in keys]],
+            ["XREADGROUP", "GROUP", group, consumer, "BLOCK", 0, "STREAMS", stream(), ">"],
+        ]
         scores = [part for value in values for part in (value, f"m{value}")]
         other = [
             ["RPUSH", key(), *values], ["LPUSH", key(), *values], ["ZADD", key(), *scores], ["RPUSH", key(), values[0]],
@@ -74,6 +90,17 @@ class Play:
             ["LINSERT", key(), "BEFORE", 1, 2], ["MOVE", key(), 1],
             ["COPY", key(), key(), "DB", 1], ["SELECT", pick([0, 0, 0, 1])],
         ]
+        other += [
+            ["XADD", stream(), new(), "f", values[0]], ["XADD", stream(), new(), "f", values[0]],
+            ["XADD", stream(), "MAXLEN", 2, new(), "f", values[0]], ["XGROUP", "CREATE", stream(), group, "$", "MKSTREAM"],
+            ["XGROUP", "CREATE", stream(), group, "0", "MKSTREAM"], ["XACK", stream(), group, f"{self.now}-0"],
+            ["XDEL", stream(), f"{self.now}-0"],
+        ]
+        if self.keys_max > 1:
+            other += [
+                ["XGROUP", "DESTROY", stream(), group], ["DEL", stream()], ["RENAME", stream(), stream()],
+                ["COPY", stream(), stream(), "REPLACE"],
+            ]
         return pick(blocking if waits else other)
 
     def step(self):

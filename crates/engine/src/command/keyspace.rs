@@ -347,7 +347,7 @@ impl<'a> Keyspace<'a> {
         self.now
     }
 
-    /// Counts changes that were made through [`Keyspace::each_partition`].
+    /// Counts changes that were made through [`Keyspace::each_partition`], or that are none to those who watch a key.
     pub fn count_changes(&mut self, changes: u64) {
         self.dirty += changes;
     }

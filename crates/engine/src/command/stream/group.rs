@@ -1,4 +1,6 @@
 //! Consumer groups: making and removing them, acknowledging.
+//!
+//! What happens to a group is no change of its stream to those who watch the key, as in the original.
 
 use super::id;
 use crate::command::collection::{Answer, integer, is, text};
@@ -123,13 +125,16 @@ fn create(call: &mut Call<'_>) -> Answer {
     if found.is_none() && !make {
         return Err(text(NO_KEY));
     }
-    let last_id = start(args.get(4), found)?;
+    let (last_id, made) = (start(args.get(4), found)?, found.is_none());
     let stream = call.keys.write_stream_or_create(key)?;
     if stream.groups.contains_key(name) {
         return Err(text("BUSYGROUP Consumer Group name already exists"));
     }
     stream.groups.insert(name.into(), Group { last_id, entries_read, ..Group::default() });
-    call.keys.changed(key);
+    match made {
+        true => call.keys.changed(key),
+        false => call.keys.count_changes(1),
+    }
     call.out.ok();
     Ok(())
 }
@@ -152,7 +157,7 @@ fn setid(call: &mut Call<'_>) -> Answer {
         group.last_id = last_id;
         group.entries_read = entries_read;
     }
-    call.keys.changed(args.get(2));
+    call.keys.count_changes(1);
     call.out.ok();
     Ok(())
 }
@@ -161,7 +166,7 @@ fn destroy(call: &mut Call<'_>) -> Answer {
     let args = call.args;
     let removed = stream_of(call)?.groups.remove(args.get(3)).is_some();
     if removed {
-        call.keys.changed(args.get(2));
+        call.keys.count_changes(1);
     }
     call.out.integer(removed.into());
     Ok(())
@@ -176,7 +181,7 @@ fn create_consumer(call: &mut Call<'_>) -> Answer {
     let (args, now_ms) = (call.args, call.keys.now_ms());
     let made = group_of(call)?.add_consumer(args.get(4), now_ms);
     if made {
-        call.keys.changed(args.get(2));
+        call.keys.count_changes(1);
     }
     call.out.integer(made.into());
     Ok(())
@@ -186,7 +191,7 @@ fn delete_consumer(call: &mut Call<'_>) -> Answer {
     let args = call.args;
     let removed = group_of(call)?.remove_consumer(args.get(4));
     if removed.is_some() {
-        call.keys.changed(args.get(2));
+        call.keys.count_changes(1);
     }
     call.out.integer(removed.unwrap_or(0) as i64);
     Ok(())
@@ -202,7 +207,7 @@ pub(super) fn xack(call: &mut Call<'_>) -> Answer {
     let group = call.keys.write_stream(args.get(1))?.and_then(|stream| stream.groups.get_mut(args.get(2)));
     let done = group.map_or(0, |group| ids.into_iter().filter(|&id| group.acknowledge(id)).count());
     if done > 0 {
-        call.keys.changed(args.get(1));
+        call.keys.count_changes(1);
     }
     call.out.integer(done as i64);
     Ok(())

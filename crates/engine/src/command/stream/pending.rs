@@ -86,6 +86,7 @@ impl<'a> Taker<'a> {
                     pending.count += 1;
                     pending.delivered_ms = self.now_ms;
                 }
+                self.changed = true;
             } else {
                 out.array(2);
                 put_id(out, id);
@@ -279,7 +280,7 @@ pub(super) fn xclaim(call: &mut Call<'_>) -> Answer {
         taker.active();
     }
     if taker.changed {
-        call.keys.changed(args.get(1));
+        call.keys.count_changes(1);
     }
     put_array(call.out, count, &items);
     Ok(())
@@ -355,7 +356,7 @@ pub(super) fn xautoclaim(call: &mut Call<'_>) -> Answer {
         taker.active();
     }
     if taker.changed {
-        call.keys.changed(args.get(1));
+        call.keys.count_changes(1);
     }
     call.out.array(3);
     put_id(call.out, next.unwrap_or(Id::MIN));

@@ -219,7 +219,7 @@ pub(super) fn xreadgroup(call: &mut Call<'_>) -> Answer {
             From::History(id) => taker.history(id, options.count, &mut entries),
         };
         if taker.changed {
-            call.keys.changed(key);
+            call.keys.count_changes(1);
         }
         if count > 0 || matches!(from, From::History(_)) {
             put_stream(&mut items, key, count, &entries);
