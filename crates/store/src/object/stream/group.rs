@@ -4,6 +4,9 @@ use super::{Id, Stream};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// What a tree takes for what it holds, about: its nodes are half full when ids come in ascending order.
+const TREE_FACTOR: usize = 2;
+
 /// An entry that was given out and not yet acknowledged.
 #[derive(Clone, Debug)]
 pub struct Pending {
@@ -46,7 +49,8 @@ impl Group {
     pub fn memory_bytes(&self) -> usize {
         let ids: usize = self.consumers.values().map(|consumer| consumer.pending.len()).sum();
         let names: usize = self.consumers.keys().map(|name| name.len() + size_of::<Consumer>()).sum();
-        names + ids * size_of::<Id>() + self.pending.len() * (size_of::<Id>() + size_of::<Pending>())
+        let pending = self.pending.len() * (size_of::<Id>() + size_of::<Pending>());
+        names + TREE_FACTOR * (ids * size_of::<Id>() + pending)
     }
 
     /// Makes a consumer; false if there is one.

@@ -99,12 +99,10 @@ impl Stream {
 
     /// Bytes that the value holds beside its own size. O(nodes + groups).
     pub fn memory_bytes(&self) -> usize {
-        let nodes: usize = self.nodes.iter().map(|node| size_of::<Node>() + node.memory_bytes()).sum();
-        let groups = self.groups.iter();
-        nodes
-            + groups
-                .map(|(name, group)| name.len() + size_of::<Group>() + group.memory_bytes())
-                .sum::<usize>()
+        let nodes: usize = self.nodes.iter().map(Node::memory_bytes).sum();
+        let groups =
+            self.groups.iter().map(|(name, group)| name.len() + size_of::<Group>() + group.memory_bytes());
+        self.nodes.capacity() * size_of::<Node>() + nodes + groups.sum::<usize>()
     }
 
     /// Adds an entry. False if its id is not above the last one. Zero limits are none. O(parts).
@@ -118,6 +116,9 @@ impl Stream {
                 && (max_entries == 0 || node.written() < max_entries)
         });
         if !fits {
+            if let Some(node) = self.nodes.back_mut() {
+                node.seal();
+            }
             self.nodes.push_back(Node::new(id, parts));
         }
         if let Some(node) = self.nodes.back_mut() {

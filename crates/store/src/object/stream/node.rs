@@ -7,6 +7,8 @@ use super::{Entry, Id};
 
 const DELETED: u8 = 1;
 const SAME_FIELDS: u8 = 2;
+/// A node is written anew when so many of its entries are deleted, and they are as many as those that are not.
+const MARKED_MIN: u32 = 8;
 
 #[derive(Clone, Debug)]
 pub(super) struct Node {
@@ -15,7 +17,10 @@ pub(super) struct Node {
     fields: Box<[Box<[u8]>]>,
     entries: Vec<u8>,
     live: u32,
+    /// Deleted ones, whether they still take room or not: a node is full after so many entries as it was given.
     deleted: u32,
+    /// Deleted ones that still take room.
+    marked: u32,
 }
 
 fn put_number(to: &mut Vec<u8>, mut n: u64) {
@@ -63,7 +68,7 @@ impl<'a> Reader<'a> {
 impl Node {
     pub(super) fn new(first: Id, parts: &[&[u8]]) -> Node {
         let fields = parts.iter().step_by(2).map(|&field| field.into()).collect();
-        Node { first, last: first, fields, entries: Vec::new(), live: 0, deleted: 0 }
+        Node { first, last: first, fields, entries: Vec::new(), live: 0, deleted: 0, marked: 0 }
     }
 
     pub(super) fn first(&self) -> Id {
@@ -79,7 +84,7 @@ impl Node {
         self.live as usize
     }
 
-    /// Entries that take room, deleted ones included.
+    /// Entries that it was given, deleted ones included.
     pub(super) fn written(&self) -> usize {
         (self.live + self.deleted) as usize
     }
@@ -91,6 +96,11 @@ impl Node {
     pub(super) fn memory_bytes(&self) -> usize {
         self.entries.capacity()
             + self.fields.iter().map(|field| field.len() + size_of::<Box<[u8]>>()).sum::<usize>()
+    }
+
+    /// Gives back room for more entries: none will come.
+    pub(super) fn seal(&mut self) {
+        self.entries.shrink_to_fit();
     }
 
     pub(super) fn push(&mut self, id: Id, parts: &[&[u8]]) {
@@ -108,27 +118,47 @@ impl Node {
         self.live += 1;
     }
 
-    /// Reads an entry: where it is marked, whether it is deleted, and what it holds.
-    fn read<'a>(&'a self, reader: &mut Reader<'a>) -> (usize, bool, Entry<'a>) {
-        let at = reader.at;
-        let flags = self.entries[at];
+    /// Reads the beginning of an entry: its flags and id.
+    fn head(&self, reader: &mut Reader<'_>) -> (u8, Id) {
+        let flags = self.entries[reader.at];
         reader.at += 1;
-        let id = Id { ms: self.first.ms + reader.number(), seq: reader.number() };
-        let fields: Vec<&[u8]> = if flags & SAME_FIELDS != 0 {
-            self.fields.iter().map(|field| &**field).collect()
-        } else {
-            let count = reader.number();
-            (0..count).map(|_| reader.bytes()).collect()
-        };
-        let parts = fields.into_iter().flat_map(|field| [field, reader.bytes()]).collect();
-        (at, flags & DELETED != 0, Entry { id, parts })
+        (flags, Id { ms: self.first.ms + reader.number(), seq: reader.number() })
     }
 
-    fn each<'a>(&'a self, mut visit: impl FnMut(usize, bool, Entry<'a>) -> bool) -> bool {
+    /// Reads the rest of an entry.
+    fn parts<'a>(&'a self, reader: &mut Reader<'a>, flags: u8) -> Vec<&'a [u8]> {
+        if flags & SAME_FIELDS != 0 {
+            return self.fields.iter().flat_map(|field| [&**field, reader.bytes()]).collect();
+        }
+        let count = reader.number();
+        let mut parts: Vec<&[u8]> = (0..count).flat_map(|_| [reader.bytes(), &[]]).collect();
+        parts.iter_mut().skip(1).step_by(2).for_each(|value| *value = reader.bytes());
+        parts
+    }
+
+    /// Goes over the rest of an entry.
+    fn skip(&self, reader: &mut Reader<'_>, flags: u8) {
+        let count = match flags & SAME_FIELDS {
+            0 => 2 * reader.number(),
+            _ => self.fields.len() as u64,
+        };
+        (0..count).for_each(|_| {
+            reader.bytes();
+        });
+    }
+
+    /// Visits live entries from `low` to `high` with their place; false when `visit` wants no more or the end is passed.
+    fn each<'a>(&'a self, low: Id, high: Id, mut visit: impl FnMut(usize, Entry<'a>) -> bool) -> bool {
         let mut reader = Reader { bytes: &self.entries, at: 0 };
         while reader.at < self.entries.len() {
-            let (at, deleted, entry) = self.read(&mut reader);
-            if !visit(at, deleted, entry) {
+            let at = reader.at;
+            let (flags, id) = self.head(&mut reader);
+            if id > high {
+                return false;
+            }
+            if flags & DELETED != 0 || id < low {
+                self.skip(&mut reader, flags);
+            } else if !visit(at, Entry { id, parts: self.parts(&mut reader, flags) }) {
                 return false;
             }
         }
@@ -137,18 +167,15 @@ impl Node {
 
     /// Visits live entries within the bounds; false when `visit` wants no more.
     pub(super) fn forward(&self, low: Id, high: Id, visit: &mut dyn FnMut(Entry<'_>) -> bool) -> bool {
-        self.each(|_, deleted, entry| entry.id <= high && (deleted || entry.id < low || visit(entry)))
+        self.each(low, high, |_, entry| visit(entry))
     }
 
     /// The same, last entry first.
     pub(super) fn backward(&self, low: Id, high: Id, visit: &mut dyn FnMut(Entry<'_>) -> bool) -> bool {
         let mut found = Vec::new();
-        self.each(|_, deleted, entry| {
-            let within = entry.id <= high;
-            if within && !deleted && entry.id >= low {
-                found.push(entry);
-            }
-            within
+        self.each(low, high, |_, entry| {
+            found.push(entry);
+            true
         });
         found.into_iter().rev().all(visit)
     }
@@ -156,16 +183,34 @@ impl Node {
     /// Marks an entry as deleted; false if there is none.
     pub(super) fn mark(&mut self, id: Id) -> bool {
         let mut place = None;
-        self.each(|at, deleted, entry| {
-            if entry.id == id && !deleted {
-                place = Some(at);
-            }
-            entry.id < id
+        self.each(id, id, |at, _| {
+            place = Some(at);
+            false
         });
         let Some(at) = place else { return false };
         self.entries[at] |= DELETED;
         self.live -= 1;
         self.deleted += 1;
+        self.marked += 1;
+        if self.marked >= self.live.max(MARKED_MIN) {
+            self.compact();
+        }
         true
+    }
+
+    /// Writes the entries anew without those that are deleted.
+    fn compact(&mut self) {
+        let mut kept = Vec::with_capacity(self.entries.len() / 2);
+        let mut reader = Reader { bytes: &self.entries, at: 0 };
+        while reader.at < self.entries.len() {
+            let from = reader.at;
+            let (flags, _) = self.head(&mut reader);
+            self.skip(&mut reader, flags);
+            if flags & DELETED == 0 {
+                kept.extend_from_slice(&self.entries[from..reader.at]);
+            }
+        }
+        kept.shrink_to_fit();
+        (self.entries, self.marked) = (kept, 0);
     }
 }
