@@ -173,6 +173,8 @@ pub struct Figures {
 #[derive(Debug)]
 pub struct Blocked {
     count: AtomicUsize,
+    /// Of them, those who are told when their key has gone.
+    groups: AtomicUsize,
     tickets: AtomicU64,
     shards: [Mutex<Shard>; SHARDS],
     sessions: Mutex<HashMap<u64, Arc<Waiter>>>,
@@ -182,6 +184,7 @@ impl Default for Blocked {
     fn default() -> Blocked {
         Blocked {
             count: AtomicUsize::new(0),
+            groups: AtomicUsize::new(0),
             tickets: AtomicU64::new(0),
             shards: std::array::from_fn(|_| Mutex::default()),
             sessions: Mutex::default(),
@@ -231,6 +234,7 @@ impl Blocked {
         waiter.each_key(|key| self.queue(key, &waiter));
         locked(&self.sessions).insert(waiter.shared.id, waiter.clone());
         self.count.fetch_add(1, Ordering::Relaxed);
+        self.groups.fetch_add(usize::from(waiter.wants == Wants::Group), Ordering::Relaxed);
         waiter
     }
 
@@ -271,6 +275,7 @@ impl Blocked {
         });
         locked(&self.sessions).remove(&waiter.shared.id);
         self.count.fetch_sub(1, Ordering::Relaxed);
+        self.groups.fetch_sub(usize::from(waiter.wants == Wants::Group), Ordering::Relaxed);
         true
     }
 
@@ -299,6 +304,20 @@ impl Blocked {
     /// All keys that are waited for. O(keys).
     pub fn keys(&self) -> Vec<Box<[u8]>> {
         self.shards.iter().flat_map(|shard| locked(shard).keys().cloned().collect::<Vec<_>>()).collect()
+    }
+
+    /// The keys, with their databases, whose going somebody is to be told of. O(keys), O(1) if there is nobody.
+    pub fn keys_of_groups(&self) -> Vec<(u16, Box<[u8]>)> {
+        let mut keys = Vec::new();
+        if self.groups.load(Ordering::Relaxed) > 0 {
+            for shard in &self.shards {
+                for (key, queues) in locked(shard).iter() {
+                    let wanted = queues.iter().filter(|queue| queue.wants == Wants::Group);
+                    keys.extend(wanted.map(|queue| (queue.db, key.clone())));
+                }
+            }
+        }
+        keys
     }
 
     /// The wait of a session, if it waits.

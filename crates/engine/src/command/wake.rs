@@ -80,8 +80,24 @@ pub(super) fn wake(node: &Node, locked: &mut dyn Held, keys: Vec<Box<[u8]>>, mom
     changes
 }
 
+/// Tells those who wait for entries of a group whose key has gone without a command: its time was up, or it was
+/// evicted. Answers how many changes that led to. O(such keys).
+pub(crate) fn tell_of_gone(node: &Node, moment: Moment) -> u64 {
+    let mut changes = 0;
+    for (db, key) in node.blocked.keys_of_groups() {
+        let id = node.store.partition_of(larder_protocol::slot::slot_of(&key));
+        let mut locked = Locked::many(&node.store, vec![id]);
+        if door(node, &mut locked, db, moment).exists(&key) {
+            continue;
+        }
+        let mut locked = widen(node, locked, &[&key]);
+        changes += wake(node, &mut locked, vec![key], moment);
+    }
+    changes
+}
+
 /// The time of the change that wakes others up, and how it notes its uses of keys.
-type Moment = (Now, Access);
+pub(crate) type Moment = (Now, Access);
 
 fn door<'a>(node: &'a Node, locked: &'a mut (dyn Held + 'a), db: u16, (now, access): Moment) -> Keyspace<'a> {
     Keyspace::new(&node.store, Locked::Lent(locked), None, db, now, access)

@@ -2,6 +2,7 @@
 //! measuring its rate.
 
 use super::sessions::Sessions;
+use crate::command::wake::tell_of_gone;
 use crate::latency::EXPIRE_CYCLE;
 use crate::node::{Node, Stats};
 use crate::socket::{Driver, TICK};
@@ -51,6 +52,10 @@ impl Timers {
             let done = !expires(node, now) || self.expire(node, now);
             node.note_event(EXPIRE_CYCLE, began.elapsed());
             node.stats.expire_stopped.fetch_add(u64::from(!done), Ordering::Relaxed);
+            if self.worker == 0 {
+                let changes = tell_of_gone(node, (now, node.access(now.ms, 0)));
+                node.stats.changes.fetch_add(changes, Ordering::Relaxed);
+            }
             self.expire_at_ms = if done { now.ms + EXPIRE_EVERY_MS } else { now.ms };
         }
         if now.ms >= self.sessions_at_ms {

@@ -10,6 +10,9 @@ on_every_engine!(
     a_wait_takes_the_first_of_its_keys,
     every_command_that_makes_a_list_wakes,
     sorted_sets_wake_their_own,
+    streams_wake_their_readers,
+    groups_share_what_comes,
+    a_group_that_goes_ends_its_waits,
     a_move_wakes_the_next,
     what_follows_a_wait_waits_too,
     a_wait_ends_without_anything,
@@ -121,6 +124,77 @@ fn sorted_sets_wake_their_own(on: On) {
     giver.says("ZADD other 7 x", ":1");
     giver.says("ZUNIONSTORE k 1 other", ":1");
     assert_eq!(show(&waiting[1].reply()), "[$k, $x, Double(7.0)]");
+}
+
+fn streams_wake_their_readers(on: On) {
+    let node = on.node("");
+    let mut waiting: Vec<Session> = (0..4).map(|_| node.connect()).collect();
+    let mut giver = node.connect();
+    giver.talk(&[("XADD s 1-1 f 1", "$1-1"), ("XADD t 5-1 f 1", "$5-1"), ("XDEL t 5-1", ":1")]);
+    waiting[3].ask("HELLO 3");
+    let lines = [
+        "XREAD BLOCK 0 STREAMS s $",
+        "XREAD COUNT 1 BLOCK 0 STREAMS none t s 0 + 1-1",
+        "XREAD BLOCK 0 STREAMS s 2-0",
+        "XREAD BLOCK 0 STREAMS none s $ $",
+    ];
+    for (session, line) in waiting.iter_mut().zip(lines) {
+        block(&node, session, line);
+    }
+    assert_eq!((blocked(&node), figure(&node, "total_blocking_keys")), (4, 3));
+    // All that wait read the same entry, and an entry that one of them does not want leaves it waiting.
+    giver.says("XADD s 1-2 f 2", "$1-2");
+    for at in [0, 1] {
+        assert_eq!(show(&waiting[at].reply()), "[[$s, [[$1-2, [$f, $2]]]]]");
+    }
+    assert_eq!(show(&waiting[3].reply()), "{$s: [[$1-2, [$f, $2]]]}");
+    giver.talk(&[("MULTI", "OK"), ("XADD s 3-1 f 3", "QUEUED"), ("XADD s 4-1 f 4", "QUEUED")]);
+    giver.says("EXEC", "[$3-1, $4-1]");
+    assert_eq!(show(&waiting[2].reply()), "[[$s, [[$3-1, [$f, $3]], [$4-1, [$f, $4]]]]]");
+    block(&node, &mut waiting[0], "XREAD BLOCK 0 STREAMS r $");
+    giver.talk(&[("XADD other 1-1 f v", "$1-1"), ("RENAME other r", "OK")]);
+    assert_eq!(show(&waiting[0].reply()), "[[$r, [[$1-1, [$f, $v]]]]]");
+    block(&node, &mut waiting[0], "XREAD BLOCK 1 STREAMS r $");
+    assert_eq!(show(&waiting[0].reply()), "nil");
+}
+
+fn groups_share_what_comes(on: On) {
+    let node = on.node("");
+    let mut waiting: Vec<Session> = (0..3).map(|_| node.connect()).collect();
+    let mut giver = node.connect();
+    giver.says("XGROUP CREATE s g $ MKSTREAM", "OK");
+    for (at, session) in waiting.iter_mut().enumerate() {
+        block(&node, session, &format!("XREADGROUP GROUP g c{at} COUNT 1 BLOCK 0 STREAMS s >"));
+    }
+    giver.talk(&[("XADD s 1-1 f 1", "$1-1"), ("XADD s 1-2 f 2", "$1-2")]);
+    assert_eq!(show(&waiting[0].reply()), "[[$s, [[$1-1, [$f, $1]]]]]");
+    assert_eq!(show(&waiting[1].reply()), "[[$s, [[$1-2, [$f, $2]]]]]");
+    assert_eq!(blocked(&node), 1);
+    giver.says("XPENDING s g", "[:2, $1-1, $1-2, [[$c0, $1], [$c1, $1]]]");
+    giver.says("XADD s 1-3 f 3", "$1-3");
+    assert_eq!(show(&waiting[2].reply()), "[[$s, [[$1-3, [$f, $3]]]]]");
+    // What a consumer has pending is there at once.
+    waiting[2].says("XREADGROUP GROUP g c2 BLOCK 0 STREAMS s 0", "[[$s, [[$1-3, [$f, $3]]]]]");
+}
+
+fn a_group_that_goes_ends_its_waits(on: On) {
+    let node = on.node("");
+    let (mut waiter, mut giver) = (node.connect(), node.connect());
+    let gone = "-NOGROUP No such key 's' or consumer group 'g' in XREADGROUP with GROUP option";
+    for (line, reply) in [
+        ("XGROUP DESTROY s g", gone),
+        ("DEL s", gone),
+        ("RENAME s other", gone),
+        ("PEXPIREAT s 1", gone),
+        ("PEXPIRE s 20", gone),
+        ("FLUSHALL", gone),
+        ("SET s text", "-WRONGTYPE Operation against a key holding the wrong kind of value"),
+    ] {
+        giver.talk(&[("FLUSHALL", "OK"), ("XGROUP CREATE s g $ MKSTREAM", "OK")]);
+        block(&node, &mut waiter, "XREADGROUP GROUP g c BLOCK 0 STREAMS s >");
+        assert!(!giver.ask(line).starts_with('-'), "{line}");
+        assert_eq!(show(&waiter.reply()), reply, "{line}");
+    }
 }
 
 fn a_move_wakes_the_next(on: On) {
