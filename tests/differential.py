@@ -34,6 +34,7 @@ LIMITS = {
     "set-max-intset-entries": "8",
     "list-max-listpack-size": "4",
     "hll-sparse-max-bytes": "300",
+    "stream-node-max-entries": "4",
 }
 
 
@@ -418,7 +419,7 @@ def stream_commands(a):
         (2, "XTRIM", lambda: [key(), *a.options(length, lowest, limit)]),
         (1, "XSETID", lambda: [key(), id_(), *a.options(
             lambda: ["ENTRIESADDED", pick([0, 3, 90, -1, "x"])], lambda: ["MAXDELETEDID", id_()])]),
-        (2, "XGROUP", lambda: ["CREATE", key(), group(), pick(["$", id_()]), *a.options(lambda: "MKSTREAM", read)]),
+        (2, "XGROUP", lambda: ["CREATE", key(), group(), pick(["$", id_()]), *a.options(lambda: "MKSTREAM", read, lambda: pick(["junk", "ENTRIESREAD"]))[:3]]),
         (1, "XGROUP", lambda: ["SETID", key(), group(), pick(["$", id_()]), *a.options(read)]),
         (1, "XGROUP", lambda: ["DESTROY", key(), group()]),
         (1, "XGROUP", lambda: ["CREATECONSUMER", key(), group(), consumer()]),
@@ -432,7 +433,7 @@ def stream_commands(a):
         (3, "XCLAIM", lambda: [key(), group(), consumer(), idle(), *a.some(id_), *claims()]),
         (3, "XAUTOCLAIM", lambda: [key(), group(), consumer(), idle(), bound(), *a.options(count, lambda: "JUSTID")]),
         (1, "XINFO", lambda: ["STREAM", key()]),
-        (1, "XINFO", lambda: ["STREAM", key(), "FULL", *a.options(count)]),
+        (1, "XINFO", lambda: [a.word("STREAM"), key(), *a.options(lambda: "FULL", count)]),
         (1, "XINFO", lambda: ["GROUPS", key()]),
         (1, "XINFO", lambda: ["CONSUMERS", key(), group()]),
         (0.5, "DEL", lambda: [key()]),

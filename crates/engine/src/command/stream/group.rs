@@ -2,7 +2,7 @@
 //!
 //! What happens to a group is no change of its stream to those who watch the key, as in the original.
 
-use super::id;
+use super::{id, misused};
 use crate::command::collection::{Answer, integer, is, text};
 use crate::command::introspection::help;
 use crate::command::table::{Keys, flag};
@@ -103,7 +103,7 @@ fn options(call: &Call<'_>, creating: bool) -> Result<(bool, Option<u64>), Comma
                 ),
             };
         } else {
-            return Err(CommandError::Syntax);
+            return Err(misused(call, "XGROUP"));
         }
         at += 1;
     }

@@ -1,6 +1,6 @@
 //! XINFO: what streams, groups and consumers are like.
 
-use super::{put_entry, put_id};
+use super::{misused, put_entry, put_id};
 use crate::command::collection::{Answer, integer, is};
 use crate::command::introspection::help;
 use crate::command::table::{Keys, flag};
@@ -113,19 +113,16 @@ fn consumers(call: &mut Call<'_>) -> Answer {
 /// How much of everything the long form shows; `None`: the short form was asked for.
 fn shown(call: &Call<'_>) -> Result<Option<usize>, CommandError> {
     let args = call.args;
-    let wrong = || {
-        CommandError::new("ERR unknown subcommand or wrong number of arguments for 'stream'. Try XINFO HELP.")
-    };
     match args.len() {
         3 => return Ok(None),
         4 | 6 if is(args.get(3), "FULL") => {}
-        _ => return Err(wrong()),
+        _ => return Err(misused(call, "XINFO")),
     }
     if args.len() == 4 {
         return Ok(Some(SHOWN_DEFAULT));
     }
     if !is(args.get(4), "COUNT") {
-        return Err(wrong());
+        return Err(misused(call, "XINFO"));
     }
     Ok(Some(match integer(args.get(5))? {
         0 => usize::MAX,

@@ -8,7 +8,7 @@ mod pending;
 mod read;
 
 use super::table::{Keys, ONE_KEY, flag};
-use super::{Call, Command};
+use super::{Call, Command, CommandError};
 use larder_protocol::resp::reply::Reply;
 use larder_store::object::stream::{Entry, Id};
 
@@ -184,4 +184,12 @@ fn put_array(call_out: &mut Reply, count: usize, items: &Reply) {
 
 fn scratch(call: &Call<'_>) -> Reply {
     Reply::new(Vec::new(), call.out.version())
+}
+
+/// The error of a subcommand that was given what it does not know, in the letters that were sent.
+fn misused(call: &Call<'_>, container: &str) -> CommandError {
+    let name = String::from_utf8_lossy(call.args.get(1));
+    CommandError::new(format!(
+        "ERR unknown subcommand or wrong number of arguments for '{name}'. Try {container} HELP."
+    ))
 }

@@ -70,7 +70,7 @@ fn options<'a>(call: &Call<'a>, grouped: bool) -> Result<Options<'a>, CommandErr
     if rest == 0 {
         return Err(CommandError::Syntax);
     }
-    if rest % 2 != 0 {
+    if !rest.is_multiple_of(2) {
         return Err(text(match grouped {
             false => {
                 "ERR Unbalanced 'xread' list of streams: for each stream key an ID or '$' must be specified."

@@ -87,7 +87,7 @@ fn deleted_entries_give_their_room_back() {
     let value = [7; 100];
     (1..=100).for_each(|ms| assert!(stream.add(Id { ms, seq: 0 }, &[b"f", &value], 0, 100)));
     let full = stream.memory_bytes();
-    let kept = |ms: &u64| ms % 10 == 0;
+    let kept = |ms: &u64| ms.is_multiple_of(10);
     (1..=100).filter(|ms| !kept(ms)).for_each(|ms| assert!(stream.remove(Id { ms, seq: 0 })));
     assert!(stream.memory_bytes() < full / 4, "{} of {full}", stream.memory_bytes());
     assert!(!stream.remove(Id { ms: 1, seq: 0 }) && stream.contains(Id { ms: 100, seq: 0 }));
