@@ -478,6 +478,13 @@ def stream_info(reply):
     return Typed((kind, tuple(known.items())))
 
 
+def without_reads(info):
+    """XINFO without how much groups have read, and have yet to read."""
+    if not isinstance(info, tuple):
+        return info
+    return tuple(without_reads(item) for item in info if item[:1] not in ((b"entries-read",), (b"lag",)))
+
+
 def stream_reply(name, reply):
     kind, content = reply
     if kind == b"-" and content.startswith(b"ERR Unbalanced"):
@@ -569,7 +576,16 @@ class Round:
         theirs, ours = self.redis.call(*args), self.larder.call(*args)
         if args[:2] == ["XGROUP", "CREATECONSUMER"] and {theirs[0], ours[0]} == {b":"}:
             return  # whether it was there depends on the version, see COUNTED
-        self.check(args, normal(args[0], theirs), normal(args[0], ours))
+        theirs, ours = normal(args[0], theirs), normal(args[0], ours)
+        if args[0] == "XINFO" and theirs != ours and self.has_deleted(args[2]):
+            theirs, ours = without_reads(theirs), without_reads(ours)
+        self.check(args, theirs, ours)
+
+    def has_deleted(self, key):
+        """Redis 7.0 counts entries that were deleted before a group came to them as read or as left, which later
+        versions do not."""
+        kind, content = self.redis.call("XINFO", "STREAM", key)
+        return kind != b"-" and content[9][1] != b"0-0"
 
     def check(self, args, theirs, ours):
         if theirs != ours and not bits.forgiven(args, theirs, ours):

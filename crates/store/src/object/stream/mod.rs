@@ -237,9 +237,10 @@ impl Stream {
         old.len() as u64
     }
 
-    /// True if an entry at or after `from` was deleted, as far as the largest deleted id tells.
+    /// True if an entry at or after `from` was deleted, as far as the largest deleted id tells. An empty stream has no
+    /// gaps.
     pub fn has_gap_from(&self, from: Id) -> bool {
-        self.max_deleted_id != Id::MIN && from <= self.max_deleted_id
+        self.len > 0 && self.max_deleted_id != Id::MIN && from <= self.max_deleted_id
     }
 
     /// How many entries had been added up to `id`, if that can be told.

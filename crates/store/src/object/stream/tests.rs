@@ -156,6 +156,8 @@ fn lag_is_told_only_if_it_is_known() {
     stream.trim(Trim::Length(0), false, 0);
     let late = Group { last_id: Id { ms: 3, seq: 0 }, ..Group::default() };
     assert_eq!(stream.lag(&late), Some(0));
+    let early = Group { entries_read: Some(3), ..late };
+    assert_eq!(stream.lag(&early), Some(7));
     let ahead = Group { last_id: Id { ms: 11, seq: 0 }, entries_read: Some(12), ..Group::default() };
     assert_eq!(stream.lag(&ahead), Some(-2));
 }
