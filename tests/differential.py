@@ -566,6 +566,8 @@ class Round:
         args = [name, *make()]
         if self.dice.random() < 0.01:
             args = args[: self.dice.randrange(1, len(args) + 1)]
+        if name == "XSETID" and len(args) > 1 and self.has_deleted(args[1]):
+            return None  # from 7.2 on the last id must not be below what was deleted
         if name in SCANS and len(args) > (1 if name == "SCAN" else 2):
             return self.scan(args)
         if name in DRAWN:

@@ -263,6 +263,9 @@ pub(super) fn xsetid(call: &mut Call<'_>) -> Answer {
 }
 
 fn check_last(stream: &Stream, last: Id, added: Option<u64>) -> Answer {
+    if last < stream.max_deleted_id {
+        return Err(text("ERR The ID specified in XSETID is smaller than current max_deleted_entry_id"));
+    }
     let mut top = Id::MIN;
     stream.range_back(Id::MIN, Id::MAX, &mut |entry| {
         top = entry.id;
@@ -275,9 +278,6 @@ fn check_last(stream: &Stream, last: Id, added: Option<u64>) -> Answer {
         return Err(text(
             "ERR The entries_added specified in XSETID is smaller than the target stream length",
         ));
-    }
-    if last < stream.max_deleted_id {
-        return Err(text("ERR The ID specified in XSETID is smaller than current max_deleted_entry_id"));
     }
     Ok(())
 }
