@@ -65,13 +65,16 @@ impl Group {
         true
     }
 
-    /// Notes that an entry, the next one, is being given out. The stream is the group's own.
+    /// Notes that an entry, the next one, is being given out. The stream is the group's own. Entries that went before
+    /// the group came to them count as read, if that can be told.
     pub fn advance(&mut self, stream: &Stream, id: Id) {
         if id <= self.last_id {
             return;
         }
         self.entries_read = match self.entries_read {
-            Some(read) if !stream.has_gap_from(self.last_id) => Some(read + 1),
+            Some(read) if !stream.has_gap_from(self.last_id) && !stream.begins_after(self.last_id) => {
+                Some(read + 1)
+            }
             _ => stream.added_up_to(id),
         };
         self.last_id = id;

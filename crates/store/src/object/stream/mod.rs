@@ -243,6 +243,15 @@ impl Stream {
         self.len > 0 && self.max_deleted_id != Id::MIN && from <= self.max_deleted_id
     }
 
+    /// True if all entries are after this id. O(1), unless the first ones were deleted.
+    pub fn begins_after(&self, id: Id) -> bool {
+        match self.nodes.front() {
+            Some(node) if id < node.first() => true,
+            Some(node) if node.is_whole() => false,
+            _ => self.first_id().is_none_or(|first| id < first),
+        }
+    }
+
     /// How many entries had been added up to `id`, if that can be told.
     pub fn added_up_to(&self, id: Id) -> Option<u64> {
         if self.entries_added == 0 {

@@ -89,6 +89,11 @@ impl Node {
         (self.live + self.deleted) as usize
     }
 
+    /// True if none of its entries was deleted.
+    pub(super) fn is_whole(&self) -> bool {
+        self.deleted == 0
+    }
+
     pub(super) fn size_bytes(&self) -> usize {
         self.entries.len() + self.fields.iter().map(|field| field.len()).sum::<usize>()
     }

@@ -197,3 +197,15 @@ fn groups_count_as_their_consumers_do() {
         }
     }
 }
+
+#[test]
+fn what_was_trimmed_counts_as_read() {
+    let mut stream = Stream::default();
+    (1..=10).for_each(|ms| assert!(stream.add(Id { ms, seq: 0 }, &[b"f", b"v"], 0, 4)));
+    let mut group = read(&mut stream, 2);
+    assert!(!stream.begins_after(group.last_id));
+    stream.trim(Trim::Length(4), false, 0);
+    assert!(stream.begins_after(group.last_id));
+    group.advance(&stream, Id { ms: 7, seq: 0 });
+    assert_eq!((group.entries_read, stream.lag(&group)), (Some(7), Some(3)));
+}
