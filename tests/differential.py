@@ -418,7 +418,7 @@ def stream_commands(a):
         (3, "XDEL", lambda: [key(), *a.some(id_)]),
         (2, "XTRIM", lambda: [key(), *a.options(length, lowest, limit)]),
         (1, "XSETID", lambda: [key(), id_(), *a.options(
-            lambda: ["ENTRIESADDED", pick([0, 3, 90, -1, "x"])], lambda: ["MAXDELETEDID", id_()])]),
+            lambda: ["ENTRIESADDED", pick([90, 900, -1, "x"])], lambda: ["MAXDELETEDID", id_()])]),
         (2, "XGROUP", lambda: ["CREATE", key(), group(), pick(["$", id_()]), *a.options(lambda: "MKSTREAM", read, lambda: pick(["junk", "ENTRIESREAD"]))[:3]]),
         (1, "XGROUP", lambda: ["SETID", key(), group(), pick(["$", id_()]), *a.options(read)]),
         (1, "XGROUP", lambda: ["DESTROY", key(), group()]),
