@@ -408,7 +408,8 @@ def stream_commands(a):
     claims = lambda: a.options(
         lambda: "FORCE", lambda: "JUSTID", lambda: ["IDLE", pick([0, 1_000_000, -1, "x"])],
         lambda: ["TIME", pick([0, 1, -1, "x"])], lambda: ["RETRYCOUNT", pick([0, 5, -1, "x"])], lambda: ["LASTID", id_()])
-    read = lambda: ["ENTRIESREAD", pick([0, 3, -1, -2, "x"])]
+    # More than there were is believed by Redis 7.0 for longer than by later versions.
+    read = lambda: ["ENTRIESREAD", pick([0, 0, -1, -2, "x"])]
     return [
         (12, "XADD", lambda: [key(), f"{number()}-*", *pairs()]),
         (4, "XADD", lambda: [key(), *a.options(lambda: "NOMKSTREAM", length, lowest, limit), new(), *pairs()]),
