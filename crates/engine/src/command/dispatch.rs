@@ -268,11 +268,10 @@ fn run(
     let (locked, wakes) = lock(node, command, request);
     let access = if client.no_touch { turn.access.silent() } else { turn.access };
     let mut keys = Keyspace::new(node, locked, request.key, client.db, turn.now, access);
-    if wakes {
-        keys.note_changes();
-    }
-    if keys.is_listened_to() {
-        keys.bury(command, &request.args);
+    // Either is rare, so that the common path asks once before and once after the command.
+    let watched = wakes || keys.is_listened_to();
+    if watched {
+        prepare(&mut keys, wakes, command, &request.args);
     }
     client.command = Some(command);
     let mut call = Call { args: request.args, keys, out, session: client, node };
@@ -282,21 +281,38 @@ fn run(
         node.meter(call.session).failed(node.table.number(command), &text);
         fail(node, call.out, start, &text);
     }
+    if watched || command.is(flag::BLOCKING) { settle(call, turn, command, wakes) } else { call.keys.dirty() }
+}
+
+/// Makes the door note what somebody wants to hear of.
+#[cold]
+#[inline(never)]
+fn prepare(keys: &mut Keyspace<'_>, wakes: bool, command: &Command, args: &Args<'_>) {
+    if wakes {
+        keys.note_changes();
+    }
+    keys.bury(command, args);
+}
+
+/// Tells what a command did, lets it wait, and wakes up others. Answers how many keys changed.
+#[cold]
+#[inline(never)]
+fn settle(mut call: Call<'_>, turn: &Turn, command: &'static Command, wakes: bool) -> u64 {
     let mut changed = Vec::new();
     if call.keys.is_listened_to() {
         changed = tell(&mut call, command);
     }
-    let changes = call.keys.dirty();
+    let (node, changes) = (call.node, call.keys.dirty());
     if command.is(flag::BLOCKING) {
-        super::wake::block(node, call.session, command, &request.args, call.out);
+        wake::block(node, call.session, command, &call.args, call.out);
     }
-    if wakes && changes > 0 {
-        if command.scope != Scope::Keys {
-            changed = wake::everywhere(node);
-        }
-        return changes + wake(node, call.keys.locked(), changed, (turn.now, turn.access));
+    if !wakes || changes == 0 {
+        return changes;
     }
-    changes
+    if command.scope != Scope::Keys {
+        changed = wake::everywhere(node);
+    }
+    changes + wake(node, call.keys.locked(), changed, (turn.now, turn.access))
 }
 
 /// Publishes what a command did to keys, and remembers what it read for who caches. The partitions are still held: so
