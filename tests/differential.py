@@ -28,6 +28,7 @@ from pathlib import Path
 import differential_bits as bits
 import differential_values as values
 from differential_fields import field_commands
+from ports import free_port
 
 STEPS_DEFAULT = 20_000
 STEPS_PER_ROUND = 2_000
@@ -77,12 +78,6 @@ class Client:
     def close(self):
         self.file.close()
         self.socket.close()
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Server:

@@ -19,6 +19,8 @@ import time
 import boto3
 import botocore.config
 
+from ports import free_port
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BINARY = pathlib.Path(os.environ.get("LARDER_BIN", ROOT / "target" / "release" / "larder")).resolve()
 REGION = "us-east-1"
@@ -31,19 +33,6 @@ _networks = itertools.count(os.getpid() % 97)
 def next_network():
     """The next /16 that this test run may use: 127.80 to 127.249, beginning at a place that depends on the process."""
     return f"127.{80 + next(_networks) % 170}.0.0/16"
-
-
-def free_port():
-    """A port of 127.0.0.1 that is free for TCP and UDP now."""
-    while True:
-        with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-            tcp.bind(("127.0.0.1", 0))
-            port = tcp.getsockname()[1]
-            try:
-                udp.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 def wait_until(what, condition, patience_s=PATIENCE_S, interval_s=0.05):

@@ -10,9 +10,10 @@ import pytest
 import redis
 from differential import Client, Server
 from differential_acl import TEMPLATES, commands, plain
+from ports import free_port
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from service import BINARY, Node, free_port, wait_until
+from service import BINARY, Node, wait_until
 
 SCRIPT = Path(__file__).with_name("differential_acl.py")
 

@@ -10,7 +10,8 @@ import time
 import pytest
 
 from differential import Client
-from service import PATIENCE_S, free_port
+from ports import free_port
+from service import PATIENCE_S
 from test_redis_dump import PEERS
 
 # What only we have, and what redis-server 7.0 still had otherwise. Notes are prose.

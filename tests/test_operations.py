@@ -9,7 +9,8 @@ import subprocess
 import pytest
 import redis
 
-from service import BINARY, Node, free_port, wait_until
+from ports import free_port
+from service import BINARY, Node, wait_until
 
 
 @pytest.fixture(params=[2, 3], ids=["RESP2", "RESP3"])

@@ -12,7 +12,8 @@ import time
 import pytest
 import redis
 
-from service import PATIENCE_S, free_port
+from ports import free_port
+from service import PATIENCE_S
 from test_redis_py import WRONG, fails, r  # noqa: F401 (a fixture)
 
 PEERS = [["redis-server"]] if shutil.which("redis-server") else []

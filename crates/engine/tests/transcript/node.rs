@@ -5,6 +5,7 @@ use larder_engine::config::parse;
 use larder_engine::mailbox::Mailbox;
 use larder_engine::socket::{Driver, Engine};
 use larder_engine::{run, signal};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -70,6 +71,8 @@ pub(crate) struct Node {
     folder: tempfile::TempDir,
     port: u16,
     memcached_port: u16,
+    /// If not, its end is no crash.
+    started: bool,
 }
 
 fn spawn(arguments: &str, log: &Path) -> Child {
@@ -85,8 +88,14 @@ fn spawn(arguments: &str, log: &Path) -> Child {
         .unwrap()
 }
 
+/// Below those that the kernel gives to outgoing connections, which could take it at any time.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    loop {
+        let port = 10_000 + (RandomState::new().build_hasher().finish() % 22_000) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 impl Node {
@@ -99,8 +108,9 @@ impl Node {
         words += &format!(" --io-engine {} --threads {}", on.engine, on.workers);
         words += &format!(" --unixsocket {} --memcached-unixsocket {}", path("redis"), path("memcached"));
         let process = spawn(&[&words, arguments].join(" "), &folder.path().join("log"));
-        let mut node = Node { process, folder, port, memcached_port };
-        node.await_ready(on).then_some(node)
+        let mut node = Node { process, folder, port, memcached_port, started: false };
+        node.started = node.await_ready(on);
+        if node.started { Some(node) } else { None }
     }
 
     fn await_ready(&mut self, on: On) -> bool {
@@ -189,7 +199,8 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        let crashed = self.process.try_wait().ok().flatten().filter(|status| !status.success());
+        let ended = self.process.try_wait().ok().flatten();
+        let crashed = ended.filter(|status| self.started && !status.success());
         let _ = self.process.kill(); // it may have ended already
         let _ = self.process.wait();
         if let Some(status) = crashed.filter(|_| !std::thread::panicking()) {
