@@ -125,13 +125,7 @@ mod tests {
 
     fn entry(payload: Option<Vec<u8>>, versions: Vec<u64>) -> Entry {
         let names = if versions.is_empty() { 0 } else { 7 };
-        Entry {
-            stored_ms: 5,
-            fresh_until_ms: 9,
-            cost_ms: 3,
-            tagged: Tagged { names, versions },
-            payload,
-        }
+        Entry { stored_ms: 5, fresh_until_ms: 9, cost_ms: 3, tagged: Tagged { names, versions }, payload }
     }
 
     proptest! {

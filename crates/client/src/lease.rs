@@ -101,7 +101,13 @@ pub(crate) async fn attempt(
     for (key, token) in keys {
         let versions = names.versions(key);
         for version in &versions {
-            pipe.cmd("SET").arg(version).arg(new_version()).arg("NX").arg("PX").arg(versions_kept_ms).ignore();
+            pipe.cmd("SET")
+                .arg(version)
+                .arg(new_version())
+                .arg("NX")
+                .arg("PX")
+                .arg(versions_kept_ms)
+                .ignore();
         }
         let lease_name = names.lease(&key.name);
         let ms = millis(lease).max(1);
@@ -200,7 +206,8 @@ pub(crate) async fn begin_write(
     let mut read = Pipeline::new();
     read.cmd("GET").arg(&lease);
     let entered = server.transact(std::slice::from_ref(&lease), &read, |answers| {
-        let sole = text(answers.first().unwrap_or(&Value::Nil)).is_none_or(|holder| holder.starts_with(LOADER));
+        let sole =
+            text(answers.first().unwrap_or(&Value::Nil)).is_none_or(|holder| holder.starts_with(LOADER));
         let mut pipe = Pipeline::new();
         pipe.cmd("SET").arg(&lease).arg(if sole { token } else { CONTENDED });
         pipe.arg("PX").arg(millis(guard).max(1));
@@ -260,7 +267,7 @@ pub(crate) async fn end_write(
 async fn contend(server: &Server, names: &Names, key: &str, guard: Duration) -> Result<(), Fault> {
     let mut pipe = Pipeline::new();
     pipe.atomic();
-    pipe.cmd("SET").arg(names.lease(key)).arg(CONTENDED).arg("PX").arg(millis(guard).max(1)).ignore();
+    mark(&mut pipe, names, key, guard);
     pipe.cmd("DEL").arg(names.values(key)).ignore();
     server.ask(&pipe).await
 }
@@ -279,10 +286,30 @@ pub(crate) async fn invalidate(server: &Server, names: &Names, keys: &[&str]) ->
     server.ask(&pipe).await
 }
 
+/// Adds to a transaction that changes `key` elsewhere: nobody may store until the guard is over.
+pub(crate) fn mark(pipe: &mut Pipeline, names: &Names, key: &str, guard: Duration) {
+    pipe.cmd("SET").arg(names.lease(key)).arg(CONTENDED).arg("PX").arg(millis(guard).max(1)).ignore();
+}
+
+/// Invalidates those of `keys` whose mark is over: a loader may have stored what the source had before.
+pub(crate) async fn invalidate_unmarked(
+    server: &Server,
+    names: &Names,
+    keys: &[String],
+) -> Result<(), Fault> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let mut pipe = Pipeline::new();
+    pipe.cmd("MGET").arg(keys.iter().map(|key| names.lease(key)).collect::<Vec<_>>());
+    let (holders,): (Vec<Option<String>>,) = server.ask(&pipe).await?;
+    let unmarked = keys.iter().zip(holders).filter(|(_, holder)| holder.as_deref() != Some(CONTENDED));
+    let unmarked: Vec<&str> = unmarked.map(|(key, _)| key.as_str()).collect();
+    invalidate(server, names, &unmarked).await
+}
+
 /// What MGET of an entry and its versions answers.
-pub(crate) fn value_and_versions(
-    answer: &Value,
-) -> Result<(Option<Vec<u8>>, Vec<Option<Version>>), Fault> {
+pub(crate) fn value_and_versions(answer: &Value) -> Result<(Option<Vec<u8>>, Vec<Option<Version>>), Fault> {
     let [value, versions @ ..] = list(Some(answer))? else {
         return Err(Fault::Unexpected("MGET without an element".into()));
     };

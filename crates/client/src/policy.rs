@@ -131,7 +131,8 @@ mod tests {
         assert!(!Ttl::new(Duration::from_secs(1)).refresh_early(10, 1000, 10, 0.0), "0 is never");
         assert!(ttl.refresh_early(1000, 10, 1000, 1.0), "at the end everybody refreshes");
         // A share exp(-left / cost) of the readers refreshes: at one cost before the end, 36.8 %.
-        let share = (0..10_000).filter(|i| ttl.refresh_early(10_000, 500, 9_500, (f64::from(*i) + 0.5) / 1e4));
+        let share =
+            (0..10_000).filter(|i| ttl.refresh_early(10_000, 500, 9_500, (f64::from(*i) + 0.5) / 1e4));
         assert!((3_670..=3_690).contains(&share.count()));
     }
 

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{TestServer, eventually};
-use larder_client::{Cache, CacheBuilder, Error, Event, Key, Load, Loader, Miss, Outcome, Server, Stale, Ttl};
+use larder_client::{
+    Cache, CacheBuilder, Error, Event, Key, Load, Loader, Miss, Outcome, Server, Stale, Ttl,
+};
 use tokio::sync::Semaphore;
 
 /// A source that counts, fails and waits as it is told.
@@ -27,7 +29,13 @@ impl Source {
     fn new() -> Self {
         let gate = Semaphore::new(1000);
         let (loads, batches) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self(Arc::new(Inner { loads, batches, fails: AtomicBool::new(false), absent: AtomicBool::new(false), gate }))
+        Self(Arc::new(Inner {
+            loads,
+            batches,
+            fails: AtomicBool::new(false),
+            absent: AtomicBool::new(false),
+            gate,
+        }))
     }
 
     fn shut() -> Self {
@@ -208,7 +216,8 @@ async fn absences_are_remembered_for_a_time_of_their_own() {
     let Some(running) = TestServer::start().await else { return };
     let (clock, source) = (Clock::new(), Source::new());
     source.0.absent.store(true, Ordering::SeqCst);
-    let ttl = Ttl { jitter: 0.0, negative: Some(Duration::from_secs(10)), ..Ttl::new(Duration::from_secs(100)) };
+    let ttl =
+        Ttl { jitter: 0.0, negative: Some(Duration::from_secs(10)), ..Ttl::new(Duration::from_secs(100)) };
     let cache = builder(running.patient(), &clock).ttl(ttl).build();
     assert_eq!(cache.fetch("k", source.clone()).await.unwrap().value, None);
     let again = cache.fetch("k", source.clone()).await.unwrap();
@@ -342,7 +351,11 @@ async fn tags_and_prefixes_invalidate_what_depends_on_them() {
     assert_eq!(hits().await, [false; 4]);
     assert!(matches!(cache.invalidate_prefix("u:1").await, Err(Error::Invalid(_))), "not up to a separator");
     let other_tags = cache.peek(Key::new("u:1:a").tag("s")).await.unwrap();
-    assert_eq!(other_tags.outcome, Outcome::Miss(Miss::Invalidated), "the tags are part of what is asked for");
+    assert_eq!(
+        other_tags.outcome,
+        Outcome::Miss(Miss::Invalidated),
+        "the tags are part of what is asked for"
+    );
     // A version that is lost (evicted) makes misses, not old hits.
     assert_eq!(hits().await, [true; 4]);
     let mut raw = running.raw().await;
@@ -376,7 +389,8 @@ async fn a_load_that_began_before_an_invalidation_is_not_believed_after_it() {
 async fn schemas_are_apart_and_a_write_reaches_its_neighbours() {
     let Some(running) = TestServer::start().await else { return };
     let (clock, source) = (Clock::new(), Source::new());
-    let caches: Vec<_> = (1..=4).map(|schema| builder(running.patient(), &clock).schema(schema).build()).collect();
+    let caches: Vec<_> =
+        (1..=4).map(|schema| builder(running.patient(), &clock).schema(schema).build()).collect();
     for cache in &caches {
         assert!(!cache.fetch("k", source.clone()).await.unwrap().outcome.is_hit());
     }

@@ -166,7 +166,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         let mut answers = answers.into_iter();
         let judge = |key: Key| {
             let found = match answers.next().as_ref().map(lease::value_and_versions) {
-                _ if self.owed.has(&key.name) => Found::Miss(Miss::Owed),
+                _ if self.owed.has(&key.name, || self.names.versions(&key)) => Found::Miss(Miss::Owed),
                 Some(Ok((bytes, versions))) => self.judge(&key, bytes.as_deref(), &versions),
                 _ => Found::Miss(Miss::Unreachable),
             };

@@ -1,6 +1,7 @@
 //! `Cache`: typed values under a namespace, and everything that reads or writes them.
 
 mod batch;
+mod behind;
 mod builder;
 mod owed;
 mod read;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 pub use self::batch::MAX_BATCH;
+pub use self::behind::{Change, Put, Sequence, Sink, WriteBehind, WriteBehindSettings};
 pub use self::builder::CacheBuilder;
 use self::builder::Settings;
 use self::owed::Owed;
@@ -124,7 +126,12 @@ impl<V: Send + Sync + 'static> Inner<V> {
     }
 
     /// A value, or its absence, as an entry's bytes and how long the server keeps them. `None`: nothing is to be stored.
-    fn entry(&self, value: Option<&V>, cost: Duration, tagged: Tagged) -> Result<Option<(Vec<u8>, u64)>, Error> {
+    fn entry(
+        &self,
+        value: Option<&V>,
+        cost: Duration,
+        tagged: Tagged,
+    ) -> Result<Option<(Vec<u8>, u64)>, Error> {
         let ttl = &self.settings.ttl;
         if value.is_none() && ttl.negative.is_none() {
             return Ok(None);
@@ -164,7 +171,7 @@ impl<V: Send + Sync + 'static> Inner<V> {
 
     /// The entry under `key`; a cache that cannot be asked is a miss, with what was wrong.
     async fn look(&self, key: &Key) -> (Found<V>, Option<Fault>) {
-        if self.owed.has(&key.name) {
+        if self.owed.has(&key.name, || self.names.versions(key)) {
             return (Found::Miss(Miss::Owed), None);
         }
         let mut pipe = redis::Pipeline::new();

@@ -76,10 +76,12 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
                 self.refresh(key, loader);
                 Ok(stale(value, age, Stale::Revalidating))
             }
-            Found::Stale { value, age, revalidate: false } => match self.load(&key, loader, Miss::Expired).await {
-                Err(error) if error.is_source() => Ok(stale(value, age, Stale::SourceFailed)),
-                loaded => loaded,
-            },
+            Found::Stale { value, age, revalidate: false } => {
+                match self.load(&key, loader, Miss::Expired).await {
+                    Err(error) if error.is_source() => Ok(stale(value, age, Stale::SourceFailed)),
+                    loaded => loaded,
+                }
+            }
             Found::Miss(miss) => self.load(&key, loader, miss).await,
         }
     }
@@ -167,7 +169,9 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
                 return Ok((value, Load::Awaited));
             }
             match attempt.granted {
-                Granted::Yes => return Ok((self.load_and_store(key, loader, token, attempt).await?, Load::Own)),
+                Granted::Yes => {
+                    return Ok((self.load_and_store(key, loader, token, attempt).await?, Load::Own));
+                }
                 Granted::Loading if Instant::now() < until => {
                     let jitter = pause.mul_f64(0.5 + fastrand::f64());
                     tokio::time::sleep(jitter.min(until.saturating_duration_since(Instant::now()))).await;

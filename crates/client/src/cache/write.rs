@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::owed::Taken;
+use super::owed::{Debt, Taken};
 use super::{Cache, Inner};
 use crate::entry::Tagged;
 use crate::error::{BoxError, Error, Fault};
@@ -112,7 +112,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
         match told {
             Ok(()) => self.0.report.count(Event::Invalidated),
             Err(fault) => {
-                self.0.owe(&key.name);
+                self.0.owe(Debt::Key(key.name));
                 return Err(fault.into());
             }
         }
@@ -122,7 +122,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     /// Makes every entry with `tag` invalid, in one step whatever their number, and every load under way with it.
     ///
     /// # Errors
-    /// When the cache could not be told. Nothing is owed then: try again.
+    /// When the cache could not be told. It will be: the tag is owed to it from now on.
     pub async fn invalidate_tag(&self, tag: &str) -> Result<(), Error> {
         self.new_version_of(self.0.names.tag(tag)).await
     }
@@ -142,11 +142,13 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
     }
 
     async fn new_version_of(&self, name: String) -> Result<(), Error> {
-        let mut pipe = redis::Pipeline::new();
-        pipe.cmd("SET").arg(name).arg(lease::new_version()).arg("PX").arg(self.0.versions_kept_ms()).ignore();
-        self.0.server.ask::<()>(&pipe).await?;
+        let told = self.0.renew_versions(std::slice::from_ref(&name)).await;
         // Later requests of this process must not join loads that began before.
         self.0.flights.forget_all();
+        if let Err(fault) = told {
+            self.0.owe(Debt::Version(name));
+            return Err(fault.into());
+        }
         self.0.report.count(Event::Invalidated);
         Ok(())
     }
@@ -166,9 +168,8 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
             let sole = lease::begin_write(server, names, &key.name, &token, guard).await.unwrap_or(false);
             let result = write.await.map_err(Error::source_failed);
             let entry = match &result {
-                Ok((Some(value), _)) if sole => {
-                    versions.and_then(|tagged| inner.entry(Some(value), Duration::ZERO, tagged).ok().flatten())
-                }
+                Ok((Some(value), _)) if sole => versions
+                    .and_then(|tagged| inner.entry(Some(value), Duration::ZERO, tagged).ok().flatten()),
                 _ => None,
             };
             let entry = entry.as_ref().map(|(bytes, kept_ms)| (bytes.as_slice(), *kept_ms));
@@ -182,14 +183,19 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
 
 impl<V: Clone + Send + Sync + 'static> Inner<V> {
     /// The versions of a key's tags, made if missing, before the source changes.
-    async fn versions_for_write(&self, key: &Key) -> Option<Tagged> {
+    pub(super) async fn versions_for_write(&self, key: &Key) -> Option<Tagged> {
         let names = self.names.versions(key);
         if names.is_empty() {
             return Some(Tagged::default());
         }
         let mut pipe = redis::Pipeline::new();
         for name in &names {
-            pipe.cmd("SET").arg(name).arg(lease::new_version()).arg("NX").arg("PX").arg(self.versions_kept_ms());
+            pipe.cmd("SET")
+                .arg(name)
+                .arg(lease::new_version())
+                .arg("NX")
+                .arg("PX")
+                .arg(self.versions_kept_ms());
             pipe.ignore();
         }
         pipe.cmd("MGET").arg(&names);
@@ -210,7 +216,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
             Ok(false) => Written::Invalidated,
             Err(fault) => {
                 tracing::warn!(%fault, key, "the cache could not be told of a write");
-                self.owe(key);
+                self.owe(Debt::Key(key.to_owned()));
                 Written::Owed
             }
         };
@@ -222,19 +228,49 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         result.map(|result| (written, result))
     }
 
-    /// Remembers that `key` has to be invalidated, and sees to it.
-    fn owe(self: &Arc<Self>, key: &str) {
-        self.flights.forget(key);
-        match self.owed.add(key) {
+    /// Gives tags or prefixes, by their names in the cache, versions that no entry has.
+    async fn renew_versions(&self, names: &[String]) -> Result<(), Fault> {
+        let mut pipe = redis::Pipeline::new();
+        for name in names {
+            pipe.cmd("SET")
+                .arg(name)
+                .arg(lease::new_version())
+                .arg("PX")
+                .arg(self.versions_kept_ms())
+                .ignore();
+        }
+        self.server.ask(&pipe).await
+    }
+
+    /// Remembers what has to be invalidated, and sees to it.
+    pub(super) fn owe(self: &Arc<Self>, debt: Debt) {
+        if let Debt::Key(key) = &debt {
+            self.flights.forget(key);
+        }
+        match self.owed.add(debt) {
             Taken::Yes => {}
             Taken::Full => {
-                tracing::error!(key, "too many invalidations are owed; one is given up");
+                tracing::error!("too many invalidations are owed; one is given up");
                 self.report.count(Event::OwedDropped);
             }
             Taken::First => {
                 tokio::spawn(pay(Arc::downgrade(self)));
             }
         }
+    }
+}
+
+impl<V: Clone + Send + Sync + 'static> Inner<V> {
+    async fn settle(&self, debts: &[(Debt, u64)]) -> Result<(), Fault> {
+        let (mut keys, mut versions) = (Vec::new(), Vec::new());
+        for (debt, _) in debts {
+            match debt {
+                Debt::Key(key) => keys.push(key.as_str()),
+                Debt::Version(name) => versions.push(name.clone()),
+            }
+        }
+        lease::invalidate(&self.server, &self.names, &keys).await?;
+        if versions.is_empty() { Ok(()) } else { self.renew_versions(&versions).await }
     }
 }
 
@@ -248,8 +284,7 @@ async fn pay<V: Clone + Send + Sync + 'static>(cache: Weak<Inner<V>>) {
         if debts.is_empty() {
             return;
         }
-        let keys: Vec<&str> = debts.iter().map(|(key, _)| key.as_str()).collect();
-        match lease::invalidate(&inner.server, &inner.names, &keys).await {
+        match inner.settle(&debts).await {
             Ok(()) => {
                 inner.owed.paid(&debts);
                 debts.iter().for_each(|_| inner.report.count(Event::Invalidated));
@@ -280,7 +315,7 @@ impl<'a, V: Clone + Send + Sync + 'static> EndOfWrite<'a, V> {
 impl<V: Clone + Send + Sync + 'static> Drop for EndOfWrite<'_, V> {
     fn drop(&mut self) {
         if !self.reached && tokio::runtime::Handle::try_current().is_ok() {
-            self.inner.owe(self.key);
+            self.inner.owe(Debt::Key(self.key.to_owned()));
         }
     }
 }

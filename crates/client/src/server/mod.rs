@@ -14,8 +14,8 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, FromRedisValue, Pipeline, Value};
 use tokio::sync::Semaphore;
 
-pub use self::breaker::BreakerPolicy;
 use self::breaker::Breaker;
+pub use self::breaker::BreakerPolicy;
 use crate::error::Fault;
 
 /// How often an optimistic transaction is tried while others change the same keys.
@@ -165,13 +165,21 @@ impl Server {
                 .map_err(|_| Fault::Saturated)?
                 .map_err(|_| Fault::Saturated)?;
             // Taken out of the pool: whoever is cancelled or fails below drops it, and what it watched.
-            let mut connection = inner.exclusive().await?;
+            let (mut connection, reused) = inner.exclusive().await?;
             let mut first = Pipeline::new();
             first.cmd("WATCH").arg(keys).ignore();
             read.cmd_iter().for_each(|command| {
                 first.add_command(command.clone());
             });
-            let answers: Vec<Value> = within(limit, first.query_async(&mut connection)).await?;
+            let mut answers: Result<Vec<Value>, Fault> =
+                within(limit, first.query_async(&mut connection)).await;
+            if reused && matches!(answers, Err(Fault::Connection(_))) {
+                // It broke while it lay idle, and the others with it. Nothing was changed yet: try a new one.
+                inner.idle().clear();
+                connection = inner.connect().await?;
+                answers = within(limit, first.query_async(&mut connection)).await;
+            }
+            let answers = answers?;
             let done = match decide(answers)? {
                 Step::Leave(value) => {
                     within::<()>(limit, redis::cmd("UNWATCH").query_async(&mut connection)).await?;
@@ -213,7 +221,8 @@ impl Server {
 impl Inner {
     async fn shared(&self) -> Result<MultiplexedConnection, Fault> {
         let limit = self.limits.connect;
-        let mut shared = tokio::time::timeout(limit, self.shared.lock()).await.map_err(|_| Fault::TimedOut)?;
+        let mut shared =
+            tokio::time::timeout(limit, self.shared.lock()).await.map_err(|_| Fault::TimedOut)?;
         if let Some(connection) = &*shared {
             return Ok(connection.clone());
         }
@@ -226,11 +235,12 @@ impl Inner {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn exclusive(&self) -> Result<MultiplexedConnection, Fault> {
+    /// An exclusive connection, and whether it was used before.
+    async fn exclusive(&self) -> Result<(MultiplexedConnection, bool), Fault> {
         let idle = self.idle().pop();
         match idle {
-            Some(connection) => Ok(connection),
-            None => self.connect().await,
+            Some(connection) => Ok((connection, true)),
+            None => Ok((self.connect().await?, false)),
         }
     }
 

@@ -47,7 +47,10 @@ impl TestServer {
             }
             None => Command::new("redis-server"),
         };
-        command.args(["--port", &port, "--bind", "127.0.0.1", "--save", ""]).arg("--dir").arg(self.folder.path());
+        command
+            .args(["--port", &port, "--bind", "127.0.0.1", "--save", ""])
+            .arg("--dir")
+            .arg(self.folder.path());
         let Ok(child) = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn() else { return false };
         self.child = Some(child);
         let until = Instant::now() + GENEROUS;
@@ -55,7 +58,8 @@ impl TestServer {
             if self.patient().ping().await.is_ok() {
                 return true;
             }
-            let ended = self.child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|end| end.is_some()));
+            let ended =
+                self.child.as_mut().is_some_and(|child| child.try_wait().is_ok_and(|end| end.is_some()));
             if ended {
                 self.child = None;
                 return true;
