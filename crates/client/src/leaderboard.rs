@@ -158,7 +158,7 @@ impl Leaderboard {
     ///
     /// # Errors
     /// When the cache does not answer.
-    pub async fn len(&self) -> Result<u64, Error> {
+    pub async fn count(&self) -> Result<u64, Error> {
         let mut pipe = Pipeline::new();
         pipe.cmd("ZCARD").arg(self.key(self.number()));
         let (count,): (u64,) = self.server.ask(&pipe).await?;

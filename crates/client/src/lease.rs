@@ -308,8 +308,11 @@ pub(crate) async fn invalidate_unmarked(
     invalidate(server, names, &unmarked).await
 }
 
+/// An entry's bytes and the versions of its tags and prefixes, as they are now.
+pub(crate) type Read = (Option<Vec<u8>>, Vec<Option<Version>>);
+
 /// What MGET of an entry and its versions answers.
-pub(crate) fn value_and_versions(answer: &Value) -> Result<(Option<Vec<u8>>, Vec<Option<Version>>), Fault> {
+pub(crate) fn value_and_versions(answer: &Value) -> Result<Read, Fault> {
     let [value, versions @ ..] = list(Some(answer))? else {
         return Err(Fault::Unexpected("MGET without an element".into()));
     };

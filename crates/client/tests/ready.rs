@@ -232,7 +232,7 @@ async fn boards_rank_with_ties_around_a_member_and_by_season() {
     assert_eq!(shared.add("e", 25).await.unwrap(), 55);
     assert_eq!(shared.place("a").await.unwrap().unwrap().rank, 2);
     assert!(shared.remove("e").await.unwrap());
-    assert_eq!(shared.len().await.unwrap(), 4);
+    assert_eq!(shared.count().await.unwrap(), 4);
 
     // In a season of an hour moments are told apart to 1.7 ms.
     let hour = Duration::from_secs(3600);

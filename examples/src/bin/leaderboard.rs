@@ -37,7 +37,7 @@ async fn main() -> Result<()> {
     })
     .await?;
     let season = board.current_season();
-    say(&format!("season {season}, {} players on the board; the first:", board.len().await?));
+    say(&format!("season {season}, {} players on the board; the first:", board.count().await?));
     for place in board.top(5).await? {
         say(&format!("{:>5}. {:<14} {}", place.rank, place.member, place.score));
     }
