@@ -145,7 +145,8 @@ impl<R: Read> FileReader<R> {
         let version = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
         reader.version = version.ok_or(FileError::Signature)?;
         let fits = (reader.version >= kind::VERSION_VALKEY_9) == (magic == "valkey");
-        if !wishes.any_version && !(kind::is_known_version(reader.version) && fits) {
+        let known = kind::is_known_version(reader.version) && fits;
+        if !wishes.any_version && !known {
             return Err(FileError::Version(reader.version));
         }
         reader.give_away(HEAD_BYTES);

@@ -150,9 +150,10 @@ impl Partition {
         true
     }
 
-    /// Gives a snapshot up. O(buckets): items are not touched.
-    pub fn stop_saving(&mut self) -> Vec<Cleared> {
-        let Some(saving) = self.saving.take() else { return Vec::new() };
+    /// Gives the snapshot of this saver up, if it is being taken. O(buckets): items are not touched.
+    pub fn stop_saving(&mut self, saver: &dyn Saver) -> Vec<Cleared> {
+        let theirs = |saving: &mut Box<Saving>| std::ptr::addr_eq(Arc::as_ptr(&saving.saver), saver);
+        let Some(saving) = self.saving.take_if(theirs) else { return Vec::new() };
         let generation = self.generation;
         for (db, mut walk) in saving.walks.into_iter().enumerate() {
             while let Some(at) = walk.position {

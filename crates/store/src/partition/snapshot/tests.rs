@@ -261,7 +261,7 @@ proptest! {
         during.into_iter().for_each(|act| subject.act(act));
         if gives_up {
             for id in subject.store.partitions() {
-                subject.store.lock(id).stop_saving();
+                subject.store.lock(id).stop_saving(&*saver);
             }
         } else {
             subject.finish();
