@@ -6,6 +6,7 @@ use crate::command::{Command, Table};
 use crate::commandlog::CommandLog;
 use crate::config::{Config, Settings};
 use crate::latency::{EVICTION_CYCLE, LatencyMonitor};
+use crate::log::Log;
 use crate::mailbox::{Form, Mail, Mailbox, Place};
 use crate::meter::Meter;
 use crate::monitor::Monitors;
@@ -114,6 +115,8 @@ pub struct Node {
     pub hub: Hub,
     /// Who may have cached what.
     pub tracking: Tracking,
+    /// The order of writes.
+    pub log: Log,
     /// The sessions.
     pub sessions: Registry,
     /// A mailbox per worker.
@@ -174,6 +177,7 @@ impl Node {
             stats: Stats::default(),
             hub: Hub::default(),
             tracking: Tracking::new(mailboxes.len()),
+            log: Log::new(mailboxes.len(), settings.repl_backlog_size),
             sessions: Registry::default(),
             memcached,
             mailboxes,
@@ -224,6 +228,9 @@ impl Node {
         let mut wanted = self.settings().notify;
         if self.tracking.any() {
             wanted = wanted | Classes::CHANGES;
+        }
+        if self.log.is_on() {
+            wanted = wanted | Classes::LOG;
         }
         self.store.tell_gone(!wanted.is_empty());
         self.wanted.store(wanted.bits(), Ordering::Relaxed);

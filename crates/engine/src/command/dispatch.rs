@@ -5,6 +5,7 @@ use super::keyspace::{Keyspace, Locked};
 use super::table::{Command, Scope, flag};
 use super::wake::{self, Changed, wake, widen};
 use super::{CommandError, Keys};
+use crate::log::Effects;
 use crate::node::Node;
 use crate::notify::Classes;
 use crate::pause::Held;
@@ -291,7 +292,10 @@ fn prepare(keys: &mut Keyspace<'_>, wakes: bool, command: &Command, args: &Args<
     if wakes {
         keys.note_changes();
     }
-    keys.bury(command, args);
+    // A read that comes upon a dead key tells so itself; a write may replace it without a word.
+    if keys.is_heard() || command.is(flag::WRITE) {
+        keys.bury(command, args);
+    }
 }
 
 /// Tells what a command did, lets it wait, and wakes up others. Answers how many keys changed.
@@ -299,7 +303,8 @@ fn prepare(keys: &mut Keyspace<'_>, wakes: bool, command: &Command, args: &Args<
 #[inline(never)]
 fn settle(mut call: Call<'_>, turn: &Turn, command: &'static Command, wakes: bool) -> u64 {
     let mut changed = Vec::new();
-    if call.keys.is_listened_to() {
+    log(&mut call, command);
+    if call.keys.is_listened_to() && call.keys.is_heard() {
         changed = tell(&mut call, command);
     }
     let (node, changes) = (call.node, call.keys.dirty());
@@ -313,6 +318,16 @@ fn settle(mut call: Call<'_>, turn: &Turn, command: &'static Command, wakes: boo
         changed = wake::everywhere(node);
     }
     changes + wake(node, call.keys.locked(), changed, (turn.now, turn.access))
+}
+
+/// Logs what a command did, if the log is on.
+pub(super) fn log(call: &mut Call<'_>, command: &Command) {
+    if call.keys.is_logged() {
+        let (worker, db) = (call.session.shared.place.worker as usize, call.session.db);
+        if let Some(number) = call.keys.log(call.node, worker, command, db, &call.args) {
+            call.session.logged = number;
+        }
+    }
 }
 
 /// Publishes what a command did to keys, and remembers what it read for who caches. The partitions are still held: so
@@ -414,8 +429,8 @@ pub fn partitions(node: &Node, command: &Command, args: &Args<'_>, ids: &mut Vec
 
 /// Runs a queued command with keys that EXEC holds.
 ///
-/// Answers which keys changed, if the door to them notes that.
-pub fn run_queued(call: &mut Call<'_>, command: &'static Command) -> Vec<Changed> {
+/// Answers which keys changed, if the door to them notes that, and adds what is to be logged to `effects`.
+pub fn run_queued(call: &mut Call<'_>, command: &'static Command, effects: &mut Effects) -> Vec<Changed> {
     let start = call.out.len();
     if !call.session.identity.is_free(call.node.users.generation())
         && let Err(text) = super::acl::admit_queued(call.node, call.session, command, &call.args)
@@ -423,7 +438,7 @@ pub fn run_queued(call: &mut Call<'_>, command: &'static Command) -> Vec<Changed
         fail(call.node, call.out, start, &text);
         return Vec::new();
     }
-    let outer = call.session.command.replace(command);
+    let (outer, db) = (call.session.command.replace(command), call.session.db);
     let began = Instant::now();
     if call.keys.is_listened_to() {
         call.keys.bury(command, &call.args);
@@ -433,6 +448,11 @@ pub fn run_queued(call: &mut Call<'_>, command: &'static Command) -> Vec<Changed
         let text = render(&error, &request, command);
         call.node.meter(call.session).failed(call.node.table.number(command), &text);
         fail(call.node, call.out, start, &text);
+    }
+    if call.keys.is_logged()
+        && let Some(more) = call.keys.take_effects(command, db, &call.args)
+    {
+        effects.append(&more);
     }
     let changed = if call.keys.is_listened_to() { tell(call, command) } else { Vec::new() };
     let from = call.session.shared.clone();

@@ -183,6 +183,7 @@ impl Worker {
         self.serve(now);
         self.timers.run(&self.node, now, &mut self.sessions, &mut self.driver);
         self.settle_tracking();
+        self.node.log.hand_over();
         Ok(())
     }
 
@@ -214,10 +215,11 @@ impl Worker {
                 }
                 Mail::CheckChannels => self.check_channels(),
                 Mail::Deliver { .. } => {} // those went to their sessions
-                Mail::Unblock { place, ticket, reply } => {
+                Mail::Unblock { place, ticket, reply, logged } => {
                     let session =
                         self.sessions.get(place.index).filter(|session| session.client.id() == place.id);
                     if let Some(session) = session {
+                        session.client.logged = session.client.logged.max(logged);
                         self.waits.unblock(place.index, session, ticket, &reply);
                     }
                 }
@@ -321,7 +323,7 @@ impl Worker {
         if self.sessions.ready.is_empty() && self.waits.resumed.is_empty() {
             return;
         }
-        self.resting = delivery::is_anybody_behind(&self.node);
+        self.resting = delivery::is_anybody_behind(&self.node) || self.node.log.is_behind();
         if self.resting {
             return;
         }
