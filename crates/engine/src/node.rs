@@ -4,7 +4,7 @@ use crate::acl::Users;
 use crate::blocked::Blocked;
 use crate::command::{Command, Table};
 use crate::commandlog::CommandLog;
-use crate::config::{Config, Settings};
+use crate::config::{Config, Fsync, Settings};
 use crate::latency::{EVICTION_CYCLE, LatencyMonitor};
 use crate::log::Log;
 use crate::mailbox::{Form, Mail, Mailbox, Place};
@@ -133,6 +133,8 @@ pub struct Node {
     pub active_expire: AtomicBool,
     /// Bytes in use when the node had started.
     pub startup_bytes: AtomicU64,
+    /// True until the data set has been loaded.
+    pub loading: AtomicBool,
     /// Set once: workers end.
     pub stopping: AtomicBool,
     settings: ArcSwap<Settings>,
@@ -186,6 +188,7 @@ impl Node {
             startup: startup.clone(),
             startup_bytes: AtomicU64::new(0),
             active_expire: AtomicBool::new(true),
+            loading: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             wanted: AtomicU32::new(0),
             settings: ArcSwap::from_pointee(settings),
@@ -232,6 +235,8 @@ impl Node {
         if self.log.is_on() {
             wanted = wanted | Classes::LOG;
         }
+        let strict = self.log.is_filed() && self.settings().append_only.fsync == Fsync::Always;
+        self.log.aof.strict.store(strict, Ordering::Release);
         self.store.tell_gone(!wanted.is_empty());
         self.wanted.store(wanted.bits(), Ordering::Relaxed);
     }

@@ -3,6 +3,7 @@
 use crate::acl::file;
 use crate::command::families;
 use crate::config::{Config, Settings};
+use crate::log::aof;
 use crate::mailbox::Mailbox;
 use crate::memory;
 use crate::node::Node;
@@ -120,6 +121,9 @@ pub enum RunError {
     /// The users of the configuration are wrong.
     #[error("Aborting startup because of ACL errors: {0}")]
     Users(String),
+    /// The append-only file cannot be read or written.
+    #[error("the append-only file: {0}")]
+    AppendOnly(io::Error),
     /// Nothing to listen on.
     #[error("nothing to listen on: give --port, --memcached-port or --unixsocket")]
     NoDoor,
@@ -129,6 +133,7 @@ pub enum RunError {
 pub struct Running {
     node: Arc<Node>,
     workers: Vec<JoinHandle<io::Result<()>>>,
+    log: Option<JoinHandle<()>>,
     files: Vec<PathBuf>,
 }
 
@@ -139,7 +144,7 @@ impl Running {
     }
 
     /// Ends the node: sessions are told what was still unsent, files are removed.
-    pub fn stop(self) -> Result<(), RunError> {
+    pub fn stop(mut self) -> Result<(), RunError> {
         self.node.stop();
         let mut result = Ok(());
         for worker in self.workers {
@@ -148,6 +153,11 @@ impl Running {
                 Ok(Err(error)) => result = Err(RunError::Worker(error)),
                 Err(_) => result = Err(RunError::Worker(io::Error::other("panicked"))),
             }
+        }
+        // What the workers logged is written before the node is gone.
+        self.node.log.close();
+        if let Some(Err(_)) = self.log.take().map(JoinHandle::join) {
+            result = Err(RunError::Worker(io::Error::other("the log panicked")));
         }
         for file in self.files {
             let _ = std::fs::remove_file(file); // somebody may have removed it
@@ -229,7 +239,9 @@ pub fn start(config: Config) -> Result<Running, RunError> {
         std::fs::write(path, text).map_err(|error| RunError::PidFile(path.clone(), error))?;
         files.push(path.clone());
     }
-    let mut running = Running { node, workers: Vec::new(), files };
+    prepare_log(&node)?;
+    let log = spawn_log(&node).map_err(RunError::Worker)?;
+    let mut running = Running { node, workers: Vec::new(), log: Some(log), files };
     let (told, started) = channel();
     let mut listeners = Some(listeners);
     for id in 0..threads {
@@ -268,6 +280,24 @@ pub fn start(config: Config) -> Result<Running, RunError> {
             Err(RunError::Worker(error))
         }
     }
+}
+
+/// Finds what is to be loaded before the node serves.
+fn prepare_log(node: &Node) -> Result<(), RunError> {
+    if node.settings().append_only.on {
+        aof::file::prepare(node).map_err(RunError::AppendOnly)?;
+        node.loading.store(true, Ordering::Release);
+    }
+    Ok(())
+}
+
+/// The thread that brings all writes into one order.
+fn spawn_log(node: &Arc<Node>) -> io::Result<JoinHandle<()>> {
+    let node = node.clone();
+    std::thread::Builder::new().name("log".into()).spawn(move || {
+        let mut writer = aof::Writer::new(node.clone());
+        node.log.run(&mut writer);
+    })
 }
 
 /// Makes the users that the configuration defines, in a file of their own or among its lines.

@@ -27,6 +27,8 @@ pub struct Turn {
     pub access: Access,
     /// Memory is short and nothing can be evicted: commands that need some are refused.
     pub out_of_memory: bool,
+    /// The data set is being loaded: commands that need it are refused.
+    pub loading: bool,
     /// `restricted-commands` is not empty.
     pub restricted: bool,
 }
@@ -116,6 +118,9 @@ fn admit(
     }
     if !client.identity.is_free(node.users.generation()) && !super::acl::admit(node, client, command, args)? {
         return Ok(Admitted::Foreign);
+    }
+    if turn.loading && !command.is(flag::LOADING) {
+        return Err("LOADING Larder is loading the dataset in memory".into());
     }
     if turn.out_of_memory {
         refuse_without_memory(client, command)?;
@@ -283,6 +288,44 @@ fn run(
         fail(node, call.out, start, &text);
     }
     if watched || command.is(flag::BLOCKING) { settle(call, turn, command, wakes) } else { call.keys.dirty() }
+}
+
+/// Executes a command of a log (a file's, or another node's) in the name of a session that nobody is connected to. Who
+/// wrote the log was entitled to all of it, had the memory, and says itself when a key dies.
+///
+/// # Errors
+/// There is no such command, or not with so many arguments. What a handler says is its reply.
+pub fn apply(
+    node: &Node,
+    turn: &Turn,
+    client: &mut Client,
+    args: Args<'_>,
+    out: &mut Reply,
+) -> Result<u64, String> {
+    let container = node.table.get(args.get(0)).ok_or_else(|| unknown(&args))?;
+    let command = if container.subcommands.is_empty() { container } else { subcommand(container, &args)? };
+    let request = Request { args, command: Some(container), key: None };
+    if !command.accepts(args.len()) {
+        return Err(wrong_arity(&request, command));
+    }
+    if let Some(transaction) = client.transaction.as_mut().filter(|_| !command.is(flag::NOT_QUEUED)) {
+        transaction.queue(command, &args); // what is too much for a client has been executed elsewhere
+        return Ok(0);
+    }
+    let (locked, wakes) = lock(node, command, &request);
+    let mut keys = Keyspace::new(node, locked, None, client.db, turn.now, turn.access);
+    keys.without_expiry();
+    if wakes || keys.is_listened_to() {
+        prepare(&mut keys, wakes, command, &args);
+    }
+    client.command = Some(command);
+    let mut call = Call { args, keys, out, session: client, node };
+    let start = call.out.len();
+    if let Err(error) = (command.handler)(&mut call) {
+        let text = render(&error, &request, command);
+        fail(node, call.out, start, &text);
+    }
+    Ok(settle(call, turn, command, wakes))
 }
 
 /// Makes the door note what somebody wants to hear of.

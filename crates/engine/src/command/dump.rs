@@ -140,7 +140,7 @@ fn restore(call: &mut Call<'_>) -> Answer {
     let now = call.keys.now_ms();
     let start = if wishes.absolute { 0 } else { now };
     let deadline = (ttl > 0).then(|| ttl.saturating_add(start).min(i64::MAX as u64));
-    if deadline.is_none_or(|deadline| deadline > now) {
+    if deadline.is_none_or(|deadline| !call.keys.has_passed(deadline)) {
         let access = wishes.access(call);
         call.keys.restore(key, value, Extras { deadline, ..Extras::default() }, access);
         propagate(call, &wishes, deadline);

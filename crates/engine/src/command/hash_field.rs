@@ -234,7 +234,7 @@ struct Effect {
 
 impl<'a> Change<'a> {
     fn of(call: &'a mut Call<'_>) -> Result<Option<Change<'a>>, CommandError> {
-        let (now_ms, limits) = (call.keys.now_ms(), call.node.limits());
+        let (now_ms, limits) = (call.keys.now().ms, call.node.limits());
         let hash = call.keys.write_hash(call.args.get(1))?;
         Ok(hash.map(|hash| Change { hash, now_ms, limits, effect: Effect::default() }))
     }
@@ -345,7 +345,7 @@ fn propagate_deadline(call: &mut Call<'_>, deadline: u64, fields: &[Vec<u8>]) {
     }
     let (key, mut time, mut count) = (call.args.get(1), itoa::Buffer::new(), itoa::Buffer::new());
     let (time, count) = (time.format(deadline).as_bytes(), count.format(fields.len()).as_bytes());
-    let head: &[&[u8]] = match deadline <= call.keys.now_ms() {
+    let head: &[&[u8]] = match call.keys.has_passed(deadline) {
         true => &[b"HDEL", key],
         false => &[b"HPEXPIREAT", key, time, b"FIELDS", count],
     };
@@ -597,7 +597,7 @@ fn propagate_set(call: &mut Call<'_>, set: &Setting<'_>) {
     let (key, mut time, mut count) = (call.args.get(1), itoa::Buffer::new(), itoa::Buffer::new());
     let mut command: Vec<&[u8]> = vec![b"HSETEX", key];
     match set.life {
-        Life::Until(deadline) if deadline <= call.keys.now_ms() => {
+        Life::Until(deadline) if call.keys.has_passed(deadline) => {
             let names = [&b"HDEL"[..], key].into_iter().chain(set.names());
             return call.keys.propagate(&names.collect::<Vec<_>>());
         }

@@ -126,6 +126,8 @@ pub struct Keyspace<'a> {
     locked: Locked<'a>,
     db: u16,
     now: Now,
+    /// What handlers take for the time: that of `now`, but for commands of a log.
+    clock_ms: u64,
     access: Access,
     /// The first key, hashed by the dispatcher.
     first: Option<Key<'a>>,
@@ -156,12 +158,27 @@ impl<'a> Keyspace<'a> {
         access: Access,
     ) -> Keyspace<'a> {
         let (store, wanted) = (&node.store, node.wanted());
-        Keyspace { store, locked, db, now, access, first, dirty: 0, wanted, notes: None }
+        Keyspace { store, locked, db, now, clock_ms: now.ms, access, first, dirty: 0, wanted, notes: None }
     }
 
     /// The time of the command: Unix milliseconds.
     pub fn now_ms(&self) -> u64 {
-        self.now.ms
+        self.clock_ms
+    }
+
+    /// True if a deadline has passed. Within a log nothing has, until the log says so.
+    pub fn has_passed(&self, deadline: u64) -> bool {
+        deadline <= self.now.ms
+    }
+
+    /// The command comes from a log: nothing dies before the log says so.
+    pub fn without_expiry(&mut self) {
+        self.now = Now { ms: 0 };
+    }
+
+    /// True if [`Keyspace::without_expiry`] was said.
+    pub fn is_without_expiry(&self) -> bool {
+        self.now.ms != self.clock_ms
     }
 
     /// The database in use.

@@ -126,7 +126,7 @@ fn exec(call: &mut Call<'_>) -> Result<(), CommandError> {
 }
 
 fn run_all(call: &mut Call<'_>, transaction: &Transaction, watching: &Watching) {
-    let (node, now) = (call.node, call.keys.now());
+    let (node, now) = (call.node, Now { ms: call.keys.now_ms() });
     let mut locked = lock_union(call, transaction, watching);
     if watching.is_changed() || expired(node, &locked, watching, now) {
         return call.out.null_array();
@@ -141,6 +141,9 @@ fn run_all(call: &mut Call<'_>, transaction: &Transaction, watching: &Watching) 
         let mut keys = Keyspace::new(node, lent, None, call.session.db, now, access);
         if wakes {
             keys.note_changes();
+        }
+        if call.keys.is_without_expiry() {
+            keys.without_expiry();
         }
         let args = args.view();
         let mut queued = Call { args, keys, out: &mut *call.out, session: &mut *call.session, node };

@@ -19,19 +19,25 @@
 //!   comes by [`Log::append_raw`] with the primary's offsets.
 //! - [`Log::tell_replicas`] adds what is for replicas only: PUBLISH, PING, REPLCONF GETACK.
 //!
+//! - [`Applier`] executes commands of another node, or of a file, as they are.
+//!
 //! The ids of the history live with replication; the offset lives here.
 //!
 //! [`Node::wanted`]: crate::node::Node::wanted
 
+pub mod aof;
+mod apply;
 mod backlog;
 pub mod effects;
-mod merge;
+pub mod merge;
 mod segment;
 
+pub use apply::Applier;
 pub use backlog::{Backlog, Block};
 pub use effects::Effects;
 pub use merge::Cut;
 
+use aof::Aof;
 use crossbeam_utils::CachePadded;
 use effects::{ANY_DB, encode};
 use larder_protocol::resp::args::Args;
@@ -75,6 +81,8 @@ pub struct Log {
     idle: AtomicBool,
     thread: OnceLock<Thread>,
     closing: AtomicBool,
+    /// What is known of the append-only file.
+    pub aof: Aof,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -97,6 +105,7 @@ impl Log {
             idle: AtomicBool::new(false),
             thread: OnceLock::new(),
             closing: AtomicBool::new(false),
+            aof: Aof::default(),
         }
     }
 
@@ -175,7 +184,8 @@ impl Log {
     /// True when the log thread has fallen behind: workers execute nothing until it has caught up.
     #[inline]
     pub fn is_behind(&self) -> bool {
-        self.head.waiting.load(Ordering::Relaxed) > WAITING_BYTES_MAX
+        let unwritten = self.aof.unwritten.load(Ordering::Relaxed) as usize;
+        self.head.waiting.load(Ordering::Relaxed) + unwritten > WAITING_BYTES_MAX
     }
 
     /// Bytes that wait for the log thread.
@@ -191,6 +201,18 @@ impl Log {
         {
             thread.unpark();
         }
+    }
+
+    /// True while replies to who wrote wait for the disk.
+    #[inline]
+    pub fn is_strict(&self) -> bool {
+        self.aof.strict.load(Ordering::Relaxed)
+    }
+
+    /// True if what has this sequence number is on disk as far as that is asked for.
+    #[inline]
+    pub fn may_be_answered(&self, number: u64) -> bool {
+        !self.is_strict() || self.aof.durable.load(Ordering::Acquire) >= number
     }
 
     /// The last sequence number that was given out: final while all partitions are held.

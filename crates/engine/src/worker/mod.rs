@@ -6,9 +6,10 @@
 //! in all, so that nobody waits long; a session with more to do stays ready, and then the turn does not wait.
 //!
 //! In reading order: `sessions` (buffers), this file (the turn), `waits` (sessions that execute nothing for now),
-//! `timers` (what happens without a request).
+//! `commit` (replies that wait for the disk, and loading), `timers` (what happens without a request).
 
 mod ahead;
+mod commit;
 mod delivery;
 mod sessions;
 mod timers;
@@ -18,6 +19,7 @@ use crate::acl::may_channel;
 use crate::command::dispatch::{Request, Turn, execute};
 use crate::command::table::flag;
 use crate::command::{Command, Keys};
+use crate::log::aof;
 use crate::mailbox::{Mail, Mailbox};
 use crate::meter::stopwatch::{Long, Rules, Stopwatch};
 use crate::node::{Node, now_ms};
@@ -60,6 +62,9 @@ const PROTECTED: &[u8] = b"-DENIED Larder is running in protected mode because p
     password is set for the default user. In this mode connections are only accepted from the loopback interface. \
     To connect from other machines, set a password (CONFIG SET requirepass), or switch protected mode off (CONFIG \
     SET protected-mode no, or --protected-mode no at the start) if nobody else can reach this machine.\r\n";
+
+/// What a Memcached session is told while the data set is loaded: there is no other way to say "later".
+const LOADING: &[u8] = b"SERVER_ERROR loading the dataset in memory\r\n";
 
 /// What a listener's connections speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +123,10 @@ pub struct Worker {
     later: Vec<Mail>,
     /// Another worker is behind with its mail: nothing is executed until it has caught up.
     resting: bool,
+    /// Sessions whose replies wait for the disk.
+    held: Vec<u32>,
+    /// What is loaded before the node serves; one worker does it.
+    loader: Option<Box<aof::Loader>>,
     timers: Timers,
     waits: Waits,
     doors: Vec<Door>,
@@ -144,6 +153,8 @@ impl Worker {
             touched: Vec::new(),
             later: Vec::new(),
             resting: false,
+            held: Vec::new(),
+            loader: None,
             doors,
             next: 0,
             exact_until_ms: 0,
@@ -164,6 +175,9 @@ impl Worker {
     /// Serves until the node stops.
     pub fn run(&mut self) -> io::Result<()> {
         self.node.mailboxes[self.id].claim();
+        if self.id == 0 && self.node.loading.load(Ordering::Acquire) {
+            self.begin_to_load();
+        }
         while !self.node.stopping.load(Ordering::Acquire) {
             self.turn()?;
         }
@@ -177,6 +191,12 @@ impl Worker {
         self.sessions.turns += 1;
         let now = Now { ms: now_ms() };
         self.read_mail();
+        if !self.held.is_empty() {
+            self.release();
+        }
+        if self.loader.is_some() {
+            self.load(now);
+        }
         self.welcome(now);
         self.bury();
         self.waits.run(&self.node, now.ms, &mut self.sessions);
@@ -191,6 +211,8 @@ impl Worker {
     fn timeout(&self) -> Duration {
         if !self.later.is_empty() || !self.node.mailboxes[self.id].is_empty() {
             Duration::ZERO // the mail that a worker leaves for itself does not wake it
+        } else if self.loader.is_some() {
+            Duration::ZERO
         } else if self.resting {
             REST
         } else if self.sessions.ready.is_empty() {
@@ -335,6 +357,7 @@ impl Worker {
             now,
             access: self.node.access(now.ms, self.random as u32),
             out_of_memory: false,
+            loading: self.node.loading.load(Ordering::Acquire),
             restricted: !settings.restricted_commands.is_empty(),
         };
         let exact = now.ms < self.exact_until_ms;
@@ -389,7 +412,7 @@ impl Worker {
             session.client.shared.last_ms.store(turn.now.ms, Ordering::Relaxed);
             self.touched.push(index);
             let waits = session.client.pending.is_some();
-            if session.client.closing || waits || session.output_bytes() > OUTPUT_PAUSE_BYTES {
+            if session.client.closing || waits || session.held || session.output_bytes() > OUTPUT_PAUSE_BYTES {
                 continue;
             }
             match &mut session.protocol {
@@ -398,6 +421,10 @@ impl Worker {
                     if self.batch.read_session(&self.node, index, session, &limits) {
                         self.sessions.make_ready(index);
                     }
+                }
+                Protocol::Memcached(_) if turn.loading => {
+                    session.out.raw(LOADING);
+                    session.client.closing = true;
                 }
                 Protocol::Memcached(memcached) => {
                     let figures = || self.node.memcached_figures();
@@ -497,6 +524,7 @@ impl Worker {
     /// Gives the replies to the sockets, and closes what is to be closed.
     fn send_replies(&mut self) {
         let limits = self.node.settings().output_limits;
+        let strict = self.node.log.is_strict();
         let query_limit = self.node.settings().client_query_buffer_limit;
         for at in 0..self.touched.len() {
             let index = self.touched[at];
@@ -505,6 +533,9 @@ impl Worker {
             let token = session.token;
             if session.client.pending.is_some() {
                 self.waits.note(index, session);
+            }
+            if strict && commit::hold(&self.node.log, session, &mut self.held) {
+                continue;
             }
             if session.is_output_exceeded(&limits) {
                 self.node.stats.output_limit_closed.fetch_add(1, Ordering::Relaxed);
@@ -535,8 +566,10 @@ impl Worker {
 
     /// Sends what is still unsent when the node stops.
     fn say_goodbye(&mut self) -> io::Result<()> {
+        self.await_disk();
         for session in self.sessions.iter_mut() {
-            if !session.out.is_empty() && session.sending_bytes == 0 {
+            let answerable = self.node.log.may_be_answered(session.client.logged);
+            if answerable && !session.out.is_empty() && session.sending_bytes == 0 {
                 let buffer = session.take_out();
                 self.driver.send(session.token, buffer);
             }

@@ -5,9 +5,12 @@
 //! there are changes by renaming a new manifest into place, so a crash at any instant leaves one that is whole.
 
 pub mod file;
+pub mod load;
 pub mod manifest;
+pub mod read;
 
 pub use file::Writer;
+pub use load::Loader;
 
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
