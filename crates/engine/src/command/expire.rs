@@ -225,11 +225,11 @@ pub(super) fn propagate_deadline(keys: &mut Keyspace<'_>, key: &[u8]) {
 }
 
 /// Logs a string that was set, with its deadline.
-pub(super) fn propagate_string(keys: &mut Keyspace<'_>, key: &[u8], value: &[u8]) {
+pub(super) fn propagate_string(keys: &mut Keyspace<'_>, key: &[u8], value: &[u8], deadline: Option<u64>) {
     if !keys.is_logged() {
         return;
     }
-    match keys.peek(key).and_then(|item| item.deadline()) {
+    match deadline {
         None => keys.propagate(&[b"SET", key, value]),
         Some(deadline) => {
             let mut digits = itoa::Buffer::new();

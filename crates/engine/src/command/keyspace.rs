@@ -6,8 +6,8 @@
 
 use super::table::flag;
 use super::{Command, CommandError};
-use crate::node::Node;
 use crate::log::Effects;
+use crate::node::Node;
 use crate::notify::{Classes, Event};
 use larder_protocol::resp::args::Args;
 use larder_protocol::slot::slot_of;
@@ -530,7 +530,14 @@ impl<'a> Keyspace<'a> {
 
     /// Logs what a command did in a database: most often the command itself. The partitions are still held. Answers
     /// the sequence number, if there was anything.
-    pub fn log(&mut self, node: &Node, worker: usize, command: &Command, db: u16, args: &Args<'_>) -> Option<u64> {
+    pub fn log(
+        &mut self,
+        node: &Node,
+        worker: usize,
+        command: &Command,
+        db: u16,
+        args: &Args<'_>,
+    ) -> Option<u64> {
         self.note_gone();
         if self.notes.is_none() {
             let changed = self.dirty > 0 && command.is(flag::WRITE);

@@ -391,7 +391,7 @@ fn set_with_options(call: &mut Call<'_>) -> Answer {
         deadline = old.flatten();
     }
     call.keys.set(key, string_value(args.get(2)), Extras { deadline, ..Extras::default() });
-    propagate_string(&mut call.keys, key, args.get(2));
+    propagate_string(&mut call.keys, key, args.get(2), deadline);
     call.keys.notify(Classes::STRING, "set", key);
     if options.term.is_some() {
         call.keys.notify(Classes::GENERIC, "expire", key);
@@ -466,7 +466,7 @@ fn set_for(call: &mut Call<'_>, term: Term, command: &str) -> Answer {
     let args = call.args;
     let deadline = Some(term.parse(args.get(2), call.keys.now_ms(), command)?);
     call.keys.set(args.get(1), string_value(args.get(3)), Extras { deadline, ..Extras::default() });
-    propagate_string(&mut call.keys, args.get(1), args.get(3));
+    propagate_string(&mut call.keys, args.get(1), args.get(3), deadline);
     call.keys.notify(Classes::STRING, "set", args.get(1));
     call.keys.notify(Classes::GENERIC, "expire", args.get(1));
     call.out.ok();

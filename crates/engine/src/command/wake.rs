@@ -167,7 +167,12 @@ pub(crate) fn end(node: &Node, waiter: &Waiter, reply: Vec<u8>, logged: u64) -> 
     let ended = node.blocked.leave(waiter);
     if ended {
         let place = waiter.shared.place;
-        node.mailboxes[place.worker as usize].send(Mail::Unblock { place, ticket: waiter.ticket, reply, logged });
+        node.mailboxes[place.worker as usize].send(Mail::Unblock {
+            place,
+            ticket: waiter.ticket,
+            reply,
+            logged,
+        });
     }
     ended
 }

@@ -56,7 +56,10 @@ impl Default for AppendOnly {
 /// A name of a file or folder: no path.
 fn plain_name(text: &str, what: &str) -> Result<String, String> {
     if text.is_empty() || text.contains('/') || text == "." || text == ".." {
-        return Err(format!("{what} can't be a path, just a {}", if what == "appenddirname" { "dirname" } else { "filename" }));
+        return Err(format!(
+            "{what} can't be a path, just a {}",
+            if what == "appenddirname" { "dirname" } else { "filename" }
+        ));
     }
     Ok(text.to_owned())
 }

@@ -70,8 +70,10 @@ impl Effects {
         match gone.left {
             Left::Key | Left::LastFields => self.add_removed(gone.db, &gone.key),
             Left::Fields => {
-                let fields: Vec<&[u8]> =
-                    [&b"HDEL"[..], &gone.key].into_iter().chain(gone.fields.iter().map(|field| &**field)).collect();
+                let fields: Vec<&[u8]> = [&b"HDEL"[..], &gone.key]
+                    .into_iter()
+                    .chain(gone.fields.iter().map(|field| &**field))
+                    .collect();
                 self.add(gone.db, fields.into_iter());
             }
         }
@@ -140,8 +142,12 @@ mod tests {
     fn shown(effects: &Effects) -> String {
         let mut out = Vec::new();
         effects.write(&mut out);
-        let lines: Vec<String> =
-            String::from_utf8(out).unwrap().split("\r\n").map(str::to_owned).filter(|l| !l.is_empty()).collect();
+        let lines: Vec<String> = String::from_utf8(out)
+            .unwrap()
+            .split("\r\n")
+            .map(str::to_owned)
+            .filter(|l| !l.is_empty())
+            .collect();
         lines.into_iter().filter(|line| !line.starts_with('$')).collect::<Vec<_>>().join(" ")
     }
 

@@ -123,7 +123,8 @@ fn a_database_is_selected_when_it_changes_and_after_a_cut() {
     assert_eq!(number, file);
     assert_eq!(words(&memory.bytes[..split]), ["SELECT 0", "SET a 1", "SET b 1", "SELECT 5", "SET c 1"]);
     assert_eq!(words(&memory.bytes[split..]), ["SELECT 5", "SET d 1", "SET e 1"]);
-    let stream = |from| words(&log.read(from).unwrap().iter().flat_map(|b| b.bytes().to_vec()).collect::<Vec<_>>());
+    let stream =
+        |from| words(&log.read(from).unwrap().iter().flat_map(|b| b.bytes().to_vec()).collect::<Vec<_>>());
     assert_eq!(stream(offset), ["SELECT 5", "SET e 1"]);
     assert!(stream(0).ends_with(&["PING", "SET d 1", "SELECT 5", "SET e 1"].map(str::to_owned)));
 }

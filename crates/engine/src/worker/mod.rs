@@ -412,7 +412,8 @@ impl Worker {
             session.client.shared.last_ms.store(turn.now.ms, Ordering::Relaxed);
             self.touched.push(index);
             let waits = session.client.pending.is_some();
-            if session.client.closing || waits || session.held || session.output_bytes() > OUTPUT_PAUSE_BYTES {
+            if session.client.closing || waits || session.held || session.output_bytes() > OUTPUT_PAUSE_BYTES
+            {
                 continue;
             }
             match &mut session.protocol {
@@ -437,10 +438,13 @@ impl Worker {
                         memory_full: turn.out_of_memory,
                         figures: &figures,
                         changes: 0,
+                        log: Some(&self.node.log),
+                        logged: 0,
                     };
                     let input = &session.input[session.start..];
                     let served = memcached.serve(&mut turn, input, session.out.buffer());
                     session.start += served.consumed;
+                    session.client.logged = session.client.logged.max(turn.logged);
                     session.client.closing |= served.close;
                     // Its turn was over before its input was.
                     if served.need == 0 && session.unread() > 0 {

@@ -106,7 +106,7 @@ impl Timers {
             }
         }
         if self.worker == 0 {
-            node.memcached.flush_if_due(&node.store, now);
+            node.memcached.flush_if_due(&node.store, now, Some((&node.log, self.worker)));
             self.measure_rates(&node.stats);
         }
         let input = std::mem::take(&mut sessions.input_bytes);

@@ -129,7 +129,11 @@ pub(in crate::command) fn pop_from_first(
         bulk(call.out, larder_store::object::Element::Bytes(args.get(at)));
         write(call.out, &taken, true);
         call.keys.changed(args.get(at));
-        call.propagate(&[pop_name(highest), args.get(at), itoa::Buffer::new().format(taken.len()).as_bytes()]);
+        call.propagate(&[
+            pop_name(highest),
+            args.get(at),
+            itoa::Buffer::new().format(taken.len()).as_bytes(),
+        ]);
         call.keys.notify(Classes::ZSET, popped(highest), args.get(at));
         call.keys.drop_if_empty(args.get(at));
         return Ok(None);

@@ -139,7 +139,8 @@ impl Writer {
         let size = |part: &Part| std::fs::metadata(folder.join(&part.name)).map_or(0, |data| data.len());
         let total: u64 = manifest.live().map(size).sum();
         if let Some(last) = manifest.increments.last() {
-            let file = OpenOptions::new().write(true).create(true).truncate(false).open(folder.join(&last.name))?;
+            let file =
+                OpenOptions::new().write(true).create(true).truncate(false).open(folder.join(&last.name))?;
             let len = file.metadata()?.len();
             self.increment = Some(Increment { file, len });
         }

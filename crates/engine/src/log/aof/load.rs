@@ -74,9 +74,13 @@ impl Loader {
     /// The manifest or a file cannot be read.
     pub fn new(node: &Node, worker: usize) -> Result<Loader, LoadError> {
         let (folder, name) = (folder(node), node.settings().append_only.file.clone());
-        let manifest = read_manifest(&folder, &name).map_err(|error| LoadError::Read(folder.clone(), error))?;
-        let files: VecDeque<PathBuf> =
-            manifest.iter().flat_map(|manifest| manifest.live()).map(|part| folder.join(&part.name)).collect();
+        let manifest =
+            read_manifest(&folder, &name).map_err(|error| LoadError::Read(folder.clone(), error))?;
+        let files: VecDeque<PathBuf> = manifest
+            .iter()
+            .flat_map(|manifest| manifest.live())
+            .map(|part| folder.join(&part.name))
+            .collect();
         let mut total = 0;
         for path in &files {
             let data = std::fs::metadata(path).map_err(|error| LoadError::Read(path.clone(), error))?;
@@ -153,7 +157,9 @@ enum Next {
     Command(usize),
     Note(usize),
     /// The file ends; `clean` if it does between two commands.
-    End { clean: bool },
+    End {
+        clean: bool,
+    },
     Corrupt,
 }
 
