@@ -7,9 +7,10 @@ use crate::log::aof;
 use crate::mailbox::Mailbox;
 use crate::memory;
 use crate::node::Node;
+use crate::snapshot::load::{LoadError, Loaded, load_file};
 use crate::socket::{Engine, listen};
 use crate::worker::{Door, Worker};
-use crate::{process, signal};
+use crate::{process, signal, snapshot};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 /// What is fixed when a node starts.
 #[derive(Clone, Debug)]
@@ -124,6 +126,12 @@ pub enum RunError {
     /// The append-only file cannot be read or written.
     #[error("the append-only file: {0}")]
     AppendOnly(io::Error),
+    /// The append-only file could not be loaded.
+    #[error("{0}")]
+    LoadLog(aof::load::LoadError),
+    /// The file of the configuration could not be loaded.
+    #[error("Fatal error loading the DB {0}: {1}. Exiting.")]
+    Load(PathBuf, LoadError),
     /// Nothing to listen on.
     #[error("nothing to listen on: give --port, --memcached-port or --unixsocket")]
     NoDoor,
@@ -145,6 +153,7 @@ impl Running {
 
     /// Ends the node: sessions are told what was still unsent, files are removed.
     pub fn stop(mut self) -> Result<(), RunError> {
+        self.node.snapshots.saves.end();
         self.node.stop();
         let mut result = Ok(());
         for worker in self.workers {
@@ -174,8 +183,14 @@ pub fn run(config: Config) -> Result<(), RunError> {
     let running = start(config)?;
     announce(&running.node);
     process::notify(startup.supervised, "STATUS=Ready to accept connections\nREADY=1\n");
-    let stop = signal::wait();
-    tracing::warn!("Received {}, shutting down...", stop.name());
+    loop {
+        let stop = signal::wait();
+        tracing::warn!("Received {}, shutting down...", stop.name());
+        match running.node.last_save.ask(&running.node) {
+            Ok(()) => break,
+            Err(error) => tracing::warn!("Error trying to save the DB, can't exit: {error}"),
+        }
+    }
     process::notify(startup.supervised, "STOPPING=1\n");
     tracing::warn!("User requested shutdown...");
     if startup.pidfile.is_some() {
@@ -239,9 +254,19 @@ pub fn start(config: Config) -> Result<Running, RunError> {
         std::fs::write(path, text).map_err(|error| RunError::PidFile(path.clone(), error))?;
         files.push(path.clone());
     }
-    prepare_log(&node)?;
     let log = spawn_log(&node).map_err(RunError::Worker)?;
     let mut running = Running { node, workers: Vec::new(), log: Some(log), files };
+    let data = PathBuf::from(&running.node.settings().persistence.dbfilename);
+    snapshot::file::remove_left_over(
+        data.parent().filter(|dir| *dir != Path::new("")).unwrap_or(Path::new(".")),
+    );
+    let logs = running.node.settings().append_only.on;
+    if logs {
+        aof::file::prepare(&running.node).map_err(RunError::AppendOnly)?;
+    }
+    // Who keeps a log has everything in it.
+    let loads = !logs && data.exists();
+    running.node.loading.set(loads || logs);
     let (told, started) = channel();
     let mut listeners = Some(listeners);
     for id in 0..threads {
@@ -273,6 +298,15 @@ pub fn start(config: Config) -> Result<Running, RunError> {
         Ok(engine) => {
             running.node.startup_bytes.store(memory::used_bytes(), Ordering::Relaxed);
             tracing::info!(threads, engine, "Server initialized");
+            if logs && let Err(error) = aof::load(&running.node) {
+                running.stop()?;
+                return Err(RunError::LoadLog(error));
+            }
+            running.node.loading.set(loads);
+            if loads && let Err(error) = load(&running.node, &data) {
+                running.stop()?;
+                return Err(RunError::Load(data, error));
+            }
             Ok(running)
         }
         Err(error) => {
@@ -282,15 +316,6 @@ pub fn start(config: Config) -> Result<Running, RunError> {
     }
 }
 
-/// Finds what is to be loaded before the node serves.
-fn prepare_log(node: &Node) -> Result<(), RunError> {
-    if node.settings().append_only.on {
-        aof::file::prepare(node).map_err(RunError::AppendOnly)?;
-        node.loading.store(true, Ordering::Release);
-    }
-    Ok(())
-}
-
 /// The thread that brings all writes into one order.
 fn spawn_log(node: &Arc<Node>) -> io::Result<JoinHandle<()>> {
     let node = node.clone();
@@ -298,6 +323,16 @@ fn spawn_log(node: &Arc<Node>) -> io::Result<JoinHandle<()>> {
         let mut writer = aof::Writer::new(node.clone());
         node.log.run(&mut writer);
     })
+}
+
+/// Loads the file of the configuration.
+fn load(node: &Node, path: &Path) -> Result<(), LoadError> {
+    let began = Instant::now();
+    let Loaded { keys, expired } = load_file(node, path)?;
+    node.loading.set(false);
+    tracing::info!("Done loading RDB, keys loaded: {keys}, keys expired: {expired}.");
+    tracing::info!("DB loaded from disk: {:.3} seconds", began.elapsed().as_secs_f64());
+    Ok(())
 }
 
 /// Makes the users that the configuration defines, in a file of their own or among its lines.

@@ -40,7 +40,7 @@ impl Applier {
             now,
             access: node.access(now.ms, now.ms as u32),
             out_of_memory: false,
-            loading: false,
+            restrained: false,
             restricted: false,
         };
         self.out.truncate(0);
@@ -65,5 +65,11 @@ impl Applier {
     /// Forgets a transaction that did not come to its end.
     pub fn discard(&mut self) {
         self.client.transaction = None;
+    }
+}
+
+impl std::fmt::Debug for Applier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Applier").field("db", &self.client.db).finish_non_exhaustive()
     }
 }

@@ -4,10 +4,8 @@ use super::Worker;
 use super::sessions::Session;
 use crate::command::keyspace::Locked;
 use crate::log::Log;
-use crate::log::aof::Loader;
 use crate::node::Node;
 use larder_store::Now;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How long a turn loads before it looks after sessions.
@@ -55,29 +53,17 @@ impl Worker {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
+}
 
-    /// Finds what is to be loaded.
-    pub(super) fn begin_to_load(&mut self) {
-        match Loader::new(&self.node, self.id) {
-            Ok(loader) => self.loader = Some(Box::new(loader)),
-            Err(error) => refuse(&error),
-        }
+/// Executes commands of a file that is loaded, for a while; false if there is none. Once all is there, the node logs.
+#[cold]
+pub(super) fn load(node: &Node, now: Now) -> bool {
+    let loads = node.log.aof.loads.work(node, now, LOAD_BUDGET);
+    if loads == Some(true) {
+        begin_to_log(node);
+        node.log.aof.loads.tell();
     }
-
-    /// Loads for a while. Once all is there, the node serves, and logs.
-    #[cold]
-    pub(super) fn load(&mut self, now: Now) {
-        let Some(loader) = &mut self.loader else { return };
-        match loader.step(&self.node, now, LOAD_BUDGET) {
-            Ok(false) => {}
-            Ok(true) => {
-                self.loader = None;
-                begin_to_log(&self.node);
-                self.node.loading.store(false, Ordering::Release);
-            }
-            Err(error) => refuse(&error),
-        }
-    }
+    loads.is_some()
 }
 
 /// Turns the log on for the file.
@@ -86,11 +72,4 @@ fn begin_to_log(node: &Node) {
     node.log.set_filed(true);
     node.find_wanted();
     drop(held);
-}
-
-/// A node that cannot load its data must not serve, or it would overwrite it.
-#[cold]
-fn refuse(error: &dyn std::fmt::Display) -> ! {
-    tracing::error!("{error}");
-    std::process::exit(1);
 }

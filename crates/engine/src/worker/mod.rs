@@ -19,13 +19,13 @@ use crate::acl::may_channel;
 use crate::command::dispatch::{Request, Turn, execute};
 use crate::command::table::flag;
 use crate::command::{Command, Keys};
-use crate::log::aof;
 use crate::mailbox::{Mail, Mailbox};
 use crate::meter::stopwatch::{Long, Rules, Stopwatch};
 use crate::node::{Node, now_ms};
 use crate::observe;
 use crate::session::Client;
 use crate::session::registry::Origin;
+use crate::snapshot::take::Walker;
 use crate::socket::{Driver, Engine, listen};
 use ahead::Ahead;
 use delivery::deliver_all;
@@ -62,9 +62,6 @@ const PROTECTED: &[u8] = b"-DENIED Larder is running in protected mode because p
     password is set for the default user. In this mode connections are only accepted from the loopback interface. \
     To connect from other machines, set a password (CONFIG SET requirepass), or switch protected mode off (CONFIG \
     SET protected-mode no, or --protected-mode no at the start) if nobody else can reach this machine.\r\n";
-
-/// What a Memcached session is told while the data set is loaded: there is no other way to say "later".
-const LOADING: &[u8] = b"SERVER_ERROR loading the dataset in memory\r\n";
 
 /// What a listener's connections speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,9 +122,8 @@ pub struct Worker {
     resting: bool,
     /// Sessions whose replies wait for the disk.
     held: Vec<u32>,
-    /// What is loaded before the node serves; one worker does it.
-    loader: Option<Box<aof::Loader>>,
     timers: Timers,
+    walker: Walker,
     waits: Waits,
     doors: Vec<Door>,
     /// The worker that gets the next connection.
@@ -143,6 +139,7 @@ impl Worker {
         let driver = Driver::new(engine, node.mailboxes[id].fd())?;
         Ok(Worker {
             timers: Timers::new(id, node.mailboxes.len()),
+            walker: Walker::default(),
             waits: Waits::default(),
             random: node.started_ms ^ (id as u64) << 32 | 1,
             node,
@@ -154,7 +151,6 @@ impl Worker {
             later: Vec::new(),
             resting: false,
             held: Vec::new(),
-            loader: None,
             doors,
             next: 0,
             exact_until_ms: 0,
@@ -175,9 +171,7 @@ impl Worker {
     /// Serves until the node stops.
     pub fn run(&mut self) -> io::Result<()> {
         self.node.mailboxes[self.id].claim();
-        if self.id == 0 && self.node.loading.load(Ordering::Acquire) {
-            self.begin_to_load();
-        }
+
         while !self.node.stopping.load(Ordering::Acquire) {
             self.turn()?;
         }
@@ -194,14 +188,17 @@ impl Worker {
         if !self.held.is_empty() {
             self.release();
         }
-        if self.loader.is_some() {
-            self.load(now);
-        }
         self.welcome(now);
         self.bury();
         self.waits.run(&self.node, now.ms, &mut self.sessions);
         self.serve(now);
         self.timers.run(&self.node, now, &mut self.sessions, &mut self.driver);
+        if self.node.snapshots.is_active() || self.walker.waits().is_some() {
+            self.walker.run(&self.node, !self.sessions.ready.is_empty());
+        }
+        if self.node.loading.is_on() && !(self.id == 0 && commit::load(&self.node, now)) {
+            self.node.loading.help(&self.node);
+        }
         self.settle_tracking();
         self.node.log.hand_over();
         Ok(())
@@ -211,12 +208,12 @@ impl Worker {
     fn timeout(&self) -> Duration {
         if !self.later.is_empty() || !self.node.mailboxes[self.id].is_empty() {
             Duration::ZERO // the mail that a worker leaves for itself does not wake it
-        } else if self.loader.is_some() {
-            Duration::ZERO
         } else if self.resting {
             REST
+        } else if self.node.loading.is_on() {
+            Duration::ZERO
         } else if self.sessions.ready.is_empty() {
-            self.timers.next()
+            self.walker.waits().unwrap_or_else(|| self.timers.next())
         } else {
             Duration::ZERO
         }
@@ -357,7 +354,7 @@ impl Worker {
             now,
             access: self.node.access(now.ms, self.random as u32),
             out_of_memory: false,
-            loading: self.node.loading.load(Ordering::Acquire),
+            restrained: self.node.loading.is_on() || self.node.cannot_save(&settings),
             restricted: !settings.restricted_commands.is_empty(),
         };
         let exact = now.ms < self.exact_until_ms;
@@ -423,9 +420,9 @@ impl Worker {
                         self.sessions.make_ready(index);
                     }
                 }
-                Protocol::Memcached(_) if turn.loading => {
-                    session.out.raw(LOADING);
-                    session.client.closing = true;
+                // That protocol has no word for it: its clients wait.
+                Protocol::Memcached(_) if turn.restrained && self.node.loading.is_on() => {
+                    self.sessions.make_ready(index);
                 }
                 Protocol::Memcached(memcached) => {
                     let figures = || self.node.memcached_figures();

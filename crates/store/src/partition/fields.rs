@@ -58,6 +58,7 @@ impl Partition {
 
     /// Removes at most `budget` fields that are due from the hash at a place.
     pub(super) fn purge(&mut self, db: u16, place: Place, now: Now, budget: usize) {
+        self.save_first(db, place);
         let (mut names, wanted) = (Vec::new(), self.gone.is_wanted());
         let table = self.table_mut(db);
         let mut item = table.get_mut(place);

@@ -1,21 +1,29 @@
-//! Loading the append-only file when a node starts, a piece per turn of the worker that does it.
+//! Loading the append-only file when a node starts.
+//!
+//! The thread that starts the node goes through the files. A snapshot among them is loaded as any other is; commands are
+//! executed by one worker, a piece per turn ([`Loads::work`]), because on a node with one worker only that may touch
+//! the keyspace. Sessions are answered meanwhile.
 
 use super::file::{folder, read_manifest};
 use super::read::{Step, step};
 use crate::log::Applier;
 use crate::node::Node;
+use crate::snapshot;
 use larder_protocol::resp::args::Args;
 use larder_protocol::resp::request::ArgRange;
 use larder_store::Now;
-use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Bytes that are read at once.
 const READ_BYTES: usize = 1024 * 1024;
+/// How often who waits for a worker looks whether the node stops.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Commands between two looks at the clock.
 const COMMANDS_PER_LOOK: usize = 64;
 
@@ -37,26 +45,108 @@ pub enum LoadError {
     /// It holds a command that there is not.
     #[error("Unknown command '{1}' reading the append only file {0}")]
     Unknown(PathBuf, String),
-    /// The base is a snapshot.
-    #[error("{0} is a snapshot, which cannot be loaded yet")]
-    Snapshot(PathBuf),
+    /// The base is a snapshot, and something is wrong with it.
+    #[error("{0}: {1}")]
+    Snapshot(PathBuf, snapshot::load::LoadError),
+    /// The node stops.
+    #[error("the node was told to stop")]
+    Stopped,
 }
 
-/// See the module.
-pub struct Loader {
-    files: VecDeque<PathBuf>,
-    applier: Applier,
-    open: Option<Open>,
-    /// Bytes that have been loaded, and of all files.
-    done: u64,
-    total: u64,
-    began: Instant,
-    commands: u64,
+/// Commands of a file that a worker is to execute, and how that went.
+#[derive(Debug, Default)]
+pub struct Loads {
+    work: Mutex<Work>,
+    changed: Condvar,
 }
 
-/// The file that is being read.
+#[derive(Debug, Default)]
+struct Work {
+    open: Option<Box<Open>>,
+    outcome: Option<Result<(), LoadError>>,
+    /// All was loaded, and the worker has to say that it logs from now on.
+    last: bool,
+}
+
+impl Loads {
+    fn lock(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The worker's part: executes commands for about so long. `None` if there are none; true if these were the last
+    /// before the node serves, and the worker has to turn the log on.
+    pub fn work(&self, node: &Node, now: Now, budget: Duration) -> Option<bool> {
+        let mut work = self.lock();
+        if work.last {
+            return Some(true);
+        }
+        let mut open = work.open.take()?;
+        drop(work);
+        let result = open.step(node, now, budget);
+        let mut work = self.lock();
+        match result {
+            Ok(false) => work.open = Some(open),
+            Ok(true) => work.outcome = Some(Ok(())),
+            Err(error) => work.outcome = Some(Err(error)),
+        }
+        drop(work);
+        self.changed.notify_all();
+        Some(false)
+    }
+
+    /// The worker has turned the log on.
+    pub fn tell(&self) {
+        let mut work = self.lock();
+        (work.last, work.outcome) = (false, Some(Ok(())));
+        drop(work);
+        self.changed.notify_all();
+    }
+
+    /// Has a worker do something, and waits for it.
+    fn ask(&self, node: &Node, ask: impl FnOnce(&mut Work)) -> Result<(), LoadError> {
+        let mut work = self.lock();
+        ask(&mut work);
+        loop {
+            if let Some(outcome) = work.outcome.take() {
+                return outcome;
+            }
+            if node.stopping.load(Ordering::Acquire) {
+                return Err(LoadError::Stopped);
+            }
+            work = self.changed.wait_timeout(work, LOOK_EVERY).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// Loads all files, and lets the node log from then on. The workers run, and this thread is none of them.
+///
+/// # Errors
+/// A file cannot be loaded, and the settings do not allow to do with what can be.
+pub fn load(node: &Node) -> Result<(), LoadError> {
+    let began = Instant::now();
+    let (folder, name) = (folder(node), node.settings().append_only.file.clone());
+    let manifest = read_manifest(&folder, &name).map_err(|error| LoadError::Read(folder.clone(), error))?;
+    let files: Vec<PathBuf> =
+        manifest.iter().flat_map(|manifest| manifest.live()).map(|part| folder.join(&part.name)).collect();
+    for (at, path) in files.iter().enumerate() {
+        let mut open = Box::new(Open::new(path.clone(), at + 1 == files.len())?);
+        if open.is_snapshot()? {
+            open = Box::new(open.load_snapshot(node)?);
+        }
+        node.log.aof.loads.ask(node, |work| work.open = Some(open))?;
+    }
+    node.log.aof.loads.ask(node, |work| work.last = true)?;
+    if !files.is_empty() {
+        tracing::info!("DB loaded from append only file: {:.3} seconds", began.elapsed().as_secs_f64());
+    }
+    Ok(())
+}
+
+/// A file that is being read.
+#[derive(Debug)]
 struct Open {
     path: PathBuf,
+    is_last: bool,
     file: File,
     buffer: Vec<u8>,
     start: usize,
@@ -65,92 +155,8 @@ struct Open {
     /// Offset of what `start` points to.
     offset: u64,
     ended: bool,
-}
-
-impl Loader {
-    /// Finds the files.
-    ///
-    /// # Errors
-    /// The manifest or a file cannot be read.
-    pub fn new(node: &Node, worker: usize) -> Result<Loader, LoadError> {
-        let (folder, name) = (folder(node), node.settings().append_only.file.clone());
-        let manifest =
-            read_manifest(&folder, &name).map_err(|error| LoadError::Read(folder.clone(), error))?;
-        let files: VecDeque<PathBuf> = manifest
-            .iter()
-            .flat_map(|manifest| manifest.live())
-            .map(|part| folder.join(&part.name))
-            .collect();
-        let mut total = 0;
-        for path in &files {
-            let data = std::fs::metadata(path).map_err(|error| LoadError::Read(path.clone(), error))?;
-            total += data.len();
-        }
-        let applier = Applier::new(node, worker);
-        Ok(Loader { files, applier, open: None, done: 0, total, began: Instant::now(), commands: 0 })
-    }
-
-    /// Loads for about so long; true when there is nothing left.
-    ///
-    /// # Errors
-    /// The file cannot be loaded, and the settings do not allow to do with what can be.
-    pub fn step(&mut self, node: &Node, now: Now, budget: Duration) -> Result<bool, LoadError> {
-        let until = Instant::now() + budget;
-        let mut ranges = Vec::new();
-        while Instant::now() < until {
-            let Some(open) = &mut self.open else {
-                match self.files.pop_front() {
-                    Some(path) => self.open = Some(Open::new(path)?),
-                    None => {
-                        self.tell();
-                        return Ok(true);
-                    }
-                }
-                continue;
-            };
-            for _ in 0..COMMANDS_PER_LOOK {
-                match open.next(&mut ranges)? {
-                    Next::Command(consumed) => {
-                        let args = Args::new(&open.buffer[open.start..], &ranges);
-                        let changes = self.applier.apply(node, now, args).map_err(|_| {
-                            let name = String::from_utf8_lossy(args.get(0)).into_owned();
-                            LoadError::Unknown(open.path.clone(), name)
-                        })?;
-                        node.stats.changes.fetch_add(changes, Ordering::Relaxed);
-                        self.commands += 1;
-                        open.advance(consumed, !self.applier.is_in_transaction());
-                    }
-                    Next::Note(consumed) => open.advance(consumed, !self.applier.is_in_transaction()),
-                    Next::End { clean } => {
-                        let clean = clean && !self.applier.is_in_transaction();
-                        self.applier.discard();
-                        let is_last = self.files.is_empty();
-                        self.done += finish(node, open, clean, is_last)?;
-                        self.open = None;
-                        break;
-                    }
-                    Next::Corrupt => {
-                        self.applier.discard();
-                        let is_last = self.files.is_empty();
-                        self.done += cut_corrupt(node, open, is_last)?;
-                        self.open = None;
-                        break;
-                    }
-                }
-            }
-        }
-        Ok(false)
-    }
-
-    /// Bytes that have been loaded, and of all files.
-    pub fn progress(&self) -> (u64, u64) {
-        (self.done + self.open.as_ref().map_or(0, |open| open.offset), self.total)
-    }
-
-    fn tell(&self) {
-        let seconds = self.began.elapsed().as_secs_f64();
-        tracing::info!("DB loaded from append only file: {seconds:.3} seconds, {} commands", self.commands);
-    }
+    /// In whose name commands are executed.
+    applier: Option<Applier>,
 }
 
 enum Next {
@@ -164,18 +170,69 @@ enum Next {
 }
 
 impl Open {
-    fn new(path: PathBuf) -> Result<Open, LoadError> {
+    fn new(path: PathBuf, is_last: bool) -> Result<Open, LoadError> {
         let file = File::open(&path).map_err(|error| LoadError::Read(path.clone(), error))?;
-        Ok(Open { path, file, buffer: Vec::new(), start: 0, valid: 0, offset: 0, ended: false })
+        let (buffer, applier) = (Vec::new(), None);
+        Ok(Open { path, is_last, file, buffer, start: 0, valid: 0, offset: 0, ended: false, applier })
+    }
+
+    fn is_snapshot(&self) -> Result<bool, LoadError> {
+        let mut head = [0; 6];
+        let read =
+            self.file.read_at(&mut head, 0).map_err(|error| LoadError::Read(self.path.clone(), error))?;
+        Ok(head[..read].starts_with(b"REDIS") || &head == b"VALKEY")
+    }
+
+    /// Loads the snapshot that the file begins with; what is left are the commands behind it.
+    fn load_snapshot(self, node: &Node) -> Result<Open, LoadError> {
+        let failed = |error| LoadError::Read(self.path.clone(), error);
+        let size = self.file.metadata().map_err(failed)?.len();
+        let loaded = snapshot::load::load_stream(node, self.file, Some(size));
+        let (_, mut file, rest) = loaded.map_err(|error| LoadError::Snapshot(self.path.clone(), error))?;
+        let failed = |error| LoadError::Read(self.path.clone(), error);
+        let offset = file.stream_position().map_err(failed)? - rest.len() as u64;
+        Ok(Open { file, buffer: rest, valid: offset, offset, ..Open::new(self.path, self.is_last)? })
+    }
+
+    /// Executes commands for about so long; true at the end of the file.
+    fn step(&mut self, node: &Node, now: Now, budget: Duration) -> Result<bool, LoadError> {
+        let until = Instant::now() + budget;
+        let (mut ranges, mut applier) = (
+            Vec::new(),
+            match self.applier.take() {
+                Some(applier) => applier,
+                None => Applier::new(node, 0),
+            },
+        );
+        while Instant::now() < until {
+            for _ in 0..COMMANDS_PER_LOOK {
+                let consumed = match self.next(&mut ranges)? {
+                    Next::Command(consumed) => {
+                        let args = Args::new(&self.buffer[self.start..], &ranges);
+                        let changes = applier.apply(node, now, args).map_err(|_| {
+                            let name = String::from_utf8_lossy(args.get(0)).into_owned();
+                            LoadError::Unknown(self.path.clone(), name)
+                        })?;
+                        node.stats.changes.fetch_add(changes, Ordering::Relaxed);
+                        consumed
+                    }
+                    Next::Note(consumed) => consumed,
+                    Next::End { clean } if clean && !applier.is_in_transaction() => return Ok(true),
+                    Next::End { .. } => return self.cut_short(node).map(|()| true),
+                    Next::Corrupt => return self.cut_corrupt(node).map(|()| true),
+                };
+                self.advance(consumed, !applier.is_in_transaction());
+                node.loading.loaded_bytes.fetch_add(consumed as u64, Ordering::Relaxed);
+            }
+        }
+        self.applier = Some(applier);
+        Ok(false)
     }
 
     fn next(&mut self, ranges: &mut Vec<ArgRange>) -> Result<Next, LoadError> {
         loop {
             ranges.clear();
             let rest = &self.buffer[self.start..];
-            if self.offset == 0 && (rest.starts_with(b"REDIS") || rest.starts_with(b"VALKEY")) {
-                return Err(LoadError::Snapshot(self.path.clone()));
-            }
             match step(rest, ranges) {
                 Ok(Step::Command { consumed }) => return Ok(Next::Command(consumed)),
                 Ok(Step::Note { consumed }) => return Ok(Next::Note(consumed)),
@@ -207,39 +264,39 @@ impl Open {
         }
     }
 
-    fn cut(&self) -> Result<u64, LoadError> {
+    fn cut(&self) -> Result<(), LoadError> {
         let failed = |error| LoadError::Read(self.path.clone(), error);
         let file = OpenOptions::new().write(true).open(&self.path).map_err(failed)?;
-        file.set_len(self.valid).and_then(|()| file.sync_all()).map_err(failed)?;
-        Ok(self.valid)
+        file.set_len(self.valid).and_then(|()| file.sync_all()).map_err(failed)
     }
-}
 
-/// A file has come to its end.
-fn finish(node: &Node, open: &Open, clean: bool, is_last: bool) -> Result<u64, LoadError> {
-    if clean {
-        return Ok(open.valid);
+    /// The file ends within a step.
+    fn cut_short(&self, node: &Node) -> Result<(), LoadError> {
+        if !self.is_last || !node.settings().append_only.load_truncated {
+            return Err(LoadError::Truncated(self.path.clone(), self.valid));
+        }
+        let path = self.path.display();
+        tracing::warn!("!!! Warning: short read while loading the AOF file {path}!!!");
+        tracing::warn!(
+            "AOF {path} loaded anyway because aof-load-truncated is enabled; cut at {}",
+            self.valid
+        );
+        self.cut()
     }
-    if !is_last || !node.settings().append_only.load_truncated {
-        return Err(LoadError::Truncated(open.path.clone(), open.valid));
-    }
-    let path = open.path.display();
-    tracing::warn!("!!! Warning: short read while loading the AOF file {path}!!!");
-    tracing::warn!("AOF {path} loaded anyway because aof-load-truncated is enabled; cut at {}", open.valid);
-    open.cut()
-}
 
-/// The rest of a file makes no sense: it is cut off if it is short enough.
-fn cut_corrupt(node: &Node, open: &Open, is_last: bool) -> Result<u64, LoadError> {
-    let most = node.settings().append_only.corrupt_tail_max;
-    let len = open.file.metadata().map_err(|error| LoadError::Read(open.path.clone(), error))?.len();
-    if !is_last || most == 0 || len.saturating_sub(open.valid) > most {
-        return Err(LoadError::Corrupt(open.path.clone(), open.valid));
+    /// The rest of the file makes no sense: it is cut off if it is short enough.
+    fn cut_corrupt(&self, node: &Node) -> Result<(), LoadError> {
+        let most = node.settings().append_only.corrupt_tail_max;
+        let len = self.file.metadata().map_err(|error| LoadError::Read(self.path.clone(), error))?.len();
+        let tail = len.saturating_sub(self.valid);
+        if !self.is_last || most == 0 || tail > most {
+            return Err(LoadError::Corrupt(self.path.clone(), self.valid));
+        }
+        tracing::warn!(
+            "The last {tail} bytes of the AOF file {} make no sense and are cut off, as aof-load-corrupt-tail-max-size \
+             says",
+            self.path.display()
+        );
+        self.cut()
     }
-    tracing::warn!(
-        "The last {} bytes of the AOF file {} make no sense and are cut off, as aof-load-corrupt-tail-max-size says",
-        len - open.valid,
-        open.path.display()
-    );
-    open.cut()
 }

@@ -10,7 +10,7 @@ pub mod manifest;
 pub mod read;
 
 pub use file::Writer;
-pub use load::Loader;
+pub use load::{Loads, load};
 
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
@@ -29,4 +29,6 @@ pub struct Aof {
     pub base_size: AtomicU64,
     /// Bytes that could not be written yet.
     pub unwritten: AtomicU64,
+    /// What is loaded at the start.
+    pub loads: Loads,
 }
