@@ -216,3 +216,22 @@ def test_a_single_file_of_older_versions_is_taken_over(tmp_path):
         assert found[2, b"a"][1] == b"1" and found[2, b"l"][1] == [b"x", b"y"]
         server.stop()
     assert not (tmp_path / "appendonly.aof").exists()
+
+
+def test_nothing_dies_while_a_file_is_loaded_before_the_file_says_so(tmp_path):
+    commands = [
+        "SET dead v PXAT 1000", "APPEND dead x", "SET again v PXAT 1000", "UNLINK again", "APPEND again x",
+        "HSET h a 1 b 1", "HPEXPIREAT h 1000 FIELDS 1 a", "HINCRBY h a 5", "XADD s 1-1 a b", "XGROUP CREATE s g 0",
+        "XCLAIM s g c 0 1-1 TIME 1700000000000 RETRYCOUNT 3 FORCE JUSTID LASTID 1-1",
+    ]  # fmt: skip
+    text = b"".join(differential_log.encode([word.encode() for word in line.split()]) for line in commands)
+    (tmp_path / "appendonly.aof").write_bytes(text)
+    server = Server(LARDER, tmp_path)
+    try:
+        assert server.call("main", ["GET", "dead"]) is None
+        assert server.call("main", ["GET", "again"]) == "x"
+        assert server.call("main", ["HGETALL", "h"]) == ["b", "1"]
+        ((_, consumer, idle, count),) = server.call("main", ["XPENDING", "s", "g", "-", "+", "10"])
+        assert (consumer, count) == ("c", ":3") and int(idle[1:]) < 1e12
+    finally:
+        server.stop()

@@ -35,7 +35,8 @@ pub(super) struct Timers {
 
 /// False while dead keys stay where they are.
 fn expires(node: &Node, now: Now) -> bool {
-    node.active_expire.load(Ordering::Relaxed) && node.pause.held(now.ms).is_none()
+    let loads = node.loading.is_on(); // a log says itself what dies when
+    !loads && node.active_expire.load(Ordering::Relaxed) && node.pause.held(now.ms).is_none()
 }
 
 impl Timers {

@@ -128,6 +128,7 @@ pub fn load(node: &Node) -> Result<(), LoadError> {
     let manifest = read_manifest(&folder, &name).map_err(|error| LoadError::Read(folder.clone(), error))?;
     let files: Vec<PathBuf> =
         manifest.iter().flat_map(|manifest| manifest.live()).map(|part| folder.join(&part.name)).collect();
+    node.loading.keeps_dead.store(true, Ordering::Relaxed);
     for (at, path) in files.iter().enumerate() {
         let mut open = Box::new(Open::new(path.clone(), at + 1 == files.len())?);
         if open.is_snapshot()? {
@@ -135,6 +136,7 @@ pub fn load(node: &Node) -> Result<(), LoadError> {
         }
         node.log.aof.loads.ask(node, |work| work.open = Some(open))?;
     }
+    node.loading.keeps_dead.store(false, Ordering::Relaxed);
     node.log.aof.loads.ask(node, |work| work.last = true)?;
     if !files.is_empty() {
         tracing::info!("DB loaded from append only file: {:.3} seconds", began.elapsed().as_secs_f64());
