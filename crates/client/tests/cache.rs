@@ -1,16 +1,16 @@
 //! Reading through a cache, against a server.
 
-mod common;
+mod running;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{TestServer, eventually};
 use larder_client::{
     Cache, CacheBuilder, Error, Event, Key, Load, Loader, Miss, Outcome, Server, Stale, Ttl,
 };
+use running::{TestServer, eventually};
 use tokio::sync::Semaphore;
 
 /// A source that counts, fails and waits as it is told.

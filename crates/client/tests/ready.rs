@@ -1,17 +1,17 @@
 //! What is ready-made on top: write-behind, sessions, rate limits, leaderboards, cached queries, against a server.
 
-mod common;
+mod running;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{GENEROUS, TestServer, eventually};
 use larder_client::{
     Cache, Change, Error, Leaderboard, Limit, Limits, Outcome, Place, Put, Query, QueryCache, RateLimiter,
     Sequence, Server, Sessions, Sink, Ties, WriteBehind, WriteBehindSettings, Written,
 };
+use running::{GENEROUS, TestServer, eventually};
 use tokio::sync::Mutex;
 
 /// A source that keeps the newest of each key, and fails as it is told.

@@ -1,15 +1,15 @@
 //! Writing through a cache, and a cache that is down or slow.
 
-mod common;
+mod running;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{TestServer, eventually};
 use larder_client::{
-    BreakerPolicy, Cache, Error, Event, Fault, Key, Limits, Load, Miss, Outcome, Server, Written,
+    BreakerPolicy, Cache, Error, Event, Fault, Key, Limits, Load, Loader, Miss, Outcome, Server, Written,
 };
+use running::{TestServer, eventually};
 use tokio::sync::Mutex;
 
 type Source = Arc<Mutex<String>>;
@@ -23,18 +23,20 @@ async fn refuse() -> Result<(), std::io::Error> {
     Err(std::io::Error::other("refused"))
 }
 
-fn loader(
-    source: &Source,
-) -> impl Fn(String) -> std::pin::Pin<Box<dyn Future<Output = Result<Option<String>, std::io::Error>> + Send>>
-+ Clone
-+ Send
-+ Sync
-+ 'static {
-    let source = Arc::clone(source);
-    move |_| {
-        let source = Arc::clone(&source);
-        Box::pin(async move { Ok(Some(source.lock().await.clone())) })
+/// Reads the source.
+#[derive(Clone)]
+struct Reads(Source);
+
+impl Loader<String> for Reads {
+    type Error = std::io::Error;
+
+    async fn load(&self, _: &str) -> Result<Option<String>, std::io::Error> {
+        Ok(Some(self.0.lock().await.clone()))
     }
+}
+
+fn loader(source: &Source) -> Reads {
+    Reads(Arc::clone(source))
 }
 
 /// Gives up soon, so that a test of a server that is down or slow takes little time.

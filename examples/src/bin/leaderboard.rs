@@ -26,7 +26,7 @@ async fn main() -> Result<()> {
         let board = scores.clone();
         async move {
             let player = format!("player:{}", fastrand::u64(..PLAYERS));
-            Ok(board.submit(&player, fastrand::i64(..100_000)).await.map(drop)?)
+            Ok(board.submit(&player, fastrand::i64(0..100_000)).await.map(drop)?)
         }
     })
     .await?;

@@ -15,7 +15,7 @@ async fn main() -> Result<()> {
     let (database, server) = (Database::open().await?, cache_server().await?);
     let sessions: Arc<Sessions<Vec<u64>>> =
         Arc::new(Sessions::new(server.clone(), namespace("session"), Duration::from_secs(600)));
-    let limit = Limit::TokenBucket { burst: 20, every: Duration::from_millis(20) };
+    let limit = Limit::TokenBucket { burst: 20, every: Duration::from_millis(50) };
     let limiter = Arc::new(RateLimiter::new(server.clone(), namespace("limit"), limit)?);
     let products = Cache::builder(server.clone(), namespace("products")).build();
     let prices: Cache<i64> = Cache::builder(server, namespace("price")).build();
@@ -44,7 +44,7 @@ async fn main() -> Result<()> {
         let (cache, database, refused) = (cache.clone(), database.clone(), Arc::clone(&counted));
         let (sessions, limiter, visitors) = (Arc::clone(&carts), Arc::clone(&limiter), Arc::clone(&ids));
         async move {
-            let visitor = fastrand::usize(..VISITORS);
+            let visitor = popular(VISITORS as u64) as usize;
             if !limiter.admit(&visitor.to_string()).await?.admitted {
                 refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 return Ok(());

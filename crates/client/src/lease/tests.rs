@@ -3,8 +3,8 @@
 
 use super::*;
 
-#[path = "../../tests/common/mod.rs"]
-mod common;
+#[path = "../../tests/running/mod.rs"]
+mod running;
 
 const GUARD: Duration = Duration::from_secs(600);
 const KEPT_MS: u64 = 600_000;
@@ -95,7 +95,7 @@ impl World<'_> {
 
 /// Runs every order of the actors' steps; gives how many there were, and in how many a value was left.
 async fn run_all(actors: &[Actor]) -> (usize, usize) {
-    let Some(running) = common::TestServer::start().await else { return (0, 1) };
+    let Some(running) = running::TestServer::start().await else { return (0, 1) };
     let server = running.patient();
     let mut orders = Vec::new();
     let left: Vec<usize> = actors.iter().map(|actor| actor.steps()).collect();
@@ -173,7 +173,7 @@ async fn two_loaders_and_a_writer() {
 
 #[tokio::test]
 async fn a_writer_that_cannot_look_lets_nobody_store() {
-    let Some(running) = common::TestServer::start().await else { return };
+    let Some(running) = running::TestServer::start().await else { return };
     let server = running.patient();
     let names = Names { namespace: "n".into(), schema: 1, separator: None };
     contend(&server, &names, "k", GUARD).await.expect("a mark");
