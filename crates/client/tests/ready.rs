@@ -66,7 +66,7 @@ async fn queued_writes_are_read_at_once_and_reach_the_source() {
     assert_eq!((read.value, read.outcome.is_hit()), (Some(493), true));
     assert_eq!(behind.drain(GENEROUS).await.unwrap(), 0);
     for key in 0..7 {
-        let last = (0..500).filter(|value| value % 7 == key).next_back();
+        let last = (0..500).rfind(|value| value % 7 == key);
         assert_eq!(table.row(&format!("k{key}")).await, last);
     }
     let batches = table.0.batches.load(Ordering::SeqCst);
