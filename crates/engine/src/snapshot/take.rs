@@ -10,6 +10,7 @@ use crate::command::keyspace::Held;
 use crate::node::Node;
 use larder_rdb::file::write::{self, Use};
 use larder_rdb::{Writer, kind};
+use larder_store::evict::Policy;
 use larder_store::partition::access::idle_seconds;
 use larder_store::{Entry, Saver};
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -85,7 +86,7 @@ pub struct Snapshot {
     /// Buffers, by thread.
     slots: Box<[Mutex<Slot>]>,
     compress: bool,
-    lfu: bool,
+    policy: Policy,
     state: AtomicU8,
     failure: Mutex<String>,
     saved: AtomicU64,
@@ -119,9 +120,10 @@ impl Saver for Snapshot {
             write::select(entry.db, writer);
             *db = Some(entry.db);
         }
-        let used = match self.lfu {
-            true => Use::Frequency(entry.access() as u8),
-            false => Use::Idle(idle_seconds(entry.access(), self.cut_ms).into()),
+        let used = match self.policy {
+            policy if policy.is_lfu() => Use::Frequency(entry.access() as u8),
+            policy if policy.is_lru() => Use::Idle(idle_seconds(entry.access(), self.cut_ms).into()),
+            _ => Use::Unknown,
         };
         write::prefix(entry.extras().deadline, used, writer);
         let string = entry.share_long();
@@ -182,7 +184,7 @@ impl Snapshot {
             queue: Queue::new(crate::memory::used_bytes()),
             slots: (0..node.mailboxes.len()).map(|_| slot()).collect(),
             compress: settings.persistence.compress,
-            lfu: settings.maxmemory_policy.is_lfu(),
+            policy: settings.maxmemory_policy,
             state: AtomicU8::new(WALKING),
             failure: Mutex::default(),
             saved: AtomicU64::new(0),
