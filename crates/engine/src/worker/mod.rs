@@ -191,10 +191,11 @@ impl Worker {
         self.welcome(now);
         self.bury();
         self.waits.run(&self.node, now.ms, &mut self.sessions);
+        let served = !self.sessions.ready.is_empty();
         self.serve(now);
         self.timers.run(&self.node, now, &mut self.sessions, &mut self.driver);
         if self.node.snapshots.is_active() || self.walker.waits().is_some() {
-            self.walker.run(&self.node, !self.sessions.ready.is_empty());
+            self.walker.run(&self.node, served);
         }
         if self.node.loading.is_on() && !(self.id == 0 && commit::load(&self.node, now)) {
             self.node.loading.help(&self.node);
