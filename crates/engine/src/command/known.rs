@@ -103,7 +103,10 @@ mod tests {
             let expected = store.key(args.get(at), slot_of(args.get(at)));
             assert_eq!((key.bytes, key.slot, key.hash), (expected.bytes, expected.slot, expected.hash));
         }
-        assert!(known.get(args.get(6), &mut next).is_none(), "a value is no key, though it has the same bytes");
+        assert!(
+            known.get(args.get(6), &mut next).is_none(),
+            "a value is no key, though it has the same bytes"
+        );
         assert!(known.get(b"a", &mut next).is_none());
         assert!(Known::NOTHING.get(b"", &mut next).is_none());
     }

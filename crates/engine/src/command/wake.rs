@@ -4,8 +4,8 @@
 //! would be touched by serving who waits ([`widen`]). So it serves them itself before it lets go ([`wake`]): a change
 //! and what follows from it are one step, and nobody who came later is served before one who came earlier.
 
-use super::call::Call;
 use super::Known;
+use super::call::Call;
 use super::dispatch::{partitions, tell};
 use super::keyspace::{Held, Keyspace, Locked};
 use super::table::Command;
