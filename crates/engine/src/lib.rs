@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`node`] (what everything shares), [`config`], [`socket`], [`worker`] (the loop), [`session`],
 //! [`command`], [`blocked`] (who waits for a key), [`pause`], [`acl`], [`memcache`], and what stands beside them:
-//! [`memory`], [`mailbox`], [`background`]; what an operator sees: [`meter`], [`observe`], [`commandlog`], [`latency`], [`monitor`].
+//! [`memory`], [`mailbox`], [`background`]; what an operator sees: [`meter`], [`traffic`], [`observe`], [`commandlog`], [`latency`], [`monitor`].
 
 pub mod acl;
 pub mod background;
@@ -28,4 +28,5 @@ pub mod session;
 pub mod signal;
 pub mod socket;
 pub mod tracking;
+pub mod traffic;
 pub mod worker;

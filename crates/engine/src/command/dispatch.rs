@@ -270,14 +270,14 @@ fn run(
 ) -> u64 {
     let (locked, wakes) = lock(node, command, request);
     let access = if client.no_touch { turn.access.silent() } else { turn.access };
-    let mut keys = Keyspace::new(node, locked, request.keys, client.db, turn.now, access);
-    // Either is rare, so that the common path asks once before and once after the command.
-    let watched = wakes || keys.is_listened_to();
-    if watched {
-        prepare(&mut keys, wakes, command, &request.args);
-    }
+    let keys = Keyspace::new(node, locked, request.keys, client.db, turn.now, access);
     client.command = Some(command);
     let mut call = Call { args: request.args, keys, out, session: client, node };
+    // Either is rare, so that the common path asks once before and once after the command.
+    let watched = wakes || call.keys.is_listened_to();
+    if watched {
+        prepare(&mut call.keys, wakes, command, &request.args);
+    }
     let start = call.out.len();
     if let Err(error) = (command.handler)(&mut call) {
         let text = render(&error, request, command);

@@ -19,9 +19,10 @@ impl KeyAt {
     #[inline]
     pub fn find(store: &Store, command: &Command, args: &Args<'_>, keys: &mut Vec<KeyAt>) {
         command.each_key(args, |at| {
-            let slot = slot_of(args.get(at));
-            let hash = store.key(args.get(at), slot).hash;
-            keys.extend(args.range(at).map(|range| KeyAt { range, hash, slot }));
+            let Some(range) = args.range(at) else { return };
+            let key = args.get(at);
+            let slot = slot_of(key);
+            keys.push(KeyAt { range, hash: store.key(key, slot).hash, slot });
         });
     }
 
@@ -71,15 +72,15 @@ impl<'a> Known<'a> {
     /// first, and is moved on: most commands go through their keys in order.
     #[inline]
     pub fn get<'k>(&self, bytes: &'k [u8], next: &mut u32) -> Option<Key<'k>> {
-        for at in [*next, *next + 1, 0] {
-            let Some(key) = self.keys.get(at as usize) else { continue };
-            let address = self.bytes.as_ptr().addr() + key.range.start();
-            if address == bytes.as_ptr().addr() && key.range.len() == bytes.len() {
-                *next = at;
-                return Some(Key { bytes, slot: key.slot, hash: key.hash });
-            }
-        }
-        None
+        let offset = bytes.as_ptr().addr().wrapping_sub(self.bytes.as_ptr().addr());
+        let is = |key: &KeyAt| key.range.start() == offset && key.range.len() == bytes.len();
+        let found = self.keys.get(*next as usize).filter(|key| is(key));
+        let found = found.or_else(|| {
+            let at = [*next + 1, 0].into_iter().find(|at| self.keys.get(*at as usize).is_some_and(is))?;
+            *next = at;
+            self.keys.get(at as usize)
+        });
+        found.map(|key| Key { bytes, slot: key.slot, hash: key.hash })
     }
 }
 

@@ -19,6 +19,7 @@ use crate::acl::may_channel;
 use crate::command::dispatch::{Request, Turn, execute};
 use crate::command::table::flag;
 use crate::command::{Command, Known};
+use crate::config::Settings;
 use crate::mailbox::{Mail, Mailbox};
 use crate::meter::stopwatch::{Long, Rules, Stopwatch};
 use crate::node::{Node, now_ms};
@@ -149,7 +150,7 @@ impl Worker {
     fn turn(&mut self) -> io::Result<()> {
         let timeout = self.timeout();
         self.driver.wait(timeout, &mut self.sessions)?;
-        self.sessions.turns += 1;
+        self.sessions.traffic.turns += 1;
         let now = Now { ms: now_ms() };
         self.read_mail();
         self.welcome(now);
@@ -158,7 +159,13 @@ impl Worker {
         self.serve(now);
         self.timers.run(&self.node, now, &mut self.sessions, &mut self.driver);
         self.settle_tracking();
+        self.count_traffic();
         Ok(())
+    }
+
+    /// Makes public what passed, before any reply to it goes out.
+    fn count_traffic(&mut self) {
+        self.node.traffic.add(self.id, &std::mem::take(&mut self.sessions.traffic));
     }
 
     /// How long to wait for sockets.
@@ -198,7 +205,9 @@ impl Worker {
                 }
             }
         }
-        self.send_replies();
+        if !self.touched.is_empty() {
+            self.send_replies(&self.node.settings());
+        }
     }
 
     /// Tells those who cache what is still to be told.
@@ -306,25 +315,24 @@ impl Worker {
         self.random ^= self.random << 17;
         let mut turn = Turn {
             now,
-            access: self.node.access(now.ms, self.random as u32),
+            access: self.node.access(&settings, now.ms, self.random as u32),
             out_of_memory: false,
             restricted: !settings.restricted_commands.is_empty(),
         };
         let exact = now.ms < self.exact_until_ms;
         let rules = Rules::new(&settings.observation, exact, self.node.monitors.any());
         let bulk_bytes_max = settings.proto_max_bulk_len;
-        drop(settings);
         if !self.waits.resumed.is_empty() {
-            self.resume(&turn, &rules);
+            self.resume(&turn, &rules, &settings);
         }
         let ready = std::mem::take(&mut self.sessions.ready);
         for part in ready.chunks(BATCH_SESSIONS_MAX) {
-            turn.out_of_memory = self.node.make_room(self.id, now, &mut self.random);
+            turn.out_of_memory = self.node.make_room(&settings, self.id, now, &mut self.random);
             self.read_batch(part, &turn, bulk_bytes_max);
             self.execute_batch(&turn, &rules);
             self.settle_tracking();
             self.deliver();
-            self.send_replies();
+            self.send_replies(&settings);
         }
         if self.sessions.ready.is_empty() {
             let mut ready = ready;
@@ -335,7 +343,7 @@ impl Worker {
 
     /// Lets the sessions go on whose waits are over.
     #[cold]
-    fn resume(&mut self, turn: &Turn, rules: &Rules) {
+    fn resume(&mut self, turn: &Turn, rules: &Rules, settings: &Settings) {
         self.touched.clear();
         let mut changes = 0;
         for index in std::mem::take(&mut self.waits.resumed) {
@@ -347,7 +355,7 @@ impl Worker {
         self.node.stats.changes.fetch_add(changes, Ordering::Relaxed);
         self.settle_tracking();
         self.deliver();
-        self.send_replies();
+        self.send_replies(settings);
     }
 
     /// Reads the complete requests of these sessions.
@@ -458,16 +466,17 @@ impl Worker {
         if exact {
             self.exact_until_ms = turn.now.ms + EXACT_MS;
         }
-        node.stats.commands.fetch_add(self.batch.entries.len() as u64, Ordering::Relaxed);
+        self.sessions.traffic.commands += self.batch.entries.len() as u64;
         if changes > 0 {
             node.stats.changes.fetch_add(changes, Ordering::Relaxed);
         }
     }
 
     /// Gives the replies to the sockets, and closes what is to be closed.
-    fn send_replies(&mut self) {
-        let limits = self.node.settings().output_limits;
-        let query_limit = self.node.settings().client_query_buffer_limit;
+    fn send_replies(&mut self, settings: &Settings) {
+        let limits = &settings.output_limits;
+        let (mut writes, mut output_bytes) = (0, 0);
+        let query_limit = settings.client_query_buffer_limit;
         for at in 0..self.touched.len() {
             let index = self.touched[at];
             let Some(session) = self.sessions.get(index) else { continue };
@@ -476,7 +485,7 @@ impl Worker {
             if session.client.pending.is_some() {
                 self.waits.note(index, session);
             }
-            if session.is_output_exceeded(&limits) {
+            if session.is_output_exceeded(limits) {
                 self.node.stats.output_limit_closed.fetch_add(1, Ordering::Relaxed);
                 session.client.closing = true;
                 self.driver.close(token, true);
@@ -490,8 +499,8 @@ impl Worker {
             }
             if !session.out.is_empty() && session.sending_bytes == 0 {
                 let buffer = session.take_out();
-                self.node.stats.output_bytes.fetch_add(buffer.len() as u64, Ordering::Relaxed);
-                self.node.stats.writes.fetch_add(1, Ordering::Relaxed);
+                output_bytes += buffer.len() as u64;
+                writes += 1;
                 self.driver.send(token, buffer);
             }
             // One that waits for its replies to be sent has requests left to execute.
@@ -501,6 +510,8 @@ impl Worker {
                 self.driver.close(token, false);
             }
         }
+        self.sessions.traffic.output_bytes += output_bytes;
+        self.sessions.traffic.writes += writes;
     }
 
     /// Sends what is still unsent when the node stops.
