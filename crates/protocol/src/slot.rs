@@ -77,7 +77,7 @@ fn may_have_tag(key: &[u8]) -> bool {
     let (Some(last), ..=32) = (key.last_chunk::<WORD>(), key.len()) else { return true };
     // A byte of the exclusive or is zero where the key has a brace; other bytes may raise false alarms.
     let zeros = |word: &[u8; WORD]| {
-        let word = u64::from_le_bytes(*word) ^ BYTES * u64::from(b'{');
+        let word = u64::from_le_bytes(*word) ^ (BYTES * u64::from(b'{'));
         word.wrapping_sub(BYTES) & !word & BYTES << 7
     };
     let (words, _) = key.as_chunks::<WORD>();
