@@ -28,6 +28,9 @@ const PIPELINE: u64 = 16;
 /// Keys that there are: few enough to stay near, so that the figures are those of the code and not of the memory.
 const KEYS: u64 = 1000;
 
+/// Makes the arguments of a request.
+type Arguments = Box<dyn Fn(u64) -> Vec<String>>;
+
 /// A node with one session, and room for a batch.
 struct Bench {
     node: Node,
@@ -61,7 +64,13 @@ impl Bench {
     /// Executes the requests of an input, and answers how many bytes their replies have.
     fn run(&mut self, input: &mut [u8]) -> usize {
         let now = Now { ms: 1_700_000_000_000 };
-        let turn = Turn { now, access: Access::lru(now.ms), out_of_memory: false, restricted: false };
+        let turn = Turn {
+            now,
+            access: Access::lru(now.ms),
+            out_of_memory: false,
+            restricted: false,
+            restrained: false,
+        };
         let limits = Limits { bulk_bytes_max: 512 * 1024 * 1024, unauthenticated: false };
         let (mut parser, mut ranges, mut at) = (Parser::new(), Vec::new(), 0);
         self.out.truncate(0);
@@ -104,7 +113,7 @@ fn batch(criterion: &mut Criterion) {
     }
     let elements: Vec<String> = (0..100).map(|n| n.to_string()).collect();
     bench.run(&mut pipeline(|_| [words(&["RPUSH", "list"]), elements.clone()].concat()));
-    let loads: [(&str, Box<dyn Fn(u64) -> Vec<String>>); 7] = [
+    let loads: [(&str, Arguments); 7] = [
         ("GET", Box::new(|n| words(&["GET", &key(n)]))),
         ("SET", Box::new(|n| words(&["SET", &key(n), &value]))),
         ("INCR", Box::new(|n| words(&["INCR", &format!("counter:{n}")]))),
@@ -115,7 +124,7 @@ fn batch(criterion: &mut Criterion) {
         ("HSET", Box::new(|n| words(&["HSET", "hash", &format!("field:{n}"), &value]))),
         ("LPUSH and LPOP", {
             let verb = |n: u64| {
-                if n / (KEYS / PIPELINE) % 2 == 0 {
+                if (n / (KEYS / PIPELINE)).is_multiple_of(2) {
                     vec!["LPUSH", "queue", "abc"]
                 } else {
                     vec!["LPOP", "queue"]
