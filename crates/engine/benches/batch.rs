@@ -29,7 +29,7 @@ const PIPELINE: u64 = 16;
 const KEYS: u64 = 1000;
 
 /// Makes the arguments of a request.
-type Arguments = Box<dyn Fn(u64) -> Vec<String>>;
+type Arguments<'a> = Box<dyn Fn(u64) -> Vec<String> + 'a>;
 
 /// A node with one session, and room for a batch.
 struct Bench {
@@ -113,7 +113,7 @@ fn batch(criterion: &mut Criterion) {
     }
     let elements: Vec<String> = (0..100).map(|n| n.to_string()).collect();
     bench.run(&mut pipeline(|_| [words(&["RPUSH", "list"]), elements.clone()].concat()));
-    let loads: [(&str, Arguments); 7] = [
+    let loads: [(&str, Arguments<'_>); 7] = [
         ("GET", Box::new(|n| words(&["GET", &key(n)]))),
         ("SET", Box::new(|n| words(&["SET", &key(n), &value]))),
         ("INCR", Box::new(|n| words(&["INCR", &format!("counter:{n}")]))),
