@@ -295,7 +295,7 @@ fn insert_all(node: &Node, batch: &Batch, door: &mut Door<'_>, merge: bool) -> R
     let settings = node.settings();
     let options = Options { limits: &settings.limits, thorough: false };
     let (now, lfu) = (now_ms(), settings.maxmemory_policy.is_lfu());
-    let usual = node.access(now, 0).of_new();
+    let usual = node.access(&settings, now, 0).of_new();
     let keeps_dead = node.loading.keeps_dead.load(Ordering::Relaxed);
     let mut loaded = Loaded::default();
     for record in batch.records(&options) {
