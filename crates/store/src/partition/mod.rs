@@ -65,6 +65,8 @@ pub struct Partition {
     more: Vec<Table>,
     seed: Seed,
     gone: GoneList,
+    /// Frees what is reclaimed.
+    free: fn(Removed),
 }
 
 /// A key and its value, taken out of a partition. Dropping it frees the value, which may take long.
@@ -114,7 +116,13 @@ impl Partition {
             watches: Watches::default(),
             counters: Counters::default(),
             gone: GoneList::new(telling),
+            free: drop,
         }
+    }
+
+    /// The same partition with another way to free what it reclaims.
+    pub(crate) fn freeing(self, free: fn(Removed)) -> Partition {
+        Partition { free, ..self }
     }
 
     pub(crate) fn first(&self) -> &Table {
@@ -233,6 +241,7 @@ impl Partition {
             }
         };
         self.gone.note(db, item.key(), left);
+        (self.free)(Removed(item));
     }
 
     /// Sets a key to a value, whatever was there; gives back what was. O(1) and the copy of the value.
@@ -398,11 +407,17 @@ impl Partition {
 
     /// Removes dead keys in at most `budget` looks at a few buckets each; answers how many looks there were.
     pub fn expire_due(&mut self, now: Now, budget: usize) -> usize {
+        self.expire_due_telling(now, budget, &mut |_| ())
+    }
+
+    /// The same; `late` hears how many milliseconds after its deadline each key, and the first field of each hash, was
+    /// reclaimed.
+    pub fn expire_due_telling(&mut self, now: Now, budget: usize, late: &mut dyn FnMut(u64)) -> usize {
         let mut done = 0;
         for db in 0..=self.more.len() as u16 {
             while done < budget {
                 let Some(leaf) = self.table(db).and_then(|table| table.due(now.ms)) else { break };
-                self.expire_leaf(db, leaf, now);
+                self.expire_leaf(db, leaf, now, late);
                 done += 1;
             }
         }
@@ -410,13 +425,15 @@ impl Partition {
     }
 
     /// Removes what is dead in the buckets of a leaf.
-    fn expire_leaf(&mut self, db: u16, leaf: usize, now: Now) {
+    fn expire_leaf(&mut self, db: u16, leaf: usize, now: Now, late: &mut dyn FnMut(u64)) {
         while let Some((bucket, place)) =
             self.table(db).and_then(|table| table.find_due(leaf, |item| item.is_dead(now.ms)))
         {
+            let due = self.table(db).and_then(|table| table.get(place).earliest_deadline());
+            late(now.ms.saturating_sub(due.unwrap_or(now.ms)));
             self.reclaim(db, bucket, place);
         }
-        self.expire_fields(db, leaf, now);
+        self.expire_fields(db, leaf, now, late);
         self.table_mut(db).looked(leaf);
     }
 

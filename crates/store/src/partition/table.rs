@@ -536,6 +536,11 @@ impl<'a> ItemRef<'a> {
         self.item.is_volatile()
     }
 
+    /// When the key dies or the first of its fields does.
+    pub(super) fn earliest_deadline(&self) -> Option<u64> {
+        self.item.earliest_deadline()
+    }
+
     /// The value if it is a hash that has fields with deadlines.
     pub(super) fn timed_hash(&self) -> Option<&Hash> {
         self.item.timed_hash()
