@@ -1,7 +1,7 @@
 //! When keys of a table are due: the earliest deadline of every few buckets, and a tree of minima over them.
 //!
 //! Deadlines stand in the items alone. A leaf here is 4 bytes for [`LEAF_BUCKETS`] neighbouring buckets of the table: the
-//! tick, of 64 ms, before which none of their items dies. When it has come, those buckets are looked through, what is
+//! tick, of 32 ms, before which none of their items dies. When it has come, those buckets are looked through, what is
 //! dead is taken out, and the leaf is computed anew from what is left. That is a third of a byte per key, where a heap or
 //! a wheel of handles needs eight.
 //!
@@ -9,7 +9,7 @@
 //! or lives longer is found out about at the next look), and a node never later than its children.
 
 /// Milliseconds of a tick. A key is reclaimed within a tick of its deadline, never before it.
-pub(crate) const TICK_MS: u64 = 64;
+pub(crate) const TICK_MS: u64 = 32;
 
 /// Buckets of a leaf. More would make the look at a leaf longer, for less memory than is worth it.
 pub(super) const LEAF_BUCKETS: usize = 2;
@@ -26,7 +26,7 @@ pub(super) struct Deadlines {
     /// Minima: those of the leaves first, the last level being at most [`FAN`] long. Empty until there is a deadline.
     levels: Vec<Vec<u32>>,
     first: u32,
-    /// Unix milliseconds from which ticks count: when the process began. 32 bits of ticks are 8.7 years.
+    /// Unix milliseconds from which ticks count: when the process began. 32 bits of ticks are 4.3 years.
     epoch_ms: u64,
 }
 
@@ -40,7 +40,7 @@ impl Deadlines {
         self.epoch_ms
     }
 
-    /// The first tick at which a deadline has passed. A deadline more than 8.7 years after the process began is left to
+    /// The first tick at which a deadline has passed. A deadline more than 4.3 years after the process began is left to
     /// whoever asks for its key.
     pub(super) fn tick(&self, deadline_ms: u64) -> u32 {
         u32::try_from(deadline_ms.saturating_sub(self.epoch_ms).div_ceil(TICK_MS)).unwrap_or(NEVER)
