@@ -12,8 +12,8 @@ def test_set_if_equal(r):
     r.set("k", "10")
     assert r.execute_command("SET", "k", "11", "IFEQ", "010") is None
     assert r.execute_command("SET", "k", "11", "IFEQ", "10") in (True, "OK")
-    assert r.execute_command("SET", "k", "w", "IFEQ", "11", "GET") == "11" and r.get("k") == "w"
-    assert r.execute_command("SET", "k", "u", "IFEQ", "zz", "GET") == "w" and r.get("k") == "w"
+    assert r.execute_command("SET", "k", "w", "IFEQ", "11", "GET", get=True) == "11" and r.get("k") == "w"
+    assert r.execute_command("SET", "k", "u", "IFEQ", "zz", "GET", get=True) == "w" and r.get("k") == "w"
     assert r.execute_command("SET", "k", "x", "IFEQ", "w", "EX", 100) and r.ttl("k") == 100
     for wrong in (["IFEQ"], ["IFEQ", "a", "NX"], ["NX", "IFEQ", "a"], ["XX", "IFEQ", "a"], ["IFEQ", "a", "IFEQ", "a"]):
         fails("syntax error", r.execute_command, "SET", "k", "u", *wrong)
@@ -51,7 +51,7 @@ def test_several_with_a_deadline(r):
         transaction.ping()
         with pytest.raises(redis.WatchError):
             transaction.execute()
-    assert r.execute_command("COMMAND", "GETKEYS", "MSETEX", 2, "a", 1, "b", 2, "NX") == ["a", "b"]
+    assert r.execute_command("COMMAND GETKEYS", "MSETEX", 2, "a", 1, "b", 2, "NX") == ["a", "b"]
 
 
 def named(port, name, **options):
