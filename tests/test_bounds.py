@@ -16,7 +16,7 @@ from service import Node, wait_until
 
 MAXMEMORY = 48 << 20
 # engine::memory::bound::RESIDENT_ALLOWANCE_BYTES
-ALLOWANCE = 64 << 20
+ALLOWANCE = 96 << 20
 
 POLICIES = [
     "noeviction", "allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-lfu", "volatile-random",

@@ -2,7 +2,7 @@
 //! IFEQ.
 
 use super::collection::{Answer, is, text};
-use super::expire::Term;
+use super::expire::{Term, propagate_string};
 use super::keyspace::string_value;
 use super::string::{element, timed};
 use super::table::{Keys, ONE_KEY, flag};
@@ -55,6 +55,7 @@ fn delifeq(call: &mut Call<'_>) -> Answer {
     if equal {
         call.keys.remove(key);
         call.keys.notify(Classes::GENERIC, "del", key);
+        call.propagate(&[b"DEL", key]);
     }
     call.out.integer(i64::from(equal));
     Ok(())
@@ -98,6 +99,7 @@ fn msetex(call: &mut Call<'_>) -> Answer {
             let kept = if keep { call.keys.peek(key).and_then(|item| item.deadline()) } else { None };
             let extras = Extras { deadline: deadline.or(kept), ..Extras::default() };
             call.keys.set(key, string_value(args.get(at + 1)), extras);
+            propagate_string(&mut call.keys, key, args.get(at + 1), extras.deadline);
             call.keys.notify(Classes::STRING, "set", key);
             if deadline.is_some() {
                 call.keys.notify(Classes::GENERIC, "expire", key);

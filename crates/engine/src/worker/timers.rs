@@ -7,6 +7,7 @@ use crate::latency::EXPIRE_CYCLE;
 use crate::memory::bound;
 use crate::node::{Node, Stats, now_ms};
 use crate::notify;
+use crate::snapshot::save;
 use crate::socket::{Driver, TICK};
 use larder_store::Now;
 use std::sync::atomic::Ordering;
@@ -36,7 +37,8 @@ pub(super) struct Timers {
 
 /// False while dead keys stay where they are.
 fn expires(node: &Node, now: Now) -> bool {
-    node.active_expire.load(Ordering::Relaxed) && node.pause.held(now.ms).is_none()
+    let loads = node.loading.is_on(); // a log says itself what dies when
+    !loads && node.active_expire.load(Ordering::Relaxed) && node.pause.held(now.ms).is_none()
 }
 
 impl Timers {
@@ -73,6 +75,9 @@ impl Timers {
         if self.worker == 0 && now.ms >= self.measure_at_ms {
             self.measure_at_ms = now.ms + bound::MEASURE_EVERY_MS;
             bound::measure(node.settings().maxmemory);
+        }
+        if self.worker == 0 && node.last_save.is_wanted() {
+            node.last_save.serve(node);
         }
         if now.ms >= self.sessions_at_ms {
             self.sessions_at_ms = now.ms + SESSIONS_EVERY_MS;
@@ -123,7 +128,8 @@ impl Timers {
             }
         }
         if self.worker == 0 {
-            node.memcached.flush_if_due(&node.store, now);
+            save::look(node);
+            node.memcached.flush_if_due(&node.store, now, Some((&node.log, self.worker)));
             self.measure_rates(&node.stats);
         }
         let input = std::mem::take(&mut sessions.input_bytes);

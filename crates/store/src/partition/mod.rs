@@ -5,13 +5,14 @@
 //! lock (see [`crate::Store`]); time is handed in.
 //!
 //! In reading order: [`item`] (a key with its value), `table` (the index), [`expire`] (reclaiming), `fields` (of hashes,
-//! with deadlines of their own), [`access`] (the clock of LRU and LFU), `watch`.
+//! with deadlines of their own), [`access`] (the clock of LRU and LFU), `watch`, `snapshot`.
 
 pub mod access;
 mod expire;
 mod fields;
 mod gone;
 pub mod item;
+mod snapshot;
 mod table;
 mod watch;
 
@@ -23,6 +24,8 @@ use access::Access;
 use gone::GoneList;
 pub use gone::{Gone, Left};
 use item::{Extras, Item, Owned, Value};
+use snapshot::Saving;
+pub use snapshot::{Entry, Saver};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use table::Place;
@@ -67,6 +70,10 @@ pub struct Partition {
     gone: GoneList,
     /// Frees what is reclaimed.
     free: fn(Removed),
+    /// What every item's bit in the table is, but for those that a snapshot still has to save.
+    generation: u64,
+    /// A snapshot that is being taken.
+    saving: Option<Box<Saving>>,
 }
 
 /// A key and its value, taken out of a partition. Dropping it frees the value, which may take long.
@@ -117,6 +124,8 @@ impl Partition {
             counters: Counters::default(),
             gone: GoneList::new(telling),
             free: drop,
+            generation: 0,
+            saving: None,
         }
     }
 
@@ -199,6 +208,7 @@ impl Partition {
     #[inline]
     pub fn write(&mut self, db: u16, key: &Key<'_>, now: Now, access: Access) -> Option<ItemMut<'_>> {
         let place = self.living(db, key, now)?;
+        self.save_first(db, place);
         let table = self.table_mut(db);
         let used = access.after_use(table.get(place).access());
         let mut item = table.get_mut(place);
@@ -228,6 +238,7 @@ impl Partition {
     }
 
     fn reclaim(&mut self, db: u16, hash: u32, place: Place) {
+        self.save_first(db, place);
         let item = self.table_mut(db).remove(hash, place);
         self.watches.changed(db, item.key());
         let left = match item.timed_hash() {
@@ -240,7 +251,7 @@ impl Partition {
                 Left::Key
             }
         };
-        self.gone.note(db, item.key(), left);
+        self.gone.note(db, item.key(), left, Vec::new());
         (self.free)(Removed(item));
     }
 
@@ -262,12 +273,13 @@ impl Partition {
         let earliest = extras.deadline.into_iter().chain(field).min();
         let Some(place) = self.find(db, key) else {
             let item = Item::new(key.bytes, value, extras, access.of_new());
-            let seed = self.seed;
+            let (seed, generation) = (self.seed, self.generation);
             let table = self.table_mut(db);
-            table.insert(&seed, key.hash, item);
+            table.insert(&seed, key.hash, item, generation);
             earliest.into_iter().for_each(|at| table.note_deadline(key.hash, at));
             return None;
         };
+        self.save_first(db, place);
         let table = self.table_mut(db);
         earliest.into_iter().for_each(|at| table.note_deadline(key.hash, at));
         // The key stays the same one, so its frequency of use goes on.
@@ -294,6 +306,7 @@ impl Partition {
     /// Changes deadline, flags and CAS of a living key; false if there is none. O(1), at worst a copy of the item.
     pub fn set_extras(&mut self, db: u16, key: &Key<'_>, extras: Extras, now: Now) -> bool {
         let Some(place) = self.living(db, key, now) else { return false };
+        self.save_first(db, place);
         self.changed(db, key);
         let table = self.table_mut(db);
         extras.deadline.into_iter().for_each(|at| table.note_deadline(key.hash, at));
@@ -307,6 +320,7 @@ impl Partition {
     /// Removes a living key. O(1); freeing the value is up to who drops the result.
     pub fn remove(&mut self, db: u16, key: &Key<'_>, now: Now) -> Option<Removed> {
         let place = self.living(db, key, now)?;
+        self.save_first(db, place);
         self.changed(db, key);
         Some(Removed(self.table_mut(db).remove(key.hash, place)))
     }
@@ -318,13 +332,18 @@ impl Partition {
 
     /// Takes the list of the keys and fields whose time was over, in the order in which they left; empty unless
     /// [`Store::tell_gone`](crate::Store::tell_gone) asked for it.
+    #[inline]
     pub fn take_gone(&mut self) -> Vec<Gone> {
+        if self.gone.is_empty() {
+            return Vec::new();
+        }
         self.gone.take()
     }
 
     /// Removes a key to make room.
     pub fn evict(&mut self, db: u16, key: &Key<'_>) -> Option<Removed> {
         let place = self.find(db, key)?;
+        self.save_first(db, place);
         self.changed(db, key);
         self.counters.evicted += 1;
         Some(Removed(self.table_mut(db).remove(key.hash, place)))
@@ -381,7 +400,7 @@ impl Partition {
             let hash = self.seed.hash(key);
             table.find(hash, key).is_some()
         });
-        Cleared(table)
+        Cleared(self.save_cleared(db, table))
     }
 
     /// Exchanges two databases.
@@ -393,6 +412,7 @@ impl Partition {
         } else if low < high {
             self.more.swap(low as usize - 1, high as usize - 1);
         }
+        self.save_swapped(low, high);
         self.watches.swapped(low, high);
     }
 
