@@ -23,7 +23,7 @@ pub(super) struct Wanted {
 
 impl Wanted {
     /// True if the session is meant by all filters.
-    pub fn includes(&self, shared: &Shared) -> bool {
+    pub(super) fn includes(&self, shared: &Shared) -> bool {
         self.filters.iter().all(|filter| filter(shared))
     }
 }

@@ -13,7 +13,7 @@ use larder_store::Extras;
 use larder_store::object::Digits;
 
 /// The conditional commands of strings.
-pub const COMMANDS: &[Command] = &[
+pub(super) const COMMANDS: &[Command] = &[
     Command {
         name: "delifeq",
         summary: "Removes a key if its string is as expected.",
