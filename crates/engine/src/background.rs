@@ -1,31 +1,36 @@
-//! Dropping large values where nobody waits for it: one thread that frees what it is sent.
+//! Work that nobody waits for, such as dropping large values: one thread that does what it is sent.
 //!
-//! The queue is bounded; when it is full the sender frees the value itself, so that garbage cannot pile up.
+//! The queue is bounded; when it is full the sender frees its value itself, so that garbage cannot pile up.
 
-use std::any::Any;
 use std::sync::OnceLock;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 
-/// Values that may wait.
+/// Pieces of work that may wait.
 const QUEUE_MAX: usize = 1024;
 
-type Garbage = Box<dyn Any + Send>;
+type Work = Box<dyn FnOnce() + Send>;
 
-fn sender() -> Option<&'static SyncSender<Garbage>> {
-    static SENDER: OnceLock<Option<SyncSender<Garbage>>> = OnceLock::new();
+fn sender() -> Option<&'static SyncSender<Work>> {
+    static SENDER: OnceLock<Option<SyncSender<Work>>> = OnceLock::new();
     SENDER
         .get_or_init(|| {
-            let (sender, receiver) = sync_channel::<Garbage>(QUEUE_MAX);
-            let thread = std::thread::Builder::new().name("free".into());
-            thread.spawn(move || receiver.into_iter().for_each(drop)).ok().map(|_| sender)
+            let (sender, receiver) = sync_channel::<Work>(QUEUE_MAX);
+            let thread = std::thread::Builder::new().name("background".into());
+            thread.spawn(move || receiver.into_iter().for_each(|work| work())).ok().map(|_| sender)
         })
         .as_ref()
 }
 
 /// Frees a value in the background, or here if that cannot be.
 pub fn drop_later<T: Send + 'static>(value: T) {
-    match sender().map(|sender| sender.try_send(Box::new(value))) {
+    let work: Work = Box::new(move || drop(value));
+    match sender().map(|sender| sender.try_send(work)) {
+        Some(Err(TrySendError::Full(work) | TrySendError::Disconnected(work))) => work(),
         None | Some(Ok(())) => {}
-        Some(Err(TrySendError::Full(value) | TrySendError::Disconnected(value))) => drop(value),
     }
+}
+
+/// Does something in the background, if there is room in the queue; false if there is not.
+pub fn run_later(work: impl FnOnce() + Send + 'static) -> bool {
+    sender().is_some_and(|sender| sender.try_send(Box::new(work)).is_ok())
 }

@@ -5,6 +5,7 @@
 //! total only when it moved by [`FLUSH_BYTES`], so the total is exact to that per thread.
 
 pub mod allocator;
+pub mod bound;
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;

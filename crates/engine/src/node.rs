@@ -2,6 +2,7 @@
 
 use crate::acl::Users;
 use crate::blocked::Blocked;
+use crate::command::keyspace::free;
 use crate::command::{Command, Table};
 use crate::commandlog::CommandLog;
 use crate::config::{Config, Fsync, Settings};
@@ -31,9 +32,11 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Keys that are evicted at most before a batch of requests, so that its sessions do not wait longer than a few
-/// milliseconds. It is as many as a batch has requests: however fast keys come, they cannot come faster than they go.
-const EVICTIONS_PER_BATCH_MAX: usize = 4096;
+/// Time that a batch gives to eviction while no more than [`EVICTION_SLACK_BYTES`] too many are in use.
+const EVICTION_BUDGET: Duration = Duration::from_micros(500);
+/// Time that it gives when there are more: memory must not come faster than it goes.
+const EVICTION_BUDGET_MAX: Duration = Duration::from_millis(20);
+const EVICTION_SLACK_BYTES: u64 = 8 << 20;
 
 /// Counters of the whole node, as INFO shows them: of what is rare. What is not stands in [`Traffic`].
 #[derive(Debug, Default)]
@@ -58,6 +61,8 @@ pub struct Stats {
     pub output_limit_closed: AtomicU64,
     /// Rounds of reclaiming keys that ran out of time.
     pub expire_stopped: AtomicU64,
+    /// Microseconds spent on reclaiming keys.
+    pub expire_micros: AtomicU64,
 }
 
 impl Stats {
@@ -70,6 +75,7 @@ impl Stats {
             &self.query_limit_closed,
             &self.output_limit_closed,
             &self.expire_stopped,
+            &self.expire_micros,
         ] {
             counter.store(0, Ordering::Relaxed);
         }
@@ -154,6 +160,7 @@ impl Node {
         settings.limits.hash_seed = seed; // nobody may choose members that collide
         let config = larder_store::Config {
             databases: startup.databases,
+            free: |removed| free(Some(removed)),
             ..larder_store::Config::new(seed, started_ms).for_workers(mailboxes.len())
         };
         let memcached = memcache::Shared::new(mailboxes.len(), &settings.engine_version);
@@ -279,7 +286,7 @@ impl Node {
         // While writes are held back, a replica must find what its primary has.
         if settings.maxmemory == 0
             || self.pause.held(now.ms).is_some()
-            || memory::used_bytes() <= settings.maxmemory
+            || memory::bound::bounded_bytes() <= settings.maxmemory
         {
             return false;
         }
@@ -295,14 +302,16 @@ impl Node {
             *random ^ *random >> 32
         };
         let mut full = false;
-        for _ in 0..EVICTIONS_PER_BATCH_MAX {
+        loop {
             let mut told = |db, key: &[u8]| notify::evicted(self, worker, db, key);
             let Some((_, _, removed)) = self.store.evict_one(&round, &mut dice, &mut told) else {
                 full = true;
                 break;
             };
-            drop(removed);
-            if memory::used_bytes() <= settings.maxmemory {
+            free(Some(removed));
+            let many = memory::used_bytes() > settings.maxmemory.saturating_add(EVICTION_SLACK_BYTES);
+            let budget = if many { EVICTION_BUDGET_MAX } else { EVICTION_BUDGET };
+            if memory::bound::bounded_bytes() <= settings.maxmemory || began.elapsed() > budget {
                 break;
             }
         }

@@ -35,6 +35,8 @@ pub struct Config {
     pub seed: u64,
     /// Unix milliseconds now: deadlines are counted from here.
     pub now_ms: u64,
+    /// What is done with a value whose time was over: a large one is better freed where nobody waits. Default `drop`.
+    pub free: fn(Removed),
     /// Only one thread will ever lock partitions; the process aborts if a second one does. Default false.
     pub exclusive: bool,
 }
@@ -50,7 +52,7 @@ impl Config {
 
     /// The defaults with a secret and the time.
     pub fn new(seed: u64, now_ms: u64) -> Config {
-        Config { partitions: 4096, databases: 16, seed, now_ms, exclusive: false }
+        Config { partitions: 4096, databases: 16, seed, now_ms, free: drop, exclusive: false }
     }
 }
 
@@ -135,7 +137,8 @@ impl Store {
             due: AtomicU64::new(u64::MAX),
         };
         let telling = Arc::new(AtomicBool::new(false));
-        let values = (0..partitions).map(|_| (hints(), Partition::new(seed, config.now_ms, telling.clone())));
+        let values = (0..partitions)
+            .map(|_| (hints(), Partition::new(seed, config.now_ms, telling.clone()).freeing(config.free)));
         Store {
             partitions: Locks::new(values, config.exclusive),
             seed,

@@ -1,5 +1,6 @@
 //! CLIENT: what a server knows of its sessions, and what one may do to them.
 
+use super::client_filter;
 use super::connection::is_printable;
 use super::table::{Command, Scope, flag};
 use super::{Call, CommandError};
@@ -8,10 +9,14 @@ use crate::pause::Held;
 use crate::session::ReplyMode;
 use crate::session::registry::Shared;
 use crate::tracking::Tracker;
-use larder_protocol::number::{parse_i64, parse_u64};
+use larder_protocol::number::parse_i64;
 use std::sync::atomic::Ordering;
 
 const FLAGS: u32 = flag::NOSCRIPT | flag::LOADING | flag::STALE;
+
+/// What CLIENT LIST and CLIENT KILL choose sessions by.
+const FILTERS: &str = "[ID client-id [client-id ...]] [NOT-ID client-id [client-id ...]] [TYPE <NORMAL | MASTER | PRIMARY | REPLICA | SLAVE | PUBSUB>] [NOT-TYPE <NORMAL | MASTER | PRIMARY | REPLICA | SLAVE | PUBSUB>] [ADDR ip:port] [NOT-ADDR ip:port] [LADDR ip:port] [NOT-LADDR ip:port] [USER username] [NOT-USER username] [SKIPME <YES | NO>] [MAXAGE seconds] [IDLE seconds] [NAME name] [NOT-NAME name] [FLAGS flags] [NOT-FLAGS flags] [LIB-NAME lib-name] [NOT-LIB-NAME lib-name] [LIB-VER lib-ver] [NOT-LIB-VER lib-ver] [DB db] [NOT-DB db] [CAPA capa] [NOT-CAPA capa] [IP ip] [NOT-IP ip]";
+const KILLED: &str = "<ip:port | [ID client-id [client-id ...]] [NOT-ID client-id [client-id ...]] [TYPE <NORMAL | MASTER | PRIMARY | REPLICA | SLAVE | PUBSUB>] [NOT-TYPE <NORMAL | MASTER | PRIMARY | REPLICA | SLAVE | PUBSUB>] [ADDR ip:port] [NOT-ADDR ip:port] [LADDR ip:port] [NOT-LADDR ip:port] [USER username] [NOT-USER username] [SKIPME <YES | NO>] [MAXAGE seconds] [IDLE seconds] [NAME name] [NOT-NAME name] [FLAGS flags] [NOT-FLAGS flags] [LIB-NAME lib-name] [NOT-LIB-NAME lib-name] [LIB-VER lib-ver] [NOT-LIB-VER lib-ver] [DB db] [NOT-DB db] [CAPA capa] [NOT-CAPA capa] [IP ip] [NOT-IP ip]>";
 
 /// The rows of this family.
 pub const COMMANDS: &[Command] = &[Command {
@@ -87,24 +92,8 @@ const SUBCOMMANDS: &[Command] = &[
         setinfo,
     ),
     row("info", "Describes the session.", "", "6.2.0", 2, FLAGS, info),
-    row(
-        "list",
-        "Lists open sessions.",
-        "[TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]]",
-        "2.4.0",
-        -2,
-        FLAGS | flag::ADMIN,
-        list,
-    ),
-    row(
-        "kill",
-        "Closes sessions.",
-        "<ip:port | [ID client-id] [TYPE type] [USER username] [ADDR ip:port] [LADDR ip:port] [SKIPME <YES | NO>] [MAXAGE seconds]>",
-        "2.4.0",
-        -3,
-        FLAGS | flag::ADMIN,
-        kill,
-    ),
+    row("list", "Lists open sessions.", FILTERS, "2.4.0", -2, FLAGS | flag::ADMIN, list),
+    row("kill", "Closes sessions.", KILLED, "2.4.0", -3, FLAGS | flag::ADMIN, kill),
     Command {
         scope: Scope::All, // whoever waits is taken out of line under the locks of its keys
         ..row(
@@ -153,6 +142,24 @@ const SUBCOMMANDS: &[Command] = &[
         3,
         FLAGS | flag::ALLOW_BUSY,
         no_touch,
+    ),
+    row(
+        "capa",
+        "Tells what the client is capable of.",
+        "capability [capability ...]",
+        "8.0.0",
+        -3,
+        FLAGS | flag::ALLOW_BUSY,
+        capa,
+    ),
+    row(
+        "import-source",
+        "Marks the session as the source of an import.",
+        "<ON | OFF>",
+        "8.1.0",
+        3,
+        FLAGS,
+        import_source,
     ),
     row("help", "Returns a help text.", "", "5.0.0", 2, flag::LOADING | flag::STALE, help),
 ];
@@ -214,13 +221,10 @@ fn setinfo(call: &mut Call<'_>) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// One line of CLIENT LIST.
-pub(super) fn describe(shared: &Shared, now_ms: u64) -> String {
-    let names = shared.names();
-    let get = |value: &std::sync::atomic::AtomicU64| value.load(Ordering::Relaxed);
+/// The letters of a session's flags.
+pub(super) fn flags_of(shared: &Shared) -> String {
     let tracker = shared.tracker();
     let tracks = |what: fn(&Tracker) -> bool| tracker.as_deref().is_some_and(what);
-    let subscriptions = |kind: usize| shared.subscriptions[kind].load(Ordering::Relaxed);
     let mut flags = String::new();
     for (set, letter) in [
         (shared.queued.load(Ordering::Relaxed) >= 0, 'x'),
@@ -239,8 +243,19 @@ pub(super) fn describe(shared: &Shared, now_ms: u64) -> String {
     if flags.is_empty() {
         flags.push('N');
     }
+    flags
+}
+
+/// One line of CLIENT LIST.
+pub(super) fn describe(shared: &Shared, now_ms: u64) -> String {
+    let names = shared.names();
+    let get = |value: &std::sync::atomic::AtomicU64| value.load(Ordering::Relaxed);
+    let tracker = shared.tracker();
+    let subscriptions = |kind: usize| shared.subscriptions[kind].load(Ordering::Relaxed);
+    let flags = flags_of(shared);
+    let capa = if shared.redirects.load(Ordering::Relaxed) { "r" } else { "" };
     format!(
-        "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={flags} db={} sub={} psub={} ssub={} multi={} \
+        "id={} addr={} laddr={} fd=-1 name={} age={} idle={} flags={flags} capa={capa} db={} sub={} psub={} ssub={} multi={} \
          watch={} qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem={} tot-mem={} events=r \
          cmd={} user={} redir={} resp={} lib-name={} lib-ver={} io-thread={}",
         shared.id,
@@ -292,52 +307,19 @@ fn info(call: &mut Call<'_>) -> Result<(), CommandError> {
 
 fn list(call: &mut Call<'_>) -> Result<(), CommandError> {
     publish(call);
-    let wanted = filter(call)?;
+    let wanted = client_filter::read(call, false)?;
+    let me = call.session.id();
     let now_ms = call.keys.now_ms();
     let lines: String = call
         .node
         .sessions
         .all()
         .iter()
-        .filter(|shared| wanted(shared))
+        .filter(|shared| wanted.includes(shared) && !(wanted.skip_me == Some(true) && shared.id == me))
         .map(|shared| describe(shared, now_ms) + "\n")
         .collect();
     call.out.verbatim("txt", &lines);
     Ok(())
-}
-
-type Filter = Box<dyn Fn(&Shared) -> bool>;
-
-fn filter(call: &Call<'_>) -> Result<Filter, CommandError> {
-    let args = call.args;
-    match args.len() {
-        2 => Ok(Box::new(|_| true)),
-        len if len >= 4 && args.get(2).eq_ignore_ascii_case(b"id") => {
-            let ids = args.from(3).iter().map(client_id).collect::<Result<Vec<u64>, _>>()?;
-            Ok(Box::new(move |shared| ids.contains(&shared.id)))
-        }
-        4 if args.get(2).eq_ignore_ascii_case(b"type") => of_type(args.get(3)),
-        _ => Err(CommandError::Syntax),
-    }
-}
-
-/// A number that nobody has, like 0, is none to complain about.
-fn client_id(word: &[u8]) -> Result<u64, CommandError> {
-    let id = parse_i64(word).ok_or(text("ERR Invalid client ID"))?;
-    Ok(u64::try_from(id).unwrap_or(0))
-}
-
-/// Sessions of a type. There are no replicas and no primary.
-fn of_type(word: &[u8]) -> Result<Filter, CommandError> {
-    match word.to_ascii_lowercase().as_slice() {
-        b"normal" => Ok(Box::new(|shared| !shared.listens())),
-        b"pubsub" => Ok(Box::new(Shared::listens)),
-        b"master" | b"replica" | b"slave" => Ok(Box::new(|_| false)),
-        _ => {
-            let word = String::from_utf8_lossy(word);
-            Err(CommandError::new(format!("ERR Unknown client type '{word}'")))
-        }
-    }
 }
 
 fn kill(call: &mut Call<'_>) -> Result<(), CommandError> {
@@ -352,52 +334,29 @@ fn kill(call: &mut Call<'_>) -> Result<(), CommandError> {
             }
         };
     }
-    if args.len() % 2 == 1 {
-        return Err(CommandError::Syntax);
-    }
-    let mut skip_me = true;
-    let mut wanted: Vec<Filter> = Vec::new();
-    let now_ms = call.keys.now_ms();
-    for at in (2..args.len()).step_by(2) {
-        let value = args.get(at + 1);
-        let words = String::from_utf8_lossy(value).into_owned();
-        match args.get(at).to_ascii_lowercase().as_slice() {
-            b"id" => {
-                let id = parse_u64(value).filter(|id| *id > 0);
-                let id = id.ok_or(text("ERR client-id should be greater than 0"))?;
-                wanted.push(Box::new(move |shared| shared.id == id));
-            }
-            b"type" => {
-                wanted.push(of_type(value)?);
-            }
-            b"addr" => wanted.push(Box::new(move |shared| shared.address == words)),
-            b"laddr" => wanted.push(Box::new(move |shared| shared.local_address == words)),
-            b"user" => {
-                if call.node.users.get(value).is_none() {
-                    return Err(CommandError::new(format!("ERR No such user '{words}'")));
-                }
-                let name = value.to_vec();
-                wanted.push(Box::new(move |shared| *shared.user() == *name));
-            }
-            b"maxage" => {
-                let age = parse_u64(value).ok_or(text("ERR maxage is not an integer or out of range"))?;
-                wanted.push(Box::new(move |shared| now_ms.saturating_sub(shared.created_ms) / 1000 >= age));
-            }
-            b"skipme" => skip_me = yes_or_no(value)?,
-            _ => return Err(CommandError::Syntax),
-        }
-    }
-    let killed = kill_where(call, skip_me, &|shared| wanted.iter().all(|wanted| wanted(shared)));
+    let wanted = client_filter::read(call, true)?;
+    let killed = kill_where(call, wanted.skip_me.unwrap_or(true), &|shared| wanted.includes(shared));
     call.out.integer(killed);
     Ok(())
 }
 
-fn yes_or_no(word: &[u8]) -> Result<bool, CommandError> {
-    match word.to_ascii_lowercase().as_slice() {
-        b"yes" => Ok(true),
-        b"no" => Ok(false),
-        _ => Err(CommandError::Syntax),
+/// Clients say what they can do; what is not known is no error. Redirection to another node is all there is to know, and
+/// a node that has no cluster never asks for it.
+fn capa(call: &mut Call<'_>) -> Result<(), CommandError> {
+    if call.args.from(2).iter().any(|word| word.eq_ignore_ascii_case(b"redirect")) {
+        call.session.shared.redirects.store(true, Ordering::Relaxed);
     }
+    call.out.ok();
+    Ok(())
+}
+
+/// A source of an import may see what is expired, while the server is in import mode: which there is not here.
+fn import_source(call: &mut Call<'_>) -> Result<(), CommandError> {
+    if !call.args.get(2).eq_ignore_ascii_case(b"off") {
+        return Err(text("ERR Server is not in import mode"));
+    }
+    call.out.ok();
+    Ok(())
 }
 
 /// Marks sessions killed and tells their workers; the caller's own session ends after its reply.

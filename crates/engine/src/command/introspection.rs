@@ -129,7 +129,14 @@ fn flags_of(row: &Command) -> Vec<&'static str> {
 }
 
 fn is_movable(row: &Command) -> bool {
-    matches!(row.keys, Keys::Counted { .. } | Keys::Named { .. } | Keys::Streams { .. } | Keys::Sort { .. })
+    matches!(
+        row.keys,
+        Keys::Counted { .. }
+            | Keys::CountedPairs { .. }
+            | Keys::Named { .. }
+            | Keys::Streams { .. }
+            | Keys::Sort { .. }
+    )
 }
 
 fn describe(out: &mut Reply, container: &Command, row: &Command) {
@@ -202,6 +209,11 @@ fn key_specifications(out: &mut Reply, row: &Command) {
                 key_specification(out, row, 1, &only, "range");
             }
             let counted = [("keynumidx", 0), ("firstkey", 1), ("keystep", 1)];
+            key_specification(out, row, count_at.into(), &counted, "keynum");
+        }
+        Keys::CountedPairs { count_at } => {
+            out.array(1);
+            let counted = [("keynumidx", 0), ("firstkey", 1), ("keystep", 2)];
             key_specification(out, row, count_at.into(), &counted, "keynum");
         }
         Keys::Sort { .. } => {

@@ -11,7 +11,9 @@ pub mod bitmap;
 pub mod blocking;
 pub mod call;
 pub mod client;
+mod client_filter;
 mod collection;
+mod conditional;
 pub mod config;
 pub mod connection;
 pub mod debug;
@@ -61,6 +63,7 @@ pub use table::{Command, Keys, Scope, Table};
 pub fn families() -> &'static [&'static [Command]] {
     &[
         string::COMMANDS,
+        conditional::COMMANDS,
         bitmap::COMMANDS,
         hyperloglog::COMMANDS,
         geo::COMMANDS,

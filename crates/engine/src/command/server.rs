@@ -283,6 +283,7 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
     let (stats, denials, hub) = (&call.node.stats, &call.node.users.log, &call.node.hub);
     let tracked = call.node.tracking.counts();
     let traffic = call.node.traffic.total();
+    let [lag_p50, lag_p99, lag_max] = crate::meter::expire_lag_ms(&call.node.meters);
     let get = |value: &AtomicU64| value.load(Ordering::Relaxed);
     lines!(text,
         "total_connections_received": get(&stats.connections),
@@ -305,6 +306,10 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         "expired_keys": counters.expired,
         "expired_stale_perc": "0.00",
         "expired_time_cap_reached_count": get(&stats.expire_stopped),
+        "expire_cycle_cpu_milliseconds": get(&stats.expire_micros) / 1000,
+        "expire_lag_p50_ms": lag_p50,
+        "expire_lag_p99_ms": lag_p99,
+        "expire_lag_max_ms": lag_max,
         "evicted_keys": counters.evicted,
         "evicted_clients": 0,
         "evicted_scripts": 0,

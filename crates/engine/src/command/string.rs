@@ -4,6 +4,7 @@
 //! must not succeed with it.
 
 use super::collection::{Answer, integer, is, text};
+use super::conditional::equals;
 use super::expire::{Term, notify_deadline, propagate_deadline, propagate_string};
 use super::extended::{Extended, Trouble};
 use super::keyspace::string_value;
@@ -23,7 +24,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "set",
         summary: "Sets a key to a string, with conditions and a deadline if wanted.",
-        syntax: "key value [NX | XX] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
+        syntax: "key value [NX | XX | IFEQ comparison-value] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
         group: "string",
         arity: -3,
         flags: flag::WRITE | flag::DENYOOM,
@@ -329,6 +330,7 @@ fn set(call: &mut Call<'_>) -> Answer {
 struct SetOptions<'a> {
     nx: bool,
     xx: bool,
+    equal: Option<&'a [u8]>,
     get: bool,
     keep: bool,
     term: Option<(Term, &'a [u8])>,
@@ -340,8 +342,13 @@ impl<'a> SetOptions<'a> {
         let mut at = 3;
         while at < args.len() {
             match args.get(at) {
-                word if is(word, "NX") && !options.xx => options.nx = true,
-                word if is(word, "XX") && !options.nx => options.xx = true,
+                word if is(word, "NX") && !options.xx && options.equal.is_none() => options.nx = true,
+                word if is(word, "XX") && !options.nx && options.equal.is_none() => options.xx = true,
+                word if is(word, "IFEQ") && !options.nx && !options.xx && options.equal.is_none() => {
+                    at += 1;
+                    let given = (at < args.len()).then(|| args.get(at));
+                    options.equal = Some(given.ok_or(CommandError::Syntax)?);
+                }
                 word if is(word, "GET") => options.get = true,
                 word if is(word, "KEEPTTL") && options.term.is_none() => options.keep = true,
                 word => {
@@ -357,7 +364,7 @@ impl<'a> SetOptions<'a> {
 }
 
 /// A time option and its argument; `None` if it is none, lacks the argument, or another unit was given before.
-fn timed<'a>(
+pub(super) fn timed<'a>(
     args: Args<'a>,
     at: usize,
     word: &[u8],
@@ -381,7 +388,11 @@ fn set_with_options(call: &mut Call<'_>) -> Answer {
         answer_value(call)?;
     }
     let old = call.keys.peek(key).map(|item| item.deadline());
-    if options.nx && old.is_some() || options.xx && old.is_none() {
+    let differs = match options.equal {
+        Some(wanted) => !equals(&call.keys, key, wanted)?,
+        None => false,
+    };
+    if differs || options.nx && old.is_some() || options.xx && old.is_none() {
         if !options.get {
             call.out.null();
         }

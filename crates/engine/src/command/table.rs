@@ -85,6 +85,11 @@ pub enum Keys {
         /// True when argument 1 is the destination key.
         target: bool,
     },
+    /// Argument `count_at` says how many pairs of a key and a value follow it.
+    CountedPairs {
+        /// Index of the number of pairs.
+        count_at: u8,
+    },
     /// Argument 1 is a key, and so is what follows each of these words, in any case, from argument `from` on.
     Named {
         /// Index of the first argument that may be such a word.
@@ -235,6 +240,12 @@ impl Command {
                 let count = larder_protocol::number::parse_i64(args.get(count_at as usize)).unwrap_or(0);
                 let end = first.saturating_add(usize::try_from(count).unwrap_or(0)).min(len);
                 (first..end).for_each(visit);
+            }
+            Keys::CountedPairs { count_at } => {
+                let first = count_at as usize + 1;
+                let count = larder_protocol::number::parse_i64(args.get(count_at as usize)).unwrap_or(0);
+                let pairs = usize::try_from(count).unwrap_or(0).min(len);
+                (first..(first + 2 * pairs).min(len)).step_by(2).for_each(visit);
             }
             Keys::Named { from, words } => {
                 if len > 1 {

@@ -32,16 +32,37 @@ fn add(counter: &AtomicU64, amount: u64) {
     counter.store(counter.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
 }
 
+/// Nanoseconds of a millisecond.
+const NANOS_PER_MS: u64 = 1_000_000;
+
+/// Milliseconds after their deadlines within which keys and fields were reclaimed: half of them, 99 %, and all.
+pub fn expire_lag_ms(meters: &[Meter]) -> [u64; 3] {
+    let mut summary = Summary::default();
+    meters.iter().for_each(|meter| summary.add(&meter.expire_lag));
+    [50.0, 99.0, 100.0].map(|percent| summary.percentile(percent).div_ceil(NANOS_PER_MS))
+}
+
 /// What a worker measured. Its numbers are those of [`Table::number`].
 pub struct Meter {
     rows: Box<[Row]>,
+    /// How long after its deadline what was dead was reclaimed.
+    expire_lag: Histogram,
     errors: Mutex<BTreeMap<Box<str>, u64>>,
 }
 
 impl Meter {
     /// A meter for the commands of a table.
     pub fn new(table: &Table) -> Meter {
-        Meter { rows: (0..table.count()).map(|_| Row::default()).collect(), errors: Mutex::default() }
+        Meter {
+            rows: (0..table.count()).map(|_| Row::default()).collect(),
+            expire_lag: Histogram::default(),
+            errors: Mutex::default(),
+        }
+    }
+
+    /// Counts a key or field that was reclaimed so many milliseconds after its deadline.
+    pub fn reclaimed(&self, late_ms: u64) {
+        self.expire_lag.record(late_ms.saturating_mul(NANOS_PER_MS), 1);
     }
 
     /// Counts `count` calls of a command that took `nanos` together.
@@ -86,6 +107,7 @@ impl Meter {
                 histogram.reset();
             }
         }
+        self.expire_lag.reset();
         self.errors.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }

@@ -56,6 +56,8 @@ pub struct Shared {
     pub no_evict: AtomicBool,
     /// CLIENT NO-TOUCH.
     pub no_touch: AtomicBool,
+    /// CLIENT CAPA REDIRECT.
+    pub redirects: AtomicBool,
     /// Asked to go: the worker closes it at its next turn.
     pub killed: AtomicBool,
     names: Mutex<Names>,
@@ -185,6 +187,7 @@ impl Registry {
             blocked: AtomicBool::new(false),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
+            redirects: AtomicBool::new(false),
             killed: AtomicBool::new(false),
             names: Mutex::default(),
             tracker: Mutex::default(),

@@ -4,7 +4,8 @@
 use super::sessions::Sessions;
 use crate::command::wake::tell_of_gone;
 use crate::latency::EXPIRE_CYCLE;
-use crate::node::{Node, Stats};
+use crate::memory::bound;
+use crate::node::{Node, Stats, now_ms};
 use crate::notify;
 use crate::snapshot::save;
 use crate::socket::{Driver, TICK};
@@ -28,6 +29,7 @@ pub(super) struct Timers {
     workers: usize,
     expire_at_ms: u64,
     sessions_at_ms: u64,
+    measure_at_ms: u64,
     /// Where the last round over the partitions stopped for want of time.
     partition: usize,
     /// Commands, bytes received and bytes sent when the rates were last measured.
@@ -42,7 +44,15 @@ fn expires(node: &Node, now: Now) -> bool {
 
 impl Timers {
     pub(super) fn new(worker: usize, workers: usize) -> Timers {
-        Timers { worker, workers, expire_at_ms: 0, sessions_at_ms: 0, partition: worker, counted: [0; 3] }
+        Timers {
+            worker,
+            workers,
+            expire_at_ms: 0,
+            sessions_at_ms: 0,
+            measure_at_ms: 0,
+            partition: worker,
+            counted: [0; 3],
+        }
     }
 
     /// How long the worker may sleep.
@@ -55,12 +65,17 @@ impl Timers {
             let began = Instant::now();
             let done = !expires(node, now) || self.expire(node, now);
             node.note_event(EXPIRE_CYCLE, began.elapsed());
+            node.stats.expire_micros.fetch_add(began.elapsed().as_micros() as u64, Ordering::Relaxed);
             node.stats.expire_stopped.fetch_add(u64::from(!done), Ordering::Relaxed);
             if self.worker == 0 {
                 let changes = tell_of_gone(node, (now, node.access(&node.settings(), now.ms, 0)));
                 node.stats.changes.fetch_add(changes, Ordering::Relaxed);
             }
             self.expire_at_ms = if done { now.ms + EXPIRE_EVERY_MS } else { now.ms };
+        }
+        if self.worker == 0 && now.ms >= self.measure_at_ms {
+            self.measure_at_ms = now.ms + bound::MEASURE_EVERY_MS;
+            bound::measure(node.settings().maxmemory);
         }
         if self.worker == 0 && node.last_save.is_wanted() {
             node.last_save.serve(node);
@@ -73,12 +88,14 @@ impl Timers {
 
     /// Reclaims keys of this worker's share of the partitions; false if it ran out of time.
     fn expire(&mut self, node: &Node, now: Now) -> bool {
-        let began = Instant::now();
+        let (began, meter) = (Instant::now(), &node.meters[self.worker]);
         for _ in (self.worker..node.store.partition_count()).step_by(self.workers) {
             let id = node.store.partition_at(self.partition);
             while node.store.is_due(id, now) {
                 let mut partition = node.store.lock(id);
-                partition.expire_due(now, EXPIRE_PER_VISIT);
+                let waited = now_ms().saturating_sub(now.ms);
+                partition
+                    .expire_due_telling(now, EXPIRE_PER_VISIT, &mut |late| meter.reclaimed(late + waited));
                 notify::expired(node, self.worker, partition.take_gone());
                 drop(partition);
                 if began.elapsed() > EXPIRE_BUDGET {

@@ -276,18 +276,6 @@ impl Hash {
         })
     }
 
-    /// When whoever reclaims dead fields will look at this hash: not after its earliest deadline. `None` if never.
-    pub(crate) fn visit(&self) -> Option<u64> {
-        self.times()?.visit
-    }
-
-    /// Notes when this hash will be looked at.
-    pub(crate) fn set_visit(&mut self, at: Option<u64>) {
-        if let Some(times) = self.times_mut() {
-            times.visit = at;
-        }
-    }
-
     /// A hash of entries that were taken over, `field, value, field, value, ...`; `None` if a value is missing. Fields
     /// are taken to be unique. O(1) unless they exceed the limits.
     pub fn from_packed(entries: Adopted, limits: &Limits) -> Option<Hash> {

@@ -15,8 +15,6 @@ pub(super) struct Timetable {
     order: SortedSet,
     /// Deadline of the first field, so that asking whether anything is due costs no walk.
     earliest: Option<u64>,
-    /// When the owner will be looked at, as the partition notes it.
-    pub(super) visit: Option<u64>,
 }
 
 impl Timetable {

@@ -1,63 +1,165 @@
-//! When keys of a partition are due: a heap of deadlines.
+//! When keys of a table are due: the earliest deadline of every few buckets, and a tree of minima over them.
 //!
-//! An entry is 8 bytes: the deadline in ticks of 64 ms and the hash of the key. It holds neither key nor address,
-//! so nothing has to be kept in step: giving a key another deadline pushes another entry, and an entry whose key is
-//! gone or lives longer is dropped when its time comes, after one look into the bucket of that hash. (A timing wheel
-//! was considered: 4096 of them cost 24 MB before the first key, and a partition's heap is shallow.)
-
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+//! Deadlines stand in the items alone. A leaf here is 4 bytes for [`LEAF_BUCKETS`] neighbouring buckets of the table: the
+//! tick, of 32 ms, before which none of their items dies. When it has come, those buckets are looked through, what is
+//! dead is taken out, and the leaf is computed anew from what is left. That is a third of a byte per key, where a heap or
+//! a wheel of handles needs eight.
+//!
+//! Invariant: a leaf is never later than the earliest deadline in its buckets (it may be earlier: a key that was removed
+//! or lives longer is found out about at the next look), and a node never later than its children.
 
 /// Milliseconds of a tick. A key is reclaimed within a tick of its deadline, never before it.
-pub(crate) const TICK_MS: u64 = 64;
+pub(crate) const TICK_MS: u64 = 32;
 
-/// Deadlines of one partition.
+/// Buckets of a leaf. More would make the look at a leaf longer, for less memory than is worth it.
+pub(super) const LEAF_BUCKETS: usize = 2;
+
+/// Children of a node.
+const FAN: usize = 16;
+
+/// No deadline: a tick that never comes.
+pub(super) const NEVER: u32 = u32::MAX;
+
+/// The earliest deadlines of one table.
 #[derive(Debug)]
 pub(super) struct Deadlines {
-    due: BinaryHeap<Reverse<(u32, u32)>>,
-    /// Unix milliseconds from which ticks count: when the process began. 32 bits of ticks are 8.7 years.
+    /// Minima: those of the leaves first, the last level being at most [`FAN`] long. Empty until there is a deadline.
+    levels: Vec<Vec<u32>>,
+    first: u32,
+    /// Unix milliseconds from which ticks count: when the process began. 32 bits of ticks are 4.3 years.
     epoch_ms: u64,
 }
 
 impl Deadlines {
     pub(super) fn new(epoch_ms: u64) -> Deadlines {
-        Deadlines { due: BinaryHeap::new(), epoch_ms }
+        Deadlines { levels: Vec::new(), first: NEVER, epoch_ms }
     }
 
-    /// The first tick at which a deadline has passed; the last tick for one that is more than 8.7 years away.
-    fn tick(&self, deadline_ms: u64) -> u32 {
-        u32::try_from(deadline_ms.saturating_sub(self.epoch_ms).div_ceil(TICK_MS)).unwrap_or(u32::MAX)
+    /// The epoch that ticks count from.
+    pub(super) fn epoch_ms(&self) -> u64 {
+        self.epoch_ms
     }
 
-    pub(super) fn push(&mut self, deadline_ms: u64, hash: u32) {
-        let tick = self.tick(deadline_ms);
-        self.due.push(Reverse((tick, hash)));
+    /// The first tick at which a deadline has passed. A deadline more than 4.3 years after the process began is left to
+    /// whoever asks for its key.
+    pub(super) fn tick(&self, deadline_ms: u64) -> u32 {
+        u32::try_from(deadline_ms.saturating_sub(self.epoch_ms).div_ceil(TICK_MS)).unwrap_or(NEVER)
     }
 
-    /// Unix milliseconds at which the first entry is due.
+    /// Unix milliseconds at which the earliest leaf is due; `None` when there is no deadline.
+    #[inline]
     pub(super) fn next(&self) -> Option<u64> {
-        self.due.peek().map(|Reverse((tick, _))| self.epoch_ms + u64::from(*tick) * TICK_MS)
+        (self.first != NEVER).then(|| self.epoch_ms + u64::from(self.first) * TICK_MS)
     }
 
-    /// The hash of an entry that is due.
-    pub(super) fn pop_due(&mut self, now_ms: u64) -> Option<u32> {
+    /// Notes a deadline in a bucket of a table that has `buckets` of them. O(log buckets); O(buckets) the first time.
+    pub(super) fn note(&mut self, bucket: usize, buckets: usize, tick: u32) {
+        if tick == NEVER {
+            return;
+        }
+        if self.levels.first().is_none_or(|leaves| leaves.len() < buckets.div_ceil(LEAF_BUCKETS)) {
+            self.reach(buckets);
+        }
+        self.first = self.first.min(tick);
+        let mut at = bucket / LEAF_BUCKETS;
+        for level in &mut self.levels {
+            match level.get_mut(at) {
+                Some(least) if *least > tick => *least = tick,
+                _ => return,
+            }
+            at /= FAN;
+        }
+    }
+
+    /// Makes room for that many buckets.
+    fn reach(&mut self, buckets: usize) {
+        let mut wanted = buckets.div_ceil(LEAF_BUCKETS);
+        for depth in 0.. {
+            if depth == self.levels.len() {
+                // A new root: over one that has become too wide, or the first.
+                let below = depth.checked_sub(1).map(|below| &self.levels[below]);
+                let minima = below.map_or(Vec::new(), |below| below.chunks(FAN).map(least).collect());
+                self.levels.push(minima);
+            }
+            let level = &mut self.levels[depth];
+            if level.len() < wanted {
+                if level.capacity() < wanted {
+                    // An eighth more, as the table does.
+                    level.reserve_exact(wanted + wanted / 8 - level.len());
+                }
+                level.resize(wanted, NEVER);
+            }
+            if wanted <= FAN {
+                return;
+            }
+            wanted = wanted.div_ceil(FAN);
+        }
+    }
+
+    /// The table has lost its last bucket, `from`, whose items are in another one now.
+    pub(super) fn moved(&mut self, from: usize, to: usize) {
+        let Some(leaves) = self.levels.first() else { return };
+        let tick = leaves.get(from / LEAF_BUCKETS).copied().unwrap_or(NEVER);
+        let mut left = from.div_ceil(LEAF_BUCKETS).max(1);
+        for level in &mut self.levels {
+            // Nodes above a leaf that went may stay too early, until somebody looks.
+            level.truncate(left);
+            if level.capacity() > 64 && left < level.capacity() / 2 {
+                level.shrink_to(left + left / 8);
+            }
+            left = left.div_ceil(FAN);
+        }
+        self.note(to, from, tick);
+    }
+
+    /// The leaf to look at first, if its time has come. Whoever asks looks, and says what was found to
+    /// [`Deadlines::looked`]: that brings the next leaf to the front, also where a node was too early.
+    pub(super) fn due(&self, now_ms: u64) -> Option<usize> {
         if self.next()? > now_ms {
             return None;
         }
-        let Reverse((_, hash)) = self.due.pop()?;
-        if self.due.capacity() > 64 && self.due.len() < self.due.capacity() / 4 {
-            self.due.shrink_to(self.due.len() * 2);
+        let mut at = 0;
+        for level in self.levels.iter().rev() {
+            let children = level.iter().enumerate().skip(at * FAN).take(FAN);
+            at = children.min_by_key(|(_, tick)| **tick).map_or(0, |(child, _)| child);
         }
-        Some(hash)
+        Some(at)
     }
 
-    /// Number of entries, those that have become meaningless included.
-    pub(super) fn len(&self) -> usize {
-        self.due.len()
+    /// Notes what a look at a leaf has found: the earliest tick that is left in its buckets.
+    pub(super) fn looked(&mut self, leaf: usize, tick: u32) {
+        if let Some(there) = self.levels.first_mut().and_then(|leaves| leaves.get_mut(leaf)) {
+            *there = tick;
+        }
+        self.correct(leaf);
     }
 
-    /// Starts again with these (deadline, hash) pairs.
-    pub(super) fn rebuild(&mut self, live: impl Iterator<Item = (u64, u32)>) {
-        self.due = live.map(|(deadline, hash)| Reverse((self.tick(deadline), hash))).collect();
+    /// Computes the nodes over a leaf anew.
+    fn correct(&mut self, leaf: usize) {
+        let mut at = leaf;
+        for depth in 1..self.levels.len() {
+            at /= FAN;
+            let below = &self.levels[depth - 1];
+            let minimum = least(below.get(at * FAN..).map_or(&[], |rest| &rest[..rest.len().min(FAN)]));
+            if let Some(node) = self.levels[depth].get_mut(at) {
+                *node = minimum;
+            }
+        }
+        self.first = self.levels.last().map_or(NEVER, |root| least(root));
+        if self.first == NEVER {
+            self.levels = Vec::new();
+        }
+    }
+
+    /// Bytes that this takes.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.levels.iter().map(|level| level.capacity() * size_of::<u32>()).sum()
     }
 }
+
+fn least(ticks: &[u32]) -> u32 {
+    ticks.iter().copied().min().unwrap_or(NEVER)
+}
+
+#[cfg(test)]
+mod tests;

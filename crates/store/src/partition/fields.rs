@@ -2,16 +2,12 @@
 //!
 //! A hash that has such fields is marked in its item. Whoever opens it, to read or to write, first removes what is due:
 //! nobody behind the door meets a dead field, and each field costs its removal once. A hash nobody opens is visited
-//! when its earliest field is due: its partition's deadlines hold an entry for it, as they do for a key.
-//!
-//! Invariant: the deadlines hold an entry for every marked hash, at the time that the hash itself remembers as its
-//! next visit, which is not after its earliest deadline. A visit that comes too early looks and makes the next entry.
+//! when its earliest field is due, as a key is when it is due itself: its table's deadlines are never later than that.
 
 use super::gone::Left;
 use super::item::ValueMut;
 use super::table::Place;
-use super::{Key, Now, Partition};
-use crate::object::Hash;
+use super::{ItemRef, Key, Now, Partition};
 
 /// Fields removed per visit of a hash that nobody opened; the rest waits for the next round.
 const FIELDS_PER_VISIT: usize = 256;
@@ -35,25 +31,14 @@ impl Partition {
         self.table(db).map_or(0, super::Table::timed)
     }
 
-    /// Prepares a hash for a new place: there is no visit of it yet.
-    pub(super) fn adopt(&mut self, fields: &mut Hash, hash: u32) {
-        let earliest = fields.earliest_deadline();
-        fields.set_visit(earliest);
-        self.register(earliest, hash);
-    }
-
     /// Marks the hash at a place according to its fields, and makes sure of a visit in time.
     fn settle(&mut self, db: u16, hash: u32, place: Place) {
         let table = self.table_mut(db);
         let mut item = table.get_mut(place);
         let ValueMut::Hash(fields) = item.item().value_mut() else { return };
         let earliest = fields.earliest_deadline();
-        let wanted = earliest.filter(|earliest| fields.visit().is_none_or(|visit| visit > *earliest));
-        if wanted.is_some() || earliest.is_none() {
-            fields.set_visit(wanted);
-        }
         table.mark_timed_fields(place, earliest.is_some());
-        self.register(wanted, hash);
+        earliest.into_iter().for_each(|at| table.note_deadline(hash, at));
     }
 
     /// Removes at most `budget` fields that are due from the hash at a place.
@@ -79,21 +64,21 @@ impl Partition {
         });
     }
 
-    /// Visits the hashes with this hash of their key whose visit is due.
-    pub(super) fn expire_fields(&mut self, db: u16, hash: u32, now: Now) {
-        while let Some(place) = self.table(db).and_then(|table| {
-            table.find_by_hash(hash, |item| {
-                item.timed_hash().and_then(Hash::visit).is_some_and(|visit| visit <= now.ms)
-            })
-        }) {
+    /// Removes fields that are due from the hashes in the buckets of a leaf: a portion of one of them, because the leaf
+    /// stays due while there are more. Takes the mark from hashes that have no deadlines any more.
+    pub(super) fn expire_fields(&mut self, db: u16, leaf: usize, now: Now, late: &mut dyn FnMut(u64)) {
+        let due = |item: &ItemRef<'_>| item.timed_hash().is_some_and(|fields| fields.is_due(now.ms));
+        let unsettled = |item: &ItemRef<'_>| {
+            due(item) || item.timed_hash().is_some_and(|fields| fields.earliest_deadline().is_none())
+        };
+        while let Some((bucket, place)) = self.table(db).and_then(|table| table.find_due(leaf, unsettled)) {
+            let first = self.table(db).and_then(|table| table.get(place).earliest_deadline());
+            first.filter(|first| *first <= now.ms).into_iter().for_each(|first| late(now.ms - first));
             self.purge(db, place, now, FIELDS_PER_VISIT);
-            let mut item = self.table_mut(db).get_mut(place);
-            let Some(fields) = item.item().timed_hash_mut() else { return };
-            let more = fields.is_due(now.ms);
-            fields.set_visit(None);
-            self.settle(db, hash, place);
+            let more = due(&self.table_mut(db).get(place));
+            self.settle(db, bucket, place);
             if more {
-                return; // its entry is due already, and comes back to this bucket
+                return;
             }
         }
     }

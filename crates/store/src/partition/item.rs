@@ -6,7 +6,8 @@
 //! bytes 1-3   access: seconds clock of the last use (LRU), or 16-bit minutes and 8-bit counter (LFU)
 //! varint      key length
 //! varint      value length (only an inline string has it)
-//! 8 bytes     deadline, Unix milliseconds            (optional)
+//! 5 bytes     deadline, milliseconds since 2020; all ones if it does not fit: then 8 bytes follow,
+//!             Unix milliseconds                      (optional)
 //! 4 bytes     Memcached client flags                  (optional)
 //! 8 bytes     Memcached CAS unique                    (optional)
 //! key, value
@@ -39,6 +40,12 @@ const HAS_TIMED_FIELDS: u8 = 0b0100_0000;
 
 /// A string that was put together, not set: OBJECT ENCODING tells the two apart.
 const IS_RAW: u8 = 0b1000_0000;
+
+/// Where short deadlines count from, in Unix milliseconds: 1 January 2020. They reach until 2054.
+const DEADLINE_EPOCH_MS: u64 = 1_577_836_800_000;
+const SHORT_DEADLINE_BYTES: usize = 5;
+/// Stands where a short deadline would, when the deadline is too far away or too long ago for one.
+const LONG_DEADLINE: u64 = (1 << (8 * SHORT_DEADLINE_BYTES)) - 1;
 
 const INLINE: u8 = 0;
 const INTEGER: u8 = 1;
@@ -153,6 +160,8 @@ unsafe impl Send for Item {}
 struct Shape {
     head: u8,
     optional: usize,
+    /// Bytes of the deadline.
+    deadline_len: usize,
     key: usize,
     key_len: usize,
     value_len: usize,
@@ -173,7 +182,7 @@ impl Shape {
     }
 
     fn flags_at(&self) -> usize {
-        self.optional + if self.head & HAS_DEADLINE != 0 { 8 } else { 0 }
+        self.optional + self.deadline_len
     }
 
     fn cas_at(&self) -> usize {
@@ -181,10 +190,22 @@ impl Shape {
     }
 }
 
+/// Bytes of flags and CAS.
 const fn optional_len(head: u8) -> usize {
-    (if head & HAS_DEADLINE != 0 { 8 } else { 0 })
-        + (if head & HAS_FLAGS != 0 { 4 } else { 0 })
-        + (if head & HAS_CAS != 0 { 8 } else { 0 })
+    (if head & HAS_FLAGS != 0 { 4 } else { 0 }) + (if head & HAS_CAS != 0 { 8 } else { 0 })
+}
+
+/// A deadline in its short form, if it has one.
+fn short_deadline(deadline: u64) -> Option<u64> {
+    deadline.checked_sub(DEADLINE_EPOCH_MS).filter(|short| *short < LONG_DEADLINE)
+}
+
+fn deadline_len(deadline: Option<u64>) -> usize {
+    match deadline {
+        None => 0,
+        Some(deadline) if short_deadline(deadline).is_some() => SHORT_DEADLINE_BYTES,
+        Some(_) => SHORT_DEADLINE_BYTES + 8,
+    }
 }
 
 fn extras_bits(extras: Extras) -> u8 {
@@ -221,9 +242,9 @@ impl Item {
         let timed = matches!(&value, Value::Hash(hash) if hash.timed_len() > 0);
         let head = kind | extras_bits(extras) | if timed { HAS_TIMED_FIELDS } else { 0 };
         let mut at = 4 + varint_len(key.len()) + if kind == INLINE { varint_len(value_len) } else { 0 };
-        let optional = at;
-        at += optional_len(head);
-        let shape = Shape { head, optional, key: at, key_len: key.len(), value_len };
+        let (optional, deadline_len) = (at, deadline_len(extras.deadline));
+        at += deadline_len + optional_len(head);
+        let shape = Shape { head, optional, deadline_len, key: at, key_len: key.len(), value_len };
         let item = Item::allocate(shape.size());
         item.write_header(&shape, kind, access);
         item.write_extras(&shape, extras);
@@ -251,7 +272,11 @@ impl Item {
 
     fn write_extras(&self, shape: &Shape, extras: Extras) {
         if let Some(deadline) = extras.deadline {
-            self.put(shape.deadline_at(), &deadline.to_le_bytes());
+            let short = short_deadline(deadline).unwrap_or(LONG_DEADLINE).to_le_bytes();
+            self.put(shape.deadline_at(), &short[..SHORT_DEADLINE_BYTES]);
+            if shape.deadline_len > SHORT_DEADLINE_BYTES {
+                self.put(shape.deadline_at() + SHORT_DEADLINE_BYTES, &deadline.to_le_bytes());
+            }
         }
         if extras.flags != 0 {
             self.put(shape.flags_at(), &extras.flags.to_le_bytes());
@@ -339,7 +364,29 @@ impl Item {
         let mut at = 4;
         let key_len = self.varint(&mut at);
         let value_len = if head & KIND == INLINE { self.varint(&mut at) } else { 8 };
-        Shape { head, optional: at, key: at + optional_len(head), key_len, value_len }
+        let deadline_len = match head & HAS_DEADLINE {
+            0 => 0,
+            _ if self.short_deadline_at(at) == LONG_DEADLINE => SHORT_DEADLINE_BYTES + 8,
+            _ => SHORT_DEADLINE_BYTES,
+        };
+        let key = at + deadline_len + optional_len(head);
+        Shape { head, optional: at, deadline_len, key, key_len, value_len }
+    }
+
+    #[inline]
+    fn short_deadline_at(&self, at: usize) -> u64 {
+        let mut bytes = [0; 8];
+        bytes[..SHORT_DEADLINE_BYTES].copy_from_slice(self.bytes(at, SHORT_DEADLINE_BYTES));
+        u64::from_le_bytes(bytes)
+    }
+
+    #[inline]
+    fn deadline_in(&self, shape: &Shape) -> Option<u64> {
+        match shape.deadline_len {
+            0 => None,
+            SHORT_DEADLINE_BYTES => Some(DEADLINE_EPOCH_MS + self.short_deadline_at(shape.deadline_at())),
+            _ => Some(self.word(shape.deadline_at() + SHORT_DEADLINE_BYTES)),
+        }
     }
 
     /// The key.
@@ -421,7 +468,7 @@ impl Item {
         let shape = self.shape();
         let flag = |bit| shape.head & bit != 0;
         Extras {
-            deadline: flag(HAS_DEADLINE).then(|| self.word(shape.deadline_at())),
+            deadline: self.deadline_in(&shape),
             flags: if flag(HAS_FLAGS) { self.flags_at(shape.flags_at()) } else { 0 },
             cas: if flag(HAS_CAS) { self.word(shape.cas_at()) } else { 0 },
             raw: flag(IS_RAW),
@@ -445,7 +492,7 @@ impl Item {
         if self.byte(0) & HAS_DEADLINE == 0 {
             return None;
         }
-        Some(self.word(self.shape().deadline_at()))
+        self.deadline_in(&self.shape())
     }
 
     /// True if the key or fields of it have deadlines.
@@ -481,6 +528,12 @@ impl Item {
             ValueMut::Hash(hash) if marked => Some(hash),
             _ => None,
         }
+    }
+
+    /// When the key dies or the first of its fields does.
+    pub(super) fn earliest_deadline(&self) -> Option<u64> {
+        let field = self.timed_hash().and_then(Hash::earliest_deadline);
+        self.deadline().into_iter().chain(field).min()
     }
 
     /// True if the time of the key is over: its own, or that of all its fields. One test of a byte for most keys.
@@ -528,7 +581,7 @@ impl Item {
     pub fn overwrite_extras(&mut self, extras: Extras) -> bool {
         let shape = self.shape();
         let has = |bit| shape.head & bit != 0;
-        let same = has(HAS_DEADLINE) == extras.deadline.is_some()
+        let same = shape.deadline_len == deadline_len(extras.deadline)
             && has(HAS_FLAGS) == (extras.flags != 0)
             && has(HAS_CAS) == (extras.cas != 0)
             && has(IS_RAW) == extras.raw;
@@ -566,8 +619,9 @@ impl Item {
         let old = self.shape();
         let kind = old.head & KIND;
         let head = kind | extras_bits(extras) | old.head & HAS_TIMED_FIELDS;
-        let key = old.optional + optional_len(head);
-        let new = Shape { head, optional: old.optional, key, ..old };
+        let deadline_len = deadline_len(extras.deadline);
+        let key = old.optional + deadline_len + optional_len(head);
+        let new = Shape { head, deadline_len, key, ..old };
         let item = Item::allocate(new.size());
         item.write_header(&new, kind, self.access());
         item.write_extras(&new, extras);

@@ -20,9 +20,7 @@ mod watch;
 mod tests;
 
 use crate::key::{Key, Seed};
-use crate::object::Hash;
 use access::Access;
-use expire::Deadlines;
 use gone::GoneList;
 pub use gone::{Gone, Left};
 use item::{Extras, Item, Owned, Value};
@@ -35,9 +33,6 @@ pub use table::{ItemMut, ItemRef};
 pub(crate) use table::{Table, index_of};
 pub use watch::Watcher;
 use watch::Watches;
-
-/// Entries without meaning that the deadlines of a partition may hold beyond twice the useful ones.
-const STALE_DEADLINES_MAX: usize = 64;
 
 /// The time of a command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,11 +63,13 @@ pub struct Partition {
     first: Table,
     watches: Watches,
     counters: Counters,
-    deadlines: Deadlines,
+    epoch_ms: u64,
     /// Tables of the databases from 1 on, made when first written to.
     more: Vec<Table>,
     seed: Seed,
     gone: GoneList,
+    /// Frees what is reclaimed.
+    free: fn(Removed),
     /// What every item's bit in the table is, but for those that a snapshot still has to save.
     generation: u64,
     /// A snapshot that is being taken.
@@ -119,16 +116,22 @@ pub(crate) fn prefetch(address: *const u8) {
 impl Partition {
     pub(crate) fn new(seed: Seed, epoch_ms: u64, telling: Arc<AtomicBool>) -> Partition {
         Partition {
-            first: Table::default(),
+            first: Table::new(epoch_ms),
             more: Vec::new(),
             seed,
-            deadlines: Deadlines::new(epoch_ms),
+            epoch_ms,
             watches: Watches::default(),
             counters: Counters::default(),
             gone: GoneList::new(telling),
+            free: drop,
             generation: 0,
             saving: None,
         }
+    }
+
+    /// The same partition with another way to free what it reclaims.
+    pub(crate) fn freeing(self, free: fn(Removed)) -> Partition {
+        Partition { free, ..self }
     }
 
     pub(crate) fn first(&self) -> &Table {
@@ -152,7 +155,8 @@ impl Partition {
     fn make_table(&mut self, db: u16) -> &mut Table {
         let index = db as usize - 1;
         if index >= self.more.len() {
-            self.more.resize_with(index + 1, Table::default);
+            let epoch_ms = self.epoch_ms;
+            self.more.resize_with(index + 1, || Table::new(epoch_ms));
         }
         &mut self.more[index]
     }
@@ -250,6 +254,7 @@ impl Partition {
             }
         };
         self.gone.note(db, item.key(), left, Vec::new());
+        (self.free)(Removed(item));
     }
 
     /// Sets a key to a value, whatever was there; gives back what was. O(1) and the copy of the value.
@@ -258,23 +263,27 @@ impl Partition {
         &mut self,
         db: u16,
         key: &Key<'_>,
-        mut value: Value<'_>,
+        value: Value<'_>,
         extras: Extras,
         access: Access,
     ) -> Option<Removed> {
         self.changed(db, key);
-        if let Value::Hash(fields) = &mut value {
-            self.adopt(fields, key.hash);
-        }
-        self.register(extras.deadline, key.hash);
+        let field = match &value {
+            Value::Hash(fields) => fields.earliest_deadline(),
+            _ => None,
+        };
+        let earliest = extras.deadline.into_iter().chain(field).min();
         let Some(place) = self.find(db, key) else {
             let item = Item::new(key.bytes, value, extras, access.of_new());
             let (seed, generation) = (self.seed, self.generation);
-            self.table_mut(db).insert(&seed, key.hash, item, generation);
+            let table = self.table_mut(db);
+            table.insert(&seed, key.hash, item, generation);
+            earliest.into_iter().for_each(|at| table.note_deadline(key.hash, at));
             return None;
         };
         self.save_first(db, place);
         let table = self.table_mut(db);
+        earliest.into_iter().for_each(|at| table.note_deadline(key.hash, at));
         // The key stays the same one, so its frequency of use goes on.
         let used = access.after_use(table.get(place).access());
         if matches!(value, Value::String(_) | Value::Integer(_)) {
@@ -301,8 +310,8 @@ impl Partition {
         let Some(place) = self.living(db, key, now) else { return false };
         self.save_first(db, place);
         self.changed(db, key);
-        self.register(extras.deadline, key.hash);
         let table = self.table_mut(db);
+        extras.deadline.into_iter().for_each(|at| table.note_deadline(key.hash, at));
         let mut item = table.get_mut(place);
         if !item.item().overwrite_extras(extras) {
             table.rebuild(place, extras);
@@ -388,7 +397,7 @@ impl Partition {
 
     /// Takes all keys of a database out.
     pub fn clear(&mut self, db: u16) -> Cleared {
-        let table = std::mem::take(self.table_mut(db));
+        let table = self.table_mut(db).take();
         self.watches.cleared(db, |key| {
             let hash = self.seed.hash(key);
             table.find(hash, key).is_some()
@@ -409,54 +418,45 @@ impl Partition {
         self.watches.swapped(low, high);
     }
 
-    /// When the next key is due, in Unix milliseconds rounded up; `None` when no key has a deadline.
+    /// When the next look for dead keys is due, in Unix milliseconds rounded up; `None` when no key has a deadline.
+    #[inline]
     pub fn next_deadline(&self) -> Option<u64> {
-        self.deadlines.next()
+        match self.more.as_slice() {
+            [] => self.first.next_deadline(),
+            more => std::iter::once(&self.first).chain(more).filter_map(Table::next_deadline).min(),
+        }
     }
 
-    /// Removes at most `budget` dead keys; answers how many deadlines it looked at.
+    /// Removes dead keys in at most `budget` looks at a few buckets each; answers how many looks there were.
     pub fn expire_due(&mut self, now: Now, budget: usize) -> usize {
-        for done in 0..budget {
-            let Some(hash) = self.deadlines.pop_due(now.ms) else { return done };
-            for db in 0..=self.more.len() as u16 {
-                self.expire_bucket(db, hash, now);
-                self.expire_fields(db, hash, now);
+        self.expire_due_telling(now, budget, &mut |_| ())
+    }
+
+    /// The same; `late` hears how many milliseconds after its deadline each key, and the first field of each hash, was
+    /// reclaimed.
+    pub fn expire_due_telling(&mut self, now: Now, budget: usize, late: &mut dyn FnMut(u64)) -> usize {
+        let mut done = 0;
+        for db in 0..=self.more.len() as u16 {
+            while done < budget {
+                let Some(leaf) = self.table(db).and_then(|table| table.due(now.ms)) else { break };
+                self.expire_leaf(db, leaf, now, late);
+                done += 1;
             }
         }
-        budget
+        done
     }
 
-    /// Removes what is dead among the keys with this hash. A key with a later deadline has another entry for that.
-    fn expire_bucket(&mut self, db: u16, hash: u32, now: Now) {
-        while let Some(place) =
-            self.table(db).and_then(|table| table.find_by_hash(hash, |item| item.is_dead(now.ms)))
+    /// Removes what is dead in the buckets of a leaf.
+    fn expire_leaf(&mut self, db: u16, leaf: usize, now: Now, late: &mut dyn FnMut(u64)) {
+        while let Some((bucket, place)) =
+            self.table(db).and_then(|table| table.find_due(leaf, |item| item.is_dead(now.ms)))
         {
-            // A hash that is equal in bucket and tag is as good as the item's own for taking it out.
-            self.reclaim(db, hash, place);
+            let due = self.table(db).and_then(|table| table.get(place).earliest_deadline());
+            late(now.ms.saturating_sub(due.unwrap_or(now.ms)));
+            self.reclaim(db, bucket, place);
         }
-    }
-
-    fn register(&mut self, deadline: Option<u64>, hash: u32) {
-        let Some(deadline) = deadline else { return };
-        self.deadlines.push(deadline, hash);
-        let volatile = |table: &Table| table.volatile() + table.timed();
-        let volatile = volatile(&self.first) + self.more.iter().map(volatile).sum::<usize>();
-        if self.deadlines.len() > 2 * volatile + STALE_DEADLINES_MAX {
-            self.forget_stale_deadlines();
-            self.deadlines.push(deadline, hash);
-        }
-    }
-
-    fn forget_stale_deadlines(&mut self) {
-        let mut live = Vec::new();
-        for table in std::iter::once(&self.first).chain(&self.more) {
-            table.each(|item| {
-                let visit = item.timed_hash().and_then(Hash::visit);
-                let times = item.deadline().into_iter().chain(visit);
-                live.extend(times.map(|at| (at, self.seed.hash(item.key()))));
-            });
-        }
-        self.deadlines.rebuild(live.into_iter());
+        self.expire_fields(db, leaf, now, late);
+        self.table_mut(db).looked(leaf);
     }
 
     /// Bytes of the index, without items.

@@ -191,7 +191,7 @@ impl Partition {
             Some(_) => {
                 let origin = walk.origin;
                 saving.cleared.push((origin, table));
-                Table::default()
+                Table::new(self.epoch_ms)
             }
             None => table,
         }

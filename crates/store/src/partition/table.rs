@@ -17,6 +17,7 @@
 //! Invariant: every non-zero slot is an item that the table owns, filed in the chain of its hash's bucket under its
 //! tag; every child address is a bucket that the chain owns. Everything unsafe about buckets is in this file.
 
+use super::expire::{Deadlines, LEAF_BUCKETS, NEVER};
 use super::item::{Extras, Item, ValueMut, ValueRef};
 use crate::key::Seed;
 use crate::object::Hash;
@@ -62,7 +63,7 @@ impl<const N: usize> Default for Chunk<N> {
 }
 
 /// Items by the hash and bytes of their keys.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Table {
     buckets: Vec<Bucket>,
     /// Buckets before the current round of splits: a power of two.
@@ -72,6 +73,7 @@ pub(crate) struct Table {
     volatile: usize,
     /// Hashes that are marked as having fields with deadlines.
     timed: usize,
+    deadlines: Deadlines,
 }
 
 /// Where an item is filed. Valid until the table changes.
@@ -91,6 +93,76 @@ fn borrow(slot: u64) -> ManuallyDrop<Item> {
 }
 
 impl Table {
+    /// An empty table. `epoch_ms` is the time that ticks of deadlines count from.
+    pub(crate) fn new(epoch_ms: u64) -> Table {
+        Table {
+            buckets: Vec::new(),
+            base: 0,
+            len: 0,
+            volatile: 0,
+            timed: 0,
+            deadlines: Deadlines::new(epoch_ms),
+        }
+    }
+
+    /// Takes everything out.
+    pub(crate) fn take(&mut self) -> Table {
+        let empty = Table::new(self.deadlines.epoch_ms());
+        std::mem::replace(self, empty)
+    }
+
+    /// Unix milliseconds at which the next look for dead items is due; `None` when there are no deadlines.
+    #[inline]
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        self.deadlines.next()
+    }
+
+    /// Notes that an item with this hash dies, or has a field that dies, at this time. O(log n).
+    #[inline]
+    pub(crate) fn note_deadline(&mut self, hash: u32, deadline_ms: u64) {
+        let (bucket, tick) = (self.index(hash), self.deadlines.tick(deadline_ms));
+        self.deadlines.note(bucket, self.buckets.len(), tick);
+    }
+
+    /// The buckets to look through first, if their time has come. [`Table::looked`] ends the look.
+    pub(crate) fn due(&self, now_ms: u64) -> Option<usize> {
+        self.deadlines.due(now_ms)
+    }
+
+    /// The first item of those buckets that is wanted, and a hash that leads to its bucket.
+    pub(crate) fn find_due(
+        &self,
+        leaf: usize,
+        wanted: impl Fn(&ItemRef<'_>) -> bool,
+    ) -> Option<(u32, Place)> {
+        let first = leaf * LEAF_BUCKETS;
+        let buckets = self.buckets.get(first..)?.iter().take(LEAF_BUCKETS);
+        let mut cells =
+            buckets.enumerate().flat_map(|(at, Bucket(bucket))| bucket.cells().map(move |cell| (at, cell)));
+        let (at, cell) = cells.find(|(_, cell)| {
+            cell.get() != 0 && wanted(&ItemRef { item: borrow(cell.get()), table: PhantomData })
+        })?;
+        Some(((first + at) as u32, Place(NonNull::from(cell))))
+    }
+
+    /// Ends a look at buckets: what is left in them says when they are due again.
+    pub(crate) fn looked(&mut self, leaf: usize) {
+        let mut tick = NEVER;
+        for Bucket(bucket) in self.buckets.iter().skip(leaf * LEAF_BUCKETS).take(LEAF_BUCKETS) {
+            bucket.each(|slot| tick = tick.min(self.tick_of(slot)));
+        }
+        self.deadlines.looked(leaf, tick);
+    }
+
+    /// The tick at which an item or the first of its fields dies.
+    fn tick_of(&self, slot: u64) -> u32 {
+        let item = borrow(slot);
+        match item.is_volatile() {
+            true => item.earliest_deadline().map_or(NEVER, |at| self.deadlines.tick(at)),
+            false => NEVER,
+        }
+    }
+
     /// Number of items.
     pub(crate) fn len(&self) -> usize {
         self.len
@@ -245,12 +317,18 @@ impl Table {
         let Bucket(old) = std::mem::take(&mut self.buckets[from]);
         self.buckets.push(Bucket::default());
         let (mut stay, mut go) = (Chunk::default(), Chunk::default());
-        let bit = self.base;
+        let (bit, mut tick) = (self.base, NEVER);
         old.each(|slot| super::prefetch((slot & ADDRESS) as *const u8));
         old.each(|slot| {
             let hash = seed.hash(borrow(slot).key());
-            if hash & bit == 0 { stay.push(slot) } else { go.push(slot) }
+            if hash & bit == 0 {
+                stay.push(slot);
+            } else {
+                tick = tick.min(self.tick_of(slot));
+                go.push(slot);
+            }
         });
+        self.deadlines.note(count, self.buckets.len(), tick);
         self.buckets[from] = Bucket(stay);
         self.buckets[count] = Bucket(go);
         if self.buckets.len() == 2 * self.base as usize {
@@ -265,6 +343,7 @@ impl Table {
         let Some(Bucket(last)) = self.buckets.pop() else { return };
         let to = self.buckets.len() - self.base as usize;
         last.each(|slot| self.buckets[to].0.push(slot));
+        self.deadlines.moved(self.buckets.len(), to);
         if self.buckets.capacity() > 16 && self.buckets.len() < self.buckets.capacity() * 3 / 4 {
             self.buckets.shrink_to(self.buckets.len() * 9 / 8);
         }
@@ -339,17 +418,8 @@ impl Table {
         Some((index, u32::try_from(next).ok()))
     }
 
-    /// The first item with this bucket and tag that is wanted.
-    pub(crate) fn find_by_hash(&self, hash: u32, wanted: impl Fn(&ItemRef<'_>) -> bool) -> Option<Place> {
-        let Bucket(bucket) = self.buckets.get(self.index(hash))?;
-        let fits = |cell: &&Cell<u64>| {
-            let slot = cell.get();
-            slot >> 48 == tag(hash) && wanted(&ItemRef { item: borrow(slot), table: PhantomData })
-        };
-        bucket.cells().find(fits).map(|cell| Place(NonNull::from(cell)))
-    }
-
     /// Visits all items.
+    #[cfg(test)]
     pub(crate) fn each(&self, mut visit: impl FnMut(ItemRef<'_>)) {
         for Bucket(bucket) in &self.buckets {
             bucket.each(|slot| visit(ItemRef { item: borrow(slot), table: PhantomData }));
@@ -359,7 +429,9 @@ impl Table {
     /// Bytes of the buckets.
     pub(crate) fn memory_bytes(&self) -> usize {
         let children: usize = self.buckets.iter().map(|bucket| bucket.0.overflow().count()).sum();
-        self.buckets.capacity() * size_of::<Bucket>() + children * size_of::<Overflow>()
+        self.buckets.capacity() * size_of::<Bucket>()
+            + children * size_of::<Overflow>()
+            + self.deadlines.memory_bytes()
     }
 }
 
@@ -476,6 +548,7 @@ impl<const N: usize> Chunk<N> {
         }
     }
 
+    /// The slots of this bucket and of those behind it.
     fn cells(&self) -> impl Iterator<Item = &Cell<u64>> {
         self.slots.iter().chain(self.overflow().flat_map(|chunk| &chunk.slots))
     }
@@ -537,6 +610,11 @@ impl<'a> ItemRef<'a> {
     #[inline]
     pub(super) fn is_volatile(&self) -> bool {
         self.item.is_volatile()
+    }
+
+    /// When the key dies or the first of its fields does.
+    pub(super) fn earliest_deadline(&self) -> Option<u64> {
+        self.item.earliest_deadline()
     }
 
     /// The value if it is a hash that has fields with deadlines.
