@@ -2,8 +2,10 @@
 
 use crate::acl::file;
 use crate::command::families;
+use crate::config::memcached::Memcached;
 use crate::config::{Config, Settings};
 use crate::mailbox::Mailbox;
+use crate::memcache::{Auth, AuthError, Binding, Rules};
 use crate::memory;
 use crate::node::Node;
 use crate::socket::{Engine, listen};
@@ -48,6 +50,8 @@ pub struct Startup {
     pub supervised: Supervised,
     /// `daemonize`.
     pub daemonize: bool,
+    /// What begins with `memcached-`.
+    pub memcached: Memcached,
 }
 
 /// Who is told that the node is ready.
@@ -91,6 +95,7 @@ impl Default for Startup {
             users: Vec::new(),
             supervised: Supervised::No,
             daemonize: false,
+            memcached: Memcached::default(),
         }
     }
 }
@@ -120,6 +125,12 @@ pub enum RunError {
     /// The users of the configuration are wrong.
     #[error("Aborting startup because of ACL errors: {0}")]
     Users(String),
+    /// The users of the Memcached doors.
+    #[error("memcached-auth-file: {0}")]
+    MemcachedUsers(#[from] AuthError),
+    /// SASL without users.
+    #[error("memcached-sasl needs a memcached-auth-file")]
+    NoUsers,
     /// Nothing to listen on.
     #[error("nothing to listen on: give --port, --memcached-port or --unixsocket")]
     NoDoor,
@@ -222,6 +233,7 @@ pub fn start(config: Config) -> Result<Running, RunError> {
     let seed = RandomState::new().build_hasher().finish();
     let node = Arc::new(Node::new(settings, startup, seed, mailboxes, families()));
     load_users(&node).map_err(RunError::Users)?;
+    node.memcached.set_rules(memcached_rules(&startup.memcached)?);
     let mut files: Vec<PathBuf> =
         startup.unix_socket.iter().chain(&startup.memcached_unix_socket).cloned().collect();
     if let Some(path) = &startup.pidfile {
@@ -270,6 +282,24 @@ pub fn start(config: Config) -> Result<Running, RunError> {
     }
 }
 
+/// What is fixed for Memcached sessions.
+fn memcached_rules(memcached: &Memcached) -> Result<Rules, RunError> {
+    let auth = match &memcached.auth_file {
+        Some(path) => Auth::read(path, memcached.sasl)?,
+        None if memcached.sasl => return Err(RunError::NoUsers),
+        None => Auth::default(),
+    };
+    Ok(Rules {
+        binding: if memcached.sasl { Binding::Binary } else { memcached.binding },
+        auth,
+        shutdown: memcached.shutdown,
+        flush_disabled: !memcached.flush,
+        dump_disabled: !memcached.dump,
+        requests_per_turn: memcached.requests_per_turn,
+        prefix_end: memcached.prefix_end,
+    })
+}
+
 /// Makes the users that the configuration defines, in a file of their own or among its lines.
 fn load_users(node: &Node) -> Result<(), String> {
     let all_channels = node.settings().acl_all_channels;
@@ -310,7 +340,11 @@ fn open(startup: &Startup, settings: &Settings) -> Result<(Vec<Door>, Vec<OwnedF
     for (door, path) in sockets {
         let Some(path) = path else { continue };
         doors.push(door);
-        listeners.push(open_unix(path, startup)?);
+        let mode = match door {
+            Door::MemcachedUnix => startup.memcached.socket_mode.or(startup.unix_socket_mode),
+            _ => startup.unix_socket_mode,
+        };
+        listeners.push(open_unix(path, mode, startup.backlog)?);
     }
     if doors.is_empty() { Err(RunError::NoDoor) } else { Ok((doors, listeners)) }
 }
@@ -334,7 +368,7 @@ fn open_tcp(bind: &str, port: u16, backlog: i32) -> Result<Option<OwnedFd>, RunE
     }
 }
 
-fn open_unix(path: &Path, startup: &Startup) -> Result<OwnedFd, RunError> {
-    listen::unix(path, startup.unix_socket_mode, startup.backlog)
+fn open_unix(path: &Path, mode: Option<u32>, backlog: i32) -> Result<OwnedFd, RunError> {
+    listen::unix(path, mode, backlog)
         .map_err(|source| RunError::Listen { address: path.display().to_string(), source })
 }

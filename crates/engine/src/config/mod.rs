@@ -4,6 +4,7 @@
 //! (the table of names, ranges and defaults), [`other`] (names that change nothing here), [`row`] (both), [`parse`] (redis.conf and the command line).
 
 pub mod directive;
+pub mod memcached;
 pub mod other;
 pub mod parse;
 pub mod row;

@@ -398,7 +398,6 @@ impl Worker {
                     }
                 }
                 Protocol::Memcached(memcached) => {
-                    let figures = || self.node.memcached_figures();
                     let mut turn = crate::memcache::Turn {
                         store: &self.node.store,
                         shared: &self.node.memcached,
@@ -406,7 +405,7 @@ impl Worker {
                         now: turn.now,
                         access: turn.access,
                         memory_full: turn.out_of_memory,
-                        figures: &figures,
+                        host: &*self.node,
                         changes: 0,
                     };
                     let input = &session.input[session.start..];
