@@ -5,12 +5,14 @@ use crate::command::families;
 use crate::config::memcached::Memcached;
 use crate::config::{Config, Settings};
 use crate::mailbox::Mailbox;
+use crate::memcache::memory_file;
 use crate::memcache::{Auth, AuthError, Binding, Rules};
 use crate::memory;
 use crate::node::Node;
+use crate::snapshot::load::{LoadError, Loaded, load_file};
 use crate::socket::{Engine, listen};
 use crate::worker::{Door, Worker};
-use crate::{process, signal};
+use crate::{process, signal, snapshot};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -20,6 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 /// What is fixed when a node starts.
 #[derive(Clone, Debug)]
@@ -131,6 +134,9 @@ pub enum RunError {
     /// SASL without users.
     #[error("memcached-sasl needs a memcached-auth-file")]
     NoUsers,
+    /// The file of the configuration could not be loaded.
+    #[error("Fatal error loading the DB {0}: {1}. Exiting.")]
+    Load(PathBuf, LoadError),
     /// Nothing to listen on.
     #[error("nothing to listen on: give --port, --memcached-port or --unixsocket")]
     NoDoor,
@@ -151,14 +157,20 @@ impl Running {
 
     /// Ends the node: sessions are told what was still unsent, files are removed.
     pub fn stop(self) -> Result<(), RunError> {
+        self.node.snapshots.saves.end();
         self.node.stop();
         let mut result = Ok(());
+        let alone = self.workers.len() == 1;
         for worker in self.workers {
             match worker.join() {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => result = Err(RunError::Worker(error)),
                 Err(_) => result = Err(RunError::Worker(io::Error::other("panicked"))),
             }
+        }
+        // A worker that is alone has its partitions to itself, and did this at its end.
+        if !alone {
+            save_memory(&self.node);
         }
         for file in self.files {
             let _ = std::fs::remove_file(file); // somebody may have removed it
@@ -175,8 +187,14 @@ pub fn run(config: Config) -> Result<(), RunError> {
     let running = start(config)?;
     announce(&running.node);
     process::notify(startup.supervised, "STATUS=Ready to accept connections\nREADY=1\n");
-    let stop = signal::wait();
-    tracing::warn!("Received {}, shutting down...", stop.name());
+    loop {
+        let stop = signal::wait();
+        tracing::warn!("Received {}, shutting down...", stop.name());
+        match running.node.last_save.ask(&running.node) {
+            Ok(()) => break,
+            Err(error) => tracing::warn!("Error trying to save the DB, can't exit: {error}"),
+        }
+    }
     process::notify(startup.supervised, "STOPPING=1\n");
     tracing::warn!("User requested shutdown...");
     if startup.pidfile.is_some() {
@@ -242,6 +260,12 @@ pub fn start(config: Config) -> Result<Running, RunError> {
         files.push(path.clone());
     }
     let mut running = Running { node, workers: Vec::new(), files };
+    let data = PathBuf::from(&running.node.settings().persistence.dbfilename);
+    snapshot::file::remove_left_over(
+        data.parent().filter(|dir| *dir != Path::new("")).unwrap_or(Path::new(".")),
+    );
+    let loads = data.exists();
+    running.node.loading.set(loads);
     let (told, started) = channel();
     let mut listeners = Some(listeners);
     for id in 0..threads {
@@ -255,10 +279,21 @@ pub fn start(config: Config) -> Result<Running, RunError> {
             });
             match worker {
                 Ok(mut worker) => {
+                    // Nobody is served before: the first worker has all listeners.
+                    if id == 0
+                        && let Some(path) = &shared.startup.memcached.memory_file
+                        && let Err(error) = memory_file::load(&shared, path)
+                    {
+                        tracing::warn!("Starting empty: {error}");
+                    }
                     shared.set_socket_engine(worker.engine());
                     let _ = told.send(Ok(worker.engine())); // the starter waits for it
                     // Sessions of a worker that failed would hang: whoever watches the node starts it again.
-                    worker.run().inspect_err(|_| signal::raise())
+                    let ended = worker.run().inspect_err(|_| signal::raise());
+                    if ended.is_ok() && threads == 1 {
+                        save_memory(&shared);
+                    }
+                    ended
                 }
                 Err(error) => {
                     let _ = told.send(Err(error));
@@ -273,12 +308,25 @@ pub fn start(config: Config) -> Result<Running, RunError> {
         Ok(engine) => {
             running.node.startup_bytes.store(memory::used_bytes(), Ordering::Relaxed);
             tracing::info!(threads, engine, "Server initialized");
+            if loads && let Err(error) = load(&running.node, &data) {
+                running.stop()?;
+                return Err(RunError::Load(data, error));
+            }
             Ok(running)
         }
         Err(error) => {
             running.stop()?;
             Err(RunError::Worker(error))
         }
+    }
+}
+
+/// Writes the memory file, if one is configured, for the next run.
+fn save_memory(node: &Node) {
+    let Some(path) = &node.startup.memcached.memory_file else { return };
+    match memory_file::save(node, path) {
+        Ok(keys) => tracing::info!("Memory file written, keys: {keys}"),
+        Err(error) => tracing::warn!("The memory file was not written: {error}"),
     }
 }
 
@@ -298,6 +346,16 @@ fn memcached_rules(memcached: &Memcached) -> Result<Rules, RunError> {
         requests_per_turn: memcached.requests_per_turn,
         prefix_end: memcached.prefix_end,
     })
+}
+
+/// Loads the file of the configuration.
+fn load(node: &Node, path: &Path) -> Result<(), LoadError> {
+    let began = Instant::now();
+    let Loaded { keys, expired } = load_file(node, path)?;
+    node.loading.set(false);
+    tracing::info!("Done loading RDB, keys loaded: {keys}, keys expired: {expired}.");
+    tracing::info!("DB loaded from disk: {:.3} seconds", began.elapsed().as_secs_f64());
+    Ok(())
 }
 
 /// Makes the users that the configuration defines, in a file of their own or among its lines.

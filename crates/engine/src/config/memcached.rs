@@ -23,8 +23,6 @@ pub struct Memcached {
     pub requests_per_turn: usize,
     /// `memcached-stats-prefix`.
     pub prefix_end: u8,
-    /// `memcached-udp-port`; 0 = none.
-    pub udp_port: u16,
     /// `memcached-unixsocketperm`.
     pub socket_mode: Option<u32>,
     /// `memcached-memory-file`: keeps the keys across a planned restart.
@@ -42,7 +40,6 @@ impl Default for Memcached {
             dump: true,
             requests_per_turn: REQUESTS_PER_TURN_MAX,
             prefix_end: b':',
-            udp_port: 0,
             socket_mode: None,
             memory_file: None,
         }
@@ -97,7 +94,6 @@ macro_rules! number {
 /// The rows.
 pub const TABLE: &[Directive] = &[
     number!("memcached-port", settings.memcached_port, 0, 65535),
-    number!("memcached-udp-port", startup.memcached.udp_port, 0, 65535),
     file!("memcached-unixsocket", startup.memcached_unix_socket),
     Directive {
         name: "memcached-unixsocketperm",

@@ -30,12 +30,7 @@ const BAD_FORMAT: Act = Act::Answer(b"CLIENT_ERROR bad command line format\r\n")
 
 /// Carries out a command for operators. `line_bytes` is the length of its line; `first` says that no request that came
 /// with it is before it.
-pub(super) fn execute(
-    turn: &mut Turn<'_>,
-    command: Admin,
-    words: Words<'_>,
-    line_bytes: usize,
-) -> Act {
+pub(super) fn execute(turn: &mut Turn<'_>, command: Admin, words: Words<'_>, line_bytes: usize) -> Act {
     let mut list: Vec<&[u8]> = words.take(6).collect();
     let noreply = list.last() == Some(&&b"noreply"[..]);
     if noreply {

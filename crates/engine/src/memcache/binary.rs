@@ -294,8 +294,7 @@ fn store(
         _ => Mode::Set,
     };
     let joins = matches!(mode, Mode::Append | Mode::Prepend);
-    let (flags, exptime) =
-        if joins { (0, 0) } else { (u32_at(frame.extras, 0), u32_at(frame.extras, 4)) };
+    let (flags, exptime) = if joins { (0, 0) } else { (u32_at(frame.extras, 0), u32_at(frame.extras, 4)) };
     let wish = Keep {
         mode,
         data: frame.value,

@@ -21,8 +21,7 @@ const NUMBER_BYTES_MAX: usize = 512 * 1024;
 const STORED: &[u8] = b"STORED\r\n";
 const NOT_STORED: &[u8] = b"NOT_STORED\r\n";
 const NOT_FOUND: &[u8] = b"NOT_FOUND\r\n";
-pub(super) const NOT_A_NUMBER: &[u8] =
-    b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n";
+pub(super) const NOT_A_NUMBER: &[u8] = b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n";
 const NO_MEMORY: &[u8] = b"SERVER_ERROR out of memory storing object\r\n";
 
 /// `<word> <key> <flags> <length>[ <cas>]`, and the value.
@@ -138,7 +137,13 @@ pub(super) fn set_extras(turn: &mut Turn<'_>, partition: &mut Partition, key: &K
 }
 
 /// Puts a value in place of whatever was there; removes that if the value's time is over already.
-pub(super) fn put(turn: &mut Turn<'_>, partition: &mut Partition, key: &Key<'_>, value: Value<'_>, extras: Extras) {
+pub(super) fn put(
+    turn: &mut Turn<'_>,
+    partition: &mut Partition,
+    key: &Key<'_>,
+    value: Value<'_>,
+    extras: Extras,
+) {
     turn.changes += 1;
     free(if turn.is_over(extras.deadline) {
         partition.remove(DB, key, turn.now)

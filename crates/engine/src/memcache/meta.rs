@@ -111,7 +111,14 @@ fn plain(turn: &Turn<'_>, meta: &Meta<'_>, code: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn answer(turn: &Turn<'_>, meta: &Meta<'_>, data: Option<&[u8]>, letters: &[u8], shown: &Shown, out: &mut Vec<u8>) {
+fn answer(
+    turn: &Turn<'_>,
+    meta: &Meta<'_>,
+    data: Option<&[u8]>,
+    letters: &[u8],
+    shown: &Shown,
+    out: &mut Vec<u8>,
+) {
     match data {
         Some(data) => {
             out.reserve(data.len() + 64);
@@ -328,8 +335,7 @@ fn arithmetic(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec
         Some((old, _)) if meta.cas != 0 && meta.cas != old.cas => return plain(turn, meta, b"EX", out),
         Some((old, Some((number, len)))) => {
             turn.count(hits);
-            let result =
-                if up { number.wrapping_add(meta.delta) } else { number.saturating_sub(meta.delta) };
+            let result = if up { number.wrapping_add(meta.delta) } else { number.saturating_sub(meta.delta) };
             let cas = turn.cas_for(meta.new_cas, told);
             let deadline = if meta.has(b'T') { turn.deadline(meta.exptime) } else { old.deadline };
             (result, len, Extras { cas, deadline, ..old })
@@ -373,9 +379,5 @@ pub(super) fn debug(turn: &Turn<'_>, sent: &[u8], base64: bool, out: &mut Vec<u8
     out.extend_from_slice(b"ME ");
     out.extend_from_slice(sent);
     // Writing to a Vec cannot fail.
-    let _ = write!(
-        out,
-        " exp={expires} la={idle} cas={} fetch={fetched} cls=1 size={size}\r\n",
-        extras.cas
-    );
+    let _ = write!(out, " exp={expires} la={idle} cas={} fetch={fetched} cls=1 size={size}\r\n", extras.cas);
 }

@@ -7,7 +7,7 @@
 //!
 //! In reading order: this file (a turn of a session), `item` (requests about keys), `keep` (storing with CAS uniques),
 //! `meta` (the meta commands), `binary` (the binary protocol), `auth`, `discovery` (Auto Discovery), `admin` and `dump`
-//! (commands for operators), `stats`, `detail`, `counters`.
+//! (commands for operators), `memory_file` (a restart that keeps the keys), `stats`, `detail`, `counters`.
 
 mod admin;
 mod auth;
@@ -19,6 +19,7 @@ mod dump;
 mod host;
 mod item;
 mod keep;
+pub mod memory_file;
 mod meta;
 mod stats;
 

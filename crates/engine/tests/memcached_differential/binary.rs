@@ -115,7 +115,10 @@ fn binary_requests_are_answered_alike() {
         }
         both.same_frames(&[there(), count(opcode, a, 1, 1, 0), plain(0x00, a)]);
         both.same_frames(&[frame(opcode, &[0; 8], a, b"", 0)]);
-        both.same_frames(&[store(0x01, b"n", 3, 0, b"18446744073709551615", 0), count(opcode, b"n", 3, 0, 0)]);
+        both.same_frames(&[
+            store(0x01, b"n", 3, 0, b"18446744073709551615", 0),
+            count(opcode, b"n", 3, 0, 0),
+        ]);
     }
     for opcode in [0x1c, 0x1d, 0x1e, 0x23, 0x24] {
         both.same_frames(&[plain(0x08, b""), touch(opcode, a), there(), touch(opcode, a)]);
@@ -159,7 +162,14 @@ fn request(random: &mut Random) -> Vec<u8> {
     match random.next() % 7 {
         0 | 1 => {
             let (flags, time) = (random.next() as u32, pick(random, &[0, 0, 100]));
-            store(pick(random, &STORES), key, flags, u32::from(time), random.pick(&["x", "", "text"]).as_bytes(), cas)
+            store(
+                pick(random, &STORES),
+                key,
+                flags,
+                u32::from(time),
+                random.pick(&["x", "", "text"]).as_bytes(),
+                cas,
+            )
         }
         2 | 3 => frame(pick(random, &READS), b"", key, b"", 0),
         4 => frame(pick(random, &JOINS), b"", key, b"+", cas),

@@ -165,7 +165,9 @@ impl Both {
             if self.patch < NEW_WORDS {
                 return plain;
             }
-            String::from_utf8_lossy(&plain).replace("CLIENT_ERROR bad command line format", "ERROR").into_bytes()
+            String::from_utf8_lossy(&plain)
+                .replace("CLIENT_ERROR bad command line format", "ERROR")
+                .into_bytes()
         };
         assert!(
             plain(&theirs) == plain(&ours),

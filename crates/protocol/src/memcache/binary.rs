@@ -109,10 +109,7 @@ impl Opcode {
 
     /// True for what stores a value as it is sent.
     pub fn is_store(self) -> bool {
-        matches!(
-            self,
-            Opcode::Set | Opcode::Add | Opcode::Replace | Opcode::Append | Opcode::Prepend
-        )
+        matches!(self, Opcode::Set | Opcode::Add | Opcode::Replace | Opcode::Append | Opcode::Prepend)
     }
 }
 
@@ -268,7 +265,8 @@ pub fn step(input: &[u8], body_bytes_max: usize) -> Step<'_> {
     let Some(rest) = rest.get(..body) else {
         return Step::Incomplete { need: body - rest.len() };
     };
-    let frame = Frame { header, extras: &rest[..extras], key: &rest[extras..key_end], value: &rest[key_end..] };
+    let frame =
+        Frame { header, extras: &rest[..extras], key: &rest[extras..key_end], value: &rest[key_end..] };
     Step::Frame { frame, consumed: HEADER_BYTES + body }
 }
 
@@ -312,10 +310,15 @@ mod tests {
     fn a_frame_is_found_when_it_is_whole() {
         let bytes = frame(0x01, &[0; 8], b"key", b"value");
         for len in 0..bytes.len() {
-            assert!(matches!(step(&bytes[..len], 100), Step::Incomplete { need } if need <= bytes.len() - len));
+            assert!(
+                matches!(step(&bytes[..len], 100), Step::Incomplete { need } if need <= bytes.len() - len)
+            );
         }
         let Step::Frame { frame, consumed } = step(&bytes, 100) else { panic!("no frame") };
-        assert_eq!((frame.key, frame.value, frame.extras.len(), consumed), (&b"key"[..], &b"value"[..], 8, 40));
+        assert_eq!(
+            (frame.key, frame.value, frame.extras.len(), consumed),
+            (&b"key"[..], &b"value"[..], 8, 40)
+        );
         assert_eq!((frame.header.opaque, frame.header.cas), (7, 9));
         assert_eq!(Opcode::of(frame.header.opcode), Some((Opcode::Set, false)));
     }

@@ -4,6 +4,7 @@
 //! frame around it (`perform`) decodes the input, names the resource and asks whether the caller may, so that no
 //! operation can forget that. Only operations write desired records.
 
+mod access;
 mod app;
 mod frame;
 mod page;

@@ -250,7 +250,12 @@ fn a_long_string_is_boxed_and_comes_back() {
     let k = key(&seed, b"k");
     let long = vec![b'x'; 5 * item::INLINE_STRING_BYTES_MAX];
     part.set(0, &k, Value::String(&long), Extras::default(), access());
-    part.set_extras(0, &k, Extras { deadline: Some(NOW.ms + 5), flags: 9, cas: 4, raw: true, ..Extras::default() }, NOW);
+    part.set_extras(
+        0,
+        &k,
+        Extras { deadline: Some(NOW.ms + 5), flags: 9, cas: 4, raw: true, ..Extras::default() },
+        NOW,
+    );
     assert_eq!(string(part.peek(0, &k, NOW)), Some(long.clone()));
     match part.remove(0, &k, NOW).map(Removed::into_value) {
         Some(Owned::Bytes(bytes)) => assert_eq!(bytes, long),
@@ -263,7 +268,9 @@ fn a_long_string_is_boxed_and_comes_back() {
 fn a_state_takes_room_only_where_there_is_one() {
     let key = b"key";
     let plain = Item::new(key, Value::String(b"value"), Extras::default(), 0);
-    for (deadline, flags, cas) in [(None, 0, 0), (Some(NOW.ms + 5), 7, 0), (Some(NOW.ms + 5), 0, 9), (None, 3, 9)] {
+    for (deadline, flags, cas) in
+        [(None, 0, 0), (Some(NOW.ms + 5), 7, 0), (Some(NOW.ms + 5), 0, 9), (None, 3, 9)]
+    {
         let usual = Extras { deadline, flags, cas, ..Extras::default() };
         let extras = Extras { state: State { stale: true, won: false }, ..usual };
         let mut item = Item::new(key, Value::String(b"value"), extras, 0);
