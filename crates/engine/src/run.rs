@@ -4,6 +4,7 @@ use crate::acl::file;
 use crate::command::families;
 use crate::config::memcached::Memcached;
 use crate::config::{Config, Settings};
+use crate::log::aof;
 use crate::mailbox::Mailbox;
 use crate::memcache::memory_file;
 use crate::memcache::{Auth, AuthError, Binding, Rules};
@@ -134,6 +135,12 @@ pub enum RunError {
     /// SASL without users.
     #[error("memcached-sasl needs a memcached-auth-file")]
     NoUsers,
+    /// The append-only file cannot be read or written.
+    #[error("the append-only file: {0}")]
+    AppendOnly(io::Error),
+    /// The append-only file could not be loaded.
+    #[error("{0}")]
+    LoadLog(aof::load::LoadError),
     /// The file of the configuration could not be loaded.
     #[error("Fatal error loading the DB {0}: {1}. Exiting.")]
     Load(PathBuf, LoadError),
@@ -146,6 +153,7 @@ pub enum RunError {
 pub struct Running {
     node: Arc<Node>,
     workers: Vec<JoinHandle<io::Result<()>>>,
+    log: Option<JoinHandle<()>>,
     files: Vec<PathBuf>,
 }
 
@@ -156,7 +164,7 @@ impl Running {
     }
 
     /// Ends the node: sessions are told what was still unsent, files are removed.
-    pub fn stop(self) -> Result<(), RunError> {
+    pub fn stop(mut self) -> Result<(), RunError> {
         self.node.snapshots.saves.end();
         self.node.stop();
         let mut result = Ok(());
@@ -171,6 +179,11 @@ impl Running {
         // A worker that is alone has its partitions to itself, and did this at its end.
         if !alone {
             save_memory(&self.node);
+        }
+        // What the workers logged is written before the node is gone.
+        self.node.log.close();
+        if let Some(Err(_)) = self.log.take().map(JoinHandle::join) {
+            result = Err(RunError::Worker(io::Error::other("the log panicked")));
         }
         for file in self.files {
             let _ = std::fs::remove_file(file); // somebody may have removed it
@@ -259,13 +272,19 @@ pub fn start(config: Config) -> Result<Running, RunError> {
         std::fs::write(path, text).map_err(|error| RunError::PidFile(path.clone(), error))?;
         files.push(path.clone());
     }
-    let mut running = Running { node, workers: Vec::new(), files };
+    let log = spawn_log(&node).map_err(RunError::Worker)?;
+    let mut running = Running { node, workers: Vec::new(), log: Some(log), files };
     let data = PathBuf::from(&running.node.settings().persistence.dbfilename);
     snapshot::file::remove_left_over(
         data.parent().filter(|dir| *dir != Path::new("")).unwrap_or(Path::new(".")),
     );
-    let loads = data.exists();
-    running.node.loading.set(loads);
+    let logs = running.node.settings().append_only.on;
+    if logs {
+        aof::file::prepare(&running.node).map_err(RunError::AppendOnly)?;
+    }
+    // Who keeps a log has everything in it.
+    let loads = !logs && data.exists();
+    running.node.loading.set(loads || logs);
     let (told, started) = channel();
     let mut listeners = Some(listeners);
     for id in 0..threads {
@@ -308,6 +327,11 @@ pub fn start(config: Config) -> Result<Running, RunError> {
         Ok(engine) => {
             running.node.startup_bytes.store(memory::used_bytes(), Ordering::Relaxed);
             tracing::info!(threads, engine, "Server initialized");
+            if logs && let Err(error) = aof::load(&running.node) {
+                running.stop()?;
+                return Err(RunError::LoadLog(error));
+            }
+            running.node.loading.set(loads);
             if loads && let Err(error) = load(&running.node, &data) {
                 running.stop()?;
                 return Err(RunError::Load(data, error));
@@ -345,6 +369,15 @@ fn memcached_rules(memcached: &Memcached) -> Result<Rules, RunError> {
         dump_disabled: !memcached.dump,
         requests_per_turn: memcached.requests_per_turn,
         prefix_end: memcached.prefix_end,
+    })
+}
+
+/// The thread that brings all writes into one order.
+fn spawn_log(node: &Arc<Node>) -> io::Result<JoinHandle<()>> {
+    let node = node.clone();
+    std::thread::Builder::new().name("log".into()).spawn(move || {
+        let mut writer = aof::Writer::new(node.clone());
+        node.log.run(&mut writer);
     })
 }
 

@@ -231,6 +231,7 @@ fn get(
     let Some((old, data)) =
         found.as_ref().and_then(|(extras, value)| Some((*extras, string(value, &mut digits)?)))
     else {
+        turn.log_gone(&mut partition);
         turn.count(Counter::GetMisses);
         turn.detail(key.bytes, Event::Get { hit: false });
         if touch.is_some() {
@@ -264,6 +265,7 @@ fn touch(turn: &mut Turn<'_>, frame: &Frame<'_>, key: &Key<'_>, exptime: u32, ou
     turn.count(Counter::CmdTouch);
     let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
     let Some(item) = partition.read(DB, key, turn.now, turn.access) else {
+        turn.log_gone(&mut partition);
         turn.count(Counter::TouchMisses);
         return fail(out, &frame.header, Status::NotFound);
     };

@@ -93,7 +93,9 @@ fn get_one(turn: &mut Turn<'_>, key: &Key<'_>, cas: bool, touch: Option<i32>, ou
     }
     let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
     let item = partition.read(DB, key, turn.now, turn.access);
-    let Some(old) = item.and_then(|item| answer(turn, &item, cas, out)) else {
+    let old = item.and_then(|item| answer(turn, &item, cas, out));
+    turn.log_gone(&mut partition);
+    let Some(old) = old else {
         turn.count(Counter::GetMisses);
         turn.detail(key.bytes, Event::Get { hit: false });
         return if touch.is_some() {
@@ -129,10 +131,34 @@ fn answer(turn: &Turn<'_>, item: &ItemRef<'_>, cas: bool, out: &mut Vec<u8>) -> 
 /// Gives an item other extras; removes it if its time is over by them.
 pub(super) fn set_extras(turn: &mut Turn<'_>, partition: &mut Partition, key: &Key<'_>, extras: Extras) {
     turn.changes += 1;
+    let before = partition.peek(DB, key, turn.now).and_then(|item| item.deadline());
     if turn.is_over(extras.deadline) {
+        turn.log(&[b"UNLINK", key.bytes]);
         free(partition.remove(DB, key, turn.now));
     } else {
+        match extras.deadline {
+            same if same == before => {}
+            None => turn.log(&[b"PERSIST", key.bytes]),
+            Some(at) => turn.log(&[b"PEXPIREAT", key.bytes, itoa::Buffer::new().format(at).as_bytes()]),
+        }
         partition.set_extras(DB, key, extras, turn.now);
+    }
+}
+
+/// Logs that a value was put at a key.
+fn log_value(turn: &mut Turn<'_>, key: &Key<'_>, value: &Value<'_>, deadline: Option<u64>) {
+    if turn.log.is_none_or(|log| !log.is_on()) {
+        return;
+    }
+    let (mut digits, mut time) = (itoa::Buffer::new(), itoa::Buffer::new());
+    let data = match value {
+        Value::String(bytes) => bytes,
+        Value::Integer(n) => digits.format(*n).as_bytes(),
+        _ => return,
+    };
+    match deadline {
+        None => turn.log(&[b"SET", key.bytes, data]),
+        Some(at) => turn.log(&[b"SET", key.bytes, data, b"PXAT", time.format(at).as_bytes()]),
     }
 }
 
@@ -146,8 +172,10 @@ pub(super) fn put(
 ) {
     turn.changes += 1;
     free(if turn.is_over(extras.deadline) {
+        turn.log(&[b"UNLINK", key.bytes]);
         partition.remove(DB, key, turn.now)
     } else {
+        log_value(turn, key, &value, extras.deadline);
         partition.set(DB, key, value, extras, turn.access)
     });
 }
@@ -238,6 +266,7 @@ pub(super) fn join_values(
     extras: Extras,
 ) {
     if !before && extend(turn, partition, key, data) {
+        turn.log(&[b"APPEND", key.bytes, data]);
         return set_extras(turn, partition, key, extras);
     }
     let mut digits = itoa::Buffer::new();
@@ -278,6 +307,10 @@ pub(super) fn remove(turn: &mut Turn<'_>, partition: &mut Partition, key: &Key<'
     let removed = partition.remove(DB, key, turn.now);
     let found = removed.is_some();
     turn.changes += u64::from(found);
+    if found {
+        turn.log(&[b"DEL", key.bytes]);
+    }
+    turn.log_gone(partition);
     free(removed);
     found
 }
@@ -342,6 +375,7 @@ pub(super) fn touch(turn: &mut Turn<'_>, key: &[u8], exptime: i32) -> &'static [
     let key = turn.key(key);
     let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
     let Some(item) = partition.read(DB, &key, turn.now, turn.access) else {
+        turn.log_gone(&mut partition);
         turn.count(Counter::TouchMisses);
         return NOT_FOUND;
     };

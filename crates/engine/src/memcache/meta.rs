@@ -165,7 +165,9 @@ fn get(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec<u8>) {
             turn.count(Counter::TouchMisses);
         }
         // A key of another type is not there, and nothing is put in its place.
-        if meta.has(b'N') && found.is_none() {
+        let vacant = found.is_none();
+        turn.log_gone(&mut partition);
+        if meta.has(b'N') && vacant {
             return vivify(turn, &mut partition, meta, key, out);
         }
         if !meta.is_quiet() {
