@@ -23,12 +23,12 @@ fn meta_requests_are_answered_alike() {
         mg a t v|ms a 1;x;md a I;get a;mg a v;touch a 9;mg a v|ms a 1;1;md a I;incr a 1;mg a v;ms a 1 MA;2;mg a v|\
         ma n|ma n N0;mg n v|ma n N0 J13 v t;ma n v;ma n D5 v;ma n MD v;ma n D500 M- v;ma n M+ v q;mn;ma n v k O9|\
         ma n Dx|ma n D-1|ma n MX|ma n J18446744073709551615 N0 v;ma n v|ms s 2;ab;ma s|ma n q;mn|ma n b|ma n h|\
-        ma n N30 v t;ma n T60 v t;mg n t|ma n N0;ma n v v|me no|mn|mn foo|mx|md a h;md a v|ms a 2 v;ab|ms a 2 t;ab|\
-        mg a I|mg a D1|mg a Dx|mg a Jx|ms a 2 M;xx|mg a C|mg a E|mg a R|mg a T|md a Cx|mg a!|ms a 2 !;xx|mg  a  v|\
+        ma n N30 v t;ma n T60 v t;mg n t|ma n N0;ma n v v|me no|mn|mn foo|mx|md a h;md a v|ms a 2 v;ab|ms a 2 t;ab";
+    let newer = "mg a I|mg a D1|mg a Dx|mg a Jx|ms a 2 M;xx|mg a C|mg a E|mg a R|mg a T|md a Cx|mg a!|ms a 2 !;xx|mg  a  v|\
         set a 0 0 2;hi;mg a v f t;add a 0 0 1;x;ms a 2 ME;xx|mg K v|ms K 2;xx|md K|ma K|me K|ms a 2 c c;xx|\
         mg a v k s t f h l q u O1 R9 T90 P L I c|mg a v k s t f h l q u O1 R9 T90 P L I c D1 J1|ms a 5;x;y|\
-        ms n 1;9;ma n v;ma n MD v|ms f 3 F7 T50;abc;gat 60 f;mg f t f v;mg f T0 t|ms a 3 S3;abc";
-    let newer = "ms a 2 E900001 c;hi;mg a c v;gets a|ms a 2 E900001;hi;ms a 2 C900001 E900002 c;ho;mg a c v;\
+        ms n 1;9;ma n v;ma n MD v|ms f 3 F7 T50;abc;gat 60 f;mg f t f v;mg f T0 t|ms a 3 S3;abc|\
+        ms a 2 E900001 c;hi;mg a c v;gets a|ms a 2 E900001;hi;ms a 2 C900001 E900002 c;ho;mg a c v;\
         ms a 2 C900001 c;hu|ms a 2 E900005;hi;ms a 2 C900001 I;ho;mg a v;mg a v;ms a 2 C900009 I;hu|\
         ms a 2 E900005;hi;md a C900001;md a C900005 I T30 E900006;mg a v t c;mg a v t c|ms a 2 E900005 F7 T30;hi;\
         md a x k;mg a v s f t c;md a x T40;mg a t|ms a 2 F5;x\u{1};md a x C1;mg a f|ms no 2 MA N30 F5;xx;mg no v t f;\
