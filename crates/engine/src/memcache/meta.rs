@@ -285,7 +285,7 @@ fn delete(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec<u8>
     if is_string && (meta.has(b'I') || meta.has(b'x')) {
         let mut extras = old;
         if meta.has(b'x') {
-            (extras.flags, extras.deadline) = (0, None);
+            (extras.flags, extras.deadline, extras.state) = (0, None, State::default());
         }
         if meta.has(b'I') {
             extras.state = State { stale: true, won: false };
