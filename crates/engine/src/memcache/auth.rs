@@ -35,10 +35,17 @@ pub enum AuthError {
     Empty(String),
 }
 
+/// A user.
+#[derive(Clone)]
+struct User {
+    name: Box<[u8]>,
+    password: Box<[u8]>,
+}
+
 /// The users, and what is asked for.
 #[derive(Clone, Default)]
 pub struct Auth {
-    users: Vec<(Box<[u8]>, Box<[u8]>)>,
+    users: Vec<User>,
     ascii: bool,
     sasl: bool,
 }
@@ -69,7 +76,7 @@ impl Auth {
             }
             let colon = memchr::memchr(b':', line).filter(|&colon| colon > 0);
             let colon = colon.ok_or_else(|| AuthError::Line(name(), at + 1))?;
-            users.push((line[..colon].into(), line[colon + 1..].into()));
+            users.push(User { name: line[..colon].into(), password: line[colon + 1..].into() });
         }
         match users.len() {
             0 => Err(AuthError::Empty(name())),
@@ -108,7 +115,7 @@ impl Auth {
     fn check(&self, name: &[u8], password: &[u8]) -> Verdict {
         let mut admitted = false;
         for user in &self.users {
-            admitted |= same(&user.0, name) & same(&user.1, password);
+            admitted |= same(&user.name, name) & same(&user.password, password);
         }
         if admitted { Verdict::Admitted } else { Verdict::Refused }
     }

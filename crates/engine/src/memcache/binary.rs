@@ -95,11 +95,10 @@ impl Binary {
             fail(out, header, Status::Unknown);
             return false;
         }
-        if turn.shared.auth().sasl() && !self.authenticated && !sasl {
-            if !matches!(opcode, Opcode::Version | Opcode::Quit) {
-                fail(out, header, Status::AuthError);
-                return true;
-            }
+        let free = sasl || matches!(opcode, Opcode::Version | Opcode::Quit);
+        if turn.shared.auth().sasl() && !self.authenticated && !free {
+            fail(out, header, Status::AuthError);
+            return true;
         }
         let key = turn.key(frame.key);
         match opcode {

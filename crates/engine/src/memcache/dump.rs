@@ -82,9 +82,9 @@ fn line(turn: &Turn<'_>, item: &ItemRef<'_>, out: &mut Vec<u8>) {
     let fetched = if turn.access.is_fetched(item.access()) { "yes" } else { "no" };
     let size = item_bytes(item.key().len(), len, extras.flags);
     // Writing to a Vec cannot fail.
-    let _ = write!(
+    let _ = writeln!(
         out,
-        " exp={expires} la={used} cas={} fetch={fetched} cls=1 size={size} flags={} \n",
+        " exp={expires} la={used} cas={} fetch={fetched} cls=1 size={size} flags={} ",
         extras.cas, extras.flags
     );
 }
