@@ -56,6 +56,8 @@ pub(crate) enum Command {
     /// Run the engine in memcached's place: takes the options of memcached
     #[command(disable_help_flag = true)]
     Memcached(Memcached),
+    /// Look into an RDB file of Larder, Redis or Valkey
+    Rdb(Rdb),
 }
 
 /// How an answer is printed.
@@ -404,6 +406,35 @@ pub(crate) struct Memcached {
     /// Options of memcached
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
     pub(crate) rest: Vec<OsString>,
+}
+
+const RDB_EXAMPLES: &str = "\
+Examples:
+  larder rdb check dump.rdb                   is it sound, and what is in it?
+  larder rdb show dump.rdb | sort -nrk4       every key, the largest first
+  larder rdb show dump.rdb --output json | jq -r '.[].key'";
+
+#[derive(Args, Debug)]
+#[command(after_help = RDB_EXAMPLES)]
+pub(crate) struct Rdb {
+    #[command(subcommand)]
+    pub(crate) action: RdbAction,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum RdbAction {
+    /// Read the whole file, build every value, compare the checksum
+    Check {
+        /// The file
+        file: PathBuf,
+    },
+    /// List the keys
+    Show {
+        /// The file
+        file: PathBuf,
+    },
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The `larder` binary: one command line over the engine and the service; wiring only.
 //!
-//! Reading order: `arguments` (what can be said), `up` and `node` (the two programs), `memcached`
-//! (the second by another command line), `environment`, `cache`,
-//! `connect`, `dns` (what talks to them), `api` (how), `terminal` and `failure` (how it looks).
+//! Reading order: `arguments` (what can be said), `up` and `node` (the two programs), `memcached` (the second by
+//! another command line), `environment`, `cache`, `connect`, `dns` (what talks to them), `rdb` (files), `api` (how),
+//! `terminal` and `failure` (how it looks).
 #![forbid(unsafe_code)]
 
 mod api;
@@ -15,6 +15,7 @@ mod failure;
 mod journal;
 mod memcached;
 mod node;
+mod rdb;
 mod terminal;
 mod up;
 
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Command::Dns(arguments) => dns::dns(&arguments),
         Command::Node(arguments) => node::node(arguments),
         Command::Memcached(arguments) => memcached::memcached(arguments),
+        Command::Rdb(arguments) => rdb::rdb(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

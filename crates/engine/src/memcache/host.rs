@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 impl Host for Node {
     fn figures(&self) -> Figures {
-        let settings = self.settings();
+        let (settings, traffic) = (self.settings(), self.traffic.total());
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Figures {
             uptime_seconds: now_ms().saturating_sub(self.started_ms) / 1000,
@@ -17,8 +17,8 @@ impl Host for Node {
             total_connections: get(&self.stats.connections),
             rejected_connections: get(&self.stats.rejected_connections),
             connections_max: settings.maxclients as u64,
-            input_bytes: get(&self.stats.input_bytes),
-            output_bytes: get(&self.stats.output_bytes),
+            input_bytes: traffic.input_bytes,
+            output_bytes: traffic.output_bytes,
             used_bytes: memory::used_bytes(),
             memory_max_bytes: settings.maxmemory,
             threads: self.mailboxes.len(),
