@@ -53,6 +53,9 @@ pub(crate) enum Command {
     Dns(Dns),
     /// Run the engine alone: a Redis and Memcached server, without the service
     Node(Node),
+    /// Run the engine in memcached's place: takes the options of memcached
+    #[command(disable_help_flag = true)]
+    Memcached(Memcached),
     /// Look into an RDB file of Larder, Redis or Valkey
     Rdb(Rdb),
 }
@@ -392,6 +395,16 @@ Every directive of the file can be given as --name value. The common ones:
 pub(crate) struct Node {
     /// A configuration file, then directives as --name value
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CONF] [--DIRECTIVE VALUE")]
+    pub(crate) rest: Vec<OsString>,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  larder memcached -m 1024 -p 11211 -l 127.0.0.1\n  larder memcached --help"
+)]
+pub(crate) struct Memcached {
+    /// Options of memcached
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
     pub(crate) rest: Vec<OsString>,
 }
 

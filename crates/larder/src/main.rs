@@ -1,7 +1,8 @@
 //! The `larder` binary: one command line over the engine and the service; wiring only.
 //!
-//! Reading order: `arguments` (what can be said), `up` and `node` (the two programs), `environment`, `cache`,
-//! `connect`, `dns` (what talks to them), `rdb` (files), `api` (how), `terminal` and `failure` (how it looks).
+//! Reading order: `arguments` (what can be said), `up` and `node` (the two programs), `memcached` (the second by
+//! another command line), `environment`, `cache`, `connect`, `dns` (what talks to them), `rdb` (files), `api` (how),
+//! `terminal` and `failure` (how it looks).
 #![forbid(unsafe_code)]
 
 mod api;
@@ -12,6 +13,7 @@ mod dns;
 mod environment;
 mod failure;
 mod journal;
+mod memcached;
 mod node;
 mod rdb;
 mod terminal;
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Command::Events(arguments) => cache::events(&arguments),
         Command::Dns(arguments) => dns::dns(&arguments),
         Command::Node(arguments) => node::node(arguments),
+        Command::Memcached(arguments) => memcached::memcached(arguments),
         Command::Rdb(arguments) => rdb::rdb(&arguments),
     };
     match outcome {

@@ -5,6 +5,7 @@
 
 pub mod append_only;
 pub mod directive;
+pub mod memcached;
 pub mod other;
 pub mod parse;
 pub mod row;

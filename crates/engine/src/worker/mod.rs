@@ -409,7 +409,6 @@ impl Worker {
                     self.sessions.make_ready(index);
                 }
                 Protocol::Memcached(memcached) => {
-                    let figures = || self.node.memcached_figures();
                     let mut turn = crate::memcache::Turn {
                         store: &self.node.store,
                         shared: &self.node.memcached,
@@ -417,7 +416,7 @@ impl Worker {
                         now: turn.now,
                         access: turn.access,
                         memory_full: turn.out_of_memory,
-                        figures: &figures,
+                        host: &*self.node,
                         changes: 0,
                         log: Some(&self.node.log),
                         logged: 0,
