@@ -37,6 +37,8 @@ pub struct Stats {
     pub connections: AtomicU64,
     /// Connections refused for `maxclients`.
     pub rejected_connections: AtomicU64,
+    /// Connections refused because `allowed-sources` does not have their address.
+    pub refused_sources: AtomicU64,
     /// Commands ever executed.
     pub commands: AtomicU64,
     /// Bytes received.
@@ -73,6 +75,7 @@ impl Stats {
         for counter in [
             &self.connections,
             &self.rejected_connections,
+            &self.refused_sources,
             &self.commands,
             &self.input_bytes,
             &self.output_bytes,
@@ -317,6 +320,7 @@ impl Node {
             connections: self.sessions.count() as u64,
             total_connections: get(&self.stats.connections),
             rejected_connections: get(&self.stats.rejected_connections),
+            refused_sources: get(&self.stats.refused_sources),
             connections_max: settings.maxclients as u64,
             input_bytes: get(&self.stats.input_bytes),
             output_bytes: get(&self.stats.output_bytes),

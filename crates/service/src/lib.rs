@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod act;
+pub mod api;
 pub mod front;
 mod hex;
 pub mod host;

@@ -8,6 +8,7 @@ use crate::journal::LogLevel;
 use crate::notify::Classes;
 use crate::run::Supervised;
 use crate::socket::Engine;
+use crate::socket::admit::Ranges;
 use larder_store::evict::Policy;
 use std::path::PathBuf;
 
@@ -523,6 +524,16 @@ pub const TABLE: &[Directive] = &[
         0,
         i64::MAX
     ),
+    Directive {
+        name: "allowed-sources",
+        aliases: &[],
+        when: When::Always,
+        get: |config| config.settings.allowed_sources.as_ref().map_or(String::new(), Ranges::to_string),
+        set: |config, text| {
+            config.settings.allowed_sources = Ranges::parse(text)?;
+            Ok(())
+        },
+    },
     Directive {
         name: "restricted-commands",
         aliases: &[],

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::query::{Form, decode_pairs};
 use super::{ApiError, Xml, overview};
+use crate::api::Api;
 use crate::identity::{SignedRequest, Verified, verify};
 use crate::operation::{App, Caller, perform};
 
@@ -33,7 +34,7 @@ pub struct Answer {
     /// HTTP status.
     pub status: u16,
     /// Text, XML as a rule.
-    pub body: String,
+    pub body: Vec<u8>,
     /// What the text is.
     pub content_type: &'static str,
 }
@@ -44,10 +45,10 @@ pub fn answer(app: &App, request: &Request, request_id: &str) -> Answer {
         return overview::page(&app.region);
     }
     match try_answer(app, request, request_id) {
-        Ok(body) => Answer { status: 200, body, content_type: XML },
+        Ok(answer) => answer,
         Err(error) => {
             tracing::debug!(code = error.code, request_id, "refused");
-            Answer::refusal(&error, request_id)
+            Api::claimed(request).refusal(request, error, request_id)
         }
     }
 }
@@ -55,19 +56,25 @@ pub fn answer(app: &App, request: &Request, request_id: &str) -> Answer {
 impl Answer {
     /// The answer for a call that was refused.
     pub fn refusal(error: &ApiError, request_id: &str) -> Answer {
-        Answer { status: error.status, body: Xml::error_response(error, request_id), content_type: XML }
+        Answer::xml(error.status, Xml::error_response(error, request_id))
+    }
+
+    /// An answer in XML.
+    pub fn xml(status: u16, text: String) -> Answer {
+        Answer { status, body: text.into_bytes(), content_type: XML }
     }
 }
 
-fn try_answer(app: &App, request: &Request, request_id: &str) -> Result<String, ApiError> {
+fn try_answer(app: &App, request: &Request, request_id: &str) -> Result<Answer, ApiError> {
     if !matches!(request.method.as_str(), "GET" | "POST") {
         return Err(ApiError::new("MethodNotAllowed", "The API takes GET and POST requests."));
     }
     let query = decode_pairs(request.query.as_bytes())?;
     let verified = authenticate(app, request, &query)?;
-    match verified.service.as_str() {
-        "elasticache" => elasticache(app, request, verified, request_id),
-        other => Err(other_service(other)),
+    match Api::of(&verified.service) {
+        Some(Api::ElastiCache) => Ok(Answer::xml(200, elasticache(app, request, verified, request_id)?)),
+        Some(api) => api.answer(app, &caller(verified, request.source), request, request_id),
+        None => Err(other_service(&verified.service)),
     }
 }
 
@@ -89,12 +96,17 @@ fn elasticache(
     verified: Verified,
     request_id: &str,
 ) -> Result<String, ApiError> {
+    let form = form_of(request)?;
+    perform(app, &caller(verified, request.source), &form, request_id)
+}
+
+/// The parameters of a call in the Query protocol.
+pub(crate) fn form_of(request: &Request) -> Result<Form, ApiError> {
     if request.path != "/" {
-        return Err(ApiError::new("InvalidAction", "The API of ElastiCache answers at the path / only."));
+        return Err(ApiError::new("InvalidAction", "The API answers at the path / only."));
     }
     let body: &[u8] = if request.method == "POST" { form_body(request)? } else { b"" };
-    let form = Form::parse(&[request.query.as_bytes(), body])?;
-    perform(app, &caller(verified, request.source), &form, request_id)
+    Form::parse(&[request.query.as_bytes(), body])
 }
 
 fn form_body(request: &Request) -> Result<&[u8], ApiError> {
