@@ -15,6 +15,9 @@ use crate::pubsub::Hub;
 use crate::run::Startup;
 use crate::session::Client;
 use crate::session::registry::Registry;
+use crate::snapshot::Snapshots;
+use crate::snapshot::exit::LastSave;
+use crate::snapshot::load::Loading;
 use crate::tracking::Tracking;
 use crate::{memcache, memory};
 use arc_swap::{ArcSwap, Guard};
@@ -133,6 +136,12 @@ pub struct Node {
     pub active_expire: AtomicBool,
     /// Bytes in use when the node had started.
     pub startup_bytes: AtomicU64,
+    /// The snapshot that is being taken, and how saving went.
+    pub snapshots: Arc<Snapshots>,
+    /// A file that is being loaded.
+    pub loading: Loading,
+    /// The save before the end.
+    pub last_save: LastSave,
     /// Set once: workers end.
     pub stopping: AtomicBool,
     settings: ArcSwap<Settings>,
@@ -185,6 +194,9 @@ impl Node {
             startup: startup.clone(),
             startup_bytes: AtomicU64::new(0),
             active_expire: AtomicBool::new(true),
+            snapshots: Arc::default(),
+            loading: Loading::default(),
+            last_save: LastSave::default(),
             stopping: AtomicBool::new(false),
             wanted: AtomicU32::new(0),
             settings: ArcSwap::from_pointee(settings),
@@ -261,6 +273,12 @@ impl Node {
         } else {
             Access::lru(now_ms)
         }
+    }
+
+    /// True if writes are refused because what was written cannot be saved (`stop-writes-on-bgsave-error`).
+    pub fn cannot_save(&self, settings: &Settings) -> bool {
+        let wanted = settings.persistence.stop_writes && !settings.persistence.save_points.is_empty();
+        wanted && !self.snapshots.saves.last_worked.load(Ordering::Relaxed)
     }
 
     /// Evicts keys while more than `maxmemory` is in use, up to a share per batch; true when there is no room and

@@ -6,9 +6,10 @@ use crate::config::{Config, Settings};
 use crate::mailbox::Mailbox;
 use crate::memory;
 use crate::node::Node;
+use crate::snapshot::load::{LoadError, Loaded, load_file};
 use crate::socket::{Engine, listen};
 use crate::worker::{Door, Worker};
-use crate::{process, signal};
+use crate::{process, signal, snapshot};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 /// What is fixed when a node starts.
 #[derive(Clone, Debug)]
@@ -120,6 +122,9 @@ pub enum RunError {
     /// The users of the configuration are wrong.
     #[error("Aborting startup because of ACL errors: {0}")]
     Users(String),
+    /// The file of the configuration could not be loaded.
+    #[error("Fatal error loading the DB {0}: {1}. Exiting.")]
+    Load(PathBuf, LoadError),
     /// Nothing to listen on.
     #[error("nothing to listen on: give --port, --memcached-port or --unixsocket")]
     NoDoor,
@@ -140,6 +145,7 @@ impl Running {
 
     /// Ends the node: sessions are told what was still unsent, files are removed.
     pub fn stop(self) -> Result<(), RunError> {
+        self.node.snapshots.saves.end();
         self.node.stop();
         let mut result = Ok(());
         for worker in self.workers {
@@ -164,8 +170,14 @@ pub fn run(config: Config) -> Result<(), RunError> {
     let running = start(config)?;
     announce(&running.node);
     process::notify(startup.supervised, "STATUS=Ready to accept connections\nREADY=1\n");
-    let stop = signal::wait();
-    tracing::warn!("Received {}, shutting down...", stop.name());
+    loop {
+        let stop = signal::wait();
+        tracing::warn!("Received {}, shutting down...", stop.name());
+        match running.node.last_save.ask(&running.node) {
+            Ok(()) => break,
+            Err(error) => tracing::warn!("Error trying to save the DB, can't exit: {error}"),
+        }
+    }
     process::notify(startup.supervised, "STOPPING=1\n");
     tracing::warn!("User requested shutdown...");
     if startup.pidfile.is_some() {
@@ -230,6 +242,12 @@ pub fn start(config: Config) -> Result<Running, RunError> {
         files.push(path.clone());
     }
     let mut running = Running { node, workers: Vec::new(), files };
+    let data = PathBuf::from(&running.node.settings().persistence.dbfilename);
+    snapshot::file::remove_left_over(
+        data.parent().filter(|dir| *dir != Path::new("")).unwrap_or(Path::new(".")),
+    );
+    let loads = data.exists();
+    running.node.loading.set(loads);
     let (told, started) = channel();
     let mut listeners = Some(listeners);
     for id in 0..threads {
@@ -261,6 +279,10 @@ pub fn start(config: Config) -> Result<Running, RunError> {
         Ok(engine) => {
             running.node.startup_bytes.store(memory::used_bytes(), Ordering::Relaxed);
             tracing::info!(threads, engine, "Server initialized");
+            if loads && let Err(error) = load(&running.node, &data) {
+                running.stop()?;
+                return Err(RunError::Load(data, error));
+            }
             Ok(running)
         }
         Err(error) => {
@@ -268,6 +290,16 @@ pub fn start(config: Config) -> Result<Running, RunError> {
             Err(RunError::Worker(error))
         }
     }
+}
+
+/// Loads the file of the configuration.
+fn load(node: &Node, path: &Path) -> Result<(), LoadError> {
+    let began = Instant::now();
+    let Loaded { keys, expired } = load_file(node, path)?;
+    node.loading.set(false);
+    tracing::info!("Done loading RDB, keys loaded: {keys}, keys expired: {expired}.");
+    tracing::info!("DB loaded from disk: {:.3} seconds", began.elapsed().as_secs_f64());
+    Ok(())
 }
 
 /// Makes the users that the configuration defines, in a file of their own or among its lines.

@@ -26,6 +26,8 @@ pub struct Turn {
     pub access: Access,
     /// Memory is short and nothing can be evicted: commands that need some are refused.
     pub out_of_memory: bool,
+    /// The node is loading, or cannot save what is written: many commands are refused.
+    pub restrained: bool,
     /// `restricted-commands` is not empty.
     pub restricted: bool,
 }
@@ -119,6 +121,9 @@ fn admit(
     if turn.out_of_memory {
         refuse_without_memory(client, command)?;
     }
+    if turn.restrained {
+        refuse_for_now(node, command)?;
+    }
     if client.listens() && client.subscriptions.is_some() && !out.is_resp3() {
         refuse_while_listening(request, command)?;
     }
@@ -147,6 +152,23 @@ fn is_held_back(node: &Node, turn: &Turn, client: &Client, command: &Command) ->
         }
         Some(Held::Writes) => writes(command),
     }
+}
+
+/// Refuses what needs the keys while they are loaded, and writes while they cannot be saved.
+#[cold]
+fn refuse_for_now(node: &Node, command: &Command) -> Result<(), String> {
+    if node.loading.is_on() && !command.is(flag::LOADING) {
+        return Err("LOADING Larder is loading the dataset in memory".into());
+    }
+    let writes = command.is(flag::WRITE) || command.name == "ping";
+    if writes && node.cannot_save(&node.settings()) {
+        return Err("MISCONF Larder is configured to save RDB snapshots, but it's currently unable to persist to disk. \
+                    Commands that may modify the data set are disabled, because this instance is configured to report \
+                    errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check \
+                    the Larder logs for details about the RDB error."
+            .into());
+    }
+    Ok(())
 }
 
 /// Refuses what needs memory; what was queued while there was some is left to EXEC to refuse.

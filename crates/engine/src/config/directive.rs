@@ -7,6 +7,7 @@ use super::{Allowed, Config, OutputLimit, Sanitize};
 use crate::journal::LogLevel;
 use crate::notify::Classes;
 use crate::run::Supervised;
+use crate::snapshot::save::{parse_points, show_points};
 use crate::socket::Engine;
 use crate::socket::admit::Ranges;
 use larder_store::evict::Policy;
@@ -299,6 +300,43 @@ pub const TABLE: &[Directive] = &[
         get: |_| std::env::current_dir().map_or(String::new(), |dir| dir.display().to_string()),
         set: |_, text| {
             std::env::set_current_dir(text).map_err(|error| format!("can't chdir to '{text}': {error}"))
+        },
+    },
+    Directive {
+        name: "save",
+        aliases: &[],
+        when: When::Always,
+        get: |config| show_points(&config.settings.persistence.save_points),
+        set: |config, text| {
+            config.settings.persistence.save_points = parse_points(text)?;
+            Ok(())
+        },
+    },
+    Directive {
+        name: "dbfilename",
+        aliases: &[],
+        when: When::Always,
+        get: |config| config.settings.persistence.dbfilename.clone(),
+        set: |config, text| {
+            if text.is_empty() || text.contains('/') {
+                return Err("dbfilename can't be a path, just a filename".into());
+            }
+            config.settings.persistence.dbfilename = text.to_owned();
+            Ok(())
+        },
+    },
+    switch!("rdbcompression", Always, settings.persistence.compress),
+    switch!("rdbchecksum", Start, settings.persistence.checksum),
+    switch!("rdb-save-incremental-fsync", Always, settings.persistence.incremental_fsync),
+    switch!("stop-writes-on-bgsave-error", Always, settings.persistence.stop_writes),
+    Directive {
+        name: "rdb-version-check",
+        aliases: &[],
+        when: When::Always,
+        get: |config| if config.settings.persistence.any_version { "relaxed" } else { "strict" }.to_owned(),
+        set: |config, text| {
+            config.settings.persistence.any_version = one_of(&[("strict", false), ("relaxed", true)], text)?;
+            Ok(())
         },
     },
     memory!("maxmemory", Always, settings.maxmemory, 0),

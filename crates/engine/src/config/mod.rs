@@ -11,6 +11,7 @@ pub mod row;
 use crate::journal::LogLevel;
 use crate::notify::Classes;
 use crate::run::Startup;
+use crate::snapshot::save::SavePoint;
 use larder_store::evict::Policy;
 use larder_store::object::Limits;
 use std::collections::BTreeMap;
@@ -104,6 +105,8 @@ pub struct Settings {
     pub file: Option<std::path::PathBuf>,
     /// What is logged and measured.
     pub observation: Observation,
+    /// What is saved, when, and how.
+    pub persistence: Persistence,
     /// `loglevel`.
     pub loglevel: LogLevel,
     /// `protected-mode`: without a password, only sessions of this machine are served.
@@ -189,6 +192,39 @@ impl Allowed {
     }
 }
 
+/// What is saved, when, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Persistence {
+    /// `save`. None by default: a cache is not saved unless somebody asks for it.
+    pub save_points: Vec<SavePoint>,
+    /// `dbfilename`, in `dir`.
+    pub dbfilename: String,
+    /// `rdbcompression`.
+    pub compress: bool,
+    /// `rdbchecksum`.
+    pub checksum: bool,
+    /// `rdb-save-incremental-fsync`.
+    pub incremental_fsync: bool,
+    /// `stop-writes-on-bgsave-error`.
+    pub stop_writes: bool,
+    /// `rdb-version-check relaxed`.
+    pub any_version: bool,
+}
+
+impl Default for Persistence {
+    fn default() -> Persistence {
+        Persistence {
+            save_points: Vec::new(),
+            dbfilename: "dump.rdb".into(),
+            compress: true,
+            checksum: true,
+            incremental_fsync: true,
+            stop_writes: true,
+            any_version: false,
+        }
+    }
+}
+
 /// What is logged and measured while commands run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observation {
@@ -271,6 +307,7 @@ impl Default for Settings {
             node_memory_bytes: 0,
             file: None,
             observation: Observation::default(),
+            persistence: Persistence::default(),
             loglevel: LogLevel::Notice,
             protected_mode: true,
             debug_commands: Allowed::No,

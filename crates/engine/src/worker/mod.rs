@@ -24,6 +24,7 @@ use crate::node::{Node, now_ms};
 use crate::observe;
 use crate::session::Client;
 use crate::session::registry::Origin;
+use crate::snapshot::take::Walker;
 use crate::socket::{Driver, Engine, listen};
 use ahead::Ahead;
 use delivery::deliver_all;
@@ -119,6 +120,7 @@ pub struct Worker {
     /// Another worker is behind with its mail: nothing is executed until it has caught up.
     resting: bool,
     timers: Timers,
+    walker: Walker,
     waits: Waits,
     doors: Vec<Door>,
     /// The worker that gets the next connection.
@@ -134,6 +136,7 @@ impl Worker {
         let driver = Driver::new(engine, node.mailboxes[id].fd())?;
         Ok(Worker {
             timers: Timers::new(id, node.mailboxes.len()),
+            walker: Walker::default(),
             waits: Waits::default(),
             random: node.started_ms ^ (id as u64) << 32 | 1,
             node,
@@ -182,6 +185,12 @@ impl Worker {
         self.waits.run(&self.node, now.ms, &mut self.sessions);
         self.serve(now);
         self.timers.run(&self.node, now, &mut self.sessions, &mut self.driver);
+        if self.node.snapshots.is_active() || self.walker.waits().is_some() {
+            self.walker.run(&self.node, !self.sessions.ready.is_empty());
+        }
+        if self.node.loading.is_on() {
+            self.node.loading.help(&self.node);
+        }
         self.settle_tracking();
         Ok(())
     }
@@ -192,8 +201,10 @@ impl Worker {
             Duration::ZERO // the mail that a worker leaves for itself does not wake it
         } else if self.resting {
             REST
+        } else if self.node.loading.is_on() {
+            Duration::ZERO
         } else if self.sessions.ready.is_empty() {
-            self.timers.next()
+            self.walker.waits().unwrap_or_else(|| self.timers.next())
         } else {
             Duration::ZERO
         }
@@ -340,6 +351,7 @@ impl Worker {
             now,
             access: self.node.access(now.ms, self.random as u32),
             out_of_memory: false,
+            restrained: self.node.loading.is_on() || self.node.cannot_save(&settings),
             restricted: !settings.restricted_commands.is_empty(),
         };
         let exact = now.ms < self.exact_until_ms;
@@ -403,6 +415,10 @@ impl Worker {
                     if self.batch.read_session(&self.node, index, session, &limits) {
                         self.sessions.make_ready(index);
                     }
+                }
+                // That protocol has no word for it: its clients wait.
+                Protocol::Memcached(_) if turn.restrained && self.node.loading.is_on() => {
+                    self.sessions.make_ready(index);
                 }
                 Protocol::Memcached(memcached) => {
                     let figures = || self.node.memcached_figures();

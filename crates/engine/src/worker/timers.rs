@@ -6,6 +6,7 @@ use crate::command::wake::tell_of_gone;
 use crate::latency::EXPIRE_CYCLE;
 use crate::node::{Node, Stats};
 use crate::notify;
+use crate::snapshot::save;
 use crate::socket::{Driver, TICK};
 use larder_store::Now;
 use std::sync::atomic::Ordering;
@@ -59,6 +60,9 @@ impl Timers {
             }
             self.expire_at_ms = if done { now.ms + EXPIRE_EVERY_MS } else { now.ms };
         }
+        if self.worker == 0 && node.last_save.is_wanted() {
+            node.last_save.serve(node);
+        }
         if now.ms >= self.sessions_at_ms {
             self.sessions_at_ms = now.ms + SESSIONS_EVERY_MS;
             self.look_after_sessions(node, now, sessions, driver);
@@ -106,6 +110,7 @@ impl Timers {
             }
         }
         if self.worker == 0 {
+            save::look(node);
             node.memcached.flush_if_due(&node.store, now);
             self.measure_rates(&node.stats);
         }

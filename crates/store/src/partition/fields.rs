@@ -58,6 +58,7 @@ impl Partition {
 
     /// Removes at most `budget` fields that are due from the hash at a place.
     pub(super) fn purge(&mut self, db: u16, place: Place, now: Now, budget: usize) {
+        self.save_first(db, place);
         let table = self.table_mut(db);
         let mut item = table.get_mut(place);
         let Some(fields) = item.item().timed_hash_mut() else { return };
