@@ -10,6 +10,7 @@ pub mod front;
 mod hex;
 pub mod host;
 pub mod identity;
+pub mod metric;
 pub mod name;
 pub mod operation;
 pub mod plan;

@@ -24,6 +24,7 @@ use crate::front::http;
 use crate::host::local::LocalHost;
 use crate::host::{Host, HostError, NodeKey};
 use crate::identity::AccessKey;
+use crate::metric::{MetricStore, sampler};
 use crate::name::endpoint::{ZONE_ID, Zone};
 use crate::name::server::Server;
 use crate::name::{Names, probe};
@@ -185,6 +186,7 @@ pub async fn serve(
         .map_err(io(format!("making {}", data_dir.display())))?;
     let data_dir = std::path::absolute(&data_dir).map_err(io("finding the data folder"))?;
     let records: Arc<dyn Records> = Arc::new(FileRecords::open(&data_dir)?);
+    let metrics = Arc::new(MetricStore::open(&data_dir)?);
     let first = FirstStart::of(&*records, &config)?;
     let names = Arc::new(Names::new(first.zone.clone()));
     let host = Arc::new(LocalHost::new(data_dir.join("nodes"), config.node_program.clone())?);
@@ -209,7 +211,9 @@ pub async fn serve(
         region: config.region.clone(),
         clock: system_clock,
         names: Arc::clone(&names),
+        metrics: Arc::clone(&metrics),
     });
+    tasks.spawn(sampler::run(Arc::clone(&records), metrics, Arc::clone(&host), system_clock));
     let tools = Tools {
         records: Arc::clone(&records),
         host: Arc::clone(&host),

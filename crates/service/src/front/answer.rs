@@ -44,12 +44,32 @@ pub fn answer(app: &App, request: &Request, request_id: &str) -> Answer {
     if overview::is_wanted(request) {
         return overview::page(&app.region);
     }
+    if request.method == "GET" && request.path == "/metrics" {
+        return metrics(app, request, request_id);
+    }
     match try_answer(app, request, request_id) {
         Ok(answer) => answer,
         Err(error) => {
             tracing::debug!(code = error.code, request_id, "refused");
             Api::claimed(request).refusal(request, error, request_id)
         }
+    }
+}
+
+/// The latest metrics for Prometheus, which cannot sign its calls: programs on this machine may read them, nobody
+/// else. They tell names of caches and what these count, and nothing of what is in them.
+fn metrics(app: &App, request: &Request, request_id: &str) -> Answer {
+    if !request.source.is_some_and(|source| source.is_loopback()) {
+        let error = ApiError::new("AccessDenied", "Metrics are for programs on the service's own machine.");
+        return Answer::refusal(&error, request_id);
+    }
+    match crate::metric::prometheus(app.records.as_ref(), &app.metrics, app.now_ms()) {
+        Ok(text) => Answer {
+            status: 200,
+            body: text.into_bytes(),
+            content_type: "text/plain; version=0.0.4; charset=utf-8",
+        },
+        Err(error) => Answer::refusal(&ApiError::from(error), request_id),
     }
 }
 

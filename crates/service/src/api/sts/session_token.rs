@@ -3,7 +3,6 @@
 use serde::Deserialize;
 
 use super::{issue, write_credentials};
-use crate::api::query::Input;
 use crate::front::{ApiError, Xml};
 use crate::identity::Principal;
 use crate::operation::{App, Caller};
@@ -19,8 +18,6 @@ pub(super) struct GetSessionToken {
     duration_seconds: Option<u64>,
     serial_number: Option<String>,
 }
-
-impl Input for GetSessionToken {}
 
 /// Makes a temporary key of the caller.
 pub(super) fn run(app: &App, caller: &Caller, input: GetSessionToken) -> Result<Xml, ApiError> {
