@@ -12,6 +12,7 @@ pub mod commandlog;
 pub mod config;
 pub mod journal;
 pub mod latency;
+pub mod log;
 pub mod mailbox;
 pub mod memcache;
 pub mod memory;

@@ -4,8 +4,9 @@ use crate::acl::Users;
 use crate::blocked::Blocked;
 use crate::command::{Command, Table};
 use crate::commandlog::CommandLog;
-use crate::config::{Config, Settings};
+use crate::config::{Config, Fsync, Settings};
 use crate::latency::{EVICTION_CYCLE, LatencyMonitor};
+use crate::log::Log;
 use crate::mailbox::{Form, Mail, Mailbox, Place};
 use crate::meter::Meter;
 use crate::monitor::Monitors;
@@ -120,6 +121,8 @@ pub struct Node {
     pub hub: Hub,
     /// Who may have cached what.
     pub tracking: Tracking,
+    /// The order of writes.
+    pub log: Log,
     /// The sessions.
     pub sessions: Registry,
     /// A mailbox per worker.
@@ -186,6 +189,7 @@ impl Node {
             stats: Stats::default(),
             hub: Hub::default(),
             tracking: Tracking::new(mailboxes.len()),
+            log: Log::new(mailboxes.len(), settings.repl_backlog_size),
             sessions: Registry::default(),
             memcached,
             mailboxes,
@@ -240,6 +244,11 @@ impl Node {
         if self.tracking.any() {
             wanted = wanted | Classes::CHANGES;
         }
+        if self.log.is_on() {
+            wanted = wanted | Classes::LOG;
+        }
+        let strict = self.log.is_filed() && self.settings().append_only.fsync == Fsync::Always;
+        self.log.aof.strict.store(strict, Ordering::Release);
         self.store.tell_gone(!wanted.is_empty());
         self.wanted.store(wanted.bits(), Ordering::Relaxed);
     }

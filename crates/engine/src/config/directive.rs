@@ -3,7 +3,7 @@
 //! A directive of Redis whose feature does not exist yet may only say that it is off; anything else is refused by
 //! name, so that nobody believes in a setting that does nothing.
 
-use super::{Allowed, Config, OutputLimit, Sanitize};
+use super::{Allowed, Config, OutputLimit, Sanitize, append_only};
 use crate::journal::LogLevel;
 use crate::notify::Classes;
 use crate::run::Supervised;
@@ -36,10 +36,15 @@ pub struct Directive {
     pub set: fn(&mut Config, &str) -> Result<(), String>,
 }
 
+/// All directives.
+pub fn all() -> impl Iterator<Item = &'static Directive> {
+    TABLE.iter().chain(append_only::TABLE)
+}
+
 /// The row of this name or alias, in any case.
 pub fn find(name: &str) -> Option<&'static Directive> {
     let name = name.to_ascii_lowercase();
-    TABLE.iter().find(|row| row.name == name || row.aliases.contains(&name.as_str()))
+    all().find(|row| row.name == name || row.aliases.contains(&name.as_str()))
 }
 
 /// Reads bytes: digits and a unit (`k` = 1000, `kb` = 1024, and so on).
@@ -72,7 +77,7 @@ where
     T::try_from(number).map_err(|_| error())
 }
 
-fn yes_no(text: &str) -> Result<bool, String> {
+pub(super) fn yes_no(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "yes" => Ok(true),
         "no" => Ok(false),
@@ -182,14 +187,16 @@ const SUPERVISED: [(&str, Supervised); 4] = [
     ("no", Supervised::No),
 ];
 
-fn one_of<T: Copy>(names: &[(&'static str, T)], text: &str) -> Result<T, String> {
+pub(super) fn one_of<T: Copy>(names: &[(&'static str, T)], text: &str) -> Result<T, String> {
     let found = names.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
     let all: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
     let error = || format!("argument(s) must be one of the following: {}", all.join(", "));
     found.map(|(_, value)| *value).ok_or_else(error)
 }
 
-/// All directives.
+pub(super) use {memory, switch};
+
+/// All directives but those of [`append_only`].
 pub const TABLE: &[Directive] = &[
     number!("port", &[], Start, settings.port, 0, 65535),
     Directive {

@@ -3,10 +3,13 @@
 //! In reading order: this file ([`Settings`], in the form in which the rest of the engine uses them), [`directive`]
 //! (the table of names, ranges and defaults), [`other`] (names that change nothing here), [`row`] (both), [`parse`] (redis.conf and the command line).
 
+pub mod append_only;
 pub mod directive;
 pub mod other;
 pub mod parse;
 pub mod row;
+
+pub use append_only::{AppendOnly, Fsync};
 
 use crate::journal::LogLevel;
 use crate::notify::Classes;
@@ -117,6 +120,10 @@ pub struct Settings {
     pub module_commands: Allowed,
     /// `enable-protected-configs`.
     pub protected_configs: Allowed,
+    /// The append-only file.
+    pub append_only: AppendOnly,
+    /// `repl-backlog-size`, bytes.
+    pub repl_backlog_size: usize,
     /// Values of directives that change nothing here.
     pub hints: BTreeMap<&'static str, String>,
 }
@@ -313,6 +320,8 @@ impl Default for Settings {
             debug_commands: Allowed::No,
             module_commands: Allowed::No,
             protected_configs: Allowed::No,
+            append_only: AppendOnly::default(),
+            repl_backlog_size: 10 << 20,
             hints: BTreeMap::new(),
         }
     }

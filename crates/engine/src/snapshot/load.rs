@@ -66,6 +66,8 @@ pub struct Loading {
     on: AtomicBool,
     work: Mutex<Work>,
     changed: Condvar,
+    /// Keys whose time is over are kept: a log follows, which says when they die.
+    pub keeps_dead: AtomicBool,
     /// Unix seconds of its start.
     pub started: AtomicU64,
     /// Bytes of the file.
@@ -289,11 +291,12 @@ fn insert_all(node: &Node, batch: &Batch, door: &mut Door<'_>, merge: bool) -> R
     let options = Options { limits: &settings.limits, thorough: false };
     let (now, lfu) = (now_ms(), settings.maxmemory_policy.is_lfu());
     let usual = node.access(now, 0).of_new();
+    let keeps_dead = node.loading.keeps_dead.load(Ordering::Relaxed);
     let mut loaded = Loaded::default();
     for record in batch.records(&options) {
         let record = record.map_err(FileError::from)?;
         let Record { key, value, deadline, idle_seconds, frequency, .. } = record;
-        if deadline.is_some_and(|deadline| deadline <= now) {
+        if deadline.is_some_and(|deadline| deadline <= now) && !keeps_dead {
             loaded.expired += 1;
             continue;
         }

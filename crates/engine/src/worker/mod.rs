@@ -6,9 +6,10 @@
 //! in all, so that nobody waits long; a session with more to do stays ready, and then the turn does not wait.
 //!
 //! In reading order: `sessions` (buffers), this file (the turn), `waits` (sessions that execute nothing for now),
-//! `timers` (what happens without a request).
+//! `commit` (replies that wait for the disk, and loading), `timers` (what happens without a request).
 
 mod ahead;
+mod commit;
 mod delivery;
 mod sessions;
 mod timers;
@@ -119,6 +120,8 @@ pub struct Worker {
     later: Vec<Mail>,
     /// Another worker is behind with its mail: nothing is executed until it has caught up.
     resting: bool,
+    /// Sessions whose replies wait for the disk.
+    held: Vec<u32>,
     timers: Timers,
     walker: Walker,
     waits: Waits,
@@ -147,6 +150,7 @@ impl Worker {
             touched: Vec::new(),
             later: Vec::new(),
             resting: false,
+            held: Vec::new(),
             doors,
             next: 0,
             exact_until_ms: 0,
@@ -167,6 +171,7 @@ impl Worker {
     /// Serves until the node stops.
     pub fn run(&mut self) -> io::Result<()> {
         self.node.mailboxes[self.id].claim();
+
         while !self.node.stopping.load(Ordering::Acquire) {
             self.turn()?;
         }
@@ -180,6 +185,9 @@ impl Worker {
         self.sessions.turns += 1;
         let now = Now { ms: now_ms() };
         self.read_mail();
+        if !self.held.is_empty() {
+            self.release();
+        }
         self.welcome(now);
         self.bury();
         self.waits.run(&self.node, now.ms, &mut self.sessions);
@@ -188,10 +196,11 @@ impl Worker {
         if self.node.snapshots.is_active() || self.walker.waits().is_some() {
             self.walker.run(&self.node, !self.sessions.ready.is_empty());
         }
-        if self.node.loading.is_on() {
+        if self.node.loading.is_on() && !(self.id == 0 && commit::load(&self.node, now)) {
             self.node.loading.help(&self.node);
         }
         self.settle_tracking();
+        self.node.log.hand_over();
         Ok(())
     }
 
@@ -225,10 +234,11 @@ impl Worker {
                 }
                 Mail::CheckChannels => self.check_channels(),
                 Mail::Deliver { .. } => {} // those went to their sessions
-                Mail::Unblock { place, ticket, reply } => {
+                Mail::Unblock { place, ticket, reply, logged } => {
                     let session =
                         self.sessions.get(place.index).filter(|session| session.client.id() == place.id);
                     if let Some(session) = session {
+                        session.client.logged = session.client.logged.max(logged);
                         self.waits.unblock(place.index, session, ticket, &reply);
                     }
                 }
@@ -339,7 +349,7 @@ impl Worker {
         if self.sessions.ready.is_empty() && self.waits.resumed.is_empty() {
             return;
         }
-        self.resting = delivery::is_anybody_behind(&self.node);
+        self.resting = delivery::is_anybody_behind(&self.node) || self.node.log.is_behind();
         if self.resting {
             return;
         }
@@ -406,7 +416,8 @@ impl Worker {
             session.client.shared.last_ms.store(turn.now.ms, Ordering::Relaxed);
             self.touched.push(index);
             let waits = session.client.pending.is_some();
-            if session.client.closing || waits || session.output_bytes() > OUTPUT_PAUSE_BYTES {
+            if session.client.closing || waits || session.held || session.output_bytes() > OUTPUT_PAUSE_BYTES
+            {
                 continue;
             }
             match &mut session.protocol {
@@ -431,10 +442,13 @@ impl Worker {
                         memory_full: turn.out_of_memory,
                         figures: &figures,
                         changes: 0,
+                        log: Some(&self.node.log),
+                        logged: 0,
                     };
                     let input = &session.input[session.start..];
                     let served = memcached.serve(&mut turn, input, session.out.buffer());
                     session.start += served.consumed;
+                    session.client.logged = session.client.logged.max(turn.logged);
                     session.client.closing |= served.close;
                     // Its turn was over before its input was.
                     if served.need == 0 && session.unread() > 0 {
@@ -518,6 +532,7 @@ impl Worker {
     /// Gives the replies to the sockets, and closes what is to be closed.
     fn send_replies(&mut self) {
         let limits = self.node.settings().output_limits;
+        let strict = self.node.log.is_strict();
         let query_limit = self.node.settings().client_query_buffer_limit;
         for at in 0..self.touched.len() {
             let index = self.touched[at];
@@ -526,6 +541,9 @@ impl Worker {
             let token = session.token;
             if session.client.pending.is_some() {
                 self.waits.note(index, session);
+            }
+            if strict && commit::hold(&self.node.log, session, &mut self.held) {
+                continue;
             }
             if session.is_output_exceeded(&limits) {
                 self.node.stats.output_limit_closed.fetch_add(1, Ordering::Relaxed);
@@ -556,8 +574,10 @@ impl Worker {
 
     /// Sends what is still unsent when the node stops.
     fn say_goodbye(&mut self) -> io::Result<()> {
+        self.await_disk();
         for session in self.sessions.iter_mut() {
-            if !session.out.is_empty() && session.sending_bytes == 0 {
+            let answerable = self.node.log.may_be_answered(session.client.logged);
+            if answerable && !session.out.is_empty() && session.sending_bytes == 0 {
                 let buffer = session.take_out();
                 self.driver.send(session.token, buffer);
             }

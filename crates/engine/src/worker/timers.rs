@@ -35,7 +35,8 @@ pub(super) struct Timers {
 
 /// False while dead keys stay where they are.
 fn expires(node: &Node, now: Now) -> bool {
-    node.active_expire.load(Ordering::Relaxed) && node.pause.held(now.ms).is_none()
+    let loads = node.loading.is_on(); // a log says itself what dies when
+    !loads && node.active_expire.load(Ordering::Relaxed) && node.pause.held(now.ms).is_none()
 }
 
 impl Timers {
@@ -111,7 +112,7 @@ impl Timers {
         }
         if self.worker == 0 {
             save::look(node);
-            node.memcached.flush_if_due(&node.store, now);
+            node.memcached.flush_if_due(&node.store, now, Some((&node.log, self.worker)));
             self.measure_rates(&node.stats);
         }
         let input = std::mem::take(&mut sessions.input_bytes);

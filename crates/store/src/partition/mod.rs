@@ -247,7 +247,7 @@ impl Partition {
                 Left::Key
             }
         };
-        self.gone.note(db, item.key(), left);
+        self.gone.note(db, item.key(), left, Vec::new());
     }
 
     /// Sets a key to a value, whatever was there; gives back what was. O(1) and the copy of the value.
@@ -323,7 +323,11 @@ impl Partition {
 
     /// Takes the list of the keys and fields whose time was over, in the order in which they left; empty unless
     /// [`Store::tell_gone`](crate::Store::tell_gone) asked for it.
+    #[inline]
     pub fn take_gone(&mut self) -> Vec<Gone> {
+        if self.gone.is_empty() {
+            return Vec::new();
+        }
         self.gone.take()
     }
 
