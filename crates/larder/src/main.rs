@@ -11,6 +11,7 @@ mod connect;
 mod dns;
 mod environment;
 mod failure;
+mod iam;
 mod journal;
 mod node;
 mod terminal;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Command::Delete(arguments) => cache::delete(&arguments),
         Command::Connect(arguments) => connect::connect(&arguments),
         Command::Events(arguments) => cache::events(&arguments),
+        Command::Iam(arguments) => iam::iam(&arguments),
         Command::Dns(arguments) => dns::dns(&arguments),
         Command::Node(arguments) => node::node(arguments),
     };

@@ -94,7 +94,7 @@ async fn round(
         if !rows.is_empty() {
             store.add(minute, &rows)?;
         }
-        if minute % SWEEP_MINUTES == 0 {
+        if minute.is_multiple_of(SWEEP_MINUTES) {
             store.sweep(minute)?;
         }
         judge::judge_all(of.as_ref(), &store, now_ms)

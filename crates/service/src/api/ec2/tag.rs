@@ -111,7 +111,7 @@ pub(super) fn delete(app: &App, _caller: &Caller, input: DeleteTags) -> Result<X
         input.tag.is_empty()
             || input.tag.iter().any(|tag| tag.key == key && tag.value.as_ref().is_none_or(|v| v == value))
     };
-    retag(app, &input.resource_id, &[], &unwanted)
+    retag(app, &input.resource_id, &[], unwanted)
 }
 
 #[derive(Deserialize)]

@@ -32,10 +32,13 @@ struct Filter {
     value: Option<String>,
 }
 
+/// Where a metric stands in the list, its name and its dimensions.
+type Listed = (String, &'static str, Vec<(&'static str, String)>);
+
 /// Metrics that nodes have had of late, each for its node and for its cluster.
 pub(super) fn run(app: &App, _caller: &Caller, input: ListMetrics) -> Result<Value, ApiError> {
     let from = (app.now_ms() / 60_000).saturating_sub(FRESH_MINUTES);
-    let mut all: Vec<(String, &'static str, Vec<(&'static str, String)>)> = Vec::new();
+    let mut all: Vec<Listed> = Vec::new();
     if input.namespace.as_deref().is_none_or(|namespace| namespace == NAMESPACE) {
         for observed in list_all::<Observed>(app.records.as_ref())?.into_iter().map(|stored| stored.value) {
             for node in observed.nodes.keys() {
