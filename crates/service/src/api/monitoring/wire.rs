@@ -242,3 +242,70 @@ fn json_of(value: ciborium::Value) -> Option<serde_json::Value> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::front::query::Time;
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(rename_all = "PascalCase")]
+    struct Sample {
+        name: String,
+        at: Time,
+        threshold: f64,
+        #[serde(default)]
+        all: Vec<String>,
+    }
+
+    fn request(path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Request {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Request { method: "POST".into(), path: path.into(), headers, body, ..Request::default() }
+    }
+
+    #[test]
+    fn one_input_in_three_protocols() {
+        let target = [("x-amz-target", "GraniteServiceVersion20100801.X")];
+        let form = b"Action=X&Name=n&At=2026-11-23T14:00:00Z&Threshold=1.5&All.member.1=a".to_vec();
+        let json = br#"{"Name":"n","At":1795442400,"Threshold":1.5,"All":["a"]}"#.to_vec();
+        let value = ciborium::cbor!({
+            "Name" => "n", "At" => ciborium::Value::Tag(1, Box::new(1_795_442_400.into())), "Threshold" => 1.5, "All" => ["a"]
+        });
+        let cbor = bytes(&value.unwrap());
+        let path = "/service/GraniteServiceVersion20100801/operation/X";
+        for request in [request("/", &[], form), request("/", &target, json), request(path, &[], cbor)] {
+            let call = Call::read(&request).unwrap();
+            assert_eq!(call.action, "X");
+            let expected = Sample {
+                name: "n".into(),
+                at: Time { unix_ms: 1_795_442_400_000 },
+                threshold: 1.5,
+                all: vec!["a".into()],
+            };
+            assert_eq!(call.decode::<Sample>().unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn bodies_that_cannot_be_read_are_refused() {
+        let path = "/service/GraniteServiceVersion20100801/operation/X";
+        let deep = [vec![0x81; 1000], vec![0xf6]].concat();
+        let huge = vec![0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+        for body in [vec![0xff], vec![0xa1], deep, huge] {
+            assert_eq!(Call::read(&request(path, &[], body)).err().unwrap().code, "SerializationException");
+        }
+        let target = [("x-amz-target", "GraniteServiceVersion20100801.X")];
+        assert!(Call::read(&request("/", &target, b"{".to_vec())).is_err());
+        assert!(Call::read(&request("/", &[("x-amz-target", "Other.X")], b"{}".to_vec())).is_err());
+        assert!(Call::read(&request("/service/Other/operation/X", &[], Vec::new())).is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_body_gets_an_answer(body in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+            let _ = Call::read(&request("/service/GraniteServiceVersion20100801/operation/X", &[], body));
+        }
+    }
+}
