@@ -270,10 +270,15 @@ mod tests {
         let target = [("x-amz-target", "GraniteServiceVersion20100801.X")];
         let form = b"Action=X&Name=n&At=2026-11-23T14:00:00Z&Threshold=1.5&All.member.1=a".to_vec();
         let json = br#"{"Name":"n","At":1795442400,"Threshold":1.5,"All":["a"]}"#.to_vec();
-        let value = ciborium::cbor!({
-            "Name" => "n", "At" => ciborium::Value::Tag(1, Box::new(1_795_442_400.into())), "Threshold" => 1.5, "All" => ["a"]
-        });
-        let cbor = bytes(&value.unwrap());
+        let member = |name: &str, value: ciborium::Value| (name.into(), value);
+        let at = ciborium::Value::Tag(1, Box::new(1_795_442_400.into()));
+        let all = ciborium::Value::Array(vec!["a".into()]);
+        let cbor = bytes(&ciborium::Value::Map(vec![
+            member("Name", "n".into()),
+            member("At", at),
+            member("Threshold", 1.5.into()),
+            member("All", all),
+        ]));
         let path = "/service/GraniteServiceVersion20100801/operation/X";
         for request in [request("/", &[], form), request("/", &target, json), request(path, &[], cbor)] {
             let call = Call::read(&request).unwrap();
