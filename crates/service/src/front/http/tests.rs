@@ -119,7 +119,7 @@ async fn other_calls_are_refused() {
             "IncompleteSignature",
         ),
         (forged.replace("DescribeEvents", "DescribeEventz").into_bytes(), "403", "SignatureDoesNotMatch"),
-        (server.call("ec2", "Action=DescribeVpcs"), "403", "SignatureDoesNotMatch"),
+        (server.call("s3", "Action=ListBuckets"), "403", "SignatureDoesNotMatch"),
         (server.call("elasticache", "Action=No"), "400", "InvalidAction"),
         (
             server.call("elasticache", "Action=DescribeEvents&Action=DescribeEvents"),
