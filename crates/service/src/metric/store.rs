@@ -81,7 +81,14 @@ impl MetricStore {
     /// If the disk fails or the file is none.
     pub fn open(folder: &Path) -> Result<MetricStore, StateError> {
         let path = folder.join("metrics.redb");
-        MetricStore::prepare(Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(failed)?)
+        let made = Database::builder().set_cache_size(CACHE_BYTES).create(path);
+        MetricStore::prepare(made.map_err(|error| match error {
+            // The service before lets go of the folder a moment before its last round of samples ends.
+            redb::DatabaseError::DatabaseAlreadyOpen => {
+                StateError::InUse { folder: folder.display().to_string(), pid: "unknown".to_owned() }
+            }
+            other => failed(other),
+        })?)
     }
 
     /// A store in memory, for tests.
