@@ -45,6 +45,8 @@ pub struct Stats {
     pub connections: AtomicU64,
     /// Connections refused for `maxclients`.
     pub rejected_connections: AtomicU64,
+    /// Connections refused because `allowed-sources` does not have their address.
+    pub refused_sources: AtomicU64,
     /// Error replies.
     pub errors: AtomicU64,
     /// Changes made to keys.
@@ -71,6 +73,7 @@ impl Stats {
         for counter in [
             &self.connections,
             &self.rejected_connections,
+            &self.refused_sources,
             &self.errors,
             &self.query_limit_closed,
             &self.output_limit_closed,

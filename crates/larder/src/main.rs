@@ -12,6 +12,7 @@ mod connect;
 mod dns;
 mod environment;
 mod failure;
+mod iam;
 mod journal;
 mod memcached;
 mod node;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Command::Delete(arguments) => cache::delete(&arguments),
         Command::Connect(arguments) => connect::connect(&arguments),
         Command::Events(arguments) => cache::events(&arguments),
+        Command::Iam(arguments) => iam::iam(&arguments),
         Command::Dns(arguments) => dns::dns(&arguments),
         Command::Node(arguments) => node::node(arguments),
         Command::Memcached(arguments) => memcached::memcached(arguments),

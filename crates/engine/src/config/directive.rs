@@ -10,6 +10,7 @@ use crate::notify::Classes;
 use crate::run::Supervised;
 use crate::snapshot::save::{parse_points, show_points};
 use crate::socket::Engine;
+use crate::socket::admit::Ranges;
 use larder_store::evict::Policy;
 use std::path::PathBuf;
 
@@ -557,6 +558,16 @@ pub const TABLE: &[Directive] = &[
         0,
         i64::MAX
     ),
+    Directive {
+        name: "allowed-sources",
+        aliases: &[],
+        when: When::Always,
+        get: |config| config.settings.allowed_sources.as_ref().map_or(String::new(), Ranges::to_string),
+        set: |config, text| {
+            config.settings.allowed_sources = Ranges::parse(text)?;
+            Ok(())
+        },
+    },
     Directive {
         name: "restricted-commands",
         aliases: &[],

@@ -16,6 +16,7 @@ impl Host for Node {
             connections: self.sessions.count() as u64,
             total_connections: get(&self.stats.connections),
             rejected_connections: get(&self.stats.rejected_connections),
+            refused_sources: get(&self.stats.refused_sources),
             connections_max: settings.maxclients as u64,
             input_bytes: traffic.input_bytes,
             output_bytes: traffic.output_bytes,

@@ -18,6 +18,8 @@ pub struct Figures {
     pub total_connections: u64,
     /// Sessions refused for `maxclients`.
     pub rejected_connections: u64,
+    /// Connections refused because of their address.
+    pub refused_sources: u64,
     /// `maxclients`.
     pub connections_max: u64,
     /// Bytes received.
@@ -99,6 +101,7 @@ pub(super) fn general(turn: &Turn<'_>, out: &mut Vec<u8>) {
     line(out, "curr_connections", figures.connections);
     line(out, "total_connections", figures.total_connections);
     line(out, "rejected_connections", figures.rejected_connections);
+    line(out, "refused_sources", figures.refused_sources);
     for (name, sum) in NAMES.iter().zip(turn.shared.counters.sums()) {
         line(out, name, sum);
     }
