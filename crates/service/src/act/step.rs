@@ -10,6 +10,7 @@ use crate::plan::Step;
 use crate::random::number_below;
 use crate::resource::cluster::{Cluster, Engine};
 use crate::resource::event::{Event, SourceType};
+use crate::resource::group::Group;
 use crate::resource::network::{Address, DEFAULT_NETWORK_ID, Network};
 use crate::resource::node::{Membership, NodePhase, Observed, ObservedNode, Settings, StepRecord};
 use crate::resource::tag::TagSet;
@@ -166,7 +167,9 @@ impl<H: Host> Tools<H> {
             return Ok(());
         }
         let recorded = self.recorded(cluster, node).await?;
+        let as_replica = self.starts_as_replica(cluster).await?;
         let launch = Launch {
+            as_replica,
             is_memcached: cluster.engine == Engine::Memcached,
             address: recorded.address,
             port: recorded.port,
@@ -188,6 +191,13 @@ impl<H: Host> Tools<H> {
                 Err(error.into())
             }
         }
+    }
+
+    /// Whether the node must wait to be told what it is, because another member of its group may be the primary.
+    async fn starts_as_replica(&self, cluster: &Cluster) -> Result<bool, StateError> {
+        let Some(group) = cluster.group.clone() else { return Ok(false) };
+        let group = self.with_records(move |records| find::<Group>(records, &group)).await?;
+        Ok(group.is_some_and(|group| group.value.starts_as_replica(&cluster.id)))
     }
 
     async fn stop(&self, cluster: &Cluster, node: &str, step: &Step) -> Result<(), ActError> {
@@ -395,13 +405,12 @@ fn key(cluster: &Cluster, node: &str) -> NodeKey {
 }
 
 fn event(cluster_id: &str, message: String, now_ms: u64) -> Event {
-    Event {
-        date_ms: now_ms,
-        sequence: sequence(),
-        source_id: cluster_id.to_owned(),
-        source_type: SourceType::CacheCluster,
-        message,
-    }
+    event_of(SourceType::CacheCluster, cluster_id, message, now_ms)
+}
+
+/// Something that happened to a resource of any sort.
+pub(super) fn event_of(source_type: SourceType, id: &str, message: String, now_ms: u64) -> Event {
+    Event { date_ms: now_ms, sequence: sequence(), source_id: id.to_owned(), source_type, message }
 }
 
 /// Keeps events of one millisecond in their order, and those of two services in one millisecond apart.

@@ -17,6 +17,15 @@ mod tag;
 
 mod add_tags_to_resource;
 mod cache_cluster;
+mod create_replication_group;
+mod decrease_replica_count;
+mod delete_replication_group;
+mod describe_replication_groups;
+mod increase_replica_count;
+mod list_allowed_node_type_modifications;
+mod modify_replication_group;
+mod replication_group;
+mod test_failover;
 mod create_cache_cluster;
 mod create_cache_parameter_group;
 mod create_cache_subnet_group;

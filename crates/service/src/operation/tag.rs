@@ -68,6 +68,10 @@ fn find_record(app: &App, arn: &Arn) -> Result<Option<state::Record>, ApiError> 
             parameter_group::find(app, &arn.name)?;
             ParameterGroup::KIND
         }
+        "replicationgroup" => {
+            let record = app.records.get(crate::resource::group::Group::KIND, &arn.name)?;
+            return record.map(Some).ok_or_else(|| not_found(arn));
+        }
         "cluster" => {
             let record = app.records.get(Cluster::KIND, &arn.name)?;
             return record.map(Some).ok_or_else(|| not_found(arn));

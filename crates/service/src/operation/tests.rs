@@ -87,6 +87,7 @@ impl Service {
             snapshot_retention_days: 0,
             auto_minor_version_upgrade: true,
             pending: Pending::default(),
+            group: None,
         };
         self.app.records.apply(&[state::create(&cluster).unwrap()]).unwrap();
     }

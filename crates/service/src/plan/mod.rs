@@ -10,6 +10,8 @@ use std::fmt;
 use crate::resource::cluster::{Cluster, Engine};
 use crate::resource::node::{NodePhase, Observed, ObservedNode};
 
+pub mod group;
+
 #[cfg(test)]
 mod tests;
 

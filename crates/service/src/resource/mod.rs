@@ -8,6 +8,7 @@ pub mod arn;
 pub mod cluster;
 pub mod engine_version;
 pub mod event;
+pub mod group;
 pub mod network;
 pub mod node;
 pub mod node_type;
