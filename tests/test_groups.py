@@ -191,7 +191,7 @@ def test_a_lost_primary_is_replaced(service, api, record_property, how):
     wait_until("the old one is a replica", is_back)
     watch.stop()
     assert not watch.overlaps, "two members accepted writes"
-    said = service.events("shop")
+    said = service.events("shop", "replication-group")
     assert any("Failover from primary node shop-001 to replica node" in text for text in said), said
     said = service.events("shop-001")
     assert any("Recovering cache nodes" in text for text in said), said
@@ -207,7 +207,7 @@ def test_failover_and_promotion_by_hand(service, api):
     group = available(api)
     second = primary_of(group)
     assert second != "shop-001" and client(group).get("k") == "v"
-    assert "Test Failover API called for node group 0001" in service.events("shop")
+    assert "Test Failover API called for node group 0001" in service.events("shop", "replication-group")
     promote = lambda: api.modify_replication_group(
         ReplicationGroupId="shop", PrimaryClusterId="shop-001", ApplyImmediately=True)
     assert code(promote) == "InvalidParameterCombination"
@@ -304,7 +304,7 @@ def test_changes_of_a_group(service, api):
     modify = lambda **more: api.modify_replication_group(ReplicationGroupId="shop", **more)
     assert code(lambda: modify(ApplyImmediately=True)) == "InvalidParameterCombination"
     up = api.list_allowed_node_type_modifications(ReplicationGroupId="shop")
-    assert "cache.t3.small" in up["ScaleUpModifications"] and "cache.t2.micro" in up["ScaleDownModifications"]
+    assert "cache.t3.small" in up["ScaleUpModifications"] and "cache.t1.micro" in up["ScaleDownModifications"]
     modify(CacheNodeType="cache.t3.small")
     [pending] = {c["PendingModifiedValues"].get("CacheNodeType") for c in
                  api.describe_cache_clusters()["CacheClusters"]}

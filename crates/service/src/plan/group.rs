@@ -259,7 +259,7 @@ impl View<'_> {
         match &old.health {
             Health::Down => None,
             Health::Well(replication) if !replication.is_primary => None,
-            Health::Well(_) if choice.why == Why::ByHand => {
+            Health::Well(_) if matches!(choice.why, Why::ByHand | Why::GiveBack) => {
                 Some(GroupStep::HandOver { from: old.id.clone(), to: choice.cluster.clone() })
             }
             _ => Some(GroupStep::Fence { member: old.id.clone() }),
@@ -297,14 +297,9 @@ impl View<'_> {
             (Some(candidate), _) if self.group.automatic_failover || member.is_none() => {
                 self.choose(candidate, Why::Failure)
             }
-            // Without automatic failover the primary comes back, and takes its data from a replica first.
-            (Some(candidate), Some(member)) if member.follows(candidate) && member.has_caught_up() => {
-                self.choose(member, Why::Restart)
-            }
-            (Some(candidate), Some(member)) if !member.follows(candidate) => {
-                vec![GroupStep::Follow { member: member.id.clone(), primary: candidate.id.clone() }]
-            }
-            (Some(_), _) => vec![],
+            // Without automatic failover the primary comes back, and gets its data from a replica first.
+            (Some(candidate), Some(_)) => self.choose(candidate, Why::StandIn),
+            (Some(_), None) => vec![],
             // A replica with the data that is silent just now may answer again.
             (None, _) if self.members.iter().any(|other| self.is_synced(other) && other.health != Health::Down) => {
                 vec![]
@@ -346,6 +341,10 @@ impl View<'_> {
 
     /// A promotion by hand or a test that was asked for.
     fn wish(&self, primary: &Member) -> Vec<GroupStep> {
+        if let Some(owner) = self.seen.give_back.as_deref().and_then(|id| self.member(id)) {
+            let is_ready = self.is_synced(owner) && owner.has_caught_up();
+            return if is_ready { self.choose(owner, Why::GiveBack) } else { vec![] };
+        }
         if self.shard.promotions > self.seen.promotions {
             let target = self.shard.promote.as_deref().and_then(|id| self.member(id)).unwrap_or(primary);
             let is_ready = target.id == primary.id || (self.is_synced(target) && target.has_caught_up());
@@ -381,6 +380,7 @@ impl View<'_> {
         };
         self.members.len() == self.shard.members.len()
             && self.members.iter().all(is_well)
+            && self.seen.give_back.as_ref().is_none_or(|id| self.member(id).is_none())
             && self.seen.promotions >= self.shard.promotions
             && self.seen.failovers >= self.shard.failovers
     }

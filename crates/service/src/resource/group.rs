@@ -83,6 +83,11 @@ pub enum Why {
     Test,
     /// ModifyReplicationGroup with another PrimaryClusterId.
     ByHand,
+    /// The primary was lost without automatic failover and runs again, empty: a replica with the data stands in, as only
+    /// a primary gives its data to others.
+    StandIn,
+    /// The one that was stood in for has the data again.
+    GiveBack,
     /// The primary runs again: after a reboot, or because no replica could take its place.
     Restart,
 }
@@ -128,6 +133,9 @@ pub struct ObservedShard {
     pub promoting: Option<Promoting>,
     /// Replicas by cluster id.
     pub members: BTreeMap<String, ObservedMember>,
+    /// Who becomes the primary again as soon as it has the data of the one that stands in for it.
+    #[serde(default)]
+    pub give_back: Option<String>,
     /// Promotions by hand that were taken up.
     pub promotions: u64,
     /// Test failovers that were taken up.

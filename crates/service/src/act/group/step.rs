@@ -135,7 +135,7 @@ impl<H: Host> Tools<H> {
                     let message = format!("Test Failover API called for node group {name}");
                     said.push((SourceType::ReplicationGroup, id, message));
                 }
-                Why::First | Why::Failure | Why::Restart => {}
+                Why::First | Why::Failure | Why::StandIn | Why::GiveBack | Why::Restart => {}
             }
             shard.promoting = Some(choice);
             said
@@ -192,19 +192,21 @@ impl<H: Host> Tools<H> {
         self.observe_group(&recorded.group, move |observed| {
             let shard = observed.shards.entry(name).or_default();
             let Promoting { cluster, run_id, why } = choice;
-            let before = shard.primary.replace(Acting { cluster: cluster.clone(), run_id, reboots });
+            let before = shard.primary.as_ref().map(|acting| acting.cluster.clone());
+            match why {
+                Why::StandIn => shard.give_back = shard.give_back.take().or(before.clone()),
+                _ => shard.give_back = None,
+            }
+            shard.primary = Some(Acting { cluster: cluster.clone(), run_id, reboots });
             shard.promoting = None;
             shard.members.remove(&cluster);
             let mut said = vec![];
-            if let Some(before) = before.filter(|before| before.cluster != cluster) {
-                let message = format!(
-                    "Failover from primary node {} to replica node {cluster} completed",
-                    before.cluster
-                );
-                said.push((SourceType::CacheCluster, before.cluster, message.clone()));
+            let is_failover = !matches!(why, Why::StandIn | Why::GiveBack);
+            if let Some(before) = before.filter(|before| is_failover && *before != cluster) {
+                let message =
+                    format!("Failover from primary node {before} to replica node {cluster} completed");
+                said.push((SourceType::CacheCluster, before, message.clone()));
                 said.push((SourceType::ReplicationGroup, id, message));
-            } else if why == Why::Restart {
-                tracing::info!(cluster, "the primary runs again");
             }
             said
         })

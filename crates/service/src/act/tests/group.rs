@@ -289,18 +289,21 @@ async fn a_promotion_by_hand_survives_a_kill_at_every_instant_and_keeps_all_proc
 }
 
 #[tokio::test]
-async fn without_automatic_failover_the_primary_takes_its_data_from_a_replica() {
-    let world = World::with_group(2).await;
-    let mut group = world.group().unwrap();
-    group.automatic_failover = false;
-    group.generation += 1;
-    world.desire_group(&group);
-    world.run_group().await.unwrap();
-    world.host.kill("shop-001", ONLY_NODE);
-    world.run_group().await.unwrap();
-    world.check_group(2);
-    assert_eq!(world.primary(), "shop-001");
-    assert_eq!(world.host.snapshot()[&world.key("shop-001")].data, 1, "nothing was lost");
+async fn without_automatic_failover_the_primary_gets_its_data_back_from_a_replica() {
+    let happens = |world: &World| {
+        let mut group = world.group().unwrap();
+        group.automatic_failover = false;
+        group.generation += 1;
+        world.desire_group(&group);
+        world.host.kill("shop-001", ONLY_NODE);
+    };
+    killed_everywhere(2, happens, |world| {
+        world.check_group(2);
+        assert_eq!(world.primary(), "shop-001");
+        assert_eq!(world.host.snapshot()[&world.key("shop-001")].data, 1, "nothing was lost");
+        assert!(!world.events().iter().any(|e| e.starts_with("Failover")), "{:?}", world.events());
+    })
+    .await;
 }
 
 #[tokio::test]
