@@ -1,10 +1,12 @@
 //! What every node of a cluster is told: its parameter group, its node type, its version, and what it must hide.
 
 use super::ActError;
-use crate::plan::{Applies, Setting, WantedSettings};
+use crate::plan::{Applies, CLOSED, Setting, WantedSettings};
 use crate::resource::cluster::{Cluster, Engine};
+use crate::resource::group::Group;
 use crate::resource::node_type;
 use crate::resource::parameter_group::{ParameterGroup, changes_at_once, node_directives};
+use crate::resource::user::{User, UserGroup};
 use crate::state::{Records, find};
 
 /// Commands that ElastiCache hides from users of redis and valkey nodes (elasticache-facts d.2).
@@ -37,7 +39,40 @@ pub fn wanted(records: &dyn Records, cluster: &Cluster) -> Result<WantedSettings
     if !is_memcached {
         own("restricted-commands", RESTRICTED.to_owned(), Applies::Live);
     }
+    if let Some(group) = &cluster.group {
+        users(records, group, &mut wanted)?;
+    }
     Ok(wanted)
+}
+
+/// Name of the user as which replicas come to their primary.
+const REPLICATION_USER: &str = "larder-replication";
+
+/// The users of a replication group that has a user group. The node starts closed and is given them right after: what
+/// one node refuses then concerns that user only, and does not keep the node from starting.
+fn users(records: &dyn Records, group: &str, wanted: &mut WantedSettings) -> Result<(), ActError> {
+    let Some(group) = find::<Group>(records, group)?.map(|stored| stored.value) else { return Ok(()) };
+    let Some(id) = &group.user_group else { return Ok(()) };
+    let user_group = find::<UserGroup>(records, id)?;
+    let user_group =
+        user_group.ok_or_else(|| ActError::Missing(format!("there is no user group {id}")))?.value;
+    let mut own =
+        |name: String, value: String, applies| drop(wanted.insert(name, Setting { value, applies }));
+    own(CLOSED.to_owned(), "default off".to_owned(), Applies::Start);
+    own("masteruser".to_owned(), REPLICATION_USER.to_owned(), Applies::Live);
+    own("masterauth".to_owned(), group.replication_password.clone(), Applies::Live);
+    own("user default".to_owned(), "off resetkeys resetchannels -@all".to_owned(), Applies::Live);
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, group.replication_password.as_bytes());
+    let rules = format!("on #{} -@all +psync +replconf +ping", crate::hex::encode(hash.as_ref()));
+    own(format!("user {REPLICATION_USER}"), rules, Applies::Live);
+    for id in &user_group.users {
+        let user = match find::<User>(records, id)? {
+            Some(stored) => stored.value,
+            None => User::default_user(),
+        };
+        own(format!("user {}", user.name), user.node_rules(), Applies::Live);
+    }
+    Ok(())
 }
 
 fn group(records: &dyn Records, name: &str) -> Result<ParameterGroup, ActError> {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{ActError, Tools, place};
 use crate::host::{Host, Launch, NodeKey, Started};
-use crate::plan::Step;
+use crate::plan::{Step, is_user, refused_user};
 use crate::random::number_below;
 use crate::resource::cluster::{Cluster, Engine};
 use crate::resource::event::{Event, SourceType};
@@ -158,6 +158,7 @@ impl<H: Host> Tools<H> {
             .wanted_settings(cluster)
             .await?
             .into_iter()
+            .filter(|(name, _)| !is_user(name))
             .map(|(name, setting)| (name, setting.value))
             .collect();
         let (id, begun, now_ms) = (node.to_owned(), self.begun(step), (self.clock)());
@@ -240,8 +241,14 @@ impl<H: Host> Tools<H> {
             let (id, name, value) = (node.to_owned(), name.clone(), value.clone());
             self.observe(cluster, move |observed| {
                 if let Some(node) = observed.nodes.get_mut(&id) {
-                    if taken_over {
+                    if taken_over && is_user(&name) && value.is_empty() {
+                        node.settings.remove(&name);
+                    } else if taken_over {
                         node.settings.insert(name, value);
+                    } else if is_user(&name) {
+                        let message = format!("Cache node {id} refused the access string of the {name}");
+                        node.refused.insert(refused_user(&name, &value));
+                        return ((), Also::event(message));
                     } else {
                         node.refused.insert(name);
                     }

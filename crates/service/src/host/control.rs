@@ -55,12 +55,15 @@ pub(super) async fn identity(folder: &Path) -> Result<Identity, HostError> {
 
 /// Changes a setting; answers whether the node took it over.
 pub(super) async fn set(folder: &Path, name: &str, value: &str) -> Result<bool, HostError> {
+    if let Some(user) = name.strip_prefix("user ") {
+        return set_user(folder, user, value).await;
+    }
     // What stands in quotes in the file is the value without them here.
     let bare = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
     match ask(folder, &[b"CONFIG", b"SET", name.as_bytes(), bare.as_bytes()]).await? {
         Value::Simple(_) => Ok(true),
         Value::Error(why) => {
-            tracing::info!(name, value, "a running node refused a setting: {}", why);
+            tracing::info!(name, "a running node refused a setting: {}", why);
             Ok(false)
         }
         other => Err(unexpected("CONFIG SET", &other)),
@@ -74,6 +77,42 @@ pub(super) async fn shut_down(folder: &Path) -> Result<(), HostError> {
         Err(HostError::Io { source, .. }) if source.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
         other => other.map(drop),
     }
+}
+
+/// Gives a user of the node these rules and no others; without rules it is deleted. The default user, which cannot be
+/// deleted, is then as it is in a new node.
+async fn set_user(folder: &Path, user: &str, rules: &str) -> Result<bool, HostError> {
+    let rules = match rules {
+        "" if user == "default" => "on nopass ~* &* +@all",
+        "" => return order(folder, &[b"ACL", b"DELUSER", user.as_bytes()]).await.map(|()| true),
+        rules => rules,
+    };
+    let mut command: Vec<&[u8]> = vec![b"ACL", b"SETUSER", user.as_bytes(), b"reset"];
+    let words = words_of(rules);
+    command.extend(words.iter().map(|word| word.as_bytes()));
+    match ask(folder, &command).await? {
+        Value::Simple(_) => Ok(true),
+        Value::Error(why) => {
+            tracing::warn!(user, "a running node refused the rules of a user: {}", why);
+            Ok(false)
+        }
+        other => Err(unexpected("ACL SETUSER", &other)),
+    }
+}
+
+/// The words of rules; a selector in parentheses is one.
+fn words_of(rules: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for part in rules.split(' ').filter(|part| !part.is_empty()) {
+        match words.last_mut().filter(|last| last.starts_with('(') && !last.ends_with(')')) {
+            Some(open) => {
+                open.push(' ');
+                open.push_str(part);
+            }
+            None => words.push(part.to_owned()),
+        }
+    }
+    words
 }
 
 /// Asks a node about its replication, and whether it can be reached at its own address.
@@ -115,7 +154,7 @@ fn parse_replication(text: &str) -> Option<Replication> {
 pub(super) async fn order(folder: &Path, command: &[&[u8]]) -> Result<(), HostError> {
     let name = String::from_utf8_lossy(command[0]).into_owned();
     match ask(folder, command).await? {
-        Value::Simple(_) => Ok(()),
+        Value::Simple(_) | Value::Integer(_) => Ok(()),
         other => Err(unexpected(&name, &other)),
     }
 }

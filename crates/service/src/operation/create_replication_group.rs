@@ -7,9 +7,9 @@ use serde::de::IgnoredAny;
 
 use super::cache_cluster::{
     check_node_type, check_quota, check_security_groups, engine_of, no_cache_security_groups, not_available,
-    only_ipv4, parameter_group, subnets,
+    only_ipv4, parameter_group, subnets, version_of,
 };
-use super::replication_group::{self, answer, store_new_group};
+use super::replication_group::{self, answer, attachable, store_new_group};
 use super::{App, Caller, Input, cache_cluster};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
@@ -102,6 +102,16 @@ pub(super) fn run(app: &App, caller: &Caller, input: CreateReplicationGroup) -> 
         changes.push(state::put_any(&own)?);
     }
     changes.push(state::create(&tags)?);
+    let user_group = match input.user_group_ids.as_slice() {
+        [] => None,
+        [id] => {
+            let version = version_of(first)?;
+            let (id, holds) = attachable(app, id, version)?;
+            changes.extend(holds);
+            Some(id)
+        }
+        _ => return Err(ApiError::invalid_value("A replication group can have at most one user group.")),
+    };
     let shard = Shard { members: members.iter().map(|member| member.id.clone()).collect(), ..Shard::default() };
     let group = Group {
         id: id.clone(),
@@ -114,8 +124,8 @@ pub(super) fn run(app: &App, caller: &Caller, input: CreateReplicationGroup) -> 
         multi_az: input.multi_az_enabled == Some(true),
         at_rest_encryption: input.at_rest_encryption_enabled.unwrap_or(first.engine == Engine::Valkey),
         snapshotting_cluster: None,
-        user_group: None,
-        user_group_changed_ms: None,
+        user_group,
+        replication_password: crate::random::password(),
     };
     store_new_group(app, &group, changes)?;
     answer(app, caller, &id)
@@ -279,7 +289,6 @@ fn check_built(input: &CreateReplicationGroup) -> Result<(), Refusal> {
     not_available("TransitEncryptionEnabled", input.transit_encryption_enabled == Some(true))?;
     not_available("TransitEncryptionMode", input.transit_encryption_mode.is_some())?;
     not_available("KmsKeyId", input.kms_key_id.is_some())?;
-    not_available("UserGroupIds", !input.user_group_ids.is_empty())?;
     not_available("LogDeliveryConfigurations", !input.log_delivery_configurations.is_empty())?;
     not_available("DataTieringEnabled", input.data_tiering_enabled == Some(true))?;
     not_available("Durability", input.durability.as_deref().is_some_and(|word| !matches!(word, "default" | "disabled")))?;

@@ -4,13 +4,14 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::cache_cluster::{
-    check_node_type, check_security_groups, no_cache_security_groups, not_available, only_ipv4,
+    check_node_type, check_security_groups, no_cache_security_groups, not_available, only_ipv4, version_of,
 };
 use super::modify_cache_cluster::versions;
-use super::replication_group::{self, WholeGroup, answer, update_group};
+use super::replication_group::{self, WholeGroup, answer, attachable, update_group};
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
+use crate::resource::cluster::Changing;
 use crate::resource::cluster::modify::{ModifyRequest, modify};
 use crate::resource::group::change;
 use crate::resource::group::create::{check_failover, check_multi_az};
@@ -75,8 +76,9 @@ pub(super) fn run(app: &App, caller: &Caller, input: ModifyReplicationGroup) -> 
     check_security_groups(app, &input.security_group_ids)?;
     let whole = update_group(app, &input.replication_group_id, |whole| {
         change::check_available(&whole.group.value, whole.observed.as_ref())?;
-        let changes = members(app, whole, &input)?;
+        let mut changes = members(app, whole, &input)?;
         group(whole, &input)?;
+        changes.extend(users(app, whole, &input)?);
         Ok(changes)
     })?;
     answer(app, caller, &whole.group.value.id)
@@ -90,6 +92,14 @@ impl ModifyReplicationGroup {
             || self.automatic_failover_enabled.is_some()
             || self.multi_az_enabled.is_some()
             || self.asks_members()
+            || self.asks_users()
+    }
+
+    /// Whether it asks for other users.
+    fn asks_users(&self) -> bool {
+        !self.user_group_ids_to_add.is_empty()
+            || !self.user_group_ids_to_remove.is_empty()
+            || self.remove_user_groups == Some(true)
     }
 
     /// Whether it asks for something that stands in the records of the members.
@@ -187,6 +197,46 @@ fn group(whole: &mut WholeGroup, input: &ModifyReplicationGroup) -> Result<(), A
     Ok(())
 }
 
+/// Another user group, or none: all members follow at once.
+fn users(app: &App, whole: &mut WholeGroup, input: &ModifyReplicationGroup) -> Result<Vec<Change>, ApiError> {
+    if !input.asks_users() {
+        return Ok(vec![]);
+    }
+    let before = whole.group.value.user_group.clone();
+    let mut after = before.clone();
+    for id in &input.user_group_ids_to_remove {
+        if after.as_deref() != Some(id.to_ascii_lowercase().as_str()) {
+            let shown: String = id.chars().take(64).collect();
+            return Err(ApiError::invalid_value(format!(
+                "User group {shown} is not associated with the replication group."
+            )));
+        }
+        after = None;
+    }
+    if input.remove_user_groups == Some(true) {
+        after = None;
+    }
+    let mut changes = vec![];
+    match input.user_group_ids_to_add.as_slice() {
+        [] => {}
+        [id] if after.is_none() => {
+            let first = whole.members.first().ok_or_else(|| ApiError::internal(&"a group without members"))?;
+            let (id, holds) = attachable(app, id, version_of(&first.cluster.value)?)?;
+            changes.extend(holds);
+            after = Some(id);
+        }
+        _ => return Err(ApiError::invalid_value("A replication group can have at most one user group.")),
+    }
+    if after != before {
+        whole.group.value.user_group = after;
+        whole.group.value.generation += 1;
+        for member in &mut whole.members {
+            member.cluster.value.changed(Changing::Modify);
+        }
+    }
+    Ok(changes)
+}
+
 /// Refuses what is not built, rather than ignoring it.
 fn check_built(input: &ModifyReplicationGroup) -> Result<(), Refusal> {
     no_cache_security_groups(&input.cache_security_group_names)?;
@@ -195,9 +245,6 @@ fn check_built(input: &ModifyReplicationGroup) -> Result<(), Refusal> {
     not_available("NotificationTopicStatus", input.notification_topic_status.is_some())?;
     not_available("AuthToken", input.auth_token.is_some())?;
     not_available("AuthTokenUpdateStrategy", input.auth_token_update_strategy.is_some())?;
-    not_available("UserGroupIdsToAdd", !input.user_group_ids_to_add.is_empty())?;
-    not_available("UserGroupIdsToRemove", !input.user_group_ids_to_remove.is_empty())?;
-    not_available("RemoveUserGroups", input.remove_user_groups == Some(true))?;
     not_available("LogDeliveryConfigurations", !input.log_delivery_configurations.is_empty())?;
     not_available("TransitEncryptionEnabled", input.transit_encryption_enabled == Some(true))?;
     not_available("TransitEncryptionMode", input.transit_encryption_mode.is_some())?;

@@ -5,6 +5,7 @@ use super::retry::retrying;
 use super::{App, Caller, cache_cluster};
 use crate::front::{ApiError, Xml};
 use crate::resource::cluster::Cluster;
+use crate::resource::engine_version::EngineVersion;
 use crate::resource::group::{Group, ONLY_NODE, ObservedGroup, Shard, Status};
 use crate::resource::node::Observed;
 use crate::state::{self, Change, Stored, find, replace};
@@ -86,6 +87,35 @@ pub(super) fn store_new_group(app: &App, group: &Group, changes: Vec<Change>) ->
         }
         other => Ok(other.map(drop)?),
     }
+}
+
+/// A user group that a cache of the version can have; comes with changes that keep it from being deleted at the same
+/// moment. ElastiCache also demands encryption in transit. Nodes here listen on the loopback range only, and a cache
+/// without TLS may have users, too.
+///
+/// # Errors
+/// `UserGroupNotFound`, `InvalidParameterCombination`.
+pub(super) fn attachable(
+    app: &App,
+    id: &str,
+    version: &EngineVersion,
+) -> Result<(String, Vec<Change>), ApiError> {
+    let stored = super::user::find_user_group(app, id)?;
+    let is_old = version.engine == "redis" && version.full.split('.').next().is_some_and(|major| major < "6");
+    if is_old {
+        return Err(ApiError::invalid_combination(format!(
+            "User groups need redis 6.0 or later; the cache has {}.",
+            version.version
+        )));
+    }
+    if stored.value.engine == "valkey" && version.engine != "valkey" {
+        return Err(ApiError::invalid_combination(format!(
+            "User group {} has the engine valkey, the cache has {}.",
+            stored.value.id, version.engine
+        )));
+    }
+    let hold = replace(&stored.value, stored.revision)?;
+    Ok((stored.value.id, vec![hold]))
 }
 
 /// The answer with one group, as all operations that change one give it.

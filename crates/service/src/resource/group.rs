@@ -59,9 +59,8 @@ pub struct Group {
     /// User group whose users may use it.
     #[serde(default)]
     pub user_group: Option<String>,
-    /// When the user group was changed last, Unix milliseconds.
-    #[serde(default)]
-    pub user_group_changed_ms: Option<u64>,
+    /// By which replicas prove to the primary who they are, where clients must prove it.
+    pub replication_password: String,
 }
 
 impl Resource for Group {

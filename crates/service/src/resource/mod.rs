@@ -17,4 +17,5 @@ pub mod parameter_group;
 pub mod refusal;
 pub mod subnet_group;
 pub mod tag;
+pub mod user;
 pub mod window;

@@ -50,7 +50,7 @@ fn group_of(count: usize) -> (Group, Vec<Cluster>) {
         at_rest_encryption: false,
         snapshotting_cluster: None,
         user_group: None,
-        user_group_changed_ms: None,
+        replication_password: "secret".into(),
     };
     (group, clusters)
 }
