@@ -62,7 +62,7 @@ def may(found, name, password, *command):
     try:
         client(found, name, password).execute_command(*command)
         return True
-    except (redis.NoPermissionError, redis.AuthenticationError):
+    except (redis.exceptions.NoPermissionError, redis.AuthenticationError):
         return False
 
 

@@ -59,8 +59,10 @@ fn users(records: &dyn Records, group: &str, wanted: &mut WantedSettings) -> Res
     let mut own =
         |name: String, value: String, applies| drop(wanted.insert(name, Setting { value, applies }));
     own(CLOSED.to_owned(), "default off".to_owned(), Applies::Start);
-    own("masteruser".to_owned(), REPLICATION_USER.to_owned(), Applies::Live);
-    own("masterauth".to_owned(), group.replication_password.clone(), Applies::Live);
+    if group.members().count() > 1 {
+        own("masteruser".to_owned(), REPLICATION_USER.to_owned(), Applies::Live);
+        own("masterauth".to_owned(), group.replication_password.clone(), Applies::Live);
+    }
     own("user default".to_owned(), "off resetkeys resetchannels -@all".to_owned(), Applies::Live);
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, group.replication_password.as_bytes());
     let rules = format!("on #{} -@all +psync +replconf +ping", crate::hex::encode(hash.as_ref()));

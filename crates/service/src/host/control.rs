@@ -133,9 +133,8 @@ pub(super) async fn replication(folder: &Path, address: SocketAddrV4) -> Result<
 }
 
 fn parse_replication(text: &str) -> Option<Replication> {
-    let field = |name: &str| {
-        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
-    };
+    let field =
+        |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
     let number = |name: &str| field(name).and_then(|value| value.parse::<u64>().ok());
     let is_primary = field("role")? == "master";
     let host = field("master_host").and_then(|host| host.parse::<Ipv4Addr>().ok());

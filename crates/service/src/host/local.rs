@@ -311,7 +311,11 @@ impl Host for LocalHost {
     async fn kill(&self, key: &NodeKey, recorded: &Process) -> Result<(), HostError> {
         let held = Held::open(recorded.pid).filter(|held| held.start_ticks() == recorded.start_ticks);
         let Some(held) = held else { return Ok(()) };
-        tracing::warn!(node = key.folder_name(), pid = recorded.pid, "a node is ended, so that it accepts no writes");
+        tracing::warn!(
+            node = key.folder_name(),
+            pid = recorded.pid,
+            "a node is ended, so that it accepts no writes"
+        );
         held.signal(Signal::KILL);
         if held.ended_within(KILL_TIMEOUT).await {
             return Ok(());

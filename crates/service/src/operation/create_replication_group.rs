@@ -112,7 +112,8 @@ pub(super) fn run(app: &App, caller: &Caller, input: CreateReplicationGroup) -> 
         }
         _ => return Err(ApiError::invalid_value("A replication group can have at most one user group.")),
     };
-    let shard = Shard { members: members.iter().map(|member| member.id.clone()).collect(), ..Shard::default() };
+    let shard =
+        Shard { members: members.iter().map(|member| member.id.clone()).collect(), ..Shard::default() };
     let group = Group {
         id: id.clone(),
         description: input.replication_group_description.clone(),
@@ -224,7 +225,9 @@ fn fresh(
     let (subnets, subnet_hold) = subnets(app, &subnet_group)?;
     let network = super::subnet_group::network(app)?;
     let layout = Layout {
-        members: input.num_cache_clusters.or(input.replicas_per_node_group.map(|count| count.saturating_add(1))),
+        members: input
+            .num_cache_clusters
+            .or(input.replicas_per_node_group.map(|count| count.saturating_add(1))),
         zones: input.preferred_zones.clone(),
         automatic_failover: input.automatic_failover_enabled == Some(true),
         multi_az: input.multi_az_enabled == Some(true),
@@ -291,7 +294,10 @@ fn check_built(input: &CreateReplicationGroup) -> Result<(), Refusal> {
     not_available("KmsKeyId", input.kms_key_id.is_some())?;
     not_available("LogDeliveryConfigurations", !input.log_delivery_configurations.is_empty())?;
     not_available("DataTieringEnabled", input.data_tiering_enabled == Some(true))?;
-    not_available("Durability", input.durability.as_deref().is_some_and(|word| !matches!(word, "default" | "disabled")))?;
+    not_available(
+        "Durability",
+        input.durability.as_deref().is_some_and(|word| !matches!(word, "default" | "disabled")),
+    )?;
     not_available("ClusterMode", input.cluster_mode.as_deref().is_some_and(|word| word != "disabled"))?;
     only_ipv4("NetworkType", input.network_type.as_deref())?;
     only_ipv4("IpDiscovery", input.ip_discovery.as_deref())

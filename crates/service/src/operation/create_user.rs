@@ -36,11 +36,8 @@ impl Input for CreateUser {
 /// Makes a user. Answers it, active.
 pub(super) fn run(app: &App, caller: &Caller, input: CreateUser) -> Result<Xml, ApiError> {
     let id = identifier("UserId", &input.user_id)?;
-    let proof = authentication_of(
-        &input.passwords,
-        input.no_password_required,
-        input.authentication_mode.as_ref(),
-    )?;
+    let proof =
+        authentication_of(&input.passwords, input.no_password_required, input.authentication_mode.as_ref())?;
     let user = User {
         name: name(&input.user_name)?,
         engine: engine(&input.engine)?,

@@ -37,7 +37,8 @@ pub(super) fn run(app: &App, caller: &Caller, input: DeleteReplicationGroup) -> 
         if retain || group.status(observed) == Status::Deleting {
             change::check_available(group, observed)?;
         }
-        let kept = observed.and_then(|observed| observed.primary(ONLY_SHARD)).filter(|_| retain).map(str::to_owned);
+        let kept =
+            observed.and_then(|observed| observed.primary(ONLY_SHARD)).filter(|_| retain).map(str::to_owned);
         for member in &mut whole.members {
             let cluster = &mut member.cluster.value;
             if Some(&cluster.id) == kept.as_ref() {

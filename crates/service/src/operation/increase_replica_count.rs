@@ -63,7 +63,9 @@ pub(super) fn check_immediately(apply_immediately: bool) -> Result<(), ApiError>
     if apply_immediately {
         return Ok(());
     }
-    Err(ApiError::invalid_value("ApplyImmediately must be true: a change of the number of replicas cannot wait."))
+    Err(ApiError::invalid_value(
+        "ApplyImmediately must be true: a change of the number of replicas cannot wait.",
+    ))
 }
 
 /// The number that was asked for, one way or the other, and the zones of all members if they were given.
@@ -110,13 +112,15 @@ pub(super) fn add_members(
     let used: Vec<String> = present.iter().map(|cluster| cluster.preferred_zone().to_owned()).collect();
     let zones = if zones.is_empty() { spread(&known, &used, count) } else { zones.to_vec() };
     check_zones(&zones, &known)?;
-    let tags = find::<TagSet>(app.records.as_ref(), &TagSet::id_of(replication_group::SORT, &whole.group.value.id))?;
+    let tags =
+        find::<TagSet>(app.records.as_ref(), &TagSet::id_of(replication_group::SORT, &whole.group.value.id))?;
     let tags = tags.map(|stored| stored.value.tags).unwrap_or_default();
     let mut changes: Vec<Change> = hold.into_iter().collect();
     for (turn, zone) in zones.iter().enumerate() {
         let group = &mut whole.group.value;
         let shard = group.shards.get(ONLY_SHARD).cloned().unwrap_or_default();
-        let is_taken = |id: &str| find::<Cluster>(app.records.as_ref(), id).is_ok_and(|found| found.is_some());
+        let is_taken =
+            |id: &str| find::<Cluster>(app.records.as_ref(), id).is_ok_and(|found| found.is_some());
         let id = name.map_or_else(|| group.free_member_id(&shard, is_taken), str::to_owned);
         let member = template.sibling(&id, zone, &subnets, present.len() + turn, app.now_ms())?;
         changes.push(state::create(&member)?);

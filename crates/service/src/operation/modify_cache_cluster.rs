@@ -143,9 +143,7 @@ pub(super) fn versions(
     asked_group: Option<&str>,
 ) -> Result<Versions, ApiError> {
     let present = version_of(cluster)?;
-    if asked_version.is_none()
-        && asked_engine.is_none_or(|e| e.eq_ignore_ascii_case(present.engine))
-    {
+    if asked_version.is_none() && asked_engine.is_none_or(|e| e.eq_ignore_ascii_case(present.engine)) {
         let Some(asked) = asked_group else { return Ok((None, None, vec![])) };
         let (name, hold) = parameter_group(app, Some(asked), present)?;
         return Ok((None, Some(name), hold.into_iter().collect()));

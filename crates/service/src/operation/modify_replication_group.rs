@@ -220,7 +220,8 @@ fn users(app: &App, whole: &mut WholeGroup, input: &ModifyReplicationGroup) -> R
     match input.user_group_ids_to_add.as_slice() {
         [] => {}
         [id] if after.is_none() => {
-            let first = whole.members.first().ok_or_else(|| ApiError::internal(&"a group without members"))?;
+            let first =
+                whole.members.first().ok_or_else(|| ApiError::internal(&"a group without members"))?;
             let (id, holds) = attachable(app, id, version_of(&first.cluster.value)?)?;
             changes.extend(holds);
             after = Some(id);
@@ -249,6 +250,9 @@ fn check_built(input: &ModifyReplicationGroup) -> Result<(), Refusal> {
     not_available("TransitEncryptionEnabled", input.transit_encryption_enabled == Some(true))?;
     not_available("TransitEncryptionMode", input.transit_encryption_mode.is_some())?;
     not_available("ClusterMode", input.cluster_mode.as_deref().is_some_and(|word| word != "disabled"))?;
-    not_available("Durability", input.durability.as_deref().is_some_and(|word| !matches!(word, "default" | "disabled")))?;
+    not_available(
+        "Durability",
+        input.durability.as_deref().is_some_and(|word| !matches!(word, "default" | "disabled")),
+    )?;
     only_ipv4("IpDiscovery", input.ip_discovery.as_deref())
 }

@@ -35,8 +35,8 @@ impl Input for ModifyUser {
 pub(super) fn run(app: &App, caller: &Caller, input: ModifyUser) -> Result<Xml, ApiError> {
     let user = retrying(|| {
         let (mut user, revision) = find_user(app, &input.user_id)?;
-        let revision = revision
-            .ok_or_else(|| ApiError::invalid_value("The user default cannot be modified."))?;
+        let revision =
+            revision.ok_or_else(|| ApiError::invalid_value("The user default cannot be modified."))?;
         let before = user.clone();
         change(&mut user, &input)?;
         let mut changes = vec![replace(&user, revision)?];
@@ -71,7 +71,9 @@ fn change(user: &mut User, input: &ModifyUser) -> Result<(), ApiError> {
     if let Some(text) = &input.engine {
         let wanted = engine(text)?;
         if user.engine == "valkey" && wanted == "redis" {
-            return Err(ApiError::invalid_combination("The engine of a user cannot go from valkey to redis."));
+            return Err(ApiError::invalid_combination(
+                "The engine of a user cannot go from valkey to redis.",
+            ));
         }
         user.engine = wanted;
     }

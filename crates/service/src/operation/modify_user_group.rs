@@ -45,13 +45,19 @@ pub(super) fn run(app: &App, caller: &Caller, input: ModifyUserGroup) -> Result<
         for id in &input.user_ids_to_remove {
             if !group.users.remove(&id.to_ascii_lowercase()) {
                 let shown: String = id.chars().take(64).collect();
-                return Err(ApiError::invalid_value(format!("User {shown} is not a member of user group {}.", group.id)));
+                return Err(ApiError::invalid_value(format!(
+                    "User {shown} is not a member of user group {}.",
+                    group.id
+                )));
             }
         }
         for id in &input.user_ids_to_add {
             if !group.users.insert(id.to_ascii_lowercase()) {
                 let shown: String = id.chars().take(64).collect();
-                return Err(ApiError::invalid_value(format!("User {shown} is already a member of user group {}.", group.id)));
+                return Err(ApiError::invalid_value(format!(
+                    "User {shown} is already a member of user group {}.",
+                    group.id
+                )));
             }
         }
         if let Some(text) = &input.engine {

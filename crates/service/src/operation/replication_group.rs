@@ -157,7 +157,10 @@ pub(super) fn write(xml: &mut Xml, app: &App, caller: &Caller, whole: &WholeGrou
         .empty("LogDeliveryConfigurations")
         .time("ReplicationGroupCreateTime", group.created_ms)
         .text("DataTiering", "disabled")
-        .boolean("AutoMinorVersionUpgrade", template.is_none_or(|template| template.auto_minor_version_upgrade))
+        .boolean(
+            "AutoMinorVersionUpgrade",
+            template.is_none_or(|template| template.auto_minor_version_upgrade),
+        )
         .text("NetworkType", "ipv4")
         .text("IpDiscovery", "ipv4")
         .text("ClusterMode", "disabled");
@@ -166,7 +169,8 @@ pub(super) fn write(xml: &mut Xml, app: &App, caller: &Caller, whole: &WholeGrou
 
 fn pending(xml: &mut Xml, group: &Group, observed: Option<&ObservedGroup>) {
     for (id, shard) in &group.shards {
-        let taken_up = observed.and_then(|observed| observed.shards.get(id)).map_or(0, |shard| shard.promotions);
+        let taken_up =
+            observed.and_then(|observed| observed.shards.get(id)).map_or(0, |shard| shard.promotions);
         if shard.promotions > taken_up {
             xml.optional("PrimaryClusterId", shard.promote.as_deref());
         }
@@ -196,7 +200,8 @@ fn node_group(xml: &mut Xml, app: &App, whole: &WholeGroup, status: Status, id: 
         let named = app.names.resolves().then(|| app.names.zone().primary(&group.id, id));
         cache_cluster::endpoint(xml, "PrimaryEndpoint", &named.unwrap_or(primary), port);
     }
-    let reader = observed.and_then(|observed| observed.read_targets(id).first().and_then(|cluster| address(cluster)));
+    let reader =
+        observed.and_then(|observed| observed.read_targets(id).first().and_then(|cluster| address(cluster)));
     if let Some(reader) = reader {
         let named = app.names.resolves().then(|| app.names.zone().reader(&group.id, id));
         cache_cluster::endpoint(xml, "ReaderEndpoint", &named.unwrap_or(reader), port);

@@ -51,9 +51,7 @@ pub(super) fn authentication_of(
         Some("iam") => Err(Refusal::combination(
             "The authentication type iam is not available in this version of the service.",
         )),
-        _ => Err(Refusal::value(
-            "AuthenticationMode.Type must be password, no-password-required or iam.",
-        )),
+        _ => Err(Refusal::value("AuthenticationMode.Type must be password, no-password-required or iam.")),
     }
 }
 
@@ -130,7 +128,8 @@ pub(super) fn groups_of_user(app: &App, id: &str) -> Result<Vec<UserGroup>, ApiE
 pub(super) fn attached(app: &App, user_group: &str) -> Result<Vec<(Stored<Group>, bool)>, ApiError> {
     let mut found = Vec::new();
     for group in list_all::<Group>(app.records.as_ref())? {
-        let observed = find::<ObservedGroup>(app.records.as_ref(), &group.value.id)?.map(|stored| stored.value);
+        let observed =
+            find::<ObservedGroup>(app.records.as_ref(), &group.value.id)?.map(|stored| stored.value);
         let was = observed.as_ref().and_then(|observed| observed.user_group.as_deref());
         if group.value.user_group.as_deref() == Some(user_group) || was == Some(user_group) {
             let is_busy = group.value.status(observed.as_ref()) == Status::Modifying;
@@ -151,7 +150,9 @@ pub(super) fn spread(app: &App, user_groups: &[&str]) -> Result<Vec<Change>, Api
         }
         group.generation += 1;
         for member in group.members() {
-            if let Some(Stored { value: mut cluster, revision }) = find::<Cluster>(app.records.as_ref(), member)? {
+            if let Some(Stored { value: mut cluster, revision }) =
+                find::<Cluster>(app.records.as_ref(), member)?
+            {
                 cluster.changed(Changing::Modify);
                 changes.push(replace(&cluster, revision)?);
             }

@@ -11,9 +11,6 @@ use std::fmt;
 use crate::resource::group::{Acting, Group, ObservedGroup, ObservedShard, Promoting, Shard, Why};
 use crate::resource::node::{NodePhase, ObservedNode, Replication};
 
-
-
-
 /// How a member was found just now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
@@ -268,9 +265,12 @@ impl View<'_> {
 
     /// The replica that would lose the least.
     fn candidate(&self, except: &str) -> Option<&Member> {
-        let others = self.members.iter().copied().filter(|member| member.id != except && self.is_synced(member));
+        let others =
+            self.members.iter().copied().filter(|member| member.id != except && self.is_synced(member));
         // Of equals the first.
-        others.rev().max_by_key(|member| member.well().map(|replication| replication.offset))
+        others
+            .rev()
+            .max_by_key(|member| member.well().map(|replication| replication.offset))
             .filter(|member| member.well().is_some())
     }
 
@@ -301,7 +301,9 @@ impl View<'_> {
             (Some(candidate), Some(_)) => self.choose(candidate, Why::StandIn),
             (Some(_), None) => vec![],
             // A replica with the data that is silent just now may answer again.
-            (None, _) if self.members.iter().any(|other| self.is_synced(other) && other.health != Health::Down) => {
+            (None, _)
+                if self.members.iter().any(|other| self.is_synced(other) && other.health != Health::Down) =>
+            {
                 vec![]
             }
             (None, Some(member)) => self.choose(member, Why::Restart),
@@ -359,7 +361,8 @@ impl View<'_> {
 
     /// Replicas that clients cannot read from any more.
     fn withdrawals(&self) -> Vec<GroupStep> {
-        let is_gone = |(id, noted): &(&String, &crate::resource::group::ObservedMember)| match self.member(id) {
+        let is_gone = |(id, noted): &(&String, &crate::resource::group::ObservedMember)| match self.member(id)
+        {
             None => true,
             Some(member) => {
                 let is_dead = matches!(member.health, Health::Down | Health::Lost) || !self.is_synced(member);

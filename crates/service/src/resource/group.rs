@@ -12,7 +12,6 @@ use crate::state::Resource;
 pub mod change;
 pub mod create;
 
-
 /// Most members of one shard: a primary and five replicas.
 pub const SHARD_MEMBERS_MAX: usize = 6;
 /// The one shard of a group with cluster mode disabled.
@@ -245,7 +244,11 @@ impl ObservedGroup {
     /// Where the reader endpoint of a shard leads: to all replicas that hold the data, or without any to the primary.
     pub fn read_targets(&self, shard: &str) -> Vec<String> {
         let readers: Vec<String> = self.readers(shard).map(str::to_owned).collect();
-        if readers.is_empty() { self.primary(shard).map(str::to_owned).into_iter().collect() } else { readers }
+        if readers.is_empty() {
+            self.primary(shard).map(str::to_owned).into_iter().collect()
+        } else {
+            readers
+        }
     }
 
     /// The replicas that are in sync and well.

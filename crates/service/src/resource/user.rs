@@ -238,7 +238,8 @@ mod tests {
 
     #[test]
     fn members_must_be_told_apart() {
-        let group = |engine: &str| UserGroup { id: "g".into(), engine: engine.into(), users: BTreeSet::new() };
+        let group =
+            |engine: &str| UserGroup { id: "g".into(), engine: engine.into(), users: BTreeSet::new() };
         let code = |engine: &str, users: &[User]| check_members(&group(engine), users).map_err(|e| e.code);
         let default = User::default_user();
         assert_eq!(code("redis", &[default.clone(), user("a", "a", "redis")]), Ok(()));

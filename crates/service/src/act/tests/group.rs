@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::act::group::{Doubts, Outcome as GroupOutcome};
-use crate::resource::group::{Group, ONLY_NODE, ONLY_SHARD, ObservedGroup, Shard, Status as GroupStatus, change, member_id};
+use crate::resource::group::{
+    Group, ONLY_NODE, ONLY_SHARD, ObservedGroup, Shard, Status as GroupStatus, change, member_id,
+};
 
 impl SimNode {
     pub(super) fn is_at(&self, address: SocketAddrV4) -> bool {
@@ -27,7 +29,8 @@ pub(super) fn replicate(nodes: &mut BTreeMap<NodeKey, SimNode>) {
 
 /// All nodes of these tests belong to one group of more than one member, or to none.
 pub(super) fn check_one_primary(nodes: &BTreeMap<NodeKey, SimNode>) {
-    let primaries: Vec<_> = nodes.iter().filter(|(_, node)| node.follows.is_none()).map(|(key, _)| key).collect();
+    let primaries: Vec<_> =
+        nodes.iter().filter(|(_, node)| node.follows.is_none()).map(|(key, _)| key).collect();
     assert!(primaries.len() < 2, "two accept writes: {primaries:?}");
 }
 
@@ -233,7 +236,11 @@ async fn a_killed_primary_is_replaced_and_comes_back_as_a_replica() {
         assert_eq!(world.primary(), "shop-002");
         assert_eq!(world.host.snapshot()[&world.key("shop-002")].data, 1, "nothing was lost");
         let said = "Failover from primary node shop-001 to replica node shop-002 completed";
-        assert_eq!(world.events().iter().filter(|e| *e == said).count(), 2, "for the cluster and for the group");
+        assert_eq!(
+            world.events().iter().filter(|e| *e == said).count(),
+            2,
+            "for the cluster and for the group"
+        );
     })
     .await;
 }

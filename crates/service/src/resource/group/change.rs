@@ -135,9 +135,7 @@ pub fn fewer_replicas(
             let replicas = shard.members.iter().rev().filter(|id| Some(id.as_str()) != primary);
             going = replicas.take(present - count).cloned().collect();
         } else if going.len() != present - count {
-            return Err(Refusal::combination(
-                "The number of ReplicasToRemove does not fit NewReplicaCount.",
-            ));
+            return Err(Refusal::combination("The number of ReplicasToRemove does not fit NewReplicaCount."));
         }
     }
     if going.is_empty() {
@@ -164,7 +162,8 @@ pub fn leave(group: &mut Group, observed: Option<&ObservedGroup>, cluster: &str)
         )));
     }
     let is_primary = group.shards.iter().any(|(id, shard)| {
-        let primary = observed.and_then(|observed| observed.primary(id)).or(shard.members.first().map(String::as_str));
+        let primary =
+            observed.and_then(|observed| observed.primary(id)).or(shard.members.first().map(String::as_str));
         primary == Some(cluster)
     });
     if is_primary {

@@ -47,7 +47,8 @@ impl Layout {
     /// # Errors
     /// `InvalidParameterValue` and `InvalidParameterCombination`.
     pub fn zones(&self, subnets: &[Subnet]) -> Result<Vec<String>, Refusal> {
-        let asked = self.members.unwrap_or_else(|| i64::try_from(self.zones.len().max(1)).unwrap_or(i64::MAX));
+        let asked =
+            self.members.unwrap_or_else(|| i64::try_from(self.zones.len().max(1)).unwrap_or(i64::MAX));
         let count = usize::try_from(asked).ok().filter(|count| (1..=SHARD_MEMBERS_MAX).contains(count));
         let count = count.ok_or_else(|| {
             Refusal::value(format!(

@@ -6,14 +6,44 @@ use crate::resource::refusal::Refusal;
 const BYTES_MAX: usize = 4096;
 /// Categories of commands.
 const CATEGORIES: &[&str] = &[
-    "admin", "all", "bitmap", "blocking", "connection", "dangerous", "fast", "geo", "hash", "hyperloglog", "keyspace",
-    "list", "pubsub", "read", "scripting", "set", "slow", "sortedset", "stream", "string", "transaction", "write",
+    "admin",
+    "all",
+    "bitmap",
+    "blocking",
+    "connection",
+    "dangerous",
+    "fast",
+    "geo",
+    "hash",
+    "hyperloglog",
+    "keyspace",
+    "list",
+    "pubsub",
+    "read",
+    "scripting",
+    "set",
+    "slow",
+    "sortedset",
+    "stream",
+    "string",
+    "transaction",
+    "write",
 ];
 /// What ElastiCache's users may not be given or do with an access string: secrets have parameters of their own.
 const FORBIDDEN: &[&str] = &["nopass", "resetpass", "reset"];
 /// Commands that no user of ElastiCache can have.
 const RESTRICTED: &[&str] = &[
-    "bgrewriteaof", "bgsave", "config", "debug", "migrate", "psync", "replicaof", "save", "shutdown", "slaveof", "sync",
+    "bgrewriteaof",
+    "bgsave",
+    "config",
+    "debug",
+    "migrate",
+    "psync",
+    "replicaof",
+    "save",
+    "shutdown",
+    "slaveof",
+    "sync",
 ];
 
 /// The parts of an access string, of the root or of a selector.
@@ -125,7 +155,8 @@ fn command(word: &str) -> Result<String, Refusal> {
         return Err(refusal(word, "there is no such category of commands"));
     }
     let is_word = |part: &str| {
-        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_' || b == b'.')
+        !part.is_empty()
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_' || b == b'.')
     };
     let parts: Vec<&str> = name.split('|').collect();
     if parts.len() > 2 || !parts.iter().all(|part| is_word(part)) {
@@ -156,7 +187,10 @@ mod tests {
             ("on ~app::* -@all +@read", "on ~app::* -@all +@read"),
             ("on  ~a*  &c* +@all  -FLUSHALL", "on ~a* &c* +@all -flushall"),
             ("on %R~a %RW~b +config|get -config", ""),
-            ("on %R~a* %W~b* (%RW~c* +get) +client|id", "on %R~a* %W~b* -@all +client|id (%RW~c* -@all +get)"),
+            (
+                "on %R~a* %W~b* (%RW~c* +get) +client|id",
+                "on %R~a* %W~b* -@all +client|id (%RW~c* -@all +get)",
+            ),
             ("", "off -@all"),
             ("on ~a resetkeys ~b nocommands +ping", "on ~b -@all +ping"),
         ] {
@@ -173,9 +207,27 @@ mod tests {
     #[test]
     fn what_is_no_rule_is_refused() {
         for bad in [
-            "on >password", "on nopass", "on #00", "on !00", "on <x", "resetpass", "reset", "on ~", "on %X~a", "on %~a",
-            "on hello", "on +@nothing", "on +a|b|c", "on +", "on (~a", "on (~a)b", "on ((~a))", "on (on ~a)", "on +debug",
-            "on ~a\n+@all", "ön",
+            "on >password",
+            "on nopass",
+            "on #00",
+            "on !00",
+            "on <x",
+            "resetpass",
+            "reset",
+            "on ~",
+            "on %X~a",
+            "on %~a",
+            "on hello",
+            "on +@nothing",
+            "on +a|b|c",
+            "on +",
+            "on (~a",
+            "on (~a)b",
+            "on ((~a))",
+            "on (on ~a)",
+            "on +debug",
+            "on ~a\n+@all",
+            "ön",
         ] {
             assert_eq!(normalise(bad).map_err(|e| e.code), Err("InvalidParameterValue"), "{bad}");
         }
