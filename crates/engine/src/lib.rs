@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`node`] (what everything shares), [`config`], [`socket`], [`worker`] (the loop), [`session`],
 //! [`command`], [`blocked`] (who waits for a key), [`pause`], [`acl`], [`memcache`], and what stands beside them:
-//! [`memory`], [`mailbox`], [`background`]; what an operator sees: [`meter`], [`observe`], [`commandlog`], [`latency`], [`monitor`].
+//! [`memory`], [`mailbox`], [`background`], [`snapshot`]; what an operator sees: [`meter`], [`observe`], [`commandlog`], [`latency`], [`monitor`].
 
 pub mod acl;
 pub mod background;
@@ -12,6 +12,7 @@ pub mod commandlog;
 pub mod config;
 pub mod journal;
 pub mod latency;
+pub mod log;
 pub mod mailbox;
 pub mod memcache;
 pub mod memory;
@@ -26,6 +27,7 @@ pub mod pubsub;
 pub mod run;
 pub mod session;
 pub mod signal;
+pub mod snapshot;
 pub mod socket;
 pub mod tracking;
 pub mod worker;

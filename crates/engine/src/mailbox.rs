@@ -38,6 +38,8 @@ pub enum Mail {
         ticket: u64,
         /// What it is answered.
         reply: Vec<u8>,
+        /// Sequence number of what was done for it in the log, 0 if nothing was.
+        logged: u64,
     },
 }
 

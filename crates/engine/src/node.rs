@@ -4,8 +4,9 @@ use crate::acl::Users;
 use crate::blocked::Blocked;
 use crate::command::{Command, Table};
 use crate::commandlog::CommandLog;
-use crate::config::{Config, Settings};
+use crate::config::{Config, Fsync, Settings};
 use crate::latency::{EVICTION_CYCLE, LatencyMonitor};
+use crate::log::Log;
 use crate::mailbox::{Form, Mail, Mailbox, Place};
 use crate::meter::Meter;
 use crate::monitor::Monitors;
@@ -15,6 +16,9 @@ use crate::pubsub::Hub;
 use crate::run::Startup;
 use crate::session::Client;
 use crate::session::registry::Registry;
+use crate::snapshot::Snapshots;
+use crate::snapshot::exit::LastSave;
+use crate::snapshot::load::Loading;
 use crate::tracking::Tracking;
 use crate::{memcache, memory};
 use arc_swap::{ArcSwap, Guard};
@@ -114,6 +118,8 @@ pub struct Node {
     pub hub: Hub,
     /// Who may have cached what.
     pub tracking: Tracking,
+    /// The order of writes.
+    pub log: Log,
     /// The sessions.
     pub sessions: Registry,
     /// A mailbox per worker.
@@ -130,6 +136,12 @@ pub struct Node {
     pub active_expire: AtomicBool,
     /// Bytes in use when the node had started.
     pub startup_bytes: AtomicU64,
+    /// The snapshot that is being taken, and how saving went.
+    pub snapshots: Arc<Snapshots>,
+    /// A file that is being loaded.
+    pub loading: Loading,
+    /// The save before the end.
+    pub last_save: LastSave,
     /// Set once: workers end.
     pub stopping: AtomicBool,
     settings: ArcSwap<Settings>,
@@ -174,6 +186,7 @@ impl Node {
             stats: Stats::default(),
             hub: Hub::default(),
             tracking: Tracking::new(mailboxes.len()),
+            log: Log::new(mailboxes.len(), settings.repl_backlog_size),
             sessions: Registry::default(),
             memcached,
             mailboxes,
@@ -182,6 +195,9 @@ impl Node {
             startup: startup.clone(),
             startup_bytes: AtomicU64::new(0),
             active_expire: AtomicBool::new(true),
+            snapshots: Arc::default(),
+            loading: Loading::default(),
+            last_save: LastSave::default(),
             stopping: AtomicBool::new(false),
             wanted: AtomicU32::new(0),
             settings: ArcSwap::from_pointee(settings),
@@ -225,6 +241,11 @@ impl Node {
         if self.tracking.any() {
             wanted = wanted | Classes::CHANGES;
         }
+        if self.log.is_on() {
+            wanted = wanted | Classes::LOG;
+        }
+        let strict = self.log.is_filed() && self.settings().append_only.fsync == Fsync::Always;
+        self.log.aof.strict.store(strict, Ordering::Release);
         self.store.tell_gone(!wanted.is_empty());
         self.wanted.store(wanted.bits(), Ordering::Relaxed);
     }
@@ -258,6 +279,12 @@ impl Node {
         } else {
             Access::lru(now_ms)
         }
+    }
+
+    /// True if writes are refused because what was written cannot be saved (`stop-writes-on-bgsave-error`).
+    pub fn cannot_save(&self, settings: &Settings) -> bool {
+        let wanted = settings.persistence.stop_writes && !settings.persistence.save_points.is_empty();
+        wanted && !self.snapshots.saves.last_worked.load(Ordering::Relaxed)
     }
 
     /// Evicts keys while more than `maxmemory` is in use, up to a share per batch; true when there is no room and

@@ -5,6 +5,7 @@
 //! are still held: so the events of a key go out in the order in which they happened, whatever worker they happened
 //! on.
 
+use crate::log::Effects;
 use crate::mailbox::Place;
 use crate::node::Node;
 use larder_store::{Gone, Left};
@@ -73,6 +74,9 @@ impl Classes {
 
     /// No letter: somebody caches on its side (CLIENT TRACKING) and wants to know which keys change.
     pub(crate) const CHANGES: Classes = Classes(1 << 31);
+
+    /// No letter: the log is on. No event is of this class.
+    pub(crate) const LOG: Classes = Classes(1 << 30);
 
     /// Reads the letters of `notify-keyspace-events`.
     ///
@@ -153,7 +157,7 @@ pub struct Event {
 impl Event {
     /// The events of a key, or of fields, whose time was over.
     pub fn of_gone(gone: Gone) -> impl Iterator<Item = Event> {
-        let Gone { left, db, key } = gone;
+        let Gone { left, db, key, .. } = gone;
         let events: &[(Classes, &str)] = match left {
             Left::Key => &[(Classes::CHANGES, ""), (Classes::EXPIRED, "expired")],
             Left::Fields => &[(Classes::CHANGES, ""), (Classes::HASH, "hexpired")],
@@ -180,6 +184,13 @@ pub fn tell(node: &Node, from: Place, events: &[Event]) {
 
 /// Tells of keys and fields whose time was over. Their partition is still held.
 pub fn expired(node: &Node, worker: usize, gone: Vec<Gone>) {
+    if node.wanted().meets(Classes::LOG) {
+        for gone in &gone {
+            let mut effects = Effects::default();
+            effects.add_gone(gone);
+            node.log.append(worker, &effects);
+        }
+    }
     for event in gone.into_iter().flat_map(Event::of_gone) {
         tell(node, Place { worker: worker as u32, index: 0, id: NOBODY }, &[event]);
     }
@@ -187,6 +198,11 @@ pub fn expired(node: &Node, worker: usize, gone: Vec<Gone>) {
 
 /// Tells of a key that had to make room. Its partition is still held.
 pub fn evicted(node: &Node, worker: usize, db: u16, key: &[u8]) {
+    if node.wanted().meets(Classes::LOG) {
+        let mut effects = Effects::default();
+        effects.add_removed(db, key);
+        node.log.append(worker, &effects);
+    }
     if !node.wanted().is_empty() {
         node.tracking.changed(node, worker, key, NOBODY);
         publish(node, Classes::EVICTED, "evicted", db, key);

@@ -3,12 +3,14 @@
 use crate::acl::file;
 use crate::command::families;
 use crate::config::{Config, Settings};
+use crate::log::aof;
 use crate::mailbox::Mailbox;
 use crate::memory;
 use crate::node::Node;
+use crate::snapshot::load::{LoadError, Loaded, load_file};
 use crate::socket::{Engine, listen};
 use crate::worker::{Door, Worker};
-use crate::{process, signal};
+use crate::{process, signal, snapshot};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -18,6 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 /// What is fixed when a node starts.
 #[derive(Clone, Debug)]
@@ -120,6 +123,15 @@ pub enum RunError {
     /// The users of the configuration are wrong.
     #[error("Aborting startup because of ACL errors: {0}")]
     Users(String),
+    /// The append-only file cannot be read or written.
+    #[error("the append-only file: {0}")]
+    AppendOnly(io::Error),
+    /// The append-only file could not be loaded.
+    #[error("{0}")]
+    LoadLog(aof::load::LoadError),
+    /// The file of the configuration could not be loaded.
+    #[error("Fatal error loading the DB {0}: {1}. Exiting.")]
+    Load(PathBuf, LoadError),
     /// Nothing to listen on.
     #[error("nothing to listen on: give --port, --memcached-port or --unixsocket")]
     NoDoor,
@@ -129,6 +141,7 @@ pub enum RunError {
 pub struct Running {
     node: Arc<Node>,
     workers: Vec<JoinHandle<io::Result<()>>>,
+    log: Option<JoinHandle<()>>,
     files: Vec<PathBuf>,
 }
 
@@ -139,7 +152,8 @@ impl Running {
     }
 
     /// Ends the node: sessions are told what was still unsent, files are removed.
-    pub fn stop(self) -> Result<(), RunError> {
+    pub fn stop(mut self) -> Result<(), RunError> {
+        self.node.snapshots.saves.end();
         self.node.stop();
         let mut result = Ok(());
         for worker in self.workers {
@@ -148,6 +162,11 @@ impl Running {
                 Ok(Err(error)) => result = Err(RunError::Worker(error)),
                 Err(_) => result = Err(RunError::Worker(io::Error::other("panicked"))),
             }
+        }
+        // What the workers logged is written before the node is gone.
+        self.node.log.close();
+        if let Some(Err(_)) = self.log.take().map(JoinHandle::join) {
+            result = Err(RunError::Worker(io::Error::other("the log panicked")));
         }
         for file in self.files {
             let _ = std::fs::remove_file(file); // somebody may have removed it
@@ -164,8 +183,14 @@ pub fn run(config: Config) -> Result<(), RunError> {
     let running = start(config)?;
     announce(&running.node);
     process::notify(startup.supervised, "STATUS=Ready to accept connections\nREADY=1\n");
-    let stop = signal::wait();
-    tracing::warn!("Received {}, shutting down...", stop.name());
+    loop {
+        let stop = signal::wait();
+        tracing::warn!("Received {}, shutting down...", stop.name());
+        match running.node.last_save.ask(&running.node) {
+            Ok(()) => break,
+            Err(error) => tracing::warn!("Error trying to save the DB, can't exit: {error}"),
+        }
+    }
     process::notify(startup.supervised, "STOPPING=1\n");
     tracing::warn!("User requested shutdown...");
     if startup.pidfile.is_some() {
@@ -229,7 +254,19 @@ pub fn start(config: Config) -> Result<Running, RunError> {
         std::fs::write(path, text).map_err(|error| RunError::PidFile(path.clone(), error))?;
         files.push(path.clone());
     }
-    let mut running = Running { node, workers: Vec::new(), files };
+    let log = spawn_log(&node).map_err(RunError::Worker)?;
+    let mut running = Running { node, workers: Vec::new(), log: Some(log), files };
+    let data = PathBuf::from(&running.node.settings().persistence.dbfilename);
+    snapshot::file::remove_left_over(
+        data.parent().filter(|dir| *dir != Path::new("")).unwrap_or(Path::new(".")),
+    );
+    let logs = running.node.settings().append_only.on;
+    if logs {
+        aof::file::prepare(&running.node).map_err(RunError::AppendOnly)?;
+    }
+    // Who keeps a log has everything in it.
+    let loads = !logs && data.exists();
+    running.node.loading.set(loads || logs);
     let (told, started) = channel();
     let mut listeners = Some(listeners);
     for id in 0..threads {
@@ -261,6 +298,15 @@ pub fn start(config: Config) -> Result<Running, RunError> {
         Ok(engine) => {
             running.node.startup_bytes.store(memory::used_bytes(), Ordering::Relaxed);
             tracing::info!(threads, engine, "Server initialized");
+            if logs && let Err(error) = aof::load(&running.node) {
+                running.stop()?;
+                return Err(RunError::LoadLog(error));
+            }
+            running.node.loading.set(loads);
+            if loads && let Err(error) = load(&running.node, &data) {
+                running.stop()?;
+                return Err(RunError::Load(data, error));
+            }
             Ok(running)
         }
         Err(error) => {
@@ -268,6 +314,25 @@ pub fn start(config: Config) -> Result<Running, RunError> {
             Err(RunError::Worker(error))
         }
     }
+}
+
+/// The thread that brings all writes into one order.
+fn spawn_log(node: &Arc<Node>) -> io::Result<JoinHandle<()>> {
+    let node = node.clone();
+    std::thread::Builder::new().name("log".into()).spawn(move || {
+        let mut writer = aof::Writer::new(node.clone());
+        node.log.run(&mut writer);
+    })
+}
+
+/// Loads the file of the configuration.
+fn load(node: &Node, path: &Path) -> Result<(), LoadError> {
+    let began = Instant::now();
+    let Loaded { keys, expired } = load_file(node, path)?;
+    node.loading.set(false);
+    tracing::info!("Done loading RDB, keys loaded: {keys}, keys expired: {expired}.");
+    tracing::info!("DB loaded from disk: {:.3} seconds", began.elapsed().as_secs_f64());
+    Ok(())
 }
 
 /// Makes the users that the configuration defines, in a file of their own or among its lines.

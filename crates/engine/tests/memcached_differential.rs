@@ -100,6 +100,8 @@ impl Ours {
                 memory_full: false,
                 figures: &Figures::default,
                 changes: 0,
+                log: None,
+                logged: 0,
             };
             let outcome = session.serve(&mut turn, &input[at..], &mut out);
             at += outcome.consumed;

@@ -19,6 +19,12 @@ pub enum Problem {
     /// A type of value, or an encoding of a length or string, that is not known.
     #[error("unknown encoding {0}")]
     Unknown(u8),
+    /// A value that only the module that wrote it can read.
+    #[error("a value of a module, which cannot be read without it")]
+    Module,
+    /// What only release candidates wrote.
+    #[error("a form of functions that only a release candidate wrote")]
+    Outdated,
     /// A compressed string that does not unfold to its length.
     #[error("broken compressed string")]
     Compressed,

@@ -1,7 +1,8 @@
 //! The RDB format: what Redis and Valkey write to files, to payloads of DUMP and to replicas.
 //!
 //! A [`Reader`] walks over bytes, a [`Writer`] appends to them; [`load`] and [`save`] turn what they see into values and
-//! back, and [`dump`] frames one value as DUMP does. Nothing here does I/O, knows a command or keeps a key.
+//! back, [`dump`] frames one value as DUMP does, and [`file`] frames many as files do. Nothing here opens a file, knows a
+//! command or keeps a key.
 //!
 //! The crate builds values of the store itself, instead of telling a neutral trait of members one by one: a packed value
 //! of the store consists of the very entries of a listpack, so most of a file's values are checked in one walk and
@@ -13,13 +14,14 @@
 //!
 //! In reading order: [`kind`] (the types of values), [`read`], [`write`], `lzf`, `ziplist`, `zipmap`, [`load`], [`save`],
 //! `stream`,
-//! [`dump`].
+//! [`dump`], [`file`].
 
 #![forbid(unsafe_code)]
 
 mod checksum;
 pub mod dump;
 mod error;
+pub mod file;
 pub mod kind;
 pub mod load;
 mod lzf;

@@ -170,6 +170,7 @@ fn pop(call: &mut Call<'_>, side: End) -> Answer {
         call.out.bulk(key);
         call.out.bulk(&value);
         call.keys.changed(key);
+        call.propagate(&[list::pop_name(side), key]);
         call.keys.notify(Classes::LIST, popped(side), key);
         call.keys.drop_if_empty(key);
         return Ok(());
@@ -187,6 +188,11 @@ fn brpop(call: &mut Call<'_>) -> Answer {
 
 fn transfer(call: &mut Call<'_>, from: End, to: End, deadline_ms: Option<u64>) -> Answer {
     if call.keys.peek_list(call.args.get(1))?.is_some() {
+        let (args, two) = (call.args, call.args.len() == 4);
+        match two {
+            true => call.propagate(&[b"RPOPLPUSH", args.get(1), args.get(2)]),
+            false => call.propagate(&[b"LMOVE", args.get(1), args.get(2), args.get(3), args.get(4)]),
+        }
         return list::transfer(call, from, to);
     }
     let (wants, nothing) = (Wants::List, Nothing::Bulk);

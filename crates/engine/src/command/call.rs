@@ -22,6 +22,11 @@ pub struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// Logs this instead of the command: see [`Keyspace::propagate`].
+    pub fn propagate(&mut self, args: &[&[u8]]) {
+        self.keys.propagate(args);
+    }
+
     /// Makes the session wait: the command is tried again when one of the keys may have what it wants. The handler
     /// must have written nothing, and must not write anything afterwards. Within EXEC nobody waits: there the reply is
     /// the one for a wait that was in vain.

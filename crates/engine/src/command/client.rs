@@ -447,7 +447,7 @@ fn unblock(call: &mut Call<'_>) -> Result<(), CommandError> {
     let waiter = u64::try_from(id).ok().and_then(|id| call.node.blocked.of_session(id));
     let ended = waiter.is_some_and(|waiter| {
         let reply = if with_error { error } else { waiter.nothing() };
-        super::wake::end(call.node, &waiter, reply.to_vec())
+        super::wake::end(call.node, &waiter, reply.to_vec(), 0)
     });
     call.out.integer(i64::from(ended));
     Ok(())

@@ -121,6 +121,15 @@ const SUBCOMMANDS: &[Command] = &[
         handler: protocol,
         ..ROW
     },
+    Command {
+        name: "reload",
+        summary: "Saves the keyspace, empties it and loads it again.",
+        syntax: "[MERGE] [NOFLUSH] [NOSAVE]",
+        arity: -2,
+        scope: Scope::All,
+        handler: reload,
+        ..ROW
+    },
     Command { name: "help", summary: "Returns a help text.", arity: 2, handler: show_help, ..ROW },
 ];
 
@@ -198,6 +207,11 @@ fn sleep(call: &mut Call<'_>) -> Result<(), CommandError> {
     std::thread::sleep(Duration::from_secs_f64(seconds));
     call.out.ok();
     Ok(())
+}
+
+fn reload(call: &mut Call<'_>) -> Result<(), CommandError> {
+    check(call)?;
+    super::persistence::reload(call)
 }
 
 fn set_active_expire(call: &mut Call<'_>) -> Result<(), CommandError> {

@@ -5,6 +5,7 @@ use super::keyspace::{Keyspace, Locked};
 use super::table::{Command, Scope, flag};
 use super::wake::{self, Changed, wake, widen};
 use super::{CommandError, Keys};
+use crate::log::Effects;
 use crate::node::Node;
 use crate::notify::Classes;
 use crate::pause::Held;
@@ -26,6 +27,8 @@ pub struct Turn {
     pub access: Access,
     /// Memory is short and nothing can be evicted: commands that need some are refused.
     pub out_of_memory: bool,
+    /// The node is loading, or cannot save what is written: many commands are refused.
+    pub restrained: bool,
     /// `restricted-commands` is not empty.
     pub restricted: bool,
 }
@@ -119,6 +122,9 @@ fn admit(
     if turn.out_of_memory {
         refuse_without_memory(client, command)?;
     }
+    if turn.restrained {
+        refuse_for_now(node, command)?;
+    }
     if client.listens() && client.subscriptions.is_some() && !out.is_resp3() {
         refuse_while_listening(request, command)?;
     }
@@ -147,6 +153,23 @@ fn is_held_back(node: &Node, turn: &Turn, client: &Client, command: &Command) ->
         }
         Some(Held::Writes) => writes(command),
     }
+}
+
+/// Refuses what needs the keys while they are loaded, and writes while they cannot be saved.
+#[cold]
+fn refuse_for_now(node: &Node, command: &Command) -> Result<(), String> {
+    if node.loading.is_on() && !command.is(flag::LOADING) {
+        return Err("LOADING Larder is loading the dataset in memory".into());
+    }
+    let writes = command.is(flag::WRITE) || command.name == "ping";
+    if writes && node.cannot_save(&node.settings()) {
+        return Err("MISCONF Larder is configured to save RDB snapshots, but it's currently unable to persist to disk. \
+                    Commands that may modify the data set are disabled, because this instance is configured to report \
+                    errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check \
+                    the Larder logs for details about the RDB error."
+            .into());
+    }
+    Ok(())
 }
 
 /// Refuses what needs memory; what was queued while there was some is left to EXEC to refuse.
@@ -284,6 +307,44 @@ fn run(
     if watched || command.is(flag::BLOCKING) { settle(call, turn, command, wakes) } else { call.keys.dirty() }
 }
 
+/// Executes a command of a log (a file's, or another node's) in the name of a session that nobody is connected to. Who
+/// wrote the log was entitled to all of it, had the memory, and says itself when a key dies.
+///
+/// # Errors
+/// There is no such command, or not with so many arguments. What a handler says is its reply.
+pub fn apply(
+    node: &Node,
+    turn: &Turn,
+    client: &mut Client,
+    args: Args<'_>,
+    out: &mut Reply,
+) -> Result<u64, String> {
+    let container = node.table.get(args.get(0)).ok_or_else(|| unknown(&args))?;
+    let command = if container.subcommands.is_empty() { container } else { subcommand(container, &args)? };
+    let request = Request { args, command: Some(container), key: None };
+    if !command.accepts(args.len()) {
+        return Err(wrong_arity(&request, command));
+    }
+    if let Some(transaction) = client.transaction.as_mut().filter(|_| !command.is(flag::NOT_QUEUED)) {
+        transaction.queue(command, &args); // what is too much for a client has been executed elsewhere
+        return Ok(0);
+    }
+    let (locked, wakes) = lock(node, command, &request);
+    let mut keys = Keyspace::new(node, locked, None, client.db, turn.now, turn.access);
+    keys.without_expiry();
+    if wakes || keys.is_listened_to() {
+        prepare(&mut keys, wakes, command, &args);
+    }
+    client.command = Some(command);
+    let mut call = Call { args, keys, out, session: client, node };
+    let start = call.out.len();
+    if let Err(error) = (command.handler)(&mut call) {
+        let text = render(&error, &request, command);
+        fail(node, call.out, start, &text);
+    }
+    Ok(settle(call, turn, command, wakes))
+}
+
 /// Makes the door note what somebody wants to hear of.
 #[cold]
 #[inline(never)]
@@ -291,7 +352,10 @@ fn prepare(keys: &mut Keyspace<'_>, wakes: bool, command: &Command, args: &Args<
     if wakes {
         keys.note_changes();
     }
-    keys.bury(command, args);
+    // A read that comes upon a dead key tells so itself; a write may replace it without a word.
+    if keys.is_heard() || command.is(flag::WRITE) {
+        keys.bury(command, args);
+    }
 }
 
 /// Tells what a command did, lets it wait, and wakes up others. Answers how many keys changed.
@@ -299,7 +363,8 @@ fn prepare(keys: &mut Keyspace<'_>, wakes: bool, command: &Command, args: &Args<
 #[inline(never)]
 fn settle(mut call: Call<'_>, turn: &Turn, command: &'static Command, wakes: bool) -> u64 {
     let mut changed = Vec::new();
-    if call.keys.is_listened_to() {
+    log(&mut call, command);
+    if call.keys.is_listened_to() && call.keys.is_heard() {
         changed = tell(&mut call, command);
     }
     let (node, changes) = (call.node, call.keys.dirty());
@@ -313,6 +378,16 @@ fn settle(mut call: Call<'_>, turn: &Turn, command: &'static Command, wakes: boo
         changed = wake::everywhere(node);
     }
     changes + wake(node, call.keys.locked(), changed, (turn.now, turn.access))
+}
+
+/// Logs what a command did, if the log is on.
+pub(super) fn log(call: &mut Call<'_>, command: &Command) {
+    if call.keys.is_logged() {
+        let (worker, db) = (call.session.shared.place.worker as usize, call.session.db);
+        if let Some(number) = call.keys.log(call.node, worker, command, db, &call.args) {
+            call.session.logged = number;
+        }
+    }
 }
 
 /// Publishes what a command did to keys, and remembers what it read for who caches. The partitions are still held: so
@@ -414,8 +489,8 @@ pub fn partitions(node: &Node, command: &Command, args: &Args<'_>, ids: &mut Vec
 
 /// Runs a queued command with keys that EXEC holds.
 ///
-/// Answers which keys changed, if the door to them notes that.
-pub fn run_queued(call: &mut Call<'_>, command: &'static Command) -> Vec<Changed> {
+/// Answers which keys changed, if the door to them notes that, and adds what is to be logged to `effects`.
+pub fn run_queued(call: &mut Call<'_>, command: &'static Command, effects: &mut Effects) -> Vec<Changed> {
     let start = call.out.len();
     if !call.session.identity.is_free(call.node.users.generation())
         && let Err(text) = super::acl::admit_queued(call.node, call.session, command, &call.args)
@@ -423,7 +498,7 @@ pub fn run_queued(call: &mut Call<'_>, command: &'static Command) -> Vec<Changed
         fail(call.node, call.out, start, &text);
         return Vec::new();
     }
-    let outer = call.session.command.replace(command);
+    let (outer, db) = (call.session.command.replace(command), call.session.db);
     let began = Instant::now();
     if call.keys.is_listened_to() {
         call.keys.bury(command, &call.args);
@@ -433,6 +508,11 @@ pub fn run_queued(call: &mut Call<'_>, command: &'static Command) -> Vec<Changed
         let text = render(&error, &request, command);
         call.node.meter(call.session).failed(call.node.table.number(command), &text);
         fail(call.node, call.out, start, &text);
+    }
+    if call.keys.is_logged()
+        && let Some(more) = call.keys.take_effects(command, db, &call.args)
+    {
+        effects.append(&more);
     }
     let changed = if call.keys.is_listened_to() { tell(call, command) } else { Vec::new() };
     let from = call.session.shared.clone();

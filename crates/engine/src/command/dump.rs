@@ -112,6 +112,18 @@ fn is_thorough(call: &Call<'_>) -> bool {
     }
 }
 
+/// Logs the command with its deadline as a time.
+fn propagate(call: &mut Call<'_>, wishes: &Wishes, deadline: Option<u64>) {
+    if !call.keys.is_logged() || wishes.absolute || deadline.is_none() {
+        return;
+    }
+    let (args, mut digits) = (call.args, itoa::Buffer::new());
+    let mut command: Vec<&[u8]> = args.iter().collect();
+    command[2] = digits.format(deadline.unwrap_or(0)).as_bytes();
+    command.push(b"ABSTTL");
+    call.keys.propagate(&command);
+}
+
 fn restore(call: &mut Call<'_>) -> Answer {
     let wishes = Wishes::parse(call)?;
     let (key, payload) = (call.args.get(1), call.args.get(3));
@@ -128,11 +140,13 @@ fn restore(call: &mut Call<'_>) -> Answer {
     let now = call.keys.now_ms();
     let start = if wishes.absolute { 0 } else { now };
     let deadline = (ttl > 0).then(|| ttl.saturating_add(start).min(i64::MAX as u64));
-    if deadline.is_none_or(|deadline| deadline > now) {
+    if deadline.is_none_or(|deadline| !call.keys.has_passed(deadline)) {
         let access = wishes.access(call);
         call.keys.restore(key, value, Extras { deadline, ..Extras::default() }, access);
+        propagate(call, &wishes, deadline);
         call.keys.notify(Classes::GENERIC, "restore", key);
     } else if replaced {
+        call.propagate(&[b"UNLINK", key]);
         call.keys.notify(Classes::GENERIC, "del", key);
     }
     call.out.ok();

@@ -202,10 +202,40 @@ fn set_term(call: &mut Call<'_>, term: Term, command: &str) -> Answer {
     let allowed = call.keys.peek(key).is_some_and(|item| on.allow(item.deadline(), deadline));
     let done = allowed && call.keys.set_deadline(key, Some(u64::try_from(deadline).unwrap_or(0)));
     if done {
+        propagate_deadline(&mut call.keys, key);
         notify_deadline(&mut call.keys, key);
     }
     call.out.integer(i64::from(done));
     Ok(())
+}
+
+/// Logs the deadline that a key was given, or its end if the deadline had passed.
+pub(super) fn propagate_deadline(keys: &mut Keyspace<'_>, key: &[u8]) {
+    if !keys.is_logged() {
+        return;
+    }
+    let deadline = keys.peek(key).map(|item| item.deadline());
+    match deadline {
+        None => keys.propagate(&[b"UNLINK", key]),
+        Some(None) => keys.propagate(&[b"PERSIST", key]),
+        Some(Some(deadline)) => {
+            keys.propagate(&[b"PEXPIREAT", key, itoa::Buffer::new().format(deadline).as_bytes()]);
+        }
+    }
+}
+
+/// Logs a string that was set, with its deadline.
+pub(super) fn propagate_string(keys: &mut Keyspace<'_>, key: &[u8], value: &[u8], deadline: Option<u64>) {
+    if !keys.is_logged() {
+        return;
+    }
+    match deadline {
+        None => keys.propagate(&[b"SET", key, value]),
+        Some(deadline) => {
+            let mut digits = itoa::Buffer::new();
+            keys.propagate(&[b"SET", key, value, b"PXAT", digits.format(deadline).as_bytes()]);
+        }
+    }
 }
 
 /// Tells that a key was given a deadline, which it may not have survived.

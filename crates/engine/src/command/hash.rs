@@ -378,6 +378,13 @@ fn hincrbyfloat(call: &mut Call<'_>) -> Answer {
     let limits = call.node.limits();
     call.keys.write_hash_or_create(args.get(1))?.update(args.get(2), digits.as_bytes(), &limits);
     call.keys.changed(args.get(1));
+    // The deadline of the field stays, which HSET would take away.
+    let timed = call.keys.peek_hash(args.get(1))?.is_some_and(|hash| hash.deadline(args.get(2)).is_some());
+    let (key, field) = (args.get(1), args.get(2));
+    match timed {
+        false => call.propagate(&[b"HSET", key, field, digits.as_bytes()]),
+        true => call.propagate(&[b"HSETEX", key, b"KEEPTTL", b"FIELDS", b"1", field, digits.as_bytes()]),
+    }
     call.keys.notify(Classes::HASH, "hincrbyfloat", args.get(1));
     call.out.bulk(digits.as_bytes());
     Ok(())

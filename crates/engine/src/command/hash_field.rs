@@ -234,7 +234,7 @@ struct Effect {
 
 impl<'a> Change<'a> {
     fn of(call: &'a mut Call<'_>) -> Result<Option<Change<'a>>, CommandError> {
-        let (now_ms, limits) = (call.keys.now_ms(), call.node.limits());
+        let (now_ms, limits) = (call.keys.now().ms, call.node.limits());
         let hash = call.keys.write_hash(call.args.get(1))?;
         Ok(hash.map(|hash| Change { hash, now_ms, limits, effect: Effect::default() }))
     }
@@ -322,13 +322,35 @@ fn expire(call: &mut Call<'_>, term: Term, command: &str) -> Answer {
     let at = 3 + usize::from(condition.is_some());
     let condition = condition.unwrap_or(Condition::Always);
     let fields = fields(&args, at, "ERR Parameter `numFields` should be greater than 0")?;
+    let mut done = Vec::new();
     each_field(call, fields, |change, field| {
         if !change.hash.contains(field) {
             return NO_FIELD;
         }
         let allowed = condition.allows(change.hash.deadline(field), deadline);
-        if allowed { change.set_deadline(field, deadline) } else { NOT_DONE }
-    })
+        if !allowed {
+            return NOT_DONE;
+        }
+        done.push(field.to_vec());
+        change.set_deadline(field, deadline)
+    })?;
+    propagate_deadline(call, deadline, &done);
+    Ok(())
+}
+
+/// Logs the deadline that fields were given, or their end if it had passed.
+fn propagate_deadline(call: &mut Call<'_>, deadline: u64, fields: &[Vec<u8>]) {
+    if !call.keys.is_logged() || fields.is_empty() {
+        return;
+    }
+    let (key, mut time, mut count) = (call.args.get(1), itoa::Buffer::new(), itoa::Buffer::new());
+    let (time, count) = (time.format(deadline).as_bytes(), count.format(fields.len()).as_bytes());
+    let head: &[&[u8]] = match call.keys.has_passed(deadline) {
+        true => &[b"HDEL", key],
+        false => &[b"HPEXPIREAT", key, time, b"FIELDS", count],
+    };
+    let command: Vec<&[u8]> = head.iter().copied().chain(fields.iter().map(Vec::as_slice)).collect();
+    call.keys.propagate(&command);
 }
 
 /// Answers a number for each field: what `act` does to it, or that there is none.
@@ -415,15 +437,30 @@ fn getex(call: &mut Call<'_>) -> Answer {
     }
     let fields = fields(&args, at, NOT_POSITIVE)?;
     call.keys.read_hash(args.get(1))?; // a hit or a miss
+    let mut done = Vec::new();
     each_value(call, fields, |change, field| match then {
         Then::Nothing => {}
         Then::Persist => {
-            change.persist(field);
+            if change.persist(field) == DONE {
+                done.push(field.to_vec());
+            }
         }
         Then::Expire(deadline) => {
             change.set_deadline(field, deadline);
+            done.push(field.to_vec());
         }
-    })
+    })?;
+    match then {
+        Then::Expire(deadline) => propagate_deadline(call, deadline, &done),
+        _ if done.is_empty() || !call.keys.is_logged() => {}
+        _ => {
+            let (key, mut count) = (args.get(1), itoa::Buffer::new());
+            let head = [&b"HPERSIST"[..], key, b"FIELDS", count.format(done.len()).as_bytes()];
+            let command: Vec<&[u8]> = head.into_iter().chain(done.iter().map(Vec::as_slice)).collect();
+            call.propagate(&command);
+        }
+    }
+    Ok(())
 }
 
 fn getdel(call: &mut Call<'_>) -> Answer {
@@ -545,10 +582,32 @@ fn setex(call: &mut Call<'_>) -> Answer {
         if matches!(set.life, Life::Until(_)) {
             call.keys.notify(Classes::HASH, "hexpire", key);
         }
+        propagate_set(call, &set);
         settle(call, Effect { event: None, ..effect });
     }
     call.out.integer(i64::from(holds));
     Ok(())
+}
+
+/// Logs what HSETEX did, without its conditions.
+fn propagate_set(call: &mut Call<'_>, set: &Setting<'_>) {
+    if !call.keys.is_logged() {
+        return;
+    }
+    let (key, mut time, mut count) = (call.args.get(1), itoa::Buffer::new(), itoa::Buffer::new());
+    let mut command: Vec<&[u8]> = vec![b"HSETEX", key];
+    match set.life {
+        Life::Until(deadline) if call.keys.has_passed(deadline) => {
+            let names = [&b"HDEL"[..], key].into_iter().chain(set.names());
+            return call.keys.propagate(&names.collect::<Vec<_>>());
+        }
+        Life::Until(deadline) => command.extend([&b"PXAT"[..], time.format(deadline).as_bytes()]),
+        Life::Kept => command.push(b"KEEPTTL"),
+        Life::Endless => {}
+    }
+    command.extend([&b"FIELDS"[..], count.format(set.pairs.len() / 2).as_bytes()]);
+    command.extend(set.pairs.iter());
+    call.keys.propagate(&command);
 }
 
 impl Setting<'_> {

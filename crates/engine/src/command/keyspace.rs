@@ -4,7 +4,9 @@
 //! times, hits and misses, watches and the count of changes happen behind this door, so no command can forget them.
 //! A key that was not declared in the command table is not there.
 
+use super::table::flag;
 use super::{Command, CommandError};
+use crate::log::Effects;
 use crate::node::Node;
 use crate::notify::{Classes, Event};
 use larder_protocol::resp::args::Args;
@@ -124,15 +126,25 @@ pub struct Keyspace<'a> {
     locked: Locked<'a>,
     db: u16,
     now: Now,
+    /// What handlers take for the time: that of `now`, but for commands of a log.
+    clock_ms: u64,
     access: Access,
     /// The first key, hashed by the dispatcher.
     first: Option<Key<'a>>,
     dirty: u64,
     /// Which events somebody wants to hear of.
     wanted: Classes,
-    /// Those that happened; made when there is one.
-    #[expect(clippy::box_collection, reason = "one word for each command, which nearly never has any")]
-    events: Option<Box<Vec<Event>>>,
+    /// What is to be told when the command is over; made when there is anything.
+    notes: Option<Box<Notes>>,
+}
+
+/// What a command has to tell.
+#[derive(Default)]
+struct Notes {
+    /// The events that somebody wants to hear of.
+    events: Vec<Event>,
+    /// What goes to the log before, or instead of, the command itself.
+    effects: Effects,
 }
 
 impl<'a> Keyspace<'a> {
@@ -146,12 +158,27 @@ impl<'a> Keyspace<'a> {
         access: Access,
     ) -> Keyspace<'a> {
         let (store, wanted) = (&node.store, node.wanted());
-        Keyspace { store, locked, db, now, access, first, dirty: 0, wanted, events: None }
+        Keyspace { store, locked, db, now, clock_ms: now.ms, access, first, dirty: 0, wanted, notes: None }
     }
 
     /// The time of the command: Unix milliseconds.
     pub fn now_ms(&self) -> u64 {
-        self.now.ms
+        self.clock_ms
+    }
+
+    /// True if a deadline has passed. Within a log nothing has, until the log says so.
+    pub fn has_passed(&self, deadline: u64) -> bool {
+        deadline <= self.now.ms
+    }
+
+    /// The command comes from a log: nothing dies before the log says so.
+    pub fn without_expiry(&mut self) {
+        self.now = Now { ms: 0 };
+    }
+
+    /// True if [`Keyspace::without_expiry`] was said.
+    pub fn is_without_expiry(&self) -> bool {
+        self.now.ms != self.clock_ms
     }
 
     /// The database in use.
@@ -409,7 +436,8 @@ impl<'a> Keyspace<'a> {
     #[cold]
     #[inline(never)]
     fn note_event(&mut self, class: Classes, name: &'static str, key: &[u8]) {
-        self.events.get_or_insert_default().push(Event { class, name, db: self.db, key: key.into() });
+        let event = Event { class, name, db: self.db, key: key.into() };
+        self.notes.get_or_insert_default().events.push(event);
     }
 
     /// Notes which keys change from now on, because somebody waits for some of them.
@@ -440,18 +468,89 @@ impl<'a> Keyspace<'a> {
 
     /// Notes the keys whose time was over in the partitions that are held.
     fn note_gone(&mut self) {
-        let events = &mut self.events;
+        let (notes, wanted) = (&mut self.notes, self.wanted);
         self.locked.visit(&mut |partition| {
             partition.take_gone().into_iter().for_each(|gone| {
-                events.get_or_insert_default().extend(Event::of_gone(gone));
+                let notes = notes.get_or_insert_default();
+                if wanted.meets(Classes::LOG) {
+                    notes.effects.add_gone(&gone);
+                }
+                notes.events.extend(Event::of_gone(gone).filter(|event| wanted.meets(event.class)));
             });
         });
+    }
+
+    /// True while the log is on: then a handler whose effect is not that of its arguments says what it is.
+    #[inline]
+    pub fn is_logged(&self) -> bool {
+        self.wanted.meets(Classes::LOG)
+    }
+
+    /// True if somebody wants to hear of events or changes, beside the log.
+    #[inline]
+    pub fn is_heard(&self) -> bool {
+        self.wanted != Classes::LOG
+    }
+
+    /// Logs this instead of the command; said several times, all of it in one step. Nothing while the log is off.
+    pub fn propagate(&mut self, args: &[&[u8]]) {
+        self.propagate_in(self.db, args);
+    }
+
+    /// The same for another database than the one in use.
+    pub fn propagate_in(&mut self, db: u16, args: &[&[u8]]) {
+        if self.is_logged() {
+            let effects = &mut self.notes.get_or_insert_default().effects;
+            effects.decide();
+            effects.add(db, args.iter().copied());
+        }
+    }
+
+    /// The command changed nothing that the log has to know of, unless [`Keyspace::propagate`] says what.
+    pub fn propagate_nothing(&mut self) {
+        if self.is_logged() {
+            self.notes.get_or_insert_default().effects.decide();
+        }
+    }
+
+    /// Takes what is to be logged of a command that ran in a database, in order.
+    pub fn take_effects(&mut self, command: &Command, db: u16, args: &Args<'_>) -> Option<Effects> {
+        self.note_gone();
+        let changed = self.dirty > 0 && command.is(flag::WRITE);
+        if !changed && self.notes.is_none() {
+            return None;
+        }
+        let mut effects =
+            self.notes.as_mut().map_or_else(Effects::default, |notes| std::mem::take(&mut notes.effects));
+        if changed {
+            effects.add_unless_decided(db, args);
+        }
+        (!effects.is_empty()).then_some(effects)
+    }
+
+    /// Logs what a command did in a database: most often the command itself. The partitions are still held. Answers
+    /// the sequence number, if there was anything.
+    pub fn log(
+        &mut self,
+        node: &Node,
+        worker: usize,
+        command: &Command,
+        db: u16,
+        args: &Args<'_>,
+    ) -> Option<u64> {
+        self.note_gone();
+        if self.notes.is_none() {
+            let changed = self.dirty > 0 && command.is(flag::WRITE);
+            return changed.then(|| node.log.append_command(worker, db, args));
+        }
+        let effects = self.take_effects(command, db, args)?;
+        Some(node.log.append(worker, &effects))
     }
 
     /// Takes the events that happened so far, in order.
     pub fn take_events(&mut self) -> Vec<Event> {
         self.note_gone();
-        self.events.take().map_or_else(Vec::new, |events| *events)
+        self.notes.as_mut().map_or_else(Vec::new, |notes| std::mem::take(&mut notes.events))
     }
 
     /// Visits partitions one after another: the held ones, or all, locking each for the visit.

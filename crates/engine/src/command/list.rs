@@ -240,6 +240,14 @@ pub(super) fn pushed(end: End) -> &'static str {
 }
 
 /// The event of a value that was taken from an end.
+pub(super) fn pop_name(end: End) -> &'static [u8] {
+    match end {
+        End::Left => b"LPOP",
+        End::Right => b"RPOP",
+    }
+}
+
+/// The event of elements that were taken from an end.
 pub(super) fn popped(end: End) -> &'static str {
     match end {
         End::Left => "lpop",
@@ -559,6 +567,7 @@ pub(super) fn pop_from_first(call: &mut Call<'_>, at: usize) -> Result<Option<Ra
         call.out.array(taken);
         (0..taken).filter_map(|_| list.pop(side)).for_each(|value| call.out.bulk(&value));
         call.keys.changed(args.get(at));
+        call.propagate(&[pop_name(side), args.get(at), itoa::Buffer::new().format(taken).as_bytes()]);
         call.keys.notify(Classes::LIST, popped(side), args.get(at));
         call.keys.drop_if_empty(args.get(at));
         return Ok(None);

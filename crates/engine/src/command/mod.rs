@@ -33,6 +33,7 @@ pub mod list;
 pub mod memory;
 pub mod monitor;
 mod patch;
+pub mod persistence;
 pub mod pubsub;
 pub mod scan;
 pub mod server;
@@ -80,6 +81,7 @@ pub fn families() -> &'static [&'static [Command]] {
         acl::COMMANDS,
         config::COMMANDS,
         server::COMMANDS,
+        persistence::COMMANDS,
         memory::COMMANDS,
         slowlog::COMMANDS,
         latency::COMMANDS,

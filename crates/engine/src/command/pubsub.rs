@@ -280,12 +280,14 @@ fn sunsubscribe(call: &mut Call<'_>) -> Answer {
 
 fn publish(call: &mut Call<'_>) -> Answer {
     let count = call.node.hub.publish(&call.node.mailboxes, call.args.get(1), call.args.get(2));
+    call.node.log.tell_replicas(call.session.shared.place.worker as usize, call.args.iter());
     call.out.integer(count as i64);
     Ok(())
 }
 
 fn spublish(call: &mut Call<'_>) -> Answer {
     let count = call.node.hub.publish_to_shard(&call.node.mailboxes, call.args.get(1), call.args.get(2));
+    call.node.log.tell_replicas(call.session.shared.place.worker as usize, call.args.iter());
     call.out.integer(count as i64);
     Ok(())
 }

@@ -319,6 +319,9 @@ fn flush(call: &mut Call<'_>, databases: std::ops::Range<u16>) -> Answer {
         }
     });
     call.keys.count_changes(keys as u64);
+    // As in the original, also where there was nothing: who reads the log may have more.
+    let command: Vec<&[u8]> = call.args.iter().collect();
+    call.propagate(&command);
     call.node.tracking.flushed(call.node);
     if sync {
         drop(cleared);

@@ -1,13 +1,13 @@
-//! Commands about the server: INFO, TIME, ROLE, SHUTDOWN.
+//! Commands about the server: INFO, TIME, ROLE.
 
 use super::memory::{Figures, human, ratio_of};
 use super::statistics;
 use super::table::{Command, Scope, flag};
 use super::{Call, CommandError};
 use crate::acl::Reason;
+use crate::memory;
 use crate::pause::Held;
 use crate::pubsub::Kind;
-use crate::{memory, signal};
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -47,16 +47,6 @@ pub const COMMANDS: &[Command] = &[
         handler: role,
         ..Command::DEFAULT
     },
-    Command {
-        name: "shutdown",
-        summary: "Stops the server.",
-        syntax: "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]",
-        group: "server",
-        arity: -1,
-        flags: FLAGS | flag::ADMIN | flag::NOSCRIPT | flag::NO_MULTI | flag::ALLOW_BUSY,
-        handler: shutdown,
-        ..Command::DEFAULT
-    },
 ];
 
 fn time(call: &mut Call<'_>) -> Result<(), CommandError> {
@@ -75,24 +65,6 @@ fn role(call: &mut Call<'_>) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn shutdown(call: &mut Call<'_>) -> Result<(), CommandError> {
-    for word in call.args.from(1).iter() {
-        match word.to_ascii_lowercase().as_slice() {
-            b"nosave" | b"now" | b"force" => {}
-            b"save" => {
-                return Err(CommandError::Text(
-                    "ERR persistence is not available yet: use SHUTDOWN NOSAVE".into(),
-                ));
-            }
-            b"abort" => return Err(CommandError::Text("ERR No shutdown in progress.".into())),
-            _ => return Err(CommandError::Syntax),
-        }
-    }
-    call.session.closing = true;
-    signal::raise();
-    Ok(())
-}
-
 /// A section of INFO: its name and what writes it.
 type Section = (&'static str, fn(&mut Call<'_>, &mut String));
 
@@ -100,7 +72,7 @@ const SECTIONS: &[Section] = &[
     ("server", server),
     ("clients", clients),
     ("memory", memory_section),
-    ("persistence", persistence),
+    ("persistence", super::persistence::section),
     ("stats", stats),
     ("replication", replication),
     ("cpu", cpu),
@@ -137,7 +109,7 @@ fn info(call: &mut Call<'_>) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn line(text: &mut String, what: std::fmt::Arguments<'_>) {
+pub(super) fn line(text: &mut String, what: std::fmt::Arguments<'_>) {
     // Writing to a String cannot fail.
     let _ = text.write_fmt(what);
     text.push_str("\r\n");
@@ -149,6 +121,7 @@ macro_rules! lines {
         $(line($text, format_args!(concat!($name, ":{}"), $value));)+
     };
 }
+pub(super) use lines;
 
 fn server(call: &mut Call<'_>, text: &mut String) {
     let node = call.node;
@@ -294,33 +267,6 @@ fn memory_section(call: &mut Call<'_>, text: &mut String) {
         "active_defrag_running": 0,
         "lazyfree_pending_objects": 0,
         "lazyfreed_objects": 0,
-    );
-}
-
-fn persistence(call: &mut Call<'_>, text: &mut String) {
-    lines!(text,
-        "loading": 0,
-        "async_loading": 0,
-        "rdb_changes_since_last_save": call.node.stats.changes.load(Ordering::Relaxed),
-        "rdb_bgsave_in_progress": 0,
-        "rdb_last_save_time": call.node.started_ms / 1000,
-        "rdb_last_bgsave_status": "ok",
-        "rdb_last_bgsave_time_sec": -1,
-        "rdb_current_bgsave_time_sec": -1,
-        "rdb_saves": 0,
-        "rdb_last_cow_size": 0,
-        "rdb_last_load_keys_expired": 0,
-        "rdb_last_load_keys_loaded": 0,
-        "aof_enabled": 0,
-        "aof_rewrite_in_progress": 0,
-        "aof_rewrite_scheduled": 0,
-        "aof_last_rewrite_time_sec": -1,
-        "aof_current_rewrite_time_sec": -1,
-        "aof_last_bgrewrite_status": "ok",
-        "aof_last_write_status": "ok",
-        "aof_last_cow_size": 0,
-        "module_fork_in_progress": 0,
-        "module_fork_last_cow_size": 0,
     );
 }
 

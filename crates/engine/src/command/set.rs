@@ -330,14 +330,27 @@ fn spop(call: &mut Call<'_>) -> Answer {
     if count.is_some() {
         call.out.set(taken);
     }
-    if taken == set.len() {
+    let mut gone: Vec<Vec<u8>> = Vec::new();
+    let all = taken == set.len();
+    if all {
         set.iter().for_each(|member| bulk(call.out, member));
         *set = Set::new();
     } else {
         let mut random = dice();
-        (0..taken).filter_map(|_| set.pop(&mut random)).for_each(|member| call.out.bulk(&member));
+        for member in (0..taken).filter_map(|_| set.pop(&mut random)) {
+            call.out.bulk(&member);
+            gone.push(member);
+        }
     }
     if taken > 0 {
+        match all {
+            true => call.propagate(&[b"UNLINK", args.get(1)]),
+            false => {
+                let head = [&b"SREM"[..], args.get(1)].into_iter();
+                let command: Vec<&[u8]> = head.chain(gone.iter().map(Vec::as_slice)).collect();
+                call.propagate(&command);
+            }
+        }
         call.keys.changed(args.get(1));
         call.keys.notify(Classes::SET, "spop", args.get(1));
         call.keys.drop_if_empty(args.get(1));

@@ -4,7 +4,7 @@
 //! must not succeed with it.
 
 use super::collection::{Answer, integer, is, text};
-use super::expire::{Term, notify_deadline};
+use super::expire::{Term, notify_deadline, propagate_deadline, propagate_string};
 use super::extended::{Extended, Trouble};
 use super::keyspace::string_value;
 use super::table::{ALL_KEYS, Keys, ONE_KEY, TWO_KEYS, flag};
@@ -391,6 +391,7 @@ fn set_with_options(call: &mut Call<'_>) -> Answer {
         deadline = old.flatten();
     }
     call.keys.set(key, string_value(args.get(2)), Extras { deadline, ..Extras::default() });
+    propagate_string(&mut call.keys, key, args.get(2), deadline);
     call.keys.notify(Classes::STRING, "set", key);
     if options.term.is_some() {
         call.keys.notify(Classes::GENERIC, "expire", key);
@@ -423,9 +424,11 @@ fn getex(call: &mut Call<'_>) -> Answer {
     if let Some((term, amount)) = term {
         let deadline = term.parse(amount, call.keys.now_ms(), "getex")?;
         call.keys.set_deadline(key, Some(deadline));
+        propagate_deadline(&mut call.keys, key);
         notify_deadline(&mut call.keys, key);
     } else if persist && call.keys.peek(key).is_some_and(|item| item.deadline().is_some()) {
         call.keys.set_deadline(key, None);
+        propagate_deadline(&mut call.keys, key);
         call.keys.notify(Classes::GENERIC, "persist", key);
     }
     Ok(())
@@ -434,6 +437,7 @@ fn getex(call: &mut Call<'_>) -> Answer {
 fn getdel(call: &mut Call<'_>) -> Answer {
     if answer_value(call)? {
         call.keys.remove(call.args.get(1));
+        call.propagate(&[b"DEL", call.args.get(1)]);
         call.keys.notify(Classes::GENERIC, "del", call.args.get(1));
     }
     Ok(())
@@ -442,6 +446,7 @@ fn getdel(call: &mut Call<'_>) -> Answer {
 fn getset(call: &mut Call<'_>) -> Answer {
     answer_value(call)?;
     call.keys.set_string(call.args.get(1), call.args.get(2));
+    call.propagate(&[b"SET", call.args.get(1), call.args.get(2)]);
     call.keys.notify(Classes::STRING, "set", call.args.get(1));
     Ok(())
 }
@@ -461,6 +466,7 @@ fn set_for(call: &mut Call<'_>, term: Term, command: &str) -> Answer {
     let args = call.args;
     let deadline = Some(term.parse(args.get(2), call.keys.now_ms(), command)?);
     call.keys.set(args.get(1), string_value(args.get(3)), Extras { deadline, ..Extras::default() });
+    propagate_string(&mut call.keys, args.get(1), args.get(3), deadline);
     call.keys.notify(Classes::STRING, "set", args.get(1));
     call.keys.notify(Classes::GENERIC, "expire", args.get(1));
     call.out.ok();
@@ -685,6 +691,7 @@ fn incrbyfloat(call: &mut Call<'_>) -> Answer {
     let sum = old.and_then(|old| old.plus(by?));
     let digits = sum.map_err(|_| text("ERR increment would produce NaN or Infinity"))?.print();
     call.keys.set(key, Value::String(digits.as_bytes()), extras);
+    call.propagate(&[b"SET", key, digits.as_bytes(), b"KEEPTTL"]);
     call.keys.notify(Classes::STRING, "incrbyfloat", key);
     call.out.bulk(digits.as_bytes());
     Ok(())

@@ -5,6 +5,7 @@ use super::keyspace::{Held, Keyspace, Locked};
 use super::table::{ALL_KEYS, Command, Keys, Scope, flag};
 use super::wake::{everywhere, wake, widen};
 use super::{Call, CommandError};
+use crate::log::Effects;
 use crate::node::Node;
 use crate::session::transaction::{Transaction, Watching};
 use larder_protocol::slot::slot_of;
@@ -125,7 +126,7 @@ fn exec(call: &mut Call<'_>) -> Result<(), CommandError> {
 }
 
 fn run_all(call: &mut Call<'_>, transaction: &Transaction, watching: &Watching) {
-    let (node, now) = (call.node, call.keys.now());
+    let (node, now) = (call.node, Now { ms: call.keys.now_ms() });
     let mut locked = lock_union(call, transaction, watching);
     if watching.is_changed() || expired(node, &locked, watching, now) {
         return call.out.null_array();
@@ -134,19 +135,26 @@ fn run_all(call: &mut Call<'_>, transaction: &Transaction, watching: &Watching) 
     let access = call.keys.access();
     call.session.may_wait = false;
     let (wakes, mut changed) = (node.blocked.any(), Vec::new());
+    let mut effects = Effects::default();
     for (command, args) in &transaction.queued {
         let lent = Locked::Lent(&mut locked);
         let mut keys = Keyspace::new(node, lent, None, call.session.db, now, access);
         if wakes {
             keys.note_changes();
         }
+        if call.keys.is_without_expiry() {
+            keys.without_expiry();
+        }
         let args = args.view();
         let mut queued = Call { args, keys, out: &mut *call.out, session: &mut *call.session, node };
-        changed.extend(run_queued(&mut queued, command));
+        changed.extend(run_queued(&mut queued, command, &mut effects));
         let changes = queued.keys.dirty();
         call.keys.count_changes(changes);
     }
     call.session.may_wait = true;
+    if !effects.is_empty() {
+        call.session.logged = node.log.append(call.session.shared.place.worker as usize, &effects);
+    }
     if wakes && call.keys.dirty() > 0 {
         if transaction.queued.iter().any(|(command, _)| command.scope != Scope::Keys) {
             changed = everywhere(node);

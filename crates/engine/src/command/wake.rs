@@ -5,7 +5,7 @@
 //! and what follows from it are one step, and nobody who came later is served before one who came earlier.
 
 use super::call::Call;
-use super::dispatch::{partitions, tell};
+use super::dispatch::{log, partitions, tell};
 use super::keyspace::{Held, Keyspace, Locked};
 use super::table::Command;
 use crate::blocked::{Waiter, Wants};
@@ -151,21 +151,28 @@ fn serve(
             call.out.truncate(0);
             call.out.error(&text);
         }
+        log(&mut call, waiter.command);
         ready.extend(tell(&mut call, waiter.command));
         call.keys.dirty()
     };
     if client.wait.is_none() {
-        end(node, waiter, std::mem::take(out.buffer()));
+        end(node, waiter, std::mem::take(out.buffer()), client.logged);
     }
     changes
 }
 
-/// Ends a wait with a reply; false if it has ended before. The waiter's partitions are held.
-pub(crate) fn end(node: &Node, waiter: &Waiter, reply: Vec<u8>) -> bool {
+/// Ends a wait with a reply; false if it has ended before. The waiter's partitions are held. `logged` is the sequence
+/// number of what was done for it, if anything was.
+pub(crate) fn end(node: &Node, waiter: &Waiter, reply: Vec<u8>, logged: u64) -> bool {
     let ended = node.blocked.leave(waiter);
     if ended {
         let place = waiter.shared.place;
-        node.mailboxes[place.worker as usize].send(Mail::Unblock { place, ticket: waiter.ticket, reply });
+        node.mailboxes[place.worker as usize].send(Mail::Unblock {
+            place,
+            ticket: waiter.ticket,
+            reply,
+            logged,
+        });
     }
     ended
 }

@@ -3,10 +3,11 @@
 //! A directive of Redis whose feature does not exist yet may only say that it is off; anything else is refused by
 //! name, so that nobody believes in a setting that does nothing.
 
-use super::{Allowed, Config, OutputLimit, Sanitize};
+use super::{Allowed, Config, OutputLimit, Sanitize, append_only};
 use crate::journal::LogLevel;
 use crate::notify::Classes;
 use crate::run::Supervised;
+use crate::snapshot::save::{parse_points, show_points};
 use crate::socket::Engine;
 use larder_store::evict::Policy;
 use std::path::PathBuf;
@@ -34,10 +35,15 @@ pub struct Directive {
     pub set: fn(&mut Config, &str) -> Result<(), String>,
 }
 
+/// All directives.
+pub fn all() -> impl Iterator<Item = &'static Directive> {
+    TABLE.iter().chain(append_only::TABLE)
+}
+
 /// The row of this name or alias, in any case.
 pub fn find(name: &str) -> Option<&'static Directive> {
     let name = name.to_ascii_lowercase();
-    TABLE.iter().find(|row| row.name == name || row.aliases.contains(&name.as_str()))
+    all().find(|row| row.name == name || row.aliases.contains(&name.as_str()))
 }
 
 /// Reads bytes: digits and a unit (`k` = 1000, `kb` = 1024, and so on).
@@ -70,7 +76,7 @@ where
     T::try_from(number).map_err(|_| error())
 }
 
-fn yes_no(text: &str) -> Result<bool, String> {
+pub(super) fn yes_no(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "yes" => Ok(true),
         "no" => Ok(false),
@@ -180,14 +186,16 @@ const SUPERVISED: [(&str, Supervised); 4] = [
     ("no", Supervised::No),
 ];
 
-fn one_of<T: Copy>(names: &[(&'static str, T)], text: &str) -> Result<T, String> {
+pub(super) fn one_of<T: Copy>(names: &[(&'static str, T)], text: &str) -> Result<T, String> {
     let found = names.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
     let all: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
     let error = || format!("argument(s) must be one of the following: {}", all.join(", "));
     found.map(|(_, value)| *value).ok_or_else(error)
 }
 
-/// All directives.
+pub(super) use {memory, switch};
+
+/// All directives but those of [`append_only`].
 pub const TABLE: &[Directive] = &[
     number!("port", &[], Start, settings.port, 0, 65535),
     Directive {
@@ -298,6 +306,43 @@ pub const TABLE: &[Directive] = &[
         get: |_| std::env::current_dir().map_or(String::new(), |dir| dir.display().to_string()),
         set: |_, text| {
             std::env::set_current_dir(text).map_err(|error| format!("can't chdir to '{text}': {error}"))
+        },
+    },
+    Directive {
+        name: "save",
+        aliases: &[],
+        when: When::Always,
+        get: |config| show_points(&config.settings.persistence.save_points),
+        set: |config, text| {
+            config.settings.persistence.save_points = parse_points(text)?;
+            Ok(())
+        },
+    },
+    Directive {
+        name: "dbfilename",
+        aliases: &[],
+        when: When::Always,
+        get: |config| config.settings.persistence.dbfilename.clone(),
+        set: |config, text| {
+            if text.is_empty() || text.contains('/') {
+                return Err("dbfilename can't be a path, just a filename".into());
+            }
+            config.settings.persistence.dbfilename = text.to_owned();
+            Ok(())
+        },
+    },
+    switch!("rdbcompression", Always, settings.persistence.compress),
+    switch!("rdbchecksum", Start, settings.persistence.checksum),
+    switch!("rdb-save-incremental-fsync", Always, settings.persistence.incremental_fsync),
+    switch!("stop-writes-on-bgsave-error", Always, settings.persistence.stop_writes),
+    Directive {
+        name: "rdb-version-check",
+        aliases: &[],
+        when: When::Always,
+        get: |config| if config.settings.persistence.any_version { "relaxed" } else { "strict" }.to_owned(),
+        set: |config, text| {
+            config.settings.persistence.any_version = one_of(&[("strict", false), ("relaxed", true)], text)?;
+            Ok(())
         },
     },
     memory!("maxmemory", Always, settings.maxmemory, 0),

@@ -3,14 +3,18 @@
 //! In reading order: this file ([`Settings`], in the form in which the rest of the engine uses them), [`directive`]
 //! (the table of names, ranges and defaults), [`other`] (names that change nothing here), [`row`] (both), [`parse`] (redis.conf and the command line).
 
+pub mod append_only;
 pub mod directive;
 pub mod other;
 pub mod parse;
 pub mod row;
 
+pub use append_only::{AppendOnly, Fsync};
+
 use crate::journal::LogLevel;
 use crate::notify::Classes;
 use crate::run::Startup;
+use crate::snapshot::save::SavePoint;
 use larder_store::evict::Policy;
 use larder_store::object::Limits;
 use std::collections::BTreeMap;
@@ -102,6 +106,8 @@ pub struct Settings {
     pub file: Option<std::path::PathBuf>,
     /// What is logged and measured.
     pub observation: Observation,
+    /// What is saved, when, and how.
+    pub persistence: Persistence,
     /// `loglevel`.
     pub loglevel: LogLevel,
     /// `protected-mode`: without a password, only sessions of this machine are served.
@@ -112,6 +118,10 @@ pub struct Settings {
     pub module_commands: Allowed,
     /// `enable-protected-configs`.
     pub protected_configs: Allowed,
+    /// The append-only file.
+    pub append_only: AppendOnly,
+    /// `repl-backlog-size`, bytes.
+    pub repl_backlog_size: usize,
     /// Values of directives that change nothing here.
     pub hints: BTreeMap<&'static str, String>,
 }
@@ -184,6 +194,39 @@ impl Allowed {
     /// True if a session may; `local` says whether it is of this machine.
     pub fn admits(self, local: bool) -> bool {
         self == Allowed::Yes || self == Allowed::Local && local
+    }
+}
+
+/// What is saved, when, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Persistence {
+    /// `save`. None by default: a cache is not saved unless somebody asks for it.
+    pub save_points: Vec<SavePoint>,
+    /// `dbfilename`, in `dir`.
+    pub dbfilename: String,
+    /// `rdbcompression`.
+    pub compress: bool,
+    /// `rdbchecksum`.
+    pub checksum: bool,
+    /// `rdb-save-incremental-fsync`.
+    pub incremental_fsync: bool,
+    /// `stop-writes-on-bgsave-error`.
+    pub stop_writes: bool,
+    /// `rdb-version-check relaxed`.
+    pub any_version: bool,
+}
+
+impl Default for Persistence {
+    fn default() -> Persistence {
+        Persistence {
+            save_points: Vec::new(),
+            dbfilename: "dump.rdb".into(),
+            compress: true,
+            checksum: true,
+            incremental_fsync: true,
+            stop_writes: true,
+            any_version: false,
+        }
     }
 }
 
@@ -268,11 +311,14 @@ impl Default for Settings {
             node_memory_bytes: 0,
             file: None,
             observation: Observation::default(),
+            persistence: Persistence::default(),
             loglevel: LogLevel::Notice,
             protected_mode: true,
             debug_commands: Allowed::No,
             module_commands: Allowed::No,
             protected_configs: Allowed::No,
+            append_only: AppendOnly::default(),
+            repl_backlog_size: 10 << 20,
             hints: BTreeMap::new(),
         }
     }

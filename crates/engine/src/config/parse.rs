@@ -8,6 +8,7 @@ use super::row::Row;
 use crate::acl::user::is_name;
 use crate::acl::{Catalog, User};
 use crate::command::{Table, families};
+use crate::snapshot::save::parse_points;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -89,6 +90,9 @@ fn apply(config: &mut Config, words: &[String]) -> Result<(), String> {
     if words[0].eq_ignore_ascii_case("user") {
         return define_user(config, words);
     }
+    if words[0].eq_ignore_ascii_case("save") && words.len() > 1 && !words[1].is_empty() {
+        return add_save_point(config, words);
+    }
     let row = Row::find(&words[0]).ok_or("Bad directive or wrong number of arguments")?;
     match words.len() {
         1 => Err("wrong number of arguments".into()),
@@ -99,6 +103,12 @@ fn apply(config: &mut Config, words: &[String]) -> Result<(), String> {
             .absent()
             .map_or("wrong number of arguments".into(), |feature| format!("{feature} not available yet"))),
     }
+}
+
+/// `save seconds changes...`: each line adds to those before; an empty one takes all away.
+fn add_save_point(config: &mut Config, words: &[String]) -> Result<(), String> {
+    config.settings.persistence.save_points.extend(parse_points(&words[1..].join(" "))?);
+    Ok(())
 }
 
 /// `user name rule...`. What the rules do is decided at the start; whether they are rules is told here, with the line.

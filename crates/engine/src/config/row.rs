@@ -38,7 +38,7 @@ impl Row {
     /// All rows: a directive that stands in both tables is a real one.
     pub fn all() -> impl Iterator<Item = Row> {
         let others = other::TABLE.iter().filter(|row| directive::find(row.name).is_none());
-        directive::TABLE.iter().map(Row::Real).chain(others.map(Row::Other))
+        directive::all().map(Row::Real).chain(others.map(Row::Other))
     }
 
     /// Its name.

@@ -91,7 +91,9 @@ fn get_one(turn: &mut Turn<'_>, key: &Key<'_>, cas: bool, touch: Option<i32>, ou
     }
     let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
     let item = partition.read(DB, key, turn.now, turn.access);
-    let Some(old) = item.and_then(|item| answer(turn, &item, cas, out)) else {
+    let old = item.and_then(|item| answer(turn, &item, cas, out));
+    turn.log_gone(&mut partition);
+    let Some(old) = old else {
         turn.count(Counter::GetMisses);
         return if touch.is_some() {
             turn.count(Counter::TouchMisses)
@@ -125,10 +127,34 @@ fn answer(turn: &Turn<'_>, item: &ItemRef<'_>, cas: bool, out: &mut Vec<u8>) -> 
 /// Gives an item other extras; removes it if its time is over by them.
 fn set_extras(turn: &mut Turn<'_>, partition: &mut Partition, key: &Key<'_>, extras: Extras) {
     turn.changes += 1;
+    let before = partition.peek(DB, key, turn.now).and_then(|item| item.deadline());
     if turn.is_over(extras.deadline) {
+        turn.log(&[b"UNLINK", key.bytes]);
         free(partition.remove(DB, key, turn.now));
     } else {
+        match extras.deadline {
+            same if same == before => {}
+            None => turn.log(&[b"PERSIST", key.bytes]),
+            Some(at) => turn.log(&[b"PEXPIREAT", key.bytes, itoa::Buffer::new().format(at).as_bytes()]),
+        }
         partition.set_extras(DB, key, extras, turn.now);
+    }
+}
+
+/// Logs that a value was put at a key.
+fn log_value(turn: &mut Turn<'_>, key: &Key<'_>, value: &Value<'_>, deadline: Option<u64>) {
+    if turn.log.is_none_or(|log| !log.is_on()) {
+        return;
+    }
+    let (mut digits, mut time) = (itoa::Buffer::new(), itoa::Buffer::new());
+    let data = match value {
+        Value::String(bytes) => bytes,
+        Value::Integer(n) => digits.format(*n).as_bytes(),
+        _ => return,
+    };
+    match deadline {
+        None => turn.log(&[b"SET", key.bytes, data]),
+        Some(at) => turn.log(&[b"SET", key.bytes, data, b"PXAT", time.format(at).as_bytes()]),
     }
 }
 
@@ -136,8 +162,10 @@ fn set_extras(turn: &mut Turn<'_>, partition: &mut Partition, key: &Key<'_>, ext
 fn put(turn: &mut Turn<'_>, partition: &mut Partition, key: &Key<'_>, value: Value<'_>, extras: Extras) {
     turn.changes += 1;
     free(if turn.is_over(extras.deadline) {
+        turn.log(&[b"UNLINK", key.bytes]);
         partition.remove(DB, key, turn.now)
     } else {
+        log_value(turn, key, &value, extras.deadline);
         partition.set(DB, key, value, extras, turn.access)
     });
 }
@@ -214,6 +242,7 @@ fn join(turn: &mut Turn<'_>, partition: &mut Partition, key: &Key<'_>, data: &[u
         return false;
     }
     if !before && extend(turn, partition, key, data) {
+        turn.log(&[b"APPEND", key.bytes, data]);
         set_extras(turn, partition, key, extras);
         return true;
     }
@@ -248,6 +277,10 @@ fn forget(turn: &mut Turn<'_>, partition: &mut Partition, key: &Key<'_>, verb: V
     if verb == Verb::Set {
         let removed = partition.remove(DB, key, turn.now);
         turn.changes += u64::from(removed.is_some());
+        if removed.is_some() {
+            turn.log(&[b"UNLINK", key.bytes]);
+        }
+        turn.log_gone(partition);
         free(removed);
     }
 }
@@ -255,8 +288,14 @@ fn forget(turn: &mut Turn<'_>, partition: &mut Partition, key: &Key<'_>, verb: V
 /// `delete`.
 pub(super) fn delete(turn: &mut Turn<'_>, key: &[u8]) -> &'static [u8] {
     let key = turn.key(key);
-    let removed = turn.store.lock(turn.store.partition_of(key.slot)).remove(DB, &key, turn.now);
+    let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    let removed = partition.remove(DB, &key, turn.now);
     let found = removed.is_some();
+    if found {
+        turn.log(&[b"DEL", key.bytes]);
+    }
+    turn.log_gone(&mut partition);
+    drop(partition);
     free(removed);
     turn.count(if found { Counter::DeleteHits } else { Counter::DeleteMisses });
     turn.changes += u64::from(found);

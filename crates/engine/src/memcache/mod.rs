@@ -15,13 +15,14 @@ mod stats;
 
 pub use stats::Figures;
 
+use crate::log::{Effects, Log};
 use counters::{Counter, Counters};
 use discovery::Discovery;
 use larder_protocol::memcache::request::{Request, Words};
 use larder_protocol::memcache::text::{Limits, LineTooLong, Parser, Step};
 use larder_protocol::slot::slot_of;
 use larder_store::partition::access::Access;
-use larder_store::{Key, Now, Removed, Store};
+use larder_store::{Key, Now, Partition, Removed, Store};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Requests that one turn carries out before other sessions have theirs.
@@ -88,25 +89,28 @@ impl Shared {
     /// Carries out a delayed `flush_all` that has fallen due. Sessions do this on each of their turns; a worker that
     /// serves Redis clients too calls it from its timer. One load when nothing is due.
     #[inline]
-    pub fn flush_if_due(&self, store: &Store, now: Now) {
+    pub fn flush_if_due(&self, store: &Store, now: Now, log: Option<(&Log, usize)>) {
         let at = self.flush_at_ms.load(Ordering::Relaxed);
         if at <= now.ms
             && self.flush_at_ms.compare_exchange(at, NEVER, Ordering::AcqRel, Ordering::Relaxed).is_ok()
         {
-            flush(store);
+            flush(store, log);
         }
     }
 }
 
 /// Takes everything out of the database; it is freed in the background. O(partitions).
-fn flush(store: &Store) {
+fn flush(store: &Store, log: Option<(&Log, usize)>) {
     let mut cleared = Vec::new();
-    for id in store.partitions() {
-        let mut partition = store.lock(id);
-        if partition.len(DB) > 0 {
-            cleared.push(partition.clear(DB));
-        }
+    // For the log it is one step: so nothing else may happen meanwhile.
+    let mut held = store.lock_all();
+    if let Some((log, worker)) = log.filter(|(log, _)| log.is_on()) {
+        let mut effects = Effects::default();
+        effects.add(DB, [&b"FLUSHDB"[..]].into_iter());
+        log.append(worker, &effects);
     }
+    held.iter_mut().filter(|partition| partition.len(DB) > 0).for_each(|p| cleared.push(p.clear(DB)));
+    drop(held);
     crate::background::drop_later(cleared);
 }
 
@@ -137,6 +141,10 @@ pub struct Turn<'a> {
     pub figures: &'a dyn Fn() -> Figures,
     /// Changes made to keys; the turn adds to it.
     pub changes: u64,
+    /// The log; none in tests.
+    pub log: Option<&'a Log>,
+    /// Sequence number of the last change that was logged.
+    pub logged: u64,
 }
 
 impl Turn<'_> {
@@ -172,6 +180,26 @@ impl Turn<'_> {
         }
     }
 
+    /// Logs a change as the command of Redis that does the same. Flags and the CAS unique have no such command: after a
+    /// restart, and on replicas, flags are 0 and an item gets another CAS unique. The partition is held.
+    fn log(&mut self, args: &[&[u8]]) {
+        if let Some(log) = self.log.filter(|log| log.is_on()) {
+            let mut effects = Effects::default();
+            effects.add(DB, args.iter().copied());
+            self.logged = log.append(self.worker, &effects);
+        }
+    }
+
+    /// Logs the keys whose time was over. The partition is still held.
+    fn log_gone(&mut self, partition: &mut Partition) {
+        let Some(log) = self.log.filter(|log| log.is_on()) else { return };
+        for gone in partition.take_gone() {
+            let mut effects = Effects::default();
+            effects.add_gone(&gone);
+            self.logged = log.append(self.worker, &effects);
+        }
+    }
+
     fn is_over(&self, deadline: Option<u64>) -> bool {
         deadline.is_some_and(|deadline| deadline <= self.now.ms)
     }
@@ -204,7 +232,7 @@ impl Session {
 
     /// Carries out what is complete in `input`, up to the limits of a turn, and appends the answers to `out`.
     pub fn serve(&mut self, turn: &mut Turn<'_>, input: &[u8], out: &mut Vec<u8>) -> Outcome {
-        turn.shared.flush_if_due(turn.store, turn.now);
+        turn.shared.flush_if_due(turn.store, turn.now, turn.log.map(|log| (log, turn.worker)));
         let limits = Limits { item_bytes_max: turn.shared.item_size_max(), config_writable: self.local };
         let mut outcome = Outcome::default();
         let output_max = out.len() + OUTPUT_PER_TURN_BYTES_MAX;
@@ -326,7 +354,7 @@ fn flush_all(turn: &mut Turn<'_>, delay: i32) -> &'static [u8] {
     turn.count(Counter::CmdFlush);
     let at = turn.deadline(delay).unwrap_or(turn.now.ms);
     turn.shared.flush_at_ms.store(at, Ordering::Release);
-    turn.shared.flush_if_due(turn.store, turn.now);
+    turn.shared.flush_if_due(turn.store, turn.now, turn.log.map(|log| (log, turn.worker)));
     turn.changes += 1;
     b"OK\r\n"
 }

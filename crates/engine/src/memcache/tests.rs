@@ -29,6 +29,8 @@ impl Bench {
             memory_full: self.memory_full,
             figures: &|| Figures { connections: 3, ..Figures::default() },
             changes: 0,
+            log: None,
+            logged: 0,
         };
         let mut out = Vec::new();
         let outcome = self.session.serve(&mut turn, input, &mut out);

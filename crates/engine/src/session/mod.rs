@@ -87,6 +87,8 @@ pub struct Client {
     pub may_wait: bool,
     /// Set while it waits.
     pub pending: Option<Box<Pending>>,
+    /// Sequence number of the last of its commands that was logged.
+    pub logged: u64,
 }
 
 impl Client {
@@ -112,6 +114,7 @@ impl Client {
             wait: None,
             may_wait: true,
             pending: None,
+            logged: 0,
         }
     }
 

@@ -157,8 +157,16 @@ pub struct Registry {
 impl Registry {
     /// Registers a new session.
     pub fn add(&self, origin: Origin, now_ms: u64) -> Arc<Shared> {
+        let shared = self.unlisted(origin, now_ms);
+        self.lock().insert(shared.id, shared.clone());
+        self.count.fetch_add(1, Ordering::Relaxed);
+        shared
+    }
+
+    /// What a session shares in whose name commands are executed, but to which nobody is connected.
+    pub fn unlisted(&self, origin: Origin, now_ms: u64) -> Arc<Shared> {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
-        let shared = Arc::new(Shared {
+        Arc::new(Shared {
             id,
             address: origin.address,
             local_address: origin.local_address,
@@ -182,10 +190,7 @@ impl Registry {
             tracker: Mutex::default(),
             user: Mutex::new(DEFAULT_NAME.clone()),
             command: Mutex::new("NULL"),
-        });
-        self.lock().insert(shared.id, shared.clone());
-        self.count.fetch_add(1, Ordering::Relaxed);
-        shared
+        })
     }
 
     /// Forgets a session that is gone.

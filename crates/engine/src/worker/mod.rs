@@ -6,9 +6,10 @@
 //! in all, so that nobody waits long; a session with more to do stays ready, and then the turn does not wait.
 //!
 //! In reading order: `sessions` (buffers), this file (the turn), `waits` (sessions that execute nothing for now),
-//! `timers` (what happens without a request).
+//! `commit` (replies that wait for the disk, and loading), `timers` (what happens without a request).
 
 mod ahead;
+mod commit;
 mod delivery;
 mod sessions;
 mod timers;
@@ -24,6 +25,7 @@ use crate::node::{Node, now_ms};
 use crate::observe;
 use crate::session::Client;
 use crate::session::registry::Origin;
+use crate::snapshot::take::Walker;
 use crate::socket::{Driver, Engine, listen};
 use ahead::Ahead;
 use delivery::deliver_all;
@@ -118,7 +120,10 @@ pub struct Worker {
     later: Vec<Mail>,
     /// Another worker is behind with its mail: nothing is executed until it has caught up.
     resting: bool,
+    /// Sessions whose replies wait for the disk.
+    held: Vec<u32>,
     timers: Timers,
+    walker: Walker,
     waits: Waits,
     doors: Vec<Door>,
     /// The worker that gets the next connection.
@@ -134,6 +139,7 @@ impl Worker {
         let driver = Driver::new(engine, node.mailboxes[id].fd())?;
         Ok(Worker {
             timers: Timers::new(id, node.mailboxes.len()),
+            walker: Walker::default(),
             waits: Waits::default(),
             random: node.started_ms ^ (id as u64) << 32 | 1,
             node,
@@ -144,6 +150,7 @@ impl Worker {
             touched: Vec::new(),
             later: Vec::new(),
             resting: false,
+            held: Vec::new(),
             doors,
             next: 0,
             exact_until_ms: 0,
@@ -164,6 +171,7 @@ impl Worker {
     /// Serves until the node stops.
     pub fn run(&mut self) -> io::Result<()> {
         self.node.mailboxes[self.id].claim();
+
         while !self.node.stopping.load(Ordering::Acquire) {
             self.turn()?;
         }
@@ -177,12 +185,22 @@ impl Worker {
         self.sessions.turns += 1;
         let now = Now { ms: now_ms() };
         self.read_mail();
+        if !self.held.is_empty() {
+            self.release();
+        }
         self.welcome(now);
         self.bury();
         self.waits.run(&self.node, now.ms, &mut self.sessions);
         self.serve(now);
         self.timers.run(&self.node, now, &mut self.sessions, &mut self.driver);
+        if self.node.snapshots.is_active() || self.walker.waits().is_some() {
+            self.walker.run(&self.node, !self.sessions.ready.is_empty());
+        }
+        if self.node.loading.is_on() && !(self.id == 0 && commit::load(&self.node, now)) {
+            self.node.loading.help(&self.node);
+        }
         self.settle_tracking();
+        self.node.log.hand_over();
         Ok(())
     }
 
@@ -192,8 +210,10 @@ impl Worker {
             Duration::ZERO // the mail that a worker leaves for itself does not wake it
         } else if self.resting {
             REST
+        } else if self.node.loading.is_on() {
+            Duration::ZERO
         } else if self.sessions.ready.is_empty() {
-            self.timers.next()
+            self.walker.waits().unwrap_or_else(|| self.timers.next())
         } else {
             Duration::ZERO
         }
@@ -214,10 +234,11 @@ impl Worker {
                 }
                 Mail::CheckChannels => self.check_channels(),
                 Mail::Deliver { .. } => {} // those went to their sessions
-                Mail::Unblock { place, ticket, reply } => {
+                Mail::Unblock { place, ticket, reply, logged } => {
                     let session =
                         self.sessions.get(place.index).filter(|session| session.client.id() == place.id);
                     if let Some(session) = session {
+                        session.client.logged = session.client.logged.max(logged);
                         self.waits.unblock(place.index, session, ticket, &reply);
                     }
                 }
@@ -321,7 +342,7 @@ impl Worker {
         if self.sessions.ready.is_empty() && self.waits.resumed.is_empty() {
             return;
         }
-        self.resting = delivery::is_anybody_behind(&self.node);
+        self.resting = delivery::is_anybody_behind(&self.node) || self.node.log.is_behind();
         if self.resting {
             return;
         }
@@ -333,6 +354,7 @@ impl Worker {
             now,
             access: self.node.access(now.ms, self.random as u32),
             out_of_memory: false,
+            restrained: self.node.loading.is_on() || self.node.cannot_save(&settings),
             restricted: !settings.restricted_commands.is_empty(),
         };
         let exact = now.ms < self.exact_until_ms;
@@ -387,7 +409,8 @@ impl Worker {
             session.client.shared.last_ms.store(turn.now.ms, Ordering::Relaxed);
             self.touched.push(index);
             let waits = session.client.pending.is_some();
-            if session.client.closing || waits || session.output_bytes() > OUTPUT_PAUSE_BYTES {
+            if session.client.closing || waits || session.held || session.output_bytes() > OUTPUT_PAUSE_BYTES
+            {
                 continue;
             }
             match &mut session.protocol {
@@ -396,6 +419,10 @@ impl Worker {
                     if self.batch.read_session(&self.node, index, session, &limits) {
                         self.sessions.make_ready(index);
                     }
+                }
+                // That protocol has no word for it: its clients wait.
+                Protocol::Memcached(_) if turn.restrained && self.node.loading.is_on() => {
+                    self.sessions.make_ready(index);
                 }
                 Protocol::Memcached(memcached) => {
                     let figures = || self.node.memcached_figures();
@@ -408,10 +435,13 @@ impl Worker {
                         memory_full: turn.out_of_memory,
                         figures: &figures,
                         changes: 0,
+                        log: Some(&self.node.log),
+                        logged: 0,
                     };
                     let input = &session.input[session.start..];
                     let served = memcached.serve(&mut turn, input, session.out.buffer());
                     session.start += served.consumed;
+                    session.client.logged = session.client.logged.max(turn.logged);
                     session.client.closing |= served.close;
                     // Its turn was over before its input was.
                     if served.need == 0 && session.unread() > 0 {
@@ -495,6 +525,7 @@ impl Worker {
     /// Gives the replies to the sockets, and closes what is to be closed.
     fn send_replies(&mut self) {
         let limits = self.node.settings().output_limits;
+        let strict = self.node.log.is_strict();
         let query_limit = self.node.settings().client_query_buffer_limit;
         for at in 0..self.touched.len() {
             let index = self.touched[at];
@@ -503,6 +534,9 @@ impl Worker {
             let token = session.token;
             if session.client.pending.is_some() {
                 self.waits.note(index, session);
+            }
+            if strict && commit::hold(&self.node.log, session, &mut self.held) {
+                continue;
             }
             if session.is_output_exceeded(&limits) {
                 self.node.stats.output_limit_closed.fetch_add(1, Ordering::Relaxed);
@@ -533,8 +567,10 @@ impl Worker {
 
     /// Sends what is still unsent when the node stops.
     fn say_goodbye(&mut self) -> io::Result<()> {
+        self.await_disk();
         for session in self.sessions.iter_mut() {
-            if !session.out.is_empty() && session.sending_bytes == 0 {
+            let answerable = self.node.log.may_be_answered(session.client.logged);
+            if answerable && !session.out.is_empty() && session.sending_bytes == 0 {
                 let buffer = session.take_out();
                 self.driver.send(session.token, buffer);
             }

@@ -43,6 +43,8 @@ pub(super) struct Session {
     pub(super) ended: bool,
     /// The socket was told to close.
     pub(super) closed: bool,
+    /// Its replies wait for the disk, and it executes nothing meanwhile.
+    pub(super) held: bool,
 }
 
 impl Session {
@@ -142,6 +144,7 @@ impl Sessions {
             ready: false,
             ended: false,
             closed: false,
+            held: false,
         }));
     }
 

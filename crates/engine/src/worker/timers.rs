@@ -6,6 +6,7 @@ use crate::command::wake::tell_of_gone;
 use crate::latency::EXPIRE_CYCLE;
 use crate::node::{Node, Stats};
 use crate::notify;
+use crate::snapshot::save;
 use crate::socket::{Driver, TICK};
 use larder_store::Now;
 use std::sync::atomic::Ordering;
@@ -34,7 +35,8 @@ pub(super) struct Timers {
 
 /// False while dead keys stay where they are.
 fn expires(node: &Node, now: Now) -> bool {
-    node.active_expire.load(Ordering::Relaxed) && node.pause.held(now.ms).is_none()
+    let loads = node.loading.is_on(); // a log says itself what dies when
+    !loads && node.active_expire.load(Ordering::Relaxed) && node.pause.held(now.ms).is_none()
 }
 
 impl Timers {
@@ -58,6 +60,9 @@ impl Timers {
                 node.stats.changes.fetch_add(changes, Ordering::Relaxed);
             }
             self.expire_at_ms = if done { now.ms + EXPIRE_EVERY_MS } else { now.ms };
+        }
+        if self.worker == 0 && node.last_save.is_wanted() {
+            node.last_save.serve(node);
         }
         if now.ms >= self.sessions_at_ms {
             self.sessions_at_ms = now.ms + SESSIONS_EVERY_MS;
@@ -106,7 +111,8 @@ impl Timers {
             }
         }
         if self.worker == 0 {
-            node.memcached.flush_if_due(&node.store, now);
+            save::look(node);
+            node.memcached.flush_if_due(&node.store, now, Some((&node.log, self.worker)));
             self.measure_rates(&node.stats);
         }
         let input = std::mem::take(&mut sessions.input_bytes);

@@ -37,6 +37,8 @@ pub fn wanted(records: &dyn Records, cluster: &Cluster) -> Result<WantedSettings
     let version_applies = if is_memcached { Applies::Restart } else { Applies::Live };
     own("engine-version", cluster.engine_version.clone(), version_applies);
     if !is_memcached {
+        // A node that starts is empty, as in ElastiCache: data come from a primary or a snapshot.
+        own("save", "\"\"".to_owned(), Applies::Live);
         own("restricted-commands", RESTRICTED.to_owned(), Applies::Live);
     }
     if let Some(group) = &cluster.group {

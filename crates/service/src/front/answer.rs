@@ -1,5 +1,7 @@
 //! One request, one answer, without I/O of its own but the record store: everything of a call but the socket.
 
+use std::net::IpAddr;
+
 use super::query::{Form, decode_pairs};
 use super::{ApiError, Xml, overview};
 use crate::identity::{SignedRequest, Verified, verify};
@@ -18,6 +20,8 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// Body.
     pub body: Vec<u8>,
+    /// Where it came from.
+    pub source: Option<IpAddr>,
 }
 
 /// Content type of all answers of the API.
@@ -90,7 +94,7 @@ fn elasticache(
     }
     let body: &[u8] = if request.method == "POST" { form_body(request)? } else { b"" };
     let form = Form::parse(&[request.query.as_bytes(), body])?;
-    perform(app, &caller(verified), &form, request_id)
+    perform(app, &caller(verified, request.source), &form, request_id)
 }
 
 fn form_body(request: &Request) -> Result<&[u8], ApiError> {
@@ -108,8 +112,10 @@ fn form_body(request: &Request) -> Result<&[u8], ApiError> {
     ))
 }
 
-fn caller(verified: Verified) -> Caller {
+fn caller(verified: Verified, source: Option<IpAddr>) -> Caller {
     Caller {
+        principal: verified.key.principal(),
+        source,
         user_arn: verified.key.user_arn(),
         access_key_id: verified.key.id,
         account: verified.key.account,

@@ -1,6 +1,7 @@
 //! The socket of the API: HTTP/1.1 with bounds on everything that a peer can make us hold or wait for.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,9 +107,10 @@ async fn accept(
 }
 
 async fn connection(stream: TcpStream, app: Arc<App>, limits: Limits, mut shutdown: watch::Receiver<bool>) {
+    let source = stream.peer_addr().ok().map(|peer| peer.ip().to_canonical());
     let service = service_fn(move |request| {
         let app = app.clone();
-        async move { Ok::<_, Infallible>(respond(app, request, limits).await) }
+        async move { Ok::<_, Infallible>(respond(app, request, source, limits).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -141,10 +143,11 @@ async fn connection(stream: TcpStream, app: Arc<App>, limits: Limits, mut shutdo
 async fn respond(
     app: Arc<App>,
     request: hyper::Request<Incoming>,
+    source: Option<IpAddr>,
     limits: Limits,
 ) -> hyper::Response<Full<Bytes>> {
     let request_id = uuid::Uuid::new_v4().to_string();
-    let (answer, whole) = match read(request, limits).await {
+    let (answer, whole) = match read(request, source, limits).await {
         Ok(request) => (run(app, request, request_id.clone()).await, true),
         // What is left of the body is not read: the connection cannot be used again.
         Err(error) => (Answer::refusal(&error, &request_id), false),
@@ -170,7 +173,11 @@ async fn run(app: Arc<App>, request: Request, request_id: String) -> Answer {
     done.unwrap_or_else(|error| Answer::refusal(&ApiError::internal(&error), &request_id))
 }
 
-async fn read(request: hyper::Request<Incoming>, limits: Limits) -> Result<Request, ApiError> {
+async fn read(
+    request: hyper::Request<Incoming>,
+    source: Option<IpAddr>,
+    limits: Limits,
+) -> Result<Request, ApiError> {
     let (head, body) = request.into_parts();
     let headers = head.headers.iter().map(|(name, value)| {
         let value = value.to_str().map_err(|_| {
@@ -195,6 +202,7 @@ async fn read(request: hyper::Request<Incoming>, limits: Limits) -> Result<Reque
         query: head.uri.query().unwrap_or_default().to_owned(),
         headers,
         body: body.to_bytes().to_vec(),
+        source,
     })
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use aws_lc_rs::error::Unspecified;
 use serde::{Deserialize, Serialize};
 
+use super::Principal;
 use crate::state::Resource;
 
 /// Letters of access key ids after `AKIA`: base 32, as AWS writes them.
@@ -21,8 +22,28 @@ pub struct AccessKey {
     pub secret: String,
     /// Account that it belongs to, 12 digits.
     pub account: String,
-    /// User that it belongs to.
+    /// User that it belongs to; `root` is the account itself.
     pub user: String,
+    /// Whether it was switched off.
+    #[serde(default)]
+    pub inactive: bool,
+    /// When it was made, Unix milliseconds.
+    #[serde(default)]
+    pub created_ms: u64,
+    /// What makes it a temporary one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<Session>,
+}
+
+/// What a temporary key has besides.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// Must come with each call.
+    pub token: String,
+    /// When it ends, Unix milliseconds.
+    pub expires_ms: u64,
+    /// Whom it speaks for.
+    pub principal: Principal,
 }
 
 impl fmt::Debug for AccessKey {
@@ -54,11 +75,41 @@ impl AccessKey {
             secret: random_letters(SECRET_LETTERS, 40)?,
             account: account.to_owned(),
             user: user.to_owned(),
+            inactive: false,
+            created_ms: 0,
+            session: None,
         })
     }
 
-    /// ARN of the user.
+    /// A temporary key of somebody.
+    ///
+    /// # Errors
+    /// If the system has no randomness to give.
+    pub fn temporary(account: &str, principal: Principal, expires_ms: u64) -> Result<AccessKey, Unspecified> {
+        let user = match &principal {
+            Principal::User { name } => name.as_str(),
+            _ => "root",
+        };
+        let mut key = AccessKey::generate(account, user)?;
+        key.id.replace_range(..4, "ASIA");
+        key.session = Some(Session { token: random_letters(SECRET_LETTERS, 172)?, expires_ms, principal });
+        Ok(key)
+    }
+
+    /// Whom it speaks for.
+    pub fn principal(&self) -> Principal {
+        match (&self.session, self.user.as_str()) {
+            (Some(session), _) => session.principal.clone(),
+            (None, "root") => Principal::Root,
+            (None, name) => Principal::User { name: name.to_owned() },
+        }
+    }
+
+    /// ARN of whom it speaks for.
     pub fn user_arn(&self) -> String {
+        if let Some(Session { principal: Principal::Role { name, session, .. }, .. }) = &self.session {
+            return format!("arn:aws:sts::{}:assumed-role/{name}/{session}", self.account);
+        }
         if self.user == "root" {
             return format!("arn:aws:iam::{}:root", self.account);
         }

@@ -1,8 +1,9 @@
 //! What every operation is given: the service, and who calls.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::identity::AccessKey;
+use crate::identity::{AccessKey, Principal};
 use crate::name::Names;
 use crate::resource::arn::Arn;
 use crate::state::{self, Records, StateError};
@@ -48,6 +49,10 @@ pub struct Caller {
     pub user_arn: String,
     /// Region that the call was signed for.
     pub region: String,
+    /// On whose behalf.
+    pub principal: Principal,
+    /// Where the call came from.
+    pub source: Option<IpAddr>,
 }
 
 impl Caller {

@@ -2,10 +2,9 @@
 
 use serde::de::DeserializeOwned;
 
-use super::{App, Caller, table};
+use super::{App, Caller, access, table};
 use crate::front::query::Form;
 use crate::front::{ApiError, Xml};
-use crate::identity;
 use crate::resource::arn::Arn;
 
 /// The typed input of an operation.
@@ -17,6 +16,15 @@ pub trait Input: DeserializeOwned {
     /// Only if the input holds an ARN that is none.
     fn resource(&self, _caller: &Caller) -> Result<Option<Arn>, ApiError> {
         Ok(None)
+    }
+
+    /// ARNs of all resources that the call acts on: policies must allow each. The one above, as a rule; what other
+    /// parameters name is added by the frame (see `access`), so only inputs whose own resources are several say more.
+    ///
+    /// # Errors
+    /// Only if the input holds an ARN that is none.
+    fn resources(&self, caller: &Caller) -> Result<Vec<Arn>, ApiError> {
+        Ok(self.resource(caller)?.into_iter().collect())
     }
 }
 
@@ -42,8 +50,7 @@ pub(super) fn checked<I: Input>(
     run: fn(&App, &Caller, I) -> Result<Xml, ApiError>,
 ) -> Result<Xml, ApiError> {
     let input: I = form.decode()?;
-    let resource = input.resource(caller)?;
-    identity::authorise(caller, action, resource.as_ref())?;
+    access::check(app, caller, action, input.resources(caller)?, form)?;
     run(app, caller, input)
 }
 

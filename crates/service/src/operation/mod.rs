@@ -4,6 +4,7 @@
 //! frame around it (`perform`) decodes the input, names the resource and asks whether the caller may, so that no
 //! operation can forget that. Only operations write desired records.
 
+mod access;
 mod app;
 mod frame;
 mod page;
@@ -16,9 +17,12 @@ pub mod subnet_group;
 mod tag;
 
 mod add_tags_to_resource;
+mod authorize_cache_security_group_ingress;
 mod cache_cluster;
+mod cache_security_group;
 mod create_cache_cluster;
 mod create_cache_parameter_group;
+mod create_cache_security_group;
 mod create_cache_subnet_group;
 mod create_replication_group;
 mod create_user;
@@ -26,6 +30,7 @@ mod create_user_group;
 mod decrease_replica_count;
 mod delete_cache_cluster;
 mod delete_cache_parameter_group;
+mod delete_cache_security_group;
 mod delete_cache_subnet_group;
 mod delete_replication_group;
 mod delete_user;
@@ -34,6 +39,7 @@ mod describe_cache_clusters;
 mod describe_cache_engine_versions;
 mod describe_cache_parameter_groups;
 mod describe_cache_parameters;
+mod describe_cache_security_groups;
 mod describe_cache_subnet_groups;
 mod describe_engine_default_parameters;
 mod describe_events;
@@ -53,6 +59,7 @@ mod reboot_cache_cluster;
 mod remove_tags_from_resource;
 mod replication_group;
 mod reset_cache_parameter_group;
+mod revoke_cache_security_group_ingress;
 mod test_failover;
 mod user;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{App, Caller, perform};
 use crate::front::query::Form;
 use crate::front::{ApiError, Xml};
+use crate::identity::Principal;
 use crate::name::Names;
 use crate::name::endpoint::Zone;
 use crate::resource::cluster::{Changing, Cluster, Engine, Pending, WantedNode};
@@ -38,6 +39,8 @@ impl Service {
             account: "000000000000".to_owned(),
             user_arn: "arn:aws:iam::000000000000:root".to_owned(),
             region: "us-east-1".to_owned(),
+            principal: Principal::Root,
+            source: None,
         };
         let mut count = 0;
         let network = Network::default_of("us-east-1", crate::resource::network::DEFAULT_VPC_BASE, || {
@@ -479,6 +482,7 @@ fn changes_from_many_sides_all_arrive() {
     assert_eq!(texts(&all, "Key"), ["env", "k0", "k1", "k2", "k3"]);
 }
 
+mod access;
 mod cache_cluster;
 
 /// Parameters of the API that some operation reads.

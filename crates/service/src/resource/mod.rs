@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod engine_version;
 pub mod event;
 pub mod group;
+pub mod iam;
 pub mod network;
 pub mod node;
 pub mod node_type;

@@ -265,13 +265,14 @@ impl Hash {
         self.is_due(now_ms) && self.times().is_some_and(|times| times.due(now_ms) == self.len())
     }
 
-    /// Removes at most `budget` fields whose time is over, the longest dead first; how many.
+    /// Removes at most `budget` fields whose time is over, the longest dead first; how many. `gone` hears of each.
     /// O(log n) and one removal for each.
-    pub fn purge(&mut self, now_ms: u64, budget: usize) -> usize {
+    pub fn purge(&mut self, now_ms: u64, budget: usize, mut gone: impl FnMut(&[u8])) -> usize {
         let Form::Timed(timed) = &mut self.form else { return 0 };
         let Timed { plain, times } = &mut **timed;
         times.take_due(now_ms, budget, |field| {
             plain.remove(field);
+            gone(field);
         })
     }
 

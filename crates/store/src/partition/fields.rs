@@ -58,18 +58,24 @@ impl Partition {
 
     /// Removes at most `budget` fields that are due from the hash at a place.
     pub(super) fn purge(&mut self, db: u16, place: Place, now: Now, budget: usize) {
+        self.save_first(db, place);
+        let (mut names, wanted) = (Vec::new(), self.gone.is_wanted());
         let table = self.table_mut(db);
         let mut item = table.get_mut(place);
         let Some(fields) = item.item().timed_hash_mut() else { return };
-        let removed = fields.purge(now.ms, budget);
+        let removed = fields.purge(now.ms, budget, |field| {
+            if wanted {
+                names.push(field.into());
+            }
+        });
         self.counters.expired_fields += removed as u64;
-        if removed == 0 || self.watches.is_empty() && !self.gone.is_wanted() {
+        if removed == 0 || self.watches.is_empty() && !wanted {
             return;
         }
         let key: Option<Box<[u8]>> = self.table(db).map(|table| table.get(place).key().into());
         key.into_iter().for_each(|key| {
             self.watches.changed(db, &key);
-            self.gone.note(db, &key, Left::Fields);
+            self.gone.note(db, &key, Left::Fields, std::mem::take(&mut names));
         });
     }
 

@@ -1,13 +1,10 @@
 //! Keys, and fields of hashes, that left because their time was over, for whoever wants to hear of them.
 //!
 //! Nobody calls anybody from here: a partition keeps a list, as long as somebody asked for it, and who holds the
-//! partition takes it. The list is bounded, because nothing forces anybody to take it.
+//! partition takes it before it lets go: so the list holds what one command, or one round of reclaiming, came upon.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-/// Keys in the list beyond which no more are noted.
-const GONE_MAX: usize = 4096;
 
 /// What left of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +26,8 @@ pub struct Gone {
     pub db: u16,
     /// The key.
     pub key: Box<[u8]>,
+    /// The fields that left, if it was not the key.
+    pub fields: Vec<Box<[u8]>>,
 }
 
 /// The list of a partition.
@@ -49,10 +48,16 @@ impl GoneList {
         self.telling.load(Ordering::Relaxed)
     }
 
-    pub(super) fn note(&mut self, db: u16, key: &[u8], left: Left) {
-        if self.is_wanted() && self.keys.len() < GONE_MAX {
-            self.keys.push(Gone { left, db, key: key.into() });
+    pub(super) fn note(&mut self, db: u16, key: &[u8], left: Left, fields: Vec<Box<[u8]>>) {
+        if self.is_wanted() {
+            self.keys.push(Gone { left, db, key: key.into(), fields });
         }
+    }
+
+    /// True when nothing is in the list.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
     }
 
     pub(super) fn take(&mut self) -> Vec<Gone> {

@@ -12,8 +12,8 @@
 //! key, value
 //! ```
 //!
-//! The value is an inline string, an integer of 8 bytes, or the address of a boxed value: a long string or a
-//! collection. The size of an allocation follows from its header, so that nothing else has to remember it.
+//! The value is an inline string, an integer of 8 bytes, or the address of a boxed value: a collection, or a long
+//! string, which may be shared with a snapshot: then a change in place copies it first. The size of an allocation follows from its header, so that nothing else has to remember it.
 //!
 //! Invariant: an [`Item`] owns its allocation; the address is 8-byte aligned and fits in 48 bits; the header
 //! describes exactly the bytes that follow it. Everything unsafe about items is in this file.
@@ -21,10 +21,14 @@
 use crate::object::{Hash, List, Set, SortedSet, Stream};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 /// Longest string that lies inside its item; longer ones are boxed, so that growing them does not copy the key and
 /// freeing them can be done elsewhere.
 pub const INLINE_STRING_BYTES_MAX: usize = 16 * 1024;
+
+/// Bytes that a long string takes beside its own: two counts of who shares it, and where it is.
+const LONG_HEAD_BYTES: usize = 2 * size_of::<usize>() + size_of::<Vec<u8>>();
 
 const KIND: u8 = 0b0000_0111;
 const HAS_DEADLINE: u8 = 0b0000_1000;
@@ -262,8 +266,8 @@ impl Item {
         match value {
             Value::String(bytes) if bytes.len() <= INLINE_STRING_BYTES_MAX => self.put(at, bytes),
             Value::Long(bytes) if bytes.len() <= INLINE_STRING_BYTES_MAX => self.put(at, &bytes),
-            Value::String(bytes) => boxed(Box::into_raw(Box::new(bytes.to_vec())).expose_provenance()),
-            Value::Long(bytes) => boxed(Box::into_raw(Box::new(bytes)).expose_provenance()),
+            Value::String(bytes) => boxed(Arc::into_raw(Arc::new(bytes.to_vec())).expose_provenance()),
+            Value::Long(bytes) => boxed(Arc::into_raw(Arc::new(bytes)).expose_provenance()),
             Value::Integer(n) => self.put(at, &n.to_le_bytes()),
             Value::Hash(hash) => boxed(Box::into_raw(hash).expose_provenance()),
             Value::List(list) => boxed(Box::into_raw(list).expose_provenance()),
@@ -379,7 +383,13 @@ impl Item {
                     ValueMut::Inline(std::slice::from_raw_parts_mut(self.0.as_ptr().add(at), shape.value_len))
                 }
                 INTEGER => ValueMut::Integer(IntegerMut(&mut *self.0.as_ptr().add(at).cast::<[u8; 8]>())),
-                LONG => ValueMut::Long(&mut *self.boxed(at)),
+                LONG => {
+                    let mut bytes = Arc::from_raw(self.boxed::<Vec<u8>>(at).cast_const());
+                    Arc::make_mut(&mut bytes);
+                    let address = Arc::into_raw(bytes).expose_provenance();
+                    self.put(at, &(address as u64).to_le_bytes());
+                    ValueMut::Long(&mut *self.boxed(at))
+                }
                 HASH => ValueMut::Hash(&mut *self.boxed(at)),
                 LIST => ValueMut::List(&mut *self.boxed(at)),
                 SET => ValueMut::Set(&mut *self.boxed(at)),
@@ -387,6 +397,19 @@ impl Item {
                 _ => ValueMut::Stream(&mut *self.boxed(at)),
             }
         }
+    }
+
+    /// A long string together with the item: it stays as it is however the item changes.
+    pub fn share_long(&self) -> Option<Arc<Vec<u8>>> {
+        let shape = self.shape();
+        if shape.head & KIND != LONG {
+            return None;
+        }
+        // SAFETY: the kind says that this is the address of a shared string, of which the item keeps its own count.
+        let bytes = unsafe { Arc::from_raw(self.boxed::<Vec<u8>>(shape.key + shape.key_len).cast_const()) };
+        let shared = bytes.clone();
+        std::mem::forget(bytes);
+        Some(shared)
     }
 
     fn boxed<T>(&self, at: usize) -> *mut T {
@@ -524,7 +547,9 @@ impl Item {
             match shape.head & KIND {
                 INLINE => Owned::Bytes(self.bytes(at, shape.value_len).to_vec()),
                 INTEGER => Owned::Integer(self.word(at) as i64),
-                LONG => Owned::Bytes(*Box::from_raw(self.boxed::<Vec<u8>>(at))),
+                LONG => {
+                    Owned::Bytes(Arc::unwrap_or_clone(Arc::from_raw(self.boxed::<Vec<u8>>(at).cast_const())))
+                }
                 HASH => Owned::Hash(Box::from_raw(self.boxed(at))),
                 LIST => Owned::List(Box::from_raw(self.boxed(at))),
                 SET => Owned::Set(Box::from_raw(self.boxed(at))),
@@ -580,7 +605,7 @@ impl Item {
     pub fn memory_bytes(&self) -> usize {
         self.size_bytes()
             + match self.value() {
-                ValueRef::String(bytes) if self.byte(0) & KIND == LONG => bytes.len() + size_of::<Vec<u8>>(),
+                ValueRef::String(bytes) if self.byte(0) & KIND == LONG => bytes.len() + LONG_HEAD_BYTES,
                 ValueRef::String(_) | ValueRef::Integer(_) => 0,
                 ValueRef::Hash(hash) => size_of::<Hash>() + hash.memory_bytes(),
                 ValueRef::List(list) => size_of::<List>() + list.memory_bytes(),
@@ -617,7 +642,7 @@ impl Drop for Item {
             // SAFETY: the kind says what was boxed, the item owns it, and it is dropped once, here.
             unsafe {
                 match shape.head & KIND {
-                    LONG => drop(Box::from_raw(self.boxed::<Vec<u8>>(at))),
+                    LONG => drop(Arc::from_raw(self.boxed::<Vec<u8>>(at).cast_const())),
                     HASH => drop(Box::from_raw(self.boxed::<Hash>(at))),
                     LIST => drop(Box::from_raw(self.boxed::<List>(at))),
                     SET => drop(Box::from_raw(self.boxed::<Set>(at))),

@@ -5,13 +5,14 @@
 //! lock (see [`crate::Store`]); time is handed in.
 //!
 //! In reading order: [`item`] (a key with its value), `table` (the index), [`expire`] (reclaiming), `fields` (of hashes,
-//! with deadlines of their own), [`access`] (the clock of LRU and LFU), `watch`.
+//! with deadlines of their own), [`access`] (the clock of LRU and LFU), `watch`, `snapshot`.
 
 pub mod access;
 mod expire;
 mod fields;
 mod gone;
 pub mod item;
+mod snapshot;
 mod table;
 mod watch;
 
@@ -25,6 +26,8 @@ use expire::Deadlines;
 use gone::GoneList;
 pub use gone::{Gone, Left};
 use item::{Extras, Item, Owned, Value};
+use snapshot::Saving;
+pub use snapshot::{Entry, Saver};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use table::Place;
@@ -70,6 +73,10 @@ pub struct Partition {
     more: Vec<Table>,
     seed: Seed,
     gone: GoneList,
+    /// What every item's bit in the table is, but for those that a snapshot still has to save.
+    generation: u64,
+    /// A snapshot that is being taken.
+    saving: Option<Box<Saving>>,
 }
 
 /// A key and its value, taken out of a partition. Dropping it frees the value, which may take long.
@@ -119,6 +126,8 @@ impl Partition {
             watches: Watches::default(),
             counters: Counters::default(),
             gone: GoneList::new(telling),
+            generation: 0,
+            saving: None,
         }
     }
 
@@ -195,6 +204,7 @@ impl Partition {
     #[inline]
     pub fn write(&mut self, db: u16, key: &Key<'_>, now: Now, access: Access) -> Option<ItemMut<'_>> {
         let place = self.living(db, key, now)?;
+        self.save_first(db, place);
         let table = self.table_mut(db);
         let used = access.after_use(table.get(place).access());
         let mut item = table.get_mut(place);
@@ -224,6 +234,7 @@ impl Partition {
     }
 
     fn reclaim(&mut self, db: u16, hash: u32, place: Place) {
+        self.save_first(db, place);
         let item = self.table_mut(db).remove(hash, place);
         self.watches.changed(db, item.key());
         let left = match item.timed_hash() {
@@ -236,7 +247,7 @@ impl Partition {
                 Left::Key
             }
         };
-        self.gone.note(db, item.key(), left);
+        self.gone.note(db, item.key(), left, Vec::new());
     }
 
     /// Sets a key to a value, whatever was there; gives back what was. O(1) and the copy of the value.
@@ -256,10 +267,11 @@ impl Partition {
         self.register(extras.deadline, key.hash);
         let Some(place) = self.find(db, key) else {
             let item = Item::new(key.bytes, value, extras, access.of_new());
-            let seed = self.seed;
-            self.table_mut(db).insert(&seed, key.hash, item);
+            let (seed, generation) = (self.seed, self.generation);
+            self.table_mut(db).insert(&seed, key.hash, item, generation);
             return None;
         };
+        self.save_first(db, place);
         let table = self.table_mut(db);
         // The key stays the same one, so its frequency of use goes on.
         let used = access.after_use(table.get(place).access());
@@ -285,6 +297,7 @@ impl Partition {
     /// Changes deadline, flags and CAS of a living key; false if there is none. O(1), at worst a copy of the item.
     pub fn set_extras(&mut self, db: u16, key: &Key<'_>, extras: Extras, now: Now) -> bool {
         let Some(place) = self.living(db, key, now) else { return false };
+        self.save_first(db, place);
         self.changed(db, key);
         self.register(extras.deadline, key.hash);
         let table = self.table_mut(db);
@@ -298,6 +311,7 @@ impl Partition {
     /// Removes a living key. O(1); freeing the value is up to who drops the result.
     pub fn remove(&mut self, db: u16, key: &Key<'_>, now: Now) -> Option<Removed> {
         let place = self.living(db, key, now)?;
+        self.save_first(db, place);
         self.changed(db, key);
         Some(Removed(self.table_mut(db).remove(key.hash, place)))
     }
@@ -309,13 +323,18 @@ impl Partition {
 
     /// Takes the list of the keys and fields whose time was over, in the order in which they left; empty unless
     /// [`Store::tell_gone`](crate::Store::tell_gone) asked for it.
+    #[inline]
     pub fn take_gone(&mut self) -> Vec<Gone> {
+        if self.gone.is_empty() {
+            return Vec::new();
+        }
         self.gone.take()
     }
 
     /// Removes a key to make room.
     pub fn evict(&mut self, db: u16, key: &Key<'_>) -> Option<Removed> {
         let place = self.find(db, key)?;
+        self.save_first(db, place);
         self.changed(db, key);
         self.counters.evicted += 1;
         Some(Removed(self.table_mut(db).remove(key.hash, place)))
@@ -372,7 +391,7 @@ impl Partition {
             let hash = self.seed.hash(key);
             table.find(hash, key).is_some()
         });
-        Cleared(table)
+        Cleared(self.save_cleared(db, table))
     }
 
     /// Exchanges two databases.
@@ -384,6 +403,7 @@ impl Partition {
         } else if low < high {
             self.more.swap(low as usize - 1, high as usize - 1);
         }
+        self.save_swapped(low, high);
         self.watches.swapped(low, high);
     }
 

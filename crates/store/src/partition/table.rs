@@ -2,6 +2,8 @@
 //!
 //! Buckets are 64 bytes, one cache line: the address of an overflow bucket (half as large) and seven slots, each the
 //! 48-bit address of an item with a 16-bit tag from its hash, so that a look-up touches an item only when the tag fits.
+//! Items are aligned to 8 bytes, so the lowest bits of an address are free: one of them says whether a snapshot that is
+//! being taken has the item already (see `snapshot`).
 //!
 //! Linear hashing (Litwin, VLDB 1980) grows the table by one bucket at a time: bucket `split` gives half of its items
 //! to a new last bucket. There is never a rehash, so never a pause, and the load stays where it is best instead of
@@ -26,7 +28,9 @@ use std::ptr::NonNull;
 const SLOTS: usize = 7;
 /// Slots of an overflow bucket, which seldom holds more than one item or two.
 const OVERFLOW_SLOTS: usize = 3;
-const ADDRESS: u64 = (1 << 48) - 1;
+const ADDRESS: u64 = ((1 << 48) - 1) & !7;
+/// The bit of a slot that differs from the partition's generation while a snapshot still has to save the item.
+pub(super) const GENERATION: u64 = 1;
 /// Items per bucket, times 16, above which the table grows: 6 of 7. Fuller buckets would save less than a byte per key,
 /// and more keys would lie in overflow buckets.
 const GROW_AT_SIXTEENTHS: usize = 96;
@@ -193,7 +197,8 @@ impl Table {
     }
 
     /// Files an item whose key is not there. O(1), amortised and at worst one bucket's items.
-    pub(crate) fn insert(&mut self, seed: &Seed, hash: u32, item: Item) {
+    /// `generation` is that of the partition.
+    pub(crate) fn insert(&mut self, seed: &Seed, hash: u32, item: Item, generation: u64) {
         if self.buckets.is_empty() {
             self.buckets.push(Bucket::default());
             self.base = 1;
@@ -201,7 +206,7 @@ impl Table {
         self.len += 1;
         self.volatile += usize::from(item.deadline().is_some());
         self.timed += usize::from(item.has_timed_fields());
-        let slot = tag(hash) << 48 | item.into_address();
+        let slot = tag(hash) << 48 | item.into_address() | generation;
         let index = self.index(hash);
         self.buckets[index].0.push(slot);
         if self.len * 16 > self.buckets.len() * GROW_AT_SIXTEENTHS {
@@ -266,21 +271,70 @@ impl Table {
     /// Visits all items of the bucket at a position of bit-reversed hash space, and answers the position of the next
     /// bucket: `None` after the last.
     pub(crate) fn scan(&self, position: u32, mut visit: impl FnMut(ItemRef<'_>)) -> Option<u32> {
+        let (index, next) = self.bucket_at(position)?;
+        let Bucket(bucket) = &self.buckets[index];
+        bucket.each(|slot| super::prefetch((slot & ADDRESS) as *const u8));
+        bucket.each(|slot| visit(ItemRef { item: borrow(slot), table: PhantomData }));
+        next
+    }
+
+    /// Visits the items of the bucket at a position that are not of this generation, and makes them of it; answers as
+    /// [`Table::scan`] does.
+    pub(super) fn sweep(
+        &mut self,
+        position: u32,
+        generation: u64,
+        mut visit: impl FnMut(&Item),
+    ) -> Option<u32> {
+        let (index, next) = self.bucket_at(position)?;
+        let Bucket(bucket) = &self.buckets[index];
+        bucket.each(|slot| super::prefetch((slot & ADDRESS) as *const u8));
+        for cell in bucket.cells().filter(|cell| cell.get() != 0) {
+            if cell.get() & GENERATION != generation {
+                cell.set(cell.get() ^ GENERATION);
+                visit(&borrow(cell.get()));
+            }
+        }
+        next
+    }
+
+    /// Takes a bucket out of a table that is of no other use any more, with the items in it and whether each is of
+    /// another generation than this; false after the last.
+    pub(super) fn dismantle(&mut self, generation: u64, mut visit: impl FnMut(Item, bool)) -> bool {
+        let Some(Bucket(bucket)) = self.buckets.pop() else { return false };
+        bucket.each(|slot| {
+            // SAFETY: the table owned the item; its bucket was taken out and is not read again.
+            let item = unsafe { Item::from_address(slot & ADDRESS) };
+            visit(item, slot & GENERATION != generation);
+        });
+        true
+    }
+
+    /// The item at a place if it is not of this generation; makes it of it.
+    pub(super) fn renew(&mut self, place: Place, generation: u64) -> Option<ItemRef<'_>> {
+        // SAFETY: as in `get_mut`.
+        let slot = unsafe { place.0.as_ref() };
+        if slot.get() & GENERATION == generation {
+            return None;
+        }
+        slot.set(slot.get() ^ GENERATION);
+        Some(self.get(place))
+    }
+
+    /// The bucket at a position, and the position of the next.
+    fn bucket_at(&self, position: u32) -> Option<(usize, Option<u32>)> {
         let count = self.buckets.len() as u32;
         if count == 0 {
             return None;
         }
         let index = index_of(position.reverse_bits(), count);
-        let Bucket(bucket) = &self.buckets[index];
-        bucket.each(|slot| super::prefetch((slot & ADDRESS) as *const u8));
-        bucket.each(|slot| visit(ItemRef { item: borrow(slot), table: PhantomData }));
         // The bucket is named by `bits` low bits of the hash, so it owns 2^(32 - bits) positions.
         let split = count - self.base;
         let doubled = (index as u32) < split || index as u32 >= self.base;
         let bits = self.base.trailing_zeros() + u32::from(doubled);
         let owned = 1u64 << (32 - bits);
         let next = (u64::from(position) & !(owned - 1)) + owned;
-        u32::try_from(next).ok()
+        Some((index, u32::try_from(next).ok()))
     }
 
     /// The first item with this bucket and tag that is wanted.
@@ -292,8 +346,7 @@ impl Table {
                 && slot != 0
                 && wanted(&ItemRef { item: borrow(slot), table: PhantomData })
         };
-        let mut cells = bucket.slots.iter().chain(bucket.overflow().flat_map(|chunk| &chunk.slots));
-        cells.find(fits).map(|cell| Place(NonNull::from(cell)))
+        bucket.cells().find(fits).map(|cell| Place(NonNull::from(cell)))
     }
 
     /// Visits all items.
@@ -403,9 +456,12 @@ impl<const N: usize> Chunk<N> {
         }
     }
 
+    fn cells(&self) -> impl Iterator<Item = &Cell<u64>> {
+        self.slots.iter().chain(self.overflow().flat_map(|chunk| &chunk.slots))
+    }
+
     fn each(&self, mut visit: impl FnMut(u64)) {
-        let slots = self.slots.iter().chain(self.overflow().flat_map(|chunk| &chunk.slots));
-        slots.map(Cell::get).filter(|slot| *slot != 0).for_each(&mut visit);
+        self.cells().map(Cell::get).filter(|slot| *slot != 0).for_each(&mut visit);
     }
 
     /// Fills a hole from the overflow buckets, and frees the last of them when it is empty.
@@ -471,6 +527,11 @@ impl<'a> ItemRef<'a> {
     /// Deadline, flags and CAS.
     pub fn extras(&self) -> Extras {
         self.item.extras()
+    }
+
+    /// The item as a plain reference.
+    pub(super) fn item(&self) -> &Item {
+        &self.item
     }
 
     /// The 24-bit access word.

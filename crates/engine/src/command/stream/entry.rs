@@ -150,13 +150,49 @@ pub(super) fn xadd(call: &mut Call<'_>) -> Answer {
     let stream = call.keys.write_stream_or_create(args.get(1))?;
     stream.add(id, &parts, limits.stream_node_max_bytes, limits.stream_node_max_entries);
     let trimmed = options.apply(stream, limits.stream_node_max_entries);
+    let len = stream.len();
     call.keys.changed(args.get(1));
+    let exact = options.whole.then_some(len);
+    propagate(call, exact, Some((options.end, id)));
     call.keys.notify(Classes::STREAM, "xadd", args.get(1));
     if trimmed > 0 {
         call.keys.notify(Classes::STREAM, "xtrim", args.get(1));
     }
     put_id(call.out, id);
     Ok(())
+}
+
+/// Logs XADD or XTRIM with the id that was chosen, and with the length that an approximate trim came to.
+fn propagate(call: &mut Call<'_>, trimmed_to: Option<usize>, id: Option<(usize, Id)>) {
+    if !call.keys.is_logged() {
+        return;
+    }
+    let args = call.args;
+    let mut command: Vec<Vec<u8>> = Vec::with_capacity(args.len());
+    let options_end = id.map_or(args.len(), |(at, _)| at);
+    let mut at = 0;
+    while at < args.len() {
+        let word = args.get(at);
+        match trimmed_to {
+            Some(len) if at >= 2 && at < options_end && (is(word, "MAXLEN") || is(word, "MINID")) => {
+                command.extend([b"MAXLEN".to_vec(), b"=".to_vec(), len.to_string().into_bytes()]);
+                at += 3; // the option, its mark and its threshold
+                continue;
+            }
+            Some(_) if at >= 2 && at < options_end && is(word, "LIMIT") => {
+                at += 2;
+                continue;
+            }
+            _ => {}
+        }
+        command.push(match id {
+            Some((place, id)) if place == at => id.to_string().into_bytes(),
+            _ => word.to_vec(),
+        });
+        at += 1;
+    }
+    let command: Vec<&[u8]> = command.iter().map(Vec::as_slice).collect();
+    call.keys.propagate(&command);
 }
 
 pub(super) fn xlen(call: &mut Call<'_>) -> Answer {
@@ -227,9 +263,13 @@ pub(super) fn xtrim(call: &mut Call<'_>) -> Answer {
     let (args, limits) = (call.args, call.node.limits());
     let options = options(call, false)?;
     let stream = call.keys.write_stream(args.get(1))?;
-    let removed = stream.map_or(0, |stream| options.apply(stream, limits.stream_node_max_entries));
+    let (removed, len) = stream.map_or((0, 0), |stream| {
+        let removed = options.apply(stream, limits.stream_node_max_entries);
+        (removed, stream.len())
+    });
     if removed > 0 {
         call.keys.changed(args.get(1));
+        propagate(call, options.whole.then_some(len), None);
         call.keys.notify(Classes::STREAM, "xtrim", args.get(1));
     }
     call.out.integer(removed as i64);

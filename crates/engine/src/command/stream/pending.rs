@@ -1,5 +1,6 @@
 //! What was given out and not acknowledged: looking at it (XPENDING) and handing it to others (XCLAIM, XAUTOCLAIM).
 
+use super::read::propagate_claims;
 use super::{id, put_array, put_entry, put_id, scratch};
 use crate::command::collection::{Answer, integer, is, text};
 use crate::command::{Call, CommandError};
@@ -215,6 +216,7 @@ fn note_consumer(call: &mut Call<'_>, name: &[u8]) -> Answer {
     }
     if made {
         call.keys.count_changes(1);
+        call.propagate(&[b"XGROUP", b"CREATECONSUMER", call.args.get(1), call.args.get(2), name]);
         call.keys.notify(Classes::STREAM, "xgroup-createconsumer", call.args.get(1));
     }
     Ok(())
@@ -233,10 +235,28 @@ fn settle(call: &mut Call<'_>, name: &[u8], claim: &Claim, verdicts: &Verdicts) 
     if let Some(consumer) = group.consumers.get_mut(name).filter(|_| !verdicts.claimed.is_empty()) {
         consumer.active_ms = Some(now_ms);
     }
+    let last_id = group.last_id;
     if !verdicts.claimed.is_empty() || !verdicts.gone.is_empty() {
         call.keys.count_changes(1);
+        propagate(call, name, claim, verdicts, last_id);
     }
     Ok(())
+}
+
+/// Logs what became of pending entries.
+fn propagate(call: &mut Call<'_>, name: &[u8], claim: &Claim, verdicts: &Verdicts, last_id: Id) {
+    if !call.keys.is_logged() {
+        return;
+    }
+    let (key, group) = (call.args.get(1), call.args.get(2));
+    let claims = verdicts.claimed.iter().copied();
+    propagate_claims(&mut call.keys, (key, group, name), claims, claim.delivered_ms, last_id);
+    if !verdicts.gone.is_empty() {
+        let gone: Vec<String> = verdicts.gone.iter().map(Id::to_string).collect();
+        let head = [&b"XACK"[..], key, group].into_iter();
+        let command: Vec<&[u8]> = head.chain(gone.iter().map(String::as_bytes)).collect();
+        call.keys.propagate(&command);
+    }
 }
 
 /// Writes the claimed entries, or only their ids.
@@ -265,6 +285,10 @@ pub(super) fn xclaim(call: &mut Call<'_>) -> Answer {
     if let Some(last_id) = claim.last_id.filter(|last_id| *last_id > group.last_id) {
         group.last_id = last_id;
         call.keys.count_changes(1);
+        if call.keys.is_logged() {
+            let (key, group) = (call.args.get(1), call.args.get(2));
+            call.propagate(&[b"XGROUP", b"SETID", key, group, last_id.to_string().as_bytes()]);
+        }
     }
     let mut verdicts = Verdicts::default();
     if let Some(stream) = call.keys.peek_stream(key)?

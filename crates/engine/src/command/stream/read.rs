@@ -3,7 +3,7 @@
 use super::{id, put_array, put_entry, put_id, scratch};
 use crate::blocked::{Nothing, Wait, Wants};
 use crate::command::collection::{Answer, integer, is, text};
-use crate::command::{Call, CommandError};
+use crate::command::{Call, CommandError, Keyspace};
 use crate::notify::Classes;
 use larder_protocol::number::parse_i64;
 use larder_protocol::resp::args::OwnedArgs;
@@ -258,6 +258,7 @@ fn note_consumer(call: &mut Call<'_>, options: &Options<'_>, at: usize) -> Answe
     });
     if made {
         call.keys.count_changes(1);
+        call.propagate(&[b"XGROUP", b"CREATECONSUMER", key, group, consumer]);
         call.keys.notify(Classes::STREAM, "xgroup-createconsumer", key);
     }
     Ok(())
@@ -289,9 +290,58 @@ fn give_new(call: &mut Call<'_>, options: &Options<'_>, at: usize) -> Result<Opt
     if !options.no_ack {
         note_active(&mut group, consumer, now_ms);
     }
+    let (last_id, entries_read) = (group.last_id, group.entries_read);
     stream.groups.insert(name, group);
     call.keys.count_changes(1);
+    if call.keys.is_logged() {
+        let claims = ids.iter().map(|id| (*id, 1)).filter(|_| !options.no_ack);
+        let names = (key, options.group.map_or(&b""[..], |(group, _)| group), consumer);
+        propagate_claims(&mut call.keys, names, claims, now_ms, last_id);
+        propagate_group(&mut call.keys, names, last_id, entries_read);
+    }
     Ok(Some(found))
+}
+
+/// Logs how far a group has read.
+fn propagate_group(
+    keys: &mut Keyspace<'_>,
+    (key, group, _): (&[u8], &[u8], &[u8]),
+    last_id: Id,
+    entries_read: Option<u64>,
+) {
+    let read = entries_read.map_or("-1".to_owned(), |read| read.to_string());
+    let id = last_id.to_string();
+    keys.propagate(&[b"XGROUP", b"SETID", key, group, id.as_bytes(), b"ENTRIESREAD", read.as_bytes()]);
+}
+
+/// Logs that entries were given to a consumer, each with how often it was given out.
+pub(super) fn propagate_claims(
+    keys: &mut Keyspace<'_>,
+    (key, group, consumer): (&[u8], &[u8], &[u8]),
+    claims: impl Iterator<Item = (Id, u64)>,
+    delivered_ms: u64,
+    last_id: Id,
+) {
+    let (time, last) = (delivered_ms.to_string(), last_id.to_string());
+    for (id, count) in claims {
+        let (id, count) = (id.to_string(), count.to_string());
+        keys.propagate(&[
+            b"XCLAIM",
+            key,
+            group,
+            consumer,
+            b"0",
+            id.as_bytes(),
+            b"TIME",
+            time.as_bytes(),
+            b"RETRYCOUNT",
+            count.as_bytes(),
+            b"FORCE",
+            b"JUSTID",
+            b"LASTID",
+            last.as_bytes(),
+        ]);
+    }
 }
 
 fn note_active(group: &mut Group, consumer: &[u8], now_ms: u64) {
@@ -341,6 +391,8 @@ fn show_pending(
         }
         note_active(group, consumer, now_ms);
         call.keys.count_changes(1);
+        // As in the original, how often history was read is known to this node only.
+        call.keys.propagate_nothing();
     }
     Ok(found)
 }

@@ -36,6 +36,11 @@ pub(in super::super) fn popped(highest: bool) -> &'static str {
     if highest { "zpopmax" } else { "zpopmin" }
 }
 
+/// The command that takes members from an end.
+fn pop_name(highest: bool) -> &'static [u8] {
+    if highest { b"ZPOPMAX" } else { b"ZPOPMIN" }
+}
+
 fn pop(call: &mut Call<'_>, highest: bool) -> Answer {
     let args = call.args;
     if args.len() > 3 {
@@ -80,6 +85,7 @@ pub(in crate::command) fn pop_one(
         call.out.double(score);
     }
     call.keys.changed(key);
+    call.propagate(&[pop_name(highest), key]);
     call.keys.notify(Classes::ZSET, popped(highest), key);
     call.keys.drop_if_empty(key);
     Ok(true)
@@ -123,6 +129,11 @@ pub(in crate::command) fn pop_from_first(
         bulk(call.out, larder_store::object::Element::Bytes(args.get(at)));
         write(call.out, &taken, true);
         call.keys.changed(args.get(at));
+        call.propagate(&[
+            pop_name(highest),
+            args.get(at),
+            itoa::Buffer::new().format(taken.len()).as_bytes(),
+        ]);
         call.keys.notify(Classes::ZSET, popped(highest), args.get(at));
         call.keys.drop_if_empty(args.get(at));
         return Ok(None);

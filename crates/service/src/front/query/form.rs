@@ -51,6 +51,16 @@ impl Form {
         Ok(form)
     }
 
+    /// A form with these parameters.
+    pub(crate) fn of(root: BTreeMap<String, Node>) -> Form {
+        Form { root }
+    }
+
+    /// The parameters by the first part of their names.
+    pub(crate) fn root(&self) -> &BTreeMap<String, Node> {
+        &self.root
+    }
+
     /// The value of a parameter that is neither structure nor list.
     pub fn value(&self, name: &str) -> Option<&str> {
         match self.root.get(name) {

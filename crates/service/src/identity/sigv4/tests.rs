@@ -68,6 +68,9 @@ fn key() -> AccessKey {
         secret: SECRET.to_owned(),
         account: "000000000000".to_owned(),
         user: "root".to_owned(),
+        inactive: false,
+        created_ms: 0,
+        session: None,
     }
 }
 

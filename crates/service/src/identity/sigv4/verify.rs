@@ -12,6 +12,8 @@ use crate::resource::refusal::Refusal;
 const SKEW_MS: u64 = 15 * 60 * 1000;
 /// Longest life of a presigned URL: seven days.
 const EXPIRES_SECONDS_MAX: u64 = 7 * 24 * 3600;
+/// Region that calls of services without one are signed for.
+const GLOBAL_REGION: &str = "us-east-1";
 /// How much of the canonical forms an error tells at most, in characters.
 const HINT_CHARS_MAX: usize = 8 * 1024;
 
@@ -61,10 +63,8 @@ pub fn verify<E: From<Refusal>>(
     check_signed_headers(request, &signed)?;
     check_scope(&credential, &claim.date, region)?;
     check_time(&claim, now_ms)?;
-    let key = find_key(credential.key_id)?.ok_or_else(unknown_key)?;
-    if claims_session(request) {
-        return Err(unknown_key().into()); // our keys are long-lived: none comes with a session token
-    }
+    let key = find_key(credential.key_id)?.filter(|key| !key.inactive).ok_or_else(unknown_key)?;
+    check_session(request, &key, now_ms)?;
     let payload = payload_sha256(request)?;
     check_signature(&claim, &credential, &key, &request.canonical(&signed, &payload))?;
     Ok(Verified { key, region: credential.region.to_owned(), service: credential.service.to_owned() })
@@ -235,7 +235,9 @@ fn check_scope(credential: &Credential<'_>, date: &str, region: &str) -> Result<
             shown(credential.day)
         )));
     }
-    if credential.region != region {
+    // IAM and the old endpoint of STS are of no region, and are signed for the first one.
+    let is_global = matches!(credential.service, "iam" | "sts") && credential.region == GLOBAL_REGION;
+    if credential.region != region && !is_global {
         let given = shown(credential.region);
         return Err(mismatch(format!("Credential should be scoped to a valid region, not '{given}'.")));
     }
@@ -287,9 +289,26 @@ fn payload_sha256(request: SignedRequest<'_>) -> Result<String, Refusal> {
     }
 }
 
-fn claims_session(request: SignedRequest<'_>) -> bool {
-    request.header("x-amz-security-token").is_some()
-        || request.query.iter().any(|(name, _)| name == "X-Amz-Security-Token")
+/// A temporary key comes with its token, and not after its end; another key comes with none.
+fn check_session(request: SignedRequest<'_>, key: &AccessKey, now_ms: u64) -> Result<(), Refusal> {
+    let in_query = || request.query.iter().find(|(name, _)| name == "X-Amz-Security-Token");
+    let given = request.header("x-amz-security-token").or_else(|| in_query().map(|(_, token)| token.clone()));
+    match (&key.session, given) {
+        (None, None) => Ok(()),
+        (Some(session), Some(token)) if is_same(&session.token, &token) => {
+            if session.expires_ms <= now_ms {
+                let message = "The security token included in the request is expired";
+                return Err(Refusal::new("ExpiredToken", message));
+            }
+            Ok(())
+        }
+        _ => Err(unknown_key()),
+    }
+}
+
+/// Compares in constant time.
+fn is_same(one: &str, other: &str) -> bool {
+    aws_lc_rs::constant_time::verify_slices_are_equal(one.as_bytes(), other.as_bytes()).is_ok()
 }
 
 fn shown(text: &str) -> String {

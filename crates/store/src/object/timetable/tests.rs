@@ -61,7 +61,7 @@ fn due(model: &Model, now: u64) -> usize {
 
 fn purge(hash: &mut Hash, model: &mut Model, now: u64, budget: usize) {
     let expected = due(model, now).min(budget);
-    assert_eq!(hash.purge(now, budget), expected);
+    assert_eq!(hash.purge(now, budget, |_| {}), expected);
     let mut gone: Vec<_> = model.iter().filter(|(field, _)| !hash.contains(field)).collect();
     assert_eq!(gone.len(), expected);
     assert!(gone.iter().all(|(_, (_, deadline))| deadline.is_some_and(|deadline| deadline <= now)));
@@ -173,7 +173,7 @@ fn a_deadline_costs_little_more_than_the_name_of_its_field() {
     let each = (hash.memory_bytes() - before) / count;
     // 12 bytes of name and 8 of deadline; order and bookkeeping may cost 21 more.
     assert!(each <= 41, "{each} bytes a deadline");
-    assert_eq!(hash.purge(u64::MAX, count), count);
+    assert_eq!(hash.purge(u64::MAX, count, |_| {}), count);
     assert!(hash.memory_bytes() < 1 << 20, "{} bytes stay", hash.memory_bytes());
 }
 

@@ -1,0 +1,168 @@
+//! The end of the stream, as replicas read it: a ring of shared blocks, addressed by their offset in the stream.
+//!
+//! Blocks are shared, so that a sender holds what it is sending without holding the ring. What falls out of the ring
+//! while a sender still holds it is freed when that one is done.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// A block that has this many bytes is full: the next bytes begin another.
+const BLOCK_BYTES: usize = 64 * 1024;
+/// Blocks that one read answers at most.
+const BLOCKS_PER_READ_MAX: usize = 64;
+
+/// Bytes of the stream from an offset on.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// Offset of the first byte.
+    pub offset: u64,
+    bytes: Arc<[u8]>,
+    /// Bytes before this one were asked for by nobody.
+    start: usize,
+}
+
+impl Block {
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+}
+
+/// See the module. The offset of a byte is the number of bytes before it since the history began.
+#[derive(Debug)]
+pub struct Backlog {
+    blocks: VecDeque<(u64, Arc<[u8]>)>,
+    /// Bytes that do not fill a block yet, behind the last block.
+    open: Vec<u8>,
+    end: u64,
+    capacity: usize,
+}
+
+impl Backlog {
+    /// An empty one whose first byte will have this offset.
+    pub fn new(offset: u64, capacity: usize) -> Backlog {
+        Backlog { blocks: VecDeque::new(), open: Vec::new(), end: offset, capacity }
+    }
+
+    /// Offset of the next byte of the stream.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Offset of the first byte that is still here.
+    pub fn first(&self) -> u64 {
+        self.blocks.front().map_or(self.end - self.open.len() as u64, |(offset, _)| *offset)
+    }
+
+    /// Bytes held.
+    pub fn held_bytes(&self) -> usize {
+        (self.end - self.first()) as usize
+    }
+
+    /// Most bytes to hold, give or take a block.
+    pub fn set_capacity(&mut self, capacity: usize) {
+        self.capacity = capacity;
+        self.shrink();
+    }
+
+    /// Bytes that it may hold.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Adds bytes at the end.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.open.extend_from_slice(bytes);
+        self.end += bytes.len() as u64;
+        if self.open.len() >= BLOCK_BYTES {
+            self.close();
+        }
+        self.shrink();
+    }
+
+    /// The bytes from an offset on, up to a bounded number of blocks; nothing at the end. `None` if they are gone, or
+    /// not there yet: then only a full synchronisation helps.
+    pub fn read(&mut self, offset: u64) -> Option<Vec<Block>> {
+        if offset < self.first() || offset > self.end {
+            return None;
+        }
+        self.close();
+        let at = self.blocks.partition_point(|(first, bytes)| first + bytes.len() as u64 <= offset);
+        let blocks = self.blocks.range(at..).take(BLOCKS_PER_READ_MAX);
+        Some(
+            blocks
+                .map(|(first, bytes)| {
+                    let start = offset.saturating_sub(*first) as usize;
+                    Block { offset: first + start as u64, bytes: bytes.clone(), start }
+                })
+                .collect(),
+        )
+    }
+
+    fn close(&mut self) {
+        if !self.open.is_empty() {
+            let offset = self.end - self.open.len() as u64;
+            self.blocks.push_back((offset, self.open.as_slice().into()));
+            self.open.clear();
+        }
+    }
+
+    /// Lets old blocks go, but never so many that less than the capacity is left.
+    fn shrink(&mut self) {
+        while let Some((offset, bytes)) = self.blocks.front()
+            && (self.end - offset) as usize - bytes.len() >= self.capacity
+        {
+            self.blocks.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(backlog: &mut Backlog, offset: u64) -> Option<Vec<u8>> {
+        let blocks = backlog.read(offset)?;
+        let mut at = offset;
+        let mut all = Vec::new();
+        for block in blocks {
+            assert_eq!(block.offset, at);
+            at += block.bytes().len() as u64;
+            all.extend_from_slice(block.bytes());
+        }
+        Some(all)
+    }
+
+    #[test]
+    fn what_was_pushed_is_read_from_any_offset() {
+        let mut backlog = Backlog::new(100, 1024);
+        assert_eq!(text(&mut backlog, 100), Some(Vec::new()));
+        backlog.push(b"hello");
+        assert_eq!(text(&mut backlog, 100).unwrap(), b"hello");
+        backlog.push(b" world");
+        assert_eq!(text(&mut backlog, 103).unwrap(), b"lo world");
+        assert_eq!(text(&mut backlog, 106).unwrap(), b"world");
+        assert_eq!(text(&mut backlog, 111), Some(Vec::new()));
+        assert_eq!((text(&mut backlog, 112), text(&mut backlog, 99)), (None, None));
+        assert_eq!((backlog.first(), backlog.end(), backlog.held_bytes()), (100, 111, 11));
+    }
+
+    #[test]
+    fn the_ring_keeps_its_capacity_and_little_more() {
+        let capacity = 4 * BLOCK_BYTES;
+        let mut backlog = Backlog::new(0, capacity);
+        let mut all = Vec::new();
+        for n in 0..100_000u32 {
+            let line = format!("{n} ");
+            all.extend_from_slice(line.as_bytes());
+            backlog.push(line.as_bytes());
+            let held = backlog.held_bytes();
+            assert!(held >= capacity.min(all.len()) && held <= capacity + 2 * BLOCK_BYTES, "{held}");
+        }
+        let first = backlog.first();
+        assert!(text(&mut backlog, first - 1).is_none());
+        assert_eq!(text(&mut backlog, first).unwrap(), all[first as usize..]);
+        backlog.set_capacity(BLOCK_BYTES);
+        assert!(backlog.first() > first);
+    }
+}

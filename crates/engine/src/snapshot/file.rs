@@ -1,0 +1,132 @@
+//! Writing a snapshot to a file: a temporary one, made durable, then renamed. A crash leaves the old file or the new one.
+
+use super::take::{Snapshot, State};
+use larder_rdb::file::write;
+use larder_rdb::{Checksum, Writer};
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Bytes after which the kernel is asked to write them, so that the last fsync does not take long.
+const SYNC_BYTES: u64 = 4 * 1024 * 1024;
+
+/// How a file is written.
+#[derive(Clone, Debug)]
+pub struct FileWishes {
+    /// Where.
+    pub path: PathBuf,
+    /// Compute the checksum (`rdbchecksum`).
+    pub checksum: bool,
+    /// Make it durable little by little (`rdb-save-incremental-fsync`).
+    pub incremental: bool,
+}
+
+/// Takes what comes out of a snapshot and writes it to a file that appears when it is whole and durable. Answers its size.
+///
+/// # Errors
+/// The system refuses, or the snapshot failed or was cancelled; the temporary file is removed. If it was the system, the
+/// snapshot is told.
+pub fn write(snapshot: &Snapshot, wishes: &FileWishes) -> io::Result<u64> {
+    let temporary = temporary(&wishes.path);
+    let result = write_temporary(snapshot, wishes, &temporary).and_then(|size| {
+        std::fs::rename(&temporary, &wishes.path)?;
+        sync_folder(&wishes.path)?;
+        Ok(size)
+    });
+    if let Err(error) = &result {
+        let _ = std::fs::remove_file(&temporary); // it may never have been made
+        if matches!(snapshot.state(), State::Walking | State::Complete) {
+            snapshot.fail(error.to_string());
+        }
+    }
+    result
+}
+
+/// `temp-<pid>.rdb` in the folder of the file.
+fn temporary(path: &Path) -> PathBuf {
+    path.with_file_name(format!("temp-{}.rdb", std::process::id()))
+}
+
+/// Removes temporary files that processes left which are no more.
+pub fn remove_left_over(folder: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| name.strip_prefix("temp-")?.strip_suffix(".rdb"));
+        let Some(pid) = pid.and_then(|pid| pid.parse::<u32>().ok()) else { continue };
+        if !Path::new(&format!("/proc/{pid}")).exists() {
+            tracing::info!("Removing {}, which an interrupted save left", entry.path().display());
+            let _ = std::fs::remove_file(entry.path()); // it does no harm
+        }
+    }
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+fn write_temporary(snapshot: &Snapshot, wishes: &FileWishes, temporary: &Path) -> io::Result<u64> {
+    let mut out = Output {
+        file: File::create(temporary)?,
+        size: 0,
+        synced: 0,
+        sum: wishes.checksum.then(Checksum::default),
+        incremental: wishes.incremental,
+    };
+    let mut writer = if snapshot.compresses() { Writer::new() } else { Writer::uncompressed() };
+    while let Some(piece) = snapshot.queue().pop() {
+        out.put(&piece.bytes)?;
+        if let Some(string) = piece.string {
+            writer.string(&string);
+            drop(string);
+            out.put(writer.as_bytes())?;
+            writer.take();
+        }
+    }
+    match snapshot.state() {
+        State::Complete => {}
+        State::Failed(why) => return Err(io::Error::other(why)),
+        State::Walking | State::Cancelled => return Err(io::Error::other("cancelled")),
+    }
+    write::end(&mut writer);
+    out.put(writer.as_bytes())?;
+    let sum = write::checksum(out.sum.as_ref());
+    out.put(&sum)?;
+    out.file.sync_all()?;
+    Ok(out.size)
+}
+
+/// A file with its checksum.
+struct Output {
+    file: File,
+    size: u64,
+    synced: u64,
+    sum: Option<Checksum>,
+    incremental: bool,
+}
+
+impl Output {
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        // In portions, so that a large value is no burst either.
+        for portion in bytes.chunks(SYNC_BYTES as usize) {
+            self.file.write_all(portion)?;
+            self.size += portion.len() as u64;
+            if let Some(sum) = &mut self.sum {
+                sum.update(portion);
+            }
+            if self.incremental && self.size - self.synced >= SYNC_BYTES {
+                self.file.sync_data()?;
+                // What was written will not be read again soon: the page cache is for others.
+                let _ = rustix::fs::fadvise(
+                    &self.file,
+                    self.synced,
+                    std::num::NonZeroU64::new(self.size - self.synced),
+                    rustix::fs::Advice::DontNeed,
+                ); // a hint
+                self.synced = self.size;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,324 @@
+//! Loading files: one thread reads and cuts, the workers build and insert, a batch at a time between their turns.
+//!
+//! So sessions are answered while a node loads (most commands with `LOADING`), also on a node with one worker, whose
+//! keyspace nobody else may touch; and several workers load several times as fast.
+
+use crate::command::keyspace::Held;
+use crate::node::{Node, now_ms};
+use larder_protocol::slot::slot_of;
+use larder_rdb::file::read::{FileError, FileReader, Part, Wishes};
+use larder_rdb::file::record::{Batch, Record};
+use larder_rdb::load::Options;
+use larder_store::partition::access::Access;
+use larder_store::{Extras, Partition, PartitionId};
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Batches that wait for a worker, for each of them.
+const BATCHES_PER_WORKER: usize = 2;
+/// How long a worker waits for a batch before it looks at its sockets.
+const PATIENCE: Duration = Duration::from_millis(1);
+/// How often the log tells how far a long load has come.
+const TELL_EVERY: Duration = Duration::from_secs(5);
+
+/// Why a file was not loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// It cannot be read, or something in it is wrong.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A key of a database that this node does not have.
+    #[error("the file has keys of database {0}, and this node has only {1}: see 'databases'")]
+    Database(u64, u16),
+    /// A key that stands twice.
+    #[error("RDB has duplicated key '{0}' in DB {1}")]
+    Duplicate(String, u64),
+    /// The node stops.
+    #[error("the node was told to stop")]
+    Stopped,
+}
+
+/// What was loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// Keys that are there now.
+    pub keys: u64,
+    /// Keys whose time was over.
+    pub expired: u64,
+}
+
+#[derive(Debug, Default)]
+struct Work {
+    batches: VecDeque<Batch>,
+    /// Batches that workers are at.
+    in_hand: usize,
+    error: Option<LoadError>,
+}
+
+/// A load, and the figures of the last one.
+#[derive(Debug, Default)]
+pub struct Loading {
+    on: AtomicBool,
+    work: Mutex<Work>,
+    changed: Condvar,
+    /// Keys whose time is over are kept: a log follows, which says when they die.
+    pub keeps_dead: AtomicBool,
+    /// Unix seconds of its start.
+    pub started: AtomicU64,
+    /// Bytes of the file.
+    pub total_bytes: AtomicU64,
+    /// Bytes of it that were loaded.
+    pub loaded_bytes: AtomicU64,
+    /// `used-mem` of the file.
+    pub used_memory: AtomicU64,
+    /// Keys loaded.
+    pub keys: AtomicU64,
+    /// Keys whose time was over.
+    pub expired: AtomicU64,
+}
+
+impl Loading {
+    /// True while a file is loaded.
+    #[inline]
+    pub fn is_on(&self) -> bool {
+        self.on.load(Ordering::Acquire)
+    }
+
+    /// From now on sessions are told that the node is loading, or are not.
+    pub fn set(&self, on: bool) {
+        if on {
+            self.started.store(now_ms() / 1000, Ordering::Relaxed);
+            for figure in
+                [&self.total_bytes, &self.loaded_bytes, &self.used_memory, &self.keys, &self.expired]
+            {
+                figure.store(0, Ordering::Relaxed);
+            }
+        }
+        self.on.store(on, Ordering::Release);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A worker's part: builds and inserts one batch, or waits a moment for one.
+    #[cold]
+    #[inline(never)]
+    pub fn help(&self, node: &Node) {
+        let mut work = self.lock();
+        if work.batches.is_empty() {
+            let waited = self.changed.wait_timeout(work, PATIENCE);
+            work = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let Some(batch) = work.batches.pop_front() else { return };
+        work.in_hand += 1;
+        drop(work);
+        self.changed.notify_all();
+        let mut door =
+            |id: PartitionId, visit: &mut dyn FnMut(&mut Partition)| visit(&mut node.store.lock(id));
+        let result = insert(node, &batch, &mut door);
+        let mut work = self.lock();
+        work.in_hand -= 1;
+        match result {
+            Ok(loaded) => {
+                self.note(&batch, loaded);
+            }
+            Err(error) => {
+                work.error.get_or_insert(error);
+                work.batches.clear();
+            }
+        }
+        drop(work);
+        self.changed.notify_all();
+    }
+
+    fn note(&self, batch: &Batch, loaded: Loaded) {
+        self.keys.fetch_add(loaded.keys, Ordering::Relaxed);
+        self.expired.fetch_add(loaded.expired, Ordering::Relaxed);
+        self.loaded_bytes.fetch_add(batch.len() as u64, Ordering::Relaxed);
+    }
+
+    /// Gives a batch to the workers; waits while they have enough.
+    fn give(&self, node: &Node, batch: Batch) -> Result<(), LoadError> {
+        let most = BATCHES_PER_WORKER * node.mailboxes.len();
+        self.wait(node, |work| work.batches.len() >= most)?.batches.push_back(batch);
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    /// Waits as long as `go_on` says; an error of a worker ends it.
+    fn wait(&self, node: &Node, go_on: impl Fn(&Work) -> bool) -> Result<MutexGuard<'_, Work>, LoadError> {
+        let mut work = self.lock();
+        loop {
+            if let Some(error) = work.error.take() {
+                return Err(error);
+            }
+            if node.stopping.load(Ordering::Acquire) {
+                return Err(LoadError::Stopped);
+            }
+            if !go_on(&work) {
+                return Ok(work);
+            }
+            let waited = self.changed.wait_timeout(work, Duration::from_millis(100));
+            work = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+fn wishes(node: &Node, size: Option<u64>) -> Wishes {
+    let settings = node.settings();
+    Wishes { checksum: settings.persistence.checksum, any_version: settings.persistence.any_version, size }
+}
+
+/// Loads a file into the keyspace; the workers must run, and this thread must be none of them. Sessions should be told
+/// before, see [`Loading::set`].
+///
+/// # Errors
+/// What is wrong with the file, and where. Part of it may have been loaded.
+pub fn load_file(node: &Node, path: &Path) -> Result<Loaded, LoadError> {
+    let file = File::open(path).map_err(FileError::from)?;
+    let size = file.metadata().map_err(FileError::from)?.len();
+    load_stream(node, file, Some(size)).map(|(loaded, ..)| loaded)
+}
+
+/// The same for any input, and with what was read beyond the end of the RDB: the preamble of an append-only file, or what
+/// a primary sends. `size` is how much the input has, if that is known.
+///
+/// # Errors
+/// As [`load_file`].
+pub fn load_stream<R: io::Read>(
+    node: &Node,
+    input: R,
+    size: Option<u64>,
+) -> Result<(Loaded, R, Vec<u8>), LoadError> {
+    let loading = &node.loading;
+    loading.total_bytes.store(size.unwrap_or(0), Ordering::Relaxed);
+    let mut reader = FileReader::open(input, wishes(node, size))?;
+    let (keys, expired) = (loading.keys.load(Ordering::Relaxed), loading.expired.load(Ordering::Relaxed));
+    let mut told = Instant::now();
+    loop {
+        match reader.next_part() {
+            Ok(Part::Keys(batch)) => loading.give(node, batch)?,
+            Ok(Part::End { .. }) => break,
+            Ok(other) => note(node, other),
+            Err(error) => {
+                loading.lock().batches.clear();
+                drop(loading.wait(node, |work| work.in_hand > 0)?);
+                return Err(error.into());
+            }
+        }
+        if told.elapsed() > TELL_EVERY {
+            told = Instant::now();
+            let done = loading.loaded_bytes.load(Ordering::Relaxed);
+            let share = size.map_or(String::new(), |size| format!(", {} %", done * 100 / size.max(1)));
+            tracing::info!("Loading: {} keys{share}", loading.keys.load(Ordering::Relaxed));
+        }
+    }
+    drop(loading.wait(node, |work| work.in_hand > 0 || !work.batches.is_empty())?);
+    let loaded = Loaded {
+        keys: loading.keys.load(Ordering::Relaxed) - keys,
+        expired: loading.expired.load(Ordering::Relaxed) - expired,
+    };
+    let (input, rest) = reader.into_rest();
+    Ok((loaded, input, rest))
+}
+
+/// Loads a file with all partitions held, on this very thread: DEBUG RELOAD.
+///
+/// # Errors
+/// As [`load_file`].
+pub fn load_held(node: &Node, path: &Path, held: &mut dyn Held, merge: bool) -> Result<Loaded, LoadError> {
+    let file = File::open(path).map_err(FileError::from)?;
+    let size = file.metadata().map_err(FileError::from)?.len();
+    let mut reader = FileReader::open(file, wishes(node, Some(size)))?;
+    let mut all = Loaded::default();
+    let mut door = |id: PartitionId, visit: &mut dyn FnMut(&mut Partition)| {
+        held.get(id).into_iter().for_each(&mut *visit);
+    };
+    loop {
+        match reader.next_part()? {
+            Part::Keys(batch) => {
+                let loaded = insert_all(node, &batch, &mut door, merge)?;
+                all.keys += loaded.keys;
+                all.expired += loaded.expired;
+            }
+            Part::End { .. } => return Ok(all),
+            other => note(node, other),
+        }
+    }
+}
+
+/// Tells the log of what is no key.
+fn note(node: &Node, part: Part) {
+    match part {
+        Part::Aux { name, value } => {
+            let value = String::from_utf8_lossy(&value);
+            match name.as_slice() {
+                b"redis-ver" | b"valkey-ver" => tracing::info!("Loading RDB produced by version {value}"),
+                b"ctime" => {
+                    let age = value.parse().map_or(0, |made| (now_ms() / 1000).saturating_sub(made));
+                    tracing::info!("RDB age {age} seconds");
+                }
+                b"used-mem" => {
+                    node.loading.used_memory.store(value.parse().unwrap_or(0), Ordering::Relaxed);
+                }
+                _ => tracing::debug!("{}: {value}", String::from_utf8_lossy(&name)),
+            }
+        }
+        Part::Function(_) => tracing::warn!("A library of functions in the file is passed over"),
+        Part::ModuleAux => tracing::warn!("What a module kept in the file is passed over"),
+        Part::Resize { .. } | Part::Keys(_) | Part::End { .. } => {}
+    }
+}
+
+type Door<'d> = dyn FnMut(PartitionId, &mut dyn FnMut(&mut Partition)) + 'd;
+
+fn insert(node: &Node, batch: &Batch, door: &mut Door<'_>) -> Result<Loaded, LoadError> {
+    insert_all(node, batch, door, false)
+}
+
+/// Builds and inserts the keys of a batch. With `merge` a key may be there already, and is replaced.
+fn insert_all(node: &Node, batch: &Batch, door: &mut Door<'_>, merge: bool) -> Result<Loaded, LoadError> {
+    let databases = node.store.databases();
+    let db = u16::try_from(batch.db).ok().filter(|db| *db < databases);
+    let db = db.ok_or(LoadError::Database(batch.db, databases))?;
+    let settings = node.settings();
+    let options = Options { limits: &settings.limits, thorough: false };
+    let (now, lfu) = (now_ms(), settings.maxmemory_policy.is_lfu());
+    let usual = node.access(now, 0).of_new();
+    let keeps_dead = node.loading.keeps_dead.load(Ordering::Relaxed);
+    let mut loaded = Loaded::default();
+    for record in batch.records(&options) {
+        let record = record.map_err(FileError::from)?;
+        let Record { key, value, deadline, idle_seconds, frequency, .. } = record;
+        if deadline.is_some_and(|deadline| deadline <= now) && !keeps_dead {
+            loaded.expired += 1;
+            continue;
+        }
+        let created = match (lfu, frequency, idle_seconds) {
+            (true, Some(count), _) => ((now / 60_000) as u32 & 0xffff) << 8 | u32::from(count),
+            (false, _, Some(idle)) => Access::lru(now.saturating_sub(idle.saturating_mul(1000))).of_new(),
+            _ => usual,
+        };
+        let slot = slot_of(&key);
+        let hashed = node.store.key(&key, slot);
+        let (mut value, mut fresh) = (Some(value), true);
+        door(node.store.partition_of(slot), &mut |partition| {
+            let Some(value) = value.take() else { return };
+            let before = partition.len(db);
+            let extras = Extras { deadline, ..Extras::default() };
+            drop(partition.set(db, &hashed, value, extras, Access::None { created }));
+            fresh = partition.len(db) > before;
+        });
+        if !fresh && !merge {
+            return Err(LoadError::Duplicate(String::from_utf8_lossy(&key).into_owned(), batch.db));
+        }
+        loaded.keys += 1;
+    }
+    Ok(loaded)
+}

@@ -1,0 +1,182 @@
+//! What is saved on its way to whoever writes it: pieces of a file, bounded by bytes.
+//!
+//! The walk stops while the queue is full. Who is about to change a key cannot wait for a disk: it goes beyond, up to a
+//! second bound, and if that is reached too the snapshot fails, not the server.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Bytes from which on the walk waits.
+pub const FULL_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes beyond which a snapshot fails; a share of the data comes on top, see [`Queue::new`].
+pub const HARD_BYTES: usize = 48 * 1024 * 1024;
+/// The data's share: one byte of so many.
+const HARD_SHARE: u64 = 20;
+
+/// A piece of a file.
+#[derive(Debug, Default)]
+pub struct Piece {
+    /// Bytes as they stand in the file.
+    pub bytes: Vec<u8>,
+    /// A string that follows them and is still to be encoded; it may be shared with the keyspace.
+    pub string: Option<Arc<Vec<u8>>>,
+}
+
+impl Piece {
+    fn len(&self) -> usize {
+        self.bytes.len() + self.string.as_ref().map_or(0, |string| string.len())
+    }
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    pieces: VecDeque<Piece>,
+    closed: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Queue {
+    inner: Mutex<Inner>,
+    /// Bytes in the queue, for a look without the lock.
+    bytes: AtomicUsize,
+    /// The most that there ever were.
+    peak: AtomicUsize,
+    hard_bytes: usize,
+    changed: Condvar,
+}
+
+impl Queue {
+    /// An empty queue for a snapshot of so many bytes of data.
+    pub fn new(data_bytes: u64) -> Queue {
+        Queue {
+            inner: Mutex::default(),
+            bytes: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
+            hard_bytes: HARD_BYTES + usize::try_from(data_bytes / HARD_SHARE).unwrap_or(0),
+            changed: Condvar::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// True while the walk has to wait.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) >= FULL_BYTES
+    }
+
+    /// Bytes in the queue.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// The most bytes that were ever in the queue.
+    pub fn peak_bytes(&self) -> usize {
+        self.peak.load(Ordering::Relaxed)
+    }
+
+    /// Appends a piece; false if there are too many bytes in the queue. One piece is always taken, whatever its size.
+    pub fn push(&self, piece: Piece) -> bool {
+        let mut inner = self.lock();
+        if inner.closed {
+            return true; // nobody wants it any more
+        }
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        if bytes > 0 && bytes + piece.len() > self.hard_bytes {
+            return false;
+        }
+        self.bytes.store(bytes + piece.len(), Ordering::Relaxed);
+        self.peak.fetch_max(bytes + piece.len(), Ordering::Relaxed);
+        inner.pieces.push_back(piece);
+        self.changed.notify_all();
+        true
+    }
+
+    /// Takes the next piece; waits for one. `None` when the queue was closed and everything was taken.
+    pub fn pop(&self) -> Option<Piece> {
+        let mut inner = self.lock();
+        loop {
+            if let Some(piece) = self.take(&mut inner) {
+                return Some(piece);
+            }
+            if inner.closed {
+                return None;
+            }
+            inner = self.changed.wait(inner).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Takes the next piece if there is one. For a consumer that must not wait; [`Queue::is_over`] tells it the end.
+    pub fn try_pop(&self) -> Option<Piece> {
+        self.take(&mut self.lock())
+    }
+
+    /// True when the queue was closed and everything was taken.
+    pub fn is_over(&self) -> bool {
+        let inner = self.lock();
+        inner.closed && inner.pieces.is_empty()
+    }
+
+    fn take(&self, inner: &mut Inner) -> Option<Piece> {
+        let piece = inner.pieces.pop_front()?;
+        self.bytes.fetch_sub(piece.len(), Ordering::Relaxed);
+        self.changed.notify_all();
+        Some(piece)
+    }
+
+    /// Waits until there is room, or for so long.
+    pub fn wait_for_room(&self, most: Duration) {
+        let inner = self.lock();
+        if self.is_full() && !inner.closed {
+            let _ = self.changed.wait_timeout(inner, most);
+        }
+    }
+
+    /// Nothing comes any more. What is in the queue can still be taken, unless it is thrown away.
+    pub fn close(&self, throw_away: bool) {
+        let mut inner = self.lock();
+        inner.closed = true;
+        if throw_away {
+            inner.pieces.clear();
+            self.bytes.store(0, Ordering::Relaxed);
+        }
+        self.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn piece(bytes: usize) -> Piece {
+        Piece { bytes: vec![0; bytes], string: None }
+    }
+
+    #[test]
+    fn what_is_too_much_is_refused_and_nothing_is_lost() {
+        let queue = Queue::new(0);
+        assert!(queue.push(piece(HARD_BYTES + 1)), "one piece is always taken");
+        assert!(queue.is_full() && !queue.push(piece(1)));
+        assert_eq!(queue.pop().unwrap().len(), HARD_BYTES + 1);
+        assert!(!queue.is_full() && queue.push(piece(3)));
+        queue.close(false);
+        assert_eq!(queue.pop().unwrap().len(), 3);
+        assert!(queue.pop().is_none() && queue.is_over());
+    }
+
+    #[test]
+    fn a_consumer_wakes_at_the_end() {
+        let queue = Queue::new(0);
+        std::thread::scope(|scope| {
+            let consumer = scope.spawn(|| std::iter::from_fn(|| queue.pop()).count());
+            (0..100).for_each(|_| assert!(queue.push(piece(7))));
+            queue.close(false);
+            assert_eq!(consumer.join().unwrap(), 100);
+        });
+    }
+}

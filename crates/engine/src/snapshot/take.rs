@@ -1,0 +1,394 @@
+//! Taking a snapshot: the cut, the walk in slices of the workers' turns, and its end.
+//!
+//! Any worker saves: it serialises what it is about to change, or what it walks over, into a buffer of its own and sends
+//! full buffers to the [`Queue`]. Partitions are walked by whichever worker has time, one worker per partition. The last
+//! one to finish flushes all buffers and closes the queue.
+
+use super::queue::{Piece, Queue};
+use crate::background::drop_later;
+use crate::command::keyspace::Held;
+use crate::node::Node;
+use larder_rdb::file::write::{self, Use};
+use larder_rdb::{Writer, kind};
+use larder_store::partition::access::idle_seconds;
+use larder_store::{Entry, Saver};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Bytes of a piece, but for values that are larger.
+const PIECE_BYTES: usize = 64 * 1024;
+/// How long the walk holds a partition.
+const HOLD: Duration = Duration::from_micros(50);
+/// How long a slice of the walk takes at most: of a worker that has nothing else to do, and of one that has.
+const SLICE_IDLE: Duration = Duration::from_micros(500);
+const SLICE_BUSY: Duration = Duration::from_micros(200);
+/// The shortest slice, so that a snapshot ends under any load.
+const SLICE_MIN: Duration = Duration::from_micros(50);
+/// The share of its time that a busy worker gives to the walk: one of so many parts.
+const SHARE: u32 = 4;
+/// Items of a collection from which on it is freed elsewhere.
+const LARGE: usize = 64;
+/// How long a walk that cannot go on waits for the disk.
+pub(crate) const REST: Duration = Duration::from_millis(1);
+
+const WALKING: u8 = 0;
+const COMPLETE: u8 = 1;
+const FAILED: u8 = 2;
+const CANCELLED: u8 = 3;
+
+/// What a snapshot is taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A file, for BGSAVE, SAVE, save points and SHUTDOWN.
+    Save,
+    /// The base of an append-only file.
+    LogBase,
+    /// A replica.
+    Replica,
+}
+
+/// How a snapshot stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// The walk goes on.
+    Walking,
+    /// All is in the queue, or was taken from it.
+    Complete,
+    /// It did not work out.
+    Failed(String),
+    /// Somebody gave it up.
+    Cancelled,
+}
+
+/// What a thread is serialising.
+#[derive(Debug)]
+struct Slot {
+    writer: Writer,
+    /// The database that was named last in this piece.
+    db: Option<u16>,
+}
+
+/// A snapshot that is being taken, and what comes out of it.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// What for.
+    pub purpose: Purpose,
+    /// Unix milliseconds of the cut.
+    pub cut_ms: u64,
+    /// `stats.changes` at the cut.
+    pub changes: u64,
+    /// Keys at the cut.
+    pub keys: u64,
+    began: Instant,
+    queue: Queue,
+    /// Buffers, by thread.
+    slots: Box<[Mutex<Slot>]>,
+    compress: bool,
+    lfu: bool,
+    state: AtomicU8,
+    failure: Mutex<String>,
+    saved: AtomicU64,
+    partitions: usize,
+    /// Partitions that were given to a worker, and those that are saved.
+    claimed: AtomicUsize,
+    finished: AtomicUsize,
+    /// The same for giving up.
+    swept: AtomicUsize,
+    cleaned: AtomicUsize,
+}
+
+thread_local! {
+    /// Which of the buffers this thread writes to.
+    static SLOT: usize = {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    };
+}
+
+impl Saver for Snapshot {
+    fn save(&self, entry: &Entry<'_>) {
+        if self.state.load(Ordering::Relaxed) != WALKING {
+            return;
+        }
+        self.saved.fetch_add(1, Ordering::Relaxed);
+        let at = SLOT.with(|slot| *slot) % self.slots.len();
+        let mut slot = self.slots[at].lock().unwrap_or_else(PoisonError::into_inner);
+        let Slot { writer, db } = &mut *slot;
+        if *db != Some(entry.db) {
+            write::select(entry.db, writer);
+            *db = Some(entry.db);
+        }
+        let used = match self.lfu {
+            true => Use::Frequency(entry.access() as u8),
+            false => Use::Idle(idle_seconds(entry.access(), self.cut_ms).into()),
+        };
+        write::prefix(entry.extras().deadline, used, writer);
+        let string = entry.share_long();
+        match string.is_some() {
+            true => write::key_of_string(entry.key(), writer),
+            false => write::key(entry.key(), &entry.value(), writer),
+        }
+        if writer.len() >= PIECE_BYTES || string.is_some() {
+            self.flush(&mut slot, string);
+        }
+    }
+}
+
+impl Snapshot {
+    /// Makes the cut: everything that `held`, which is all partitions, holds now will come out of the snapshot. `cut` is
+    /// called at that very instant, for whoever has to note how far a log has come. False if a snapshot is being taken
+    /// already (`cut` is not called then).
+    pub(super) fn begin(
+        node: &Node,
+        purpose: Purpose,
+        aux: &[(&str, Vec<u8>)],
+        held: &mut dyn Held,
+        cut: &mut dyn FnMut(),
+    ) -> Option<Arc<Snapshot>> {
+        let settings = node.settings();
+        let databases = node.store.databases();
+        let mut counts = vec![(0u64, 0u64); databases.into()];
+        let (mut timed, mut busy) = (0, false);
+        held.visit(&mut |partition| {
+            busy |= partition.is_saving();
+            for (db, count) in counts.iter_mut().enumerate() {
+                count.0 += partition.len(db as u16) as u64;
+                count.1 += partition.volatile_len(db as u16) as u64;
+                timed += partition.timed_len(db as u16);
+            }
+        });
+        if busy {
+            return None;
+        }
+        let mut head = Writer::uncompressed();
+        write::head(if timed > 0 { kind::VERSION_VALKEY_9 } else { kind::VERSION }, &mut head);
+        aux.iter().for_each(|(name, value)| write::aux(name, value, &mut head));
+        for (db, (keys, volatile)) in counts.iter().enumerate().filter(|(_, (keys, _))| *keys > 0) {
+            write::select(db as u16, &mut head);
+            write::resize(*keys, *volatile, &mut head);
+        }
+        let slot = || {
+            let compress = settings.persistence.compress;
+            let writer = if compress { Writer::new() } else { Writer::uncompressed() };
+            Mutex::new(Slot { writer, db: None })
+        };
+        let snapshot = Arc::new(Snapshot {
+            purpose,
+            cut_ms: crate::node::now_ms(),
+            changes: node.stats.changes.load(Ordering::Relaxed),
+            keys: counts.iter().map(|(keys, _)| keys).sum(),
+            began: Instant::now(),
+            queue: Queue::new(crate::memory::used_bytes()),
+            slots: (0..node.mailboxes.len()).map(|_| slot()).collect(),
+            compress: settings.persistence.compress,
+            lfu: settings.maxmemory_policy.is_lfu(),
+            state: AtomicU8::new(WALKING),
+            failure: Mutex::default(),
+            saved: AtomicU64::new(0),
+            partitions: node.store.partition_count(),
+            claimed: AtomicUsize::new(0),
+            finished: AtomicUsize::new(0),
+            swept: AtomicUsize::new(0),
+            cleaned: AtomicUsize::new(0),
+        });
+        snapshot.queue.push(Piece { bytes: head.take(), string: None });
+        let saver: Arc<dyn Saver> = snapshot.clone();
+        held.visit(&mut |partition| {
+            partition.begin_saving(&saver);
+        });
+        cut();
+        Some(snapshot)
+    }
+
+    /// What comes out, in pieces: a whole file but for its end and checksum.
+    pub fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// True if long strings are to be compressed.
+    pub fn compresses(&self) -> bool {
+        self.compress
+    }
+
+    /// How it stands.
+    pub fn state(&self) -> State {
+        match self.state.load(Ordering::Acquire) {
+            WALKING => State::Walking,
+            COMPLETE => State::Complete,
+            CANCELLED => State::Cancelled,
+            _ => State::Failed(self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()),
+        }
+    }
+
+    /// Keys that were saved so far.
+    pub fn keys_saved(&self) -> u64 {
+        self.saved.load(Ordering::Relaxed)
+    }
+
+    /// How long it has been going on.
+    pub fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Says that it cannot be written; the walk ends soon. A snapshot of which all was taken already fails nevertheless.
+    pub fn fail(&self, why: String) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = why;
+        self.give_up(FAILED);
+    }
+
+    /// Gives it up.
+    pub fn cancel(&self) {
+        self.give_up(CANCELLED);
+    }
+
+    fn give_up(&self, how: u8) {
+        for from in [WALKING, COMPLETE] {
+            if self.state.compare_exchange(from, how, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                break;
+            }
+        }
+        self.queue.close(true);
+    }
+
+    fn flush(&self, slot: &mut Slot, string: Option<Arc<Vec<u8>>>) {
+        slot.db = None;
+        let bytes = slot.writer.take();
+        if !self.queue.push(Piece { bytes, string }) {
+            self.fail("keys change faster than the snapshot can be written".into());
+        }
+    }
+
+    /// All partitions are saved: sends the rest.
+    fn complete(&self) {
+        for slot in &self.slots {
+            let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            if !slot.writer.is_empty() {
+                self.flush(&mut slot, None);
+            }
+        }
+        if self.state.compare_exchange(WALKING, COMPLETE, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            self.queue.close(false);
+        }
+    }
+
+    /// Saves everything at once, with all partitions held: SAVE. Another thread takes the pieces meanwhile.
+    pub(super) fn run_through(&self, held: &mut dyn Held) {
+        held.visit(&mut |partition| {
+            let mut go_on = || !self.queue.is_full();
+            while self.state.load(Ordering::Relaxed) == WALKING && !partition.save_some(&mut go_on, &mut drop)
+            {
+                self.queue.wait_for_room(REST);
+            }
+        });
+        if self.state.load(Ordering::Acquire) == WALKING {
+            self.complete();
+        } else {
+            held.visit(&mut |partition| drop(partition.stop_saving(self)));
+        }
+    }
+}
+
+/// A worker's part in the snapshot that is being taken.
+#[derive(Debug, Default)]
+pub struct Walker {
+    snapshot: Option<Arc<Snapshot>>,
+    /// The partition that it is at.
+    partition: Option<usize>,
+    /// When the walk wants to go on: at once, or after the disk has had some time.
+    waits: Option<Duration>,
+    last: Option<Instant>,
+}
+
+impl Walker {
+    /// How long the worker may sleep at most.
+    #[inline]
+    pub fn waits(&self) -> Option<Duration> {
+        self.waits
+    }
+
+    /// Saves for a slice of time. `busy` says that requests wait. To be called once per turn while a snapshot is taken.
+    #[cold]
+    #[inline(never)]
+    pub fn run(&mut self, node: &Node, busy: bool) {
+        let began = Instant::now();
+        if self.snapshot.is_none() {
+            self.snapshot = node.snapshots.current();
+            self.partition = None;
+        }
+        let Some(snapshot) = self.snapshot.clone() else {
+            self.waits = None;
+            return;
+        };
+        // A share of the time since the last slice.
+        let since = self.last.map_or(SLICE_MIN, |last| began - last);
+        let slice = if busy { (since / SHARE).clamp(SLICE_MIN, SLICE_BUSY) } else { SLICE_IDLE };
+        self.waits = self.walk(node, &snapshot, began + slice);
+        if self.waits.is_none() {
+            self.snapshot = None;
+        }
+        self.last = Some(Instant::now());
+    }
+
+    fn walk(&mut self, node: &Node, snapshot: &Snapshot, until: Instant) -> Option<Duration> {
+        while Instant::now() < until {
+            if snapshot.state.load(Ordering::Acquire) != WALKING {
+                self.partition = None;
+                return clean(node, snapshot);
+            }
+            if snapshot.queue.is_full() {
+                return Some(REST);
+            }
+            let at = match self.partition {
+                Some(at) => at,
+                None => match snapshot.claimed.fetch_add(1, Ordering::Relaxed) {
+                    at if at < snapshot.partitions => at,
+                    // The others are still busy with theirs, and it may yet have to be given up.
+                    _ => return (snapshot.state() == State::Walking).then_some(REST),
+                },
+            };
+            self.partition = Some(at);
+            let mut partition = node.store.lock(node.store.partition_at(at));
+            let hold = (Instant::now() + HOLD).min(until);
+            let mut go_on = || Instant::now() < hold && !snapshot.queue.is_full();
+            let mut free = |removed: larder_store::Removed| {
+                if removed.is_large(LARGE) {
+                    drop_later(removed);
+                }
+            };
+            let done = partition.save_some(&mut go_on, &mut free);
+            drop(partition);
+            if done {
+                self.partition = None;
+                if snapshot.finished.fetch_add(1, Ordering::AcqRel) + 1 == snapshot.partitions {
+                    snapshot.complete();
+                    if snapshot.state.load(Ordering::Acquire) == COMPLETE {
+                        node.snapshots.walked(snapshot);
+                        return None;
+                    }
+                }
+            }
+        }
+        Some(Duration::ZERO)
+    }
+}
+
+/// Ends a snapshot that was given up in one partition.
+fn clean(node: &Node, snapshot: &Snapshot) -> Option<Duration> {
+    if snapshot.state.load(Ordering::Acquire) == COMPLETE {
+        return None;
+    }
+    let at = snapshot.swept.fetch_add(1, Ordering::Relaxed);
+    if at >= snapshot.partitions {
+        return None;
+    }
+    let cleared = node.store.lock(node.store.partition_at(at)).stop_saving(snapshot);
+    if !cleared.is_empty() {
+        drop_later(cleared);
+    }
+    if snapshot.cleaned.fetch_add(1, Ordering::AcqRel) + 1 == snapshot.partitions {
+        node.snapshots.walked(snapshot);
+        return None;
+    }
+    Some(Duration::ZERO)
+}
