@@ -12,7 +12,7 @@ struct CrateRule {
     foreign_forbidden: &'static [&'static str],
 }
 
-const CRATES: [CrateRule; 6] = [
+const CRATES: [CrateRule; 7] = [
     CrateRule {
         folder: "crates/protocol",
         ours_allowed: &[],
@@ -39,6 +39,11 @@ const CRATES: [CrateRule; 6] = [
         foreign_forbidden: &["io-uring", "libc"],
     },
     CrateRule {
+        folder: "crates/client",
+        ours_allowed: &[],
+        foreign_forbidden: &["axum", "hyper", "libc", "redb", "rustix"],
+    },
+    CrateRule {
         folder: "crates/larder",
         ours_allowed: &["larder-engine", "larder-protocol", "larder-service"],
         foreign_forbidden: &["redb", "io-uring"],
@@ -54,7 +59,7 @@ struct PathRule {
     why: &'static str,
 }
 
-const PATHS: [PathRule; 12] = [
+const PATHS: [PathRule; 13] = [
     PathRule {
         place: "crates/store/src/",
         forbidden: &[
@@ -104,6 +109,12 @@ const PATHS: [PathRule; 12] = [
         forbidden: &["crate::socket", "crate::persist", "crate::replicate", "crate::cluster"],
         except: &[],
         why: "a command sees its call and the keyspace, never the outside",
+    },
+    PathRule {
+        place: "crates/client/src/",
+        forbidden: &["larder_protocol", "larder_store", "larder_rdb", "larder_engine", "larder_service"],
+        except: &[],
+        why: "the client library is an ordinary driver's user and knows no other crate of ours",
     },
     PathRule {
         place: "crates/service/src/",
