@@ -120,7 +120,6 @@ data "aws_elasticache_user" "ann" {
 }
 
 output "primary" { value = data.aws_elasticache_replication_group.shop.primary_endpoint_address }
-output "access"  { value = data.aws_elasticache_user.ann.access_string }
 """
 
 
