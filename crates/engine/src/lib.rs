@@ -2,7 +2,8 @@
 //!
 //! In reading order: [`node`] (what everything shares), [`config`], [`socket`], [`worker`] (the loop), [`session`],
 //! [`command`], [`blocked`] (who waits for a key), [`pause`], [`acl`], [`memcache`], and what stands beside them:
-//! [`memory`], [`mailbox`], [`background`], [`snapshot`]; what an operator sees: [`meter`], [`observe`], [`commandlog`], [`latency`], [`monitor`].
+//! [`memory`], [`mailbox`], [`background`], [`snapshot`]; what an operator sees: [`meter`], [`traffic`], [`observe`],
+//! [`commandlog`], [`latency`], [`monitor`].
 
 pub mod acl;
 pub mod background;
@@ -30,4 +31,5 @@ pub mod signal;
 pub mod snapshot;
 pub mod socket;
 pub mod tracking;
+pub mod traffic;
 pub mod worker;

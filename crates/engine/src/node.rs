@@ -20,6 +20,7 @@ use crate::snapshot::Snapshots;
 use crate::snapshot::exit::LastSave;
 use crate::snapshot::load::Loading;
 use crate::tracking::Tracking;
+use crate::traffic::Traffic;
 use crate::{memcache, memory};
 use arc_swap::{ArcSwap, Guard};
 use larder_store::evict::{Policy, Round};
@@ -34,19 +35,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// milliseconds. It is as many as a batch has requests: however fast keys come, they cannot come faster than they go.
 const EVICTIONS_PER_BATCH_MAX: usize = 4096;
 
-/// Counters of the whole node, as INFO shows them. Workers add to them once per turn.
+/// Counters of the whole node, as INFO shows them: of what is rare. What is not stands in [`Traffic`].
 #[derive(Debug, Default)]
 pub struct Stats {
     /// Connections ever accepted.
     pub connections: AtomicU64,
     /// Connections refused for `maxclients`.
     pub rejected_connections: AtomicU64,
-    /// Commands ever executed.
-    pub commands: AtomicU64,
-    /// Bytes received.
-    pub input_bytes: AtomicU64,
-    /// Bytes sent.
-    pub output_bytes: AtomicU64,
     /// Error replies.
     pub errors: AtomicU64,
     /// Changes made to keys.
@@ -57,18 +52,12 @@ pub struct Stats {
     pub input_per_second: AtomicU64,
     /// Bytes sent per second over the last second or so.
     pub output_per_second: AtomicU64,
-    /// Times that bytes came from a session.
-    pub reads: AtomicU64,
-    /// Times that bytes were sent to a session.
-    pub writes: AtomicU64,
     /// Sessions closed because their requests were too large.
     pub query_limit_closed: AtomicU64,
     /// Sessions closed because they did not read their replies.
     pub output_limit_closed: AtomicU64,
     /// Rounds of reclaiming keys that ran out of time.
     pub expire_stopped: AtomicU64,
-    /// Rounds of all workers' loops.
-    pub turns: AtomicU64,
 }
 
 impl Stats {
@@ -77,12 +66,7 @@ impl Stats {
         for counter in [
             &self.connections,
             &self.rejected_connections,
-            &self.commands,
-            &self.input_bytes,
-            &self.output_bytes,
             &self.errors,
-            &self.reads,
-            &self.writes,
             &self.query_limit_closed,
             &self.output_limit_closed,
             &self.expire_stopped,
@@ -102,6 +86,8 @@ pub struct Node {
     pub users: Users,
     /// Counters.
     pub stats: Stats,
+    /// Counters of what is frequent, by worker.
+    pub traffic: Traffic,
     /// What commands cost, by worker.
     pub meters: Vec<Meter>,
     /// What was slow or large.
@@ -184,6 +170,7 @@ impl Node {
             monitors: Monitors::default(),
             table,
             stats: Stats::default(),
+            traffic: Traffic::new(mailboxes.len()),
             hub: Hub::default(),
             tracking: Tracking::new(mailboxes.len()),
             log: Log::new(mailboxes.len(), settings.repl_backlog_size),
@@ -272,8 +259,7 @@ impl Node {
     }
 
     /// How uses of keys are noted at a time.
-    pub fn access(&self, now_ms: u64, random: u32) -> Access {
-        let settings = self.settings();
+    pub fn access(&self, settings: &Settings, now_ms: u64, random: u32) -> Access {
         if settings.maxmemory_policy.is_lfu() {
             Access::lfu(now_ms, random, settings.lfu_log_factor, settings.lfu_decay_time)
         } else {
@@ -289,8 +275,7 @@ impl Node {
 
     /// Evicts keys while more than `maxmemory` is in use, up to a share per batch; true when there is no room and
     /// nothing can leave.
-    pub fn make_room(&self, worker: usize, now: Now, random: &mut u64) -> bool {
-        let settings = self.settings();
+    pub fn make_room(&self, settings: &Settings, worker: usize, now: Now, random: &mut u64) -> bool {
         // While writes are held back, a replica must find what its primary has.
         if settings.maxmemory == 0
             || self.pause.held(now.ms).is_some()
@@ -337,7 +322,7 @@ impl Node {
 
     /// What `stats` of Memcached tells of the whole node.
     pub fn memcached_figures(&self) -> memcache::Figures {
-        let settings = self.settings();
+        let (settings, traffic) = (self.settings(), self.traffic.total());
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         memcache::Figures {
             uptime_seconds: now_ms().saturating_sub(self.started_ms) / 1000,
@@ -345,8 +330,8 @@ impl Node {
             total_connections: get(&self.stats.connections),
             rejected_connections: get(&self.stats.rejected_connections),
             connections_max: settings.maxclients as u64,
-            input_bytes: get(&self.stats.input_bytes),
-            output_bytes: get(&self.stats.output_bytes),
+            input_bytes: traffic.input_bytes,
+            output_bytes: traffic.output_bytes,
             used_bytes: memory::used_bytes(),
             memory_max_bytes: settings.maxmemory,
             threads: self.mailboxes.len(),

@@ -32,12 +32,14 @@ fn set() -> libc::sigset_t {
     }
 }
 
-/// Blocks the signals in this thread and those it starts from now on, and ignores SIGPIPE.
+/// Blocks the signals in this thread and those it starts from now on, and ignores SIGPIPE and SIGXFSZ: a connection that
+/// broke and a file that may not grow are errors, no end.
 pub fn block() -> io::Result<()> {
     let set = set();
     // SAFETY: the set is initialised; changing the mask of the calling thread touches no memory of ours.
     let error = unsafe {
         libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
         libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut())
     };
     if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }

@@ -53,6 +53,8 @@ pub(crate) enum Command {
     Dns(Dns),
     /// Run the engine alone: a Redis and Memcached server, without the service
     Node(Node),
+    /// Look into an RDB file of Larder, Redis or Valkey
+    Rdb(Rdb),
 }
 
 /// How an answer is printed.
@@ -395,6 +397,35 @@ pub(crate) struct Node {
     /// A configuration file, then directives as --name value
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CONF] [--DIRECTIVE VALUE")]
     pub(crate) rest: Vec<OsString>,
+}
+
+const RDB_EXAMPLES: &str = "\
+Examples:
+  larder rdb check dump.rdb                   is it sound, and what is in it?
+  larder rdb show dump.rdb | sort -nrk4       every key, the largest first
+  larder rdb show dump.rdb --output json | jq -r '.[].key'";
+
+#[derive(Args, Debug)]
+#[command(after_help = RDB_EXAMPLES)]
+pub(crate) struct Rdb {
+    #[command(subcommand)]
+    pub(crate) action: RdbAction,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum RdbAction {
+    /// Read the whole file, build every value, compare the checksum
+    Check {
+        /// The file
+        file: PathBuf,
+    },
+    /// List the keys
+    Show {
+        /// The file
+        file: PathBuf,
+    },
 }
 
 #[cfg(test)]

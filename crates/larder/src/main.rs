@@ -1,7 +1,7 @@
 //! The `larder` binary: one command line over the engine and the service; wiring only.
 //!
 //! Reading order: `arguments` (what can be said), `up` and `node` (the two programs), `environment`, `cache`,
-//! `connect`, `dns` (what talks to them), `api` (how), `terminal` and `failure` (how it looks).
+//! `connect`, `dns` (what talks to them), `rdb` (files), `api` (how), `terminal` and `failure` (how it looks).
 #![forbid(unsafe_code)]
 
 mod api;
@@ -13,6 +13,7 @@ mod environment;
 mod failure;
 mod journal;
 mod node;
+mod rdb;
 mod terminal;
 mod up;
 
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Command::Events(arguments) => cache::events(&arguments),
         Command::Dns(arguments) => dns::dns(&arguments),
         Command::Node(arguments) => node::node(arguments),
+        Command::Rdb(arguments) => rdb::rdb(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

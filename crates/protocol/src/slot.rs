@@ -66,6 +66,25 @@ pub fn slot_of(key: &[u8]) -> u16 {
 
 #[inline]
 fn hash_tag(key: &[u8]) -> &[u8] {
+    if may_have_tag(key) { find_hash_tag(key) } else { key }
+}
+
+/// False for keys without `{`, if they are short: for these a call costs more than looking at some bytes twice.
+#[inline]
+fn may_have_tag(key: &[u8]) -> bool {
+    const WORD: usize = 8;
+    const BYTES: u64 = u64::MAX / 0xff;
+    let (Some(last), ..=32) = (key.last_chunk::<WORD>(), key.len()) else { return true };
+    // A byte of the exclusive or is zero where the key has a brace; other bytes may raise false alarms.
+    let zeros = |word: &[u8; WORD]| {
+        let word = u64::from_le_bytes(*word) ^ (BYTES * u64::from(b'{'));
+        word.wrapping_sub(BYTES) & !word & BYTES << 7
+    };
+    let (words, _) = key.as_chunks::<WORD>();
+    words.iter().fold(zeros(last), |found, word| found | zeros(word)) != 0
+}
+
+fn find_hash_tag(key: &[u8]) -> &[u8] {
     let Some(open) = memchr(b'{', key) else { return key };
     match memchr(b'}', &key[open + 1..]) {
         Some(len) if len > 0 => &key[open + 1..open + 1 + len],
@@ -92,6 +111,11 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn short_keys_are_looked_at_like_long_ones(key in "[a-z{}]{0,40}") {
+            prop_assert_eq!(hash_tag(key.as_bytes()), find_hash_tag(key.as_bytes()));
+        }
+
         #[test]
         fn equals_another_implementation(bytes: Vec<u8>) {
             let other = crc::Crc::<u16>::new(&crc::CRC_16_XMODEM).checksum(&bytes);

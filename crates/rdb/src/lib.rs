@@ -10,7 +10,7 @@
 //! arrow stays one way: the engine knows this crate, this crate knows the store, the store knows nobody.
 //!
 //! Input is never trusted: an error has its place, nothing is allocated that the rest of the input could not fill, no
-//! value nests, and there is no input that panics (`fuzz/fuzz_targets/dump_payload.rs`).
+//! value nests, and there is no input that panics (`fuzz/fuzz_targets/dump_payload.rs`, `rdb_file.rs`).
 //!
 //! In reading order: [`kind`] (the types of values), [`read`], [`write`], `lzf`, `ziplist`, `zipmap`, [`load`], [`save`],
 //! `stream`,

@@ -4,7 +4,7 @@ use super::call::Call;
 use super::keyspace::{Keyspace, Locked};
 use super::table::{Command, Scope, flag};
 use super::wake::{self, Changed, wake, widen};
-use super::{CommandError, Keys};
+use super::{CommandError, Keys, Known};
 use crate::log::Effects;
 use crate::node::Node;
 use crate::notify::Classes;
@@ -15,7 +15,7 @@ use larder_protocol::resp::args::{Args, OwnedArgs};
 use larder_protocol::resp::reply::Reply;
 use larder_protocol::slot::slot_of;
 use larder_store::partition::access::Access;
-use larder_store::{Key, Now, PartitionId};
+use larder_store::{Now, PartitionId, Store};
 use std::time::Instant;
 
 /// What all commands of a worker's turn share.
@@ -40,8 +40,8 @@ pub struct Request<'a> {
     pub args: Args<'a>,
     /// The row of the table.
     pub command: Option<&'static Command>,
-    /// The first key, hashed.
-    pub key: Option<Key<'a>>,
+    /// Its keys, as far as they are known.
+    pub keys: Known<'a>,
 }
 
 /// What a command that needs memory is told when there is none, after `-`.
@@ -49,6 +49,9 @@ pub const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'max
 
 /// Most bytes of arguments that an error about an unknown command repeats.
 const ECHOED_BYTES_MAX: usize = 128;
+
+/// Keys whose partitions are sorted on the stack.
+const FEW_KEYS: usize = 32;
 
 /// Executes one request of a session; its reply is appended to `out`. Answers how many keys changed.
 #[inline]
@@ -290,14 +293,14 @@ fn run(
 ) -> u64 {
     let (locked, wakes) = lock(node, command, request);
     let access = if client.no_touch { turn.access.silent() } else { turn.access };
-    let mut keys = Keyspace::new(node, locked, request.key, client.db, turn.now, access);
-    // Either is rare, so that the common path asks once before and once after the command.
-    let watched = wakes || keys.is_listened_to();
-    if watched {
-        prepare(&mut keys, wakes, command, &request.args);
-    }
+    let keys = Keyspace::new(node, locked, request.keys, client.db, turn.now, access);
     client.command = Some(command);
     let mut call = Call { args: request.args, keys, out, session: client, node };
+    // Either is rare, so that the common path asks once before and once after the command.
+    let watched = wakes || call.keys.is_listened_to();
+    if watched {
+        prepare(&mut call.keys, wakes, command, &request.args);
+    }
     let start = call.out.len();
     if let Err(error) = (command.handler)(&mut call) {
         let text = render(&error, request, command);
@@ -321,7 +324,7 @@ pub fn apply(
 ) -> Result<u64, String> {
     let container = node.table.get(args.get(0)).ok_or_else(|| unknown(&args))?;
     let command = if container.subcommands.is_empty() { container } else { subcommand(container, &args)? };
-    let request = Request { args, command: Some(container), key: None };
+    let request = Request { args, command: Some(container), keys: Known::NOTHING };
     if !command.accepts(args.len()) {
         return Err(wrong_arity(&request, command));
     }
@@ -330,7 +333,7 @@ pub fn apply(
         return Ok(0);
     }
     let (locked, wakes) = lock(node, command, &request);
-    let mut keys = Keyspace::new(node, locked, None, client.db, turn.now, turn.access);
+    let mut keys = Keyspace::new(node, locked, Known::NOTHING, client.db, turn.now, turn.access);
     keys.without_expiry();
     if wakes || keys.is_listened_to() {
         prepare(&mut keys, wakes, command, &args);
@@ -449,27 +452,50 @@ fn silence(client: &mut Client, out: &mut Reply, start: usize) {
 /// Locks what a command needs, and says whether it may have to wake others up.
 #[inline]
 fn lock<'a>(node: &'a Node, command: &'static Command, request: &Request<'_>) -> (Locked<'a>, bool) {
-    let locked = match (command.scope, command.keys, request.key) {
-        (Scope::Keys, Keys::None, _) | (Scope::Each, ..) => return (Locked::None, false),
-        (Scope::Keys, Keys::Range { first: 1, last: 1, .. }, Some(key)) => {
-            let id = node.store.partition_of(key.slot);
-            Locked::One(id, node.store.lock(id))
-        }
-        (Scope::Patterns, ..) if command.uses_patterns(&request.args) => {
+    let locked = match (command.scope, command.keys) {
+        (Scope::Keys, Keys::None) | (Scope::Each, _) => return (Locked::None, false),
+        (Scope::Patterns, _) if command.uses_patterns(&request.args) => {
             return (Locked::all(&node.store), node.blocked.any());
         }
-        (Scope::Keys | Scope::Patterns, ..) => {
+        (Scope::Keys | Scope::Patterns, _) if request.keys.is_empty() => {
             let mut ids = Vec::new();
             partitions(node, command, &request.args, &mut ids);
-            Locked::many(&node.store, ids)
+            Locked::many(&node.store, &mut ids)
         }
-        (Scope::All, ..) => return (Locked::all(&node.store), node.blocked.any()),
+        (Scope::Keys | Scope::Patterns, _) => lock_known(&node.store, &request.keys),
+        (Scope::All, _) => return (Locked::all(&node.store), node.blocked.any()),
     };
     if command.is(flag::WRITE) && node.blocked.any() {
         let keys: Vec<&[u8]> = command_keys(command, &request.args).collect();
         return (widen(node, locked, &keys), true);
     }
     (locked, false)
+}
+
+/// Locks the partitions of keys that are known.
+#[inline]
+fn lock_known<'a>(store: &'a Store, keys: &Known<'_>) -> Locked<'a> {
+    let mut ids = keys.partitions(store);
+    match (ids.next(), ids.len()) {
+        (None, _) => Locked::None,
+        (Some(id), 0) => Locked::One(id, store.lock(id)),
+        (Some(first), _) => lock_several(store, first, ids),
+    }
+}
+
+fn lock_several<'a>(
+    store: &'a Store,
+    first: PartitionId,
+    others: impl ExactSizeIterator<Item = PartitionId>,
+) -> Locked<'a> {
+    let mut few = [first; FEW_KEYS];
+    match few.get_mut(..=others.len()) {
+        Some(few) => {
+            few[1..].iter_mut().zip(others).for_each(|(to, id)| *to = id);
+            Locked::many(store, few)
+        }
+        None => Locked::many(store, &mut std::iter::once(first).chain(others).collect::<Vec<_>>()),
+    }
 }
 
 /// The keys of a command.
@@ -504,7 +530,8 @@ pub fn run_queued(call: &mut Call<'_>, command: &'static Command, effects: &mut 
         call.keys.bury(command, &call.args);
     }
     if let Err(error) = (command.handler)(call) {
-        let request = Request { args: call.args, command: call.node.table.get(call.args.get(0)), key: None };
+        let request =
+            Request { args: call.args, command: call.node.table.get(call.args.get(0)), keys: Known::NOTHING };
         let text = render(&error, &request, command);
         call.node.meter(call.session).failed(call.node.table.number(command), &text);
         fail(call.node, call.out, start, &text);

@@ -5,7 +5,7 @@
 //! A key that was not declared in the command table is not there.
 
 use super::table::flag;
-use super::{Command, CommandError};
+use super::{Command, CommandError, Known};
 use crate::log::Effects;
 use crate::node::Node;
 use crate::notify::{Classes, Event};
@@ -17,6 +17,7 @@ use larder_store::{
     Cleared, Extras, Guard, IntegerMut, ItemRef, Key, Now, Owned, Partition, PartitionId, Removed, Store,
     Value, ValueMut, ValueRef,
 };
+use std::cell::Cell;
 
 /// The partitions that are held.
 pub enum Locked<'a> {
@@ -44,13 +45,20 @@ pub trait Held {
 
 impl<'a> Locked<'a> {
     /// Locks these partitions. Sorts them, because that order is what keeps two commands from waiting for each other.
-    pub fn many(store: &'a Store, mut ids: Vec<PartitionId>) -> Locked<'a> {
+    pub fn many(store: &'a Store, ids: &mut [PartitionId]) -> Locked<'a> {
         ids.sort_unstable();
-        ids.dedup();
-        match ids[..] {
+        match *ids {
             [] => Locked::None,
-            [id] => Locked::One(id, store.lock(id)),
-            _ => Locked::Many(ids.into_iter().map(|id| (id, store.lock(id))).collect()),
+            [first, .., last] if first != last => {
+                let mut held: Vec<(PartitionId, Guard<'a>)> = Vec::with_capacity(ids.len());
+                for &id in ids.iter() {
+                    if held.last().is_none_or(|(last, _)| *last != id) {
+                        held.push((id, store.lock(id)));
+                    }
+                }
+                Locked::Many(held)
+            }
+            [id, ..] => Locked::One(id, store.lock(id)),
         }
     }
 
@@ -129,8 +137,9 @@ pub struct Keyspace<'a> {
     /// What handlers take for the time: that of `now`, but for commands of a log.
     clock_ms: u64,
     access: Access,
-    /// The first key, hashed by the dispatcher.
-    first: Option<Key<'a>>,
+    known: Known<'a>,
+    /// Which of the known keys is probably the next.
+    next: Cell<u32>,
     dirty: u64,
     /// Which events somebody wants to hear of.
     wanted: Classes,
@@ -152,13 +161,14 @@ impl<'a> Keyspace<'a> {
     pub fn new(
         node: &'a Node,
         locked: Locked<'a>,
-        first: Option<Key<'a>>,
+        known: Known<'a>,
         db: u16,
         now: Now,
         access: Access,
     ) -> Keyspace<'a> {
         let (store, wanted) = (&node.store, node.wanted());
-        Keyspace { store, locked, db, now, clock_ms: now.ms, access, first, dirty: 0, wanted, notes: None }
+        let (clock_ms, next) = (now.ms, Cell::new(0));
+        Keyspace { store, locked, db, now, clock_ms, access, known, next, dirty: 0, wanted, notes: None }
     }
 
     /// The time of the command: Unix milliseconds.
@@ -213,12 +223,10 @@ impl<'a> Keyspace<'a> {
 
     #[inline]
     fn key<'k>(&self, bytes: &'k [u8]) -> Key<'k> {
-        match &self.first {
-            Some(first) if std::ptr::eq(first.bytes, bytes) => {
-                Key { bytes, slot: first.slot, hash: first.hash }
-            }
-            _ => self.store.key(bytes, slot_of(bytes)),
-        }
+        let mut next = self.next.get();
+        let known = self.known.get(bytes, &mut next);
+        self.next.set(next);
+        known.unwrap_or_else(|| self.store.key(bytes, slot_of(bytes)))
     }
 
     #[inline]

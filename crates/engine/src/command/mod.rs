@@ -1,6 +1,7 @@
 //! Commands: the table of them, the door to the keys, and one file per family.
 //!
-//! In reading order: [`error`], [`table`] (what a command is), [`keyspace`] (the only way to a key), [`call`] (what a
+//! In reading order: [`error`], [`table`] (what a command is), [`keyspace`] (the only way to a key), [`known`] (keys
+//! that are hashed already), [`call`] (what a
 //! handler gets), [`dispatch`] (from arguments to a call), then the families. A handler never sees a socket, a file
 //! or another session.
 
@@ -27,6 +28,7 @@ pub mod hyperloglog;
 pub mod introspection;
 pub mod keys;
 pub mod keyspace;
+pub mod known;
 pub mod latency;
 mod lcs;
 pub mod list;
@@ -52,6 +54,7 @@ pub mod zset;
 pub use call::{Call, Handler};
 pub use error::CommandError;
 pub use keyspace::Keyspace;
+pub use known::Known;
 pub use table::{Command, Keys, Scope, Table};
 
 /// All families of commands.

@@ -282,13 +282,14 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
     });
     let (stats, denials, hub) = (&call.node.stats, &call.node.users.log, &call.node.hub);
     let tracked = call.node.tracking.counts();
+    let traffic = call.node.traffic.total();
     let get = |value: &AtomicU64| value.load(Ordering::Relaxed);
     lines!(text,
         "total_connections_received": get(&stats.connections),
-        "total_commands_processed": get(&stats.commands),
+        "total_commands_processed": traffic.commands,
         "instantaneous_ops_per_sec": get(&stats.commands_per_second),
-        "total_net_input_bytes": get(&stats.input_bytes),
-        "total_net_output_bytes": get(&stats.output_bytes),
+        "total_net_input_bytes": traffic.input_bytes,
+        "total_net_output_bytes": traffic.output_bytes,
         "total_net_repl_input_bytes": 0,
         "total_net_repl_output_bytes": 0,
         "instantaneous_input_kbps": format_args!("{:.2}", get(&stats.input_per_second) as f64 / 1024.0),
@@ -321,13 +322,13 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         "tracking_total_prefixes": tracked[3],
         "unexpected_error_replies": 0,
         "total_error_replies": get(&stats.errors),
-        "total_reads_processed": get(&stats.reads),
-        "total_writes_processed": get(&stats.writes),
+        "total_reads_processed": traffic.reads,
+        "total_writes_processed": traffic.writes,
         "io_threaded_reads_processed": 0,
         "io_threaded_writes_processed": 0,
         "client_query_buffer_limit_disconnections": get(&stats.query_limit_closed),
         "client_output_buffer_limit_disconnections": get(&stats.output_limit_closed),
-        "eventloop_cycles": get(&stats.turns),
+        "eventloop_cycles": traffic.turns,
         "acl_access_denied_auth": denials.denied(Reason::Auth),
         "acl_access_denied_cmd": denials.denied(Reason::Command),
         "acl_access_denied_key": denials.denied(Reason::Key),

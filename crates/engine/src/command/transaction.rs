@@ -4,7 +4,7 @@ use super::dispatch::{OUT_OF_MEMORY, command_keys, partitions, run_queued};
 use super::keyspace::{Held, Keyspace, Locked};
 use super::table::{ALL_KEYS, Command, Keys, Scope, flag};
 use super::wake::{everywhere, wake, widen};
-use super::{Call, CommandError};
+use super::{Call, CommandError, Known};
 use crate::log::Effects;
 use crate::node::Node;
 use crate::session::transaction::{Transaction, Watching};
@@ -138,7 +138,7 @@ fn run_all(call: &mut Call<'_>, transaction: &Transaction, watching: &Watching) 
     let mut effects = Effects::default();
     for (command, args) in &transaction.queued {
         let lent = Locked::Lent(&mut locked);
-        let mut keys = Keyspace::new(node, lent, None, call.session.db, now, access);
+        let mut keys = Keyspace::new(node, lent, Known::NOTHING, call.session.db, now, access);
         if wakes {
             keys.note_changes();
         }
@@ -179,7 +179,7 @@ fn lock_union<'a>(call: &Call<'a>, transaction: &Transaction, watching: &Watchin
         partitions(node, command, &args.view(), &mut ids);
     }
     ids.extend(watching.keys().map(|(_, key, _)| node.store.partition_of(slot_of(key))));
-    let locked = Locked::many(&node.store, ids);
+    let locked = Locked::many(&node.store, &mut ids);
     match node.blocked.any() {
         true => widen(node, locked, &written(transaction)),
         false => locked,

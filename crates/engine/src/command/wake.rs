@@ -4,6 +4,7 @@
 //! would be touched by serving who waits ([`widen`]). So it serves them itself before it lets go ([`wake`]): a change
 //! and what follows from it are one step, and nobody who came later is served before one who came earlier.
 
+use super::Known;
 use super::call::Call;
 use super::dispatch::{log, partitions, tell};
 use super::keyspace::{Held, Keyspace, Locked};
@@ -49,7 +50,7 @@ pub(super) fn widen<'a>(node: &'a Node, mut locked: Locked<'a>, keys: &[&[u8]]) 
         let mut ids = locked.ids();
         drop(locked);
         ids.extend(wanted);
-        locked = Locked::many(&node.store, ids);
+        locked = Locked::many(&node.store, &mut ids);
     }
     drop(locked);
     Locked::all(&node.store)
@@ -100,7 +101,7 @@ pub(crate) fn tell_of_gone(node: &Node, moment: Moment) -> u64 {
     let mut changes = 0;
     for (db, key) in node.blocked.keys_of_groups() {
         let id = node.store.partition_of(slot_of(&key));
-        let mut locked = Locked::many(&node.store, vec![id]);
+        let mut locked = Locked::many(&node.store, &mut [id]);
         if door(node, &mut locked, db, moment).exists(&key) {
             continue;
         }
@@ -114,7 +115,7 @@ pub(crate) fn tell_of_gone(node: &Node, moment: Moment) -> u64 {
 pub(crate) type Moment = (Now, Access);
 
 fn door<'a>(node: &'a Node, locked: &'a mut (dyn Held + 'a), db: u16, (now, access): Moment) -> Keyspace<'a> {
-    Keyspace::new(node, Locked::Lent(locked), None, db, now, access)
+    Keyspace::new(node, Locked::Lent(locked), Known::NOTHING, db, now, access)
 }
 
 fn is_there(keys: &Keyspace<'_>, key: &[u8], wants: Wants) -> bool {
@@ -179,7 +180,7 @@ pub(crate) fn end(node: &Node, waiter: &Waiter, reply: Vec<u8>, logged: u64) -> 
 
 /// Ends a wait from outside of a command: the time is up, or the session is gone. False if it has ended before.
 pub(crate) fn cancel(node: &Node, waiter: &Waiter) -> bool {
-    let _held = Locked::many(&node.store, waiter.partitions.clone());
+    let _held = Locked::many(&node.store, &mut waiter.partitions.clone());
     node.blocked.leave(waiter)
 }
 

@@ -66,7 +66,7 @@ fn plain_name(text: &str, what: &str) -> Result<String, String> {
 
 /// The rows.
 pub const TABLE: &[Directive] = &[
-    switch!("appendonly", Always, settings.append_only.on),
+    switch!("appendonly", Start, settings.append_only.on),
     Directive {
         name: "appendfsync",
         aliases: &[],

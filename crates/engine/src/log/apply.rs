@@ -38,7 +38,7 @@ impl Applier {
     pub fn apply(&mut self, node: &Node, now: Now, args: Args<'_>) -> Result<u64, String> {
         let turn = Turn {
             now,
-            access: node.access(now.ms, now.ms as u32),
+            access: node.access(&node.settings(), now.ms, now.ms as u32),
             out_of_memory: false,
             restrained: false,
             restricted: false,

@@ -175,6 +175,12 @@ fn wishes(node: &Node, size: Option<u64>) -> Wishes {
     Wishes { checksum: settings.persistence.checksum, any_version: settings.persistence.any_version, size }
 }
 
+/// Bytes of a file, if it is one that tells: a pipe does not.
+fn size_of(file: &File) -> Result<Option<u64>, FileError> {
+    let metadata = file.metadata()?;
+    Ok(metadata.is_file().then_some(metadata.len()))
+}
+
 /// Loads a file into the keyspace; the workers must run, and this thread must be none of them. Sessions should be told
 /// before, see [`Loading::set`].
 ///
@@ -182,8 +188,8 @@ fn wishes(node: &Node, size: Option<u64>) -> Wishes {
 /// What is wrong with the file, and where. Part of it may have been loaded.
 pub fn load_file(node: &Node, path: &Path) -> Result<Loaded, LoadError> {
     let file = File::open(path).map_err(FileError::from)?;
-    let size = file.metadata().map_err(FileError::from)?.len();
-    load_stream(node, file, Some(size)).map(|(loaded, ..)| loaded)
+    let size = size_of(&file)?;
+    load_stream(node, file, size).map(|(loaded, ..)| loaded)
 }
 
 /// The same for any input, and with what was read beyond the end of the RDB: the preamble of an append-only file, or what
@@ -234,8 +240,7 @@ pub fn load_stream<R: io::Read>(
 /// As [`load_file`].
 pub fn load_held(node: &Node, path: &Path, held: &mut dyn Held, merge: bool) -> Result<Loaded, LoadError> {
     let file = File::open(path).map_err(FileError::from)?;
-    let size = file.metadata().map_err(FileError::from)?.len();
-    let mut reader = FileReader::open(file, wishes(node, Some(size)))?;
+    let mut reader = FileReader::open(&file, wishes(node, size_of(&file)?))?;
     let mut all = Loaded::default();
     let mut door = |id: PartitionId, visit: &mut dyn FnMut(&mut Partition)| {
         held.get(id).into_iter().for_each(&mut *visit);
@@ -290,7 +295,7 @@ fn insert_all(node: &Node, batch: &Batch, door: &mut Door<'_>, merge: bool) -> R
     let settings = node.settings();
     let options = Options { limits: &settings.limits, thorough: false };
     let (now, lfu) = (now_ms(), settings.maxmemory_policy.is_lfu());
-    let usual = node.access(now, 0).of_new();
+    let usual = node.access(&settings, now, 0).of_new();
     let keeps_dead = node.loading.keeps_dead.load(Ordering::Relaxed);
     let mut loaded = Loaded::default();
     for record in batch.records(&options) {

@@ -10,6 +10,7 @@ use crate::command::keyspace::Held;
 use crate::node::Node;
 use larder_rdb::file::write::{self, Use};
 use larder_rdb::{Writer, kind};
+use larder_store::evict::Policy;
 use larder_store::partition::access::idle_seconds;
 use larder_store::{Entry, Saver};
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -20,13 +21,15 @@ use std::time::{Duration, Instant};
 const PIECE_BYTES: usize = 64 * 1024;
 /// How long the walk holds a partition.
 const HOLD: Duration = Duration::from_micros(50);
-/// How long a slice of the walk takes at most: of a worker that has nothing else to do, and of one that has.
+/// How long a slice of the walk takes at most: of a worker that has nothing else to do, and of one that serves requests.
 const SLICE_IDLE: Duration = Duration::from_micros(500);
 const SLICE_BUSY: Duration = Duration::from_micros(200);
 /// The shortest slice, so that a snapshot ends under any load.
 const SLICE_MIN: Duration = Duration::from_micros(50);
-/// The share of its time that a busy worker gives to the walk: one of so many parts.
-const SHARE: u32 = 4;
+/// A busy worker lets so many times as much time pass for requests before the next slice.
+const PAUSE: u32 = 3;
+/// How long after a request a worker counts as busy.
+const BUSY_FOR: Duration = Duration::from_millis(5);
 /// Items of a collection from which on it is freed elsewhere.
 const LARGE: usize = 64;
 /// How long a walk that cannot go on waits for the disk.
@@ -85,10 +88,11 @@ pub struct Snapshot {
     /// Buffers, by thread.
     slots: Box<[Mutex<Slot>]>,
     compress: bool,
-    lfu: bool,
+    policy: Policy,
     state: AtomicU8,
     failure: Mutex<String>,
     saved: AtomicU64,
+    longest_slice_us: AtomicU64,
     partitions: usize,
     /// Partitions that were given to a worker, and those that are saved.
     claimed: AtomicUsize,
@@ -119,9 +123,10 @@ impl Saver for Snapshot {
             write::select(entry.db, writer);
             *db = Some(entry.db);
         }
-        let used = match self.lfu {
-            true => Use::Frequency(entry.access() as u8),
-            false => Use::Idle(idle_seconds(entry.access(), self.cut_ms).into()),
+        let used = match self.policy {
+            policy if policy.is_lfu() => Use::Frequency(entry.access() as u8),
+            policy if policy.is_lru() => Use::Idle(idle_seconds(entry.access(), self.cut_ms).into()),
+            _ => Use::Unknown,
         };
         write::prefix(entry.extras().deadline, used, writer);
         let string = entry.share_long();
@@ -182,10 +187,11 @@ impl Snapshot {
             queue: Queue::new(crate::memory::used_bytes()),
             slots: (0..node.mailboxes.len()).map(|_| slot()).collect(),
             compress: settings.persistence.compress,
-            lfu: settings.maxmemory_policy.is_lfu(),
+            policy: settings.maxmemory_policy,
             state: AtomicU8::new(WALKING),
             failure: Mutex::default(),
             saved: AtomicU64::new(0),
+            longest_slice_us: AtomicU64::new(0),
             partitions: node.store.partition_count(),
             claimed: AtomicUsize::new(0),
             finished: AtomicUsize::new(0),
@@ -224,6 +230,11 @@ impl Snapshot {
     /// Keys that were saved so far.
     pub fn keys_saved(&self) -> u64 {
         self.saved.load(Ordering::Relaxed)
+    }
+
+    /// The longest time that the walk kept a worker from its sessions, microseconds.
+    pub fn longest_slice_us(&self) -> u64 {
+        self.longest_slice_us.load(Ordering::Relaxed)
     }
 
     /// How long it has been going on.
@@ -297,7 +308,9 @@ pub struct Walker {
     partition: Option<usize>,
     /// When the walk wants to go on: at once, or after the disk has had some time.
     waits: Option<Duration>,
+    /// When the last slice ended.
     last: Option<Instant>,
+    busy_until: Option<Instant>,
 }
 
 impl Walker {
@@ -307,10 +320,11 @@ impl Walker {
         self.waits
     }
 
-    /// Saves for a slice of time. `busy` says that requests wait. To be called once per turn while a snapshot is taken.
+    /// Saves for a slice of time, if it is time for one. `served` says that there were requests. To be called once per
+    /// turn while a snapshot is taken.
     #[cold]
     #[inline(never)]
-    pub fn run(&mut self, node: &Node, busy: bool) {
+    pub fn run(&mut self, node: &Node, served: bool) {
         let began = Instant::now();
         if self.snapshot.is_none() {
             self.snapshot = node.snapshots.current();
@@ -320,10 +334,18 @@ impl Walker {
             self.waits = None;
             return;
         };
-        // A share of the time since the last slice.
-        let since = self.last.map_or(SLICE_MIN, |last| began - last);
-        let slice = if busy { (since / SHARE).clamp(SLICE_MIN, SLICE_BUSY) } else { SLICE_IDLE };
+        if served {
+            self.busy_until = Some(began + BUSY_FOR);
+        }
+        let busy = self.busy_until.is_some_and(|until| began < until);
+        let since = self.last.map_or(BUSY_FOR, |last| began - last);
+        if busy && since < SLICE_MIN * PAUSE {
+            self.waits = Some(SLICE_MIN * PAUSE - since);
+            return;
+        }
+        let slice = if busy { (since / PAUSE).clamp(SLICE_MIN, SLICE_BUSY) } else { SLICE_IDLE };
         self.waits = self.walk(node, &snapshot, began + slice);
+        snapshot.longest_slice_us.fetch_max(began.elapsed().as_micros() as u64, Ordering::Relaxed);
         if self.waits.is_none() {
             self.snapshot = None;
         }

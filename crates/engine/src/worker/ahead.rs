@@ -1,78 +1,98 @@
-//! Looking ahead: while one request is executed, the processor loads what later ones will touch.
+//! Looking ahead: while one request is read or executed, the processor loads what later ones will touch.
 //!
 //! A key is reached over four cache lines that depend on each other: its partition, its bucket, perhaps an overflow
-//! bucket, its item. Each is asked for a few requests before the next is needed, so that the waits of several requests
-//! overlap, and few enough before it that nothing is pushed out of the first-level cache again.
+//! bucket, its item. Each is asked for a few keys before the next is needed, so that the waits of several keys overlap,
+//! and few enough before it that nothing is pushed out of the first-level cache again.
+//!
+//! The first keys of a batch get their start while its requests are still being read: most batches are short, and would
+//! otherwise be over before anything has come.
 
-use super::Entry;
+use crate::command::known::KeyAt;
 use larder_store::{Key, Store};
 
-/// Requests between two steps towards the same key.
-const STRIDE: usize = 8;
+/// Keys that are read or used between asking for a key's partition and for its bucket.
+const TO_BUCKET: usize = 4;
+/// The same until its item is asked for.
+const TO_ITEM: usize = 12;
+/// The same until an item is asked for that is not in the first bucket.
+const TO_OVERFLOW: usize = 20;
+/// The same until the key is used.
+const TO_USE: usize = 28;
 
-/// The requests of a batch, as far as their keys are asked for.
-pub(super) struct Ahead<'a> {
-    store: &'a Store,
-    entries: &'a [Entry],
-    /// Which of the last requests may have their items behind overflow buckets: a bit each.
+/// How far the keys of a batch are asked for.
+#[derive(Default)]
+pub(super) struct Ahead {
+    /// Keys whose partitions were asked for.
+    time: usize,
+    /// Which of the last keys may have their items behind overflow buckets: a bit each.
     late: u64,
 }
 
-impl<'a> Ahead<'a> {
-    /// Asks for what the first requests need.
-    pub(super) fn new(store: &'a Store, entries: &'a [Entry]) -> Ahead<'a> {
-        let mut ahead = Ahead { store, entries, late: 0 };
-        if entries.len() > 1 {
-            // As if earlier requests had been executed, each step for those that are not beyond their distance.
-            (0..3 * STRIDE).for_each(|at| ahead.partition(at));
-            (0..2 * STRIDE + STRIDE / 2).for_each(|at| ahead.bucket(at));
-            (0..STRIDE + STRIDE / 2).for_each(|at| ahead.item(at));
-            (0..STRIDE).for_each(|at| ahead.overflow(at));
-        }
-        ahead
-    }
-
-    /// Goes on by one, before request `at` is executed.
+impl Ahead {
+    /// Keys were read: asks for what the first ones of the batch need.
     #[inline]
-    pub(super) fn step(&mut self, at: usize) {
-        self.partition(at + 3 * STRIDE);
-        self.bucket(at + 2 * STRIDE + STRIDE / 2);
-        self.item(at + STRIDE + STRIDE / 2);
-        self.overflow(at + STRIDE);
-    }
-
-    #[inline]
-    fn key(&self, at: usize) -> Option<Key<'static>> {
-        self.entries.get(at)?.key.map(|(slot, hash)| Key { bytes: &[], slot, hash })
-    }
-
-    #[inline]
-    fn partition(&self, at: usize) {
-        if let Some(key) = self.key(at) {
-            self.store.prefetch_partition(&key);
+    pub(super) fn read(&mut self, store: &Store, keys: &[KeyAt]) {
+        while self.time < keys.len().min(TO_USE) {
+            self.tick(store, keys);
         }
     }
 
-    #[inline]
-    fn bucket(&self, at: usize) {
-        if let Some(key) = self.key(at) {
-            self.store.prefetch_bucket(&key);
+    /// The batch is read: the first keys catch up with where they have to be when their requests are executed. What is
+    /// alone gains nothing from it.
+    pub(super) fn begin(&mut self, store: &Store, keys: &[KeyAt]) {
+        if keys.len() > 1 {
+            let now = std::mem::replace(&mut self.time, TO_USE);
+            let between = |lead: usize| now.saturating_sub(lead)..(TO_USE - lead).min(keys.len());
+            between(TO_BUCKET).for_each(|at| bucket(store, keys, at));
+            between(TO_ITEM).for_each(|at| self.item(store, keys, at));
+            between(TO_OVERFLOW).for_each(|at| self.overflow(store, keys, at));
         }
     }
 
+    /// Goes on before a request with `count` keys is executed.
     #[inline]
-    fn item(&mut self, at: usize) {
-        let late = self.key(at).is_some_and(|key| self.store.prefetch_item(0, &key));
+    pub(super) fn step(&mut self, store: &Store, keys: &[KeyAt], count: u32) {
+        (0..count).for_each(|_| self.tick(store, keys));
+    }
+
+    #[inline]
+    fn tick(&mut self, store: &Store, keys: &[KeyAt]) {
+        let now = self.time;
+        self.time += 1;
+        if let Some(key) = key(keys, now) {
+            store.prefetch_partition(&key);
+        }
+        // Before the first key there is none: the numbers wrap around to where nothing is.
+        bucket(store, keys, now.wrapping_sub(TO_BUCKET));
+        self.item(store, keys, now.wrapping_sub(TO_ITEM));
+        self.overflow(store, keys, now.wrapping_sub(TO_OVERFLOW));
+    }
+
+    #[inline]
+    fn item(&mut self, store: &Store, keys: &[KeyAt], at: usize) {
+        let late = key(keys, at).is_some_and(|key| store.prefetch_item(0, &key));
         let bit = 1 << (at % 64);
         self.late = if late { self.late | bit } else { self.late & !bit };
     }
 
     #[inline]
-    fn overflow(&self, at: usize) {
+    fn overflow(&self, store: &Store, keys: &[KeyAt], at: usize) {
         if self.late & 1 << (at % 64) != 0
-            && let Some(key) = self.key(at)
+            && let Some(key) = key(keys, at)
         {
-            self.store.prefetch_overflow(0, &key);
+            store.prefetch_overflow(0, &key);
         }
+    }
+}
+
+#[inline]
+fn key(keys: &[KeyAt], at: usize) -> Option<Key<'static>> {
+    keys.get(at).map(KeyAt::hashed)
+}
+
+#[inline]
+fn bucket(store: &Store, keys: &[KeyAt], at: usize) {
+    if let Some(key) = key(keys, at) {
+        store.prefetch_bucket(&key);
     }
 }

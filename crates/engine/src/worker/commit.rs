@@ -41,7 +41,7 @@ impl Worker {
                 self.held.push(index);
             }
         }
-        self.send_replies();
+        self.send_replies(&self.node.settings());
     }
 
     /// Lets the log thread finish what this worker's sessions wait for.

@@ -5,10 +5,12 @@
 //! sockets, which send them with the system call that waits for the next turn. Batches are bounded per session and
 //! in all, so that nobody waits long; a session with more to do stays ready, and then the turn does not wait.
 //!
-//! In reading order: `sessions` (buffers), this file (the turn), `waits` (sessions that execute nothing for now),
-//! `commit` (replies that wait for the disk, and loading), `timers` (what happens without a request).
+//! In reading order: `sessions` (buffers), `batch` (requests), `ahead` (memory), this file (the turn), `waits` (sessions
+//! that execute nothing for now), `commit` (replies that wait for the disk, and loading), `timers` (what happens without
+//! a request).
 
 mod ahead;
+mod batch;
 mod commit;
 mod delivery;
 mod sessions;
@@ -18,7 +20,8 @@ mod waits;
 use crate::acl::may_channel;
 use crate::command::dispatch::{Request, Turn, execute};
 use crate::command::table::flag;
-use crate::command::{Command, Keys};
+use crate::command::{Command, Known};
+use crate::config::Settings;
 use crate::mailbox::{Mail, Mailbox};
 use crate::meter::stopwatch::{Long, Rules, Stopwatch};
 use crate::node::{Node, now_ms};
@@ -27,13 +30,12 @@ use crate::session::Client;
 use crate::session::registry::Origin;
 use crate::snapshot::take::Walker;
 use crate::socket::{Driver, Engine, listen};
-use ahead::Ahead;
+use batch::{Batch, Entry};
 use delivery::deliver_all;
 use larder_protocol::resp::args::Args;
 use larder_protocol::resp::reply::Reply;
-use larder_protocol::resp::request::{ArgRange, Limits, Parser, ProtocolError, Step};
-use larder_protocol::slot::slot_of;
-use larder_store::{Key, Now};
+use larder_protocol::resp::request::{Limits, Parser};
+use larder_store::Now;
 use sessions::{Protocol, Session, Sessions};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -43,12 +45,8 @@ use std::time::Duration;
 use timers::Timers;
 use waits::Waits;
 
-/// Requests of one session in a batch.
-const SESSION_BATCH_MAX: usize = 256;
 /// Replies waiting at a session beyond which it executes nothing more until they are sent.
 const OUTPUT_PAUSE_BYTES: usize = 32 * 1024 * 1024;
-/// Most bytes that are reserved for an argument before they came: a claim costs a client nothing.
-const RESERVE_BYTES_MAX: usize = 1024 * 1024;
 /// How long every command is timed on its own after a run of quick ones took long, milliseconds.
 const EXACT_MS: u64 = 1000;
 /// Ready sessions whose requests are read into one batch.
@@ -84,27 +82,6 @@ impl Door {
     fn is_memcached(self) -> bool {
         matches!(self, Door::Memcached | Door::MemcachedUnix)
     }
-}
-
-/// One request of a batch.
-struct Entry {
-    session: u32,
-    /// Offset of the request in the session's input.
-    base: u32,
-    first: u32,
-    count: u32,
-    consumed: u32,
-    command: Option<&'static Command>,
-    key: Option<(u16, u32)>,
-    /// The request breaks the protocol: it is answered with this, and the session ends.
-    refusal: Option<ProtocolError>,
-}
-
-/// The requests of a turn, and room for them that is used again.
-#[derive(Default)]
-struct Batch {
-    entries: Vec<Entry>,
-    ranges: Vec<ArgRange>,
 }
 
 /// See the module.
@@ -182,7 +159,7 @@ impl Worker {
     fn turn(&mut self) -> io::Result<()> {
         let timeout = self.timeout();
         self.driver.wait(timeout, &mut self.sessions)?;
-        self.sessions.turns += 1;
+        self.sessions.traffic.turns += 1;
         let now = Now { ms: now_ms() };
         self.read_mail();
         if !self.held.is_empty() {
@@ -191,17 +168,24 @@ impl Worker {
         self.welcome(now);
         self.bury();
         self.waits.run(&self.node, now.ms, &mut self.sessions);
+        let served = !self.sessions.ready.is_empty();
         self.serve(now);
         self.timers.run(&self.node, now, &mut self.sessions, &mut self.driver);
         if self.node.snapshots.is_active() || self.walker.waits().is_some() {
-            self.walker.run(&self.node, !self.sessions.ready.is_empty());
+            self.walker.run(&self.node, served);
         }
         if self.node.loading.is_on() && !(self.id == 0 && commit::load(&self.node, now)) {
             self.node.loading.help(&self.node);
         }
         self.settle_tracking();
         self.node.log.hand_over();
+        self.count_traffic();
         Ok(())
+    }
+
+    /// Makes public what passed, before any reply to it goes out.
+    fn count_traffic(&mut self) {
+        self.node.traffic.add(self.id, &std::mem::take(&mut self.sessions.traffic));
     }
 
     /// How long to wait for sockets.
@@ -244,7 +228,9 @@ impl Worker {
                 }
             }
         }
-        self.send_replies();
+        if !self.touched.is_empty() {
+            self.send_replies(&self.node.settings());
+        }
     }
 
     /// Tells those who cache what is still to be told.
@@ -352,7 +338,7 @@ impl Worker {
         self.random ^= self.random << 17;
         let mut turn = Turn {
             now,
-            access: self.node.access(now.ms, self.random as u32),
+            access: self.node.access(&settings, now.ms, self.random as u32),
             out_of_memory: false,
             restrained: self.node.loading.is_on() || self.node.cannot_save(&settings),
             restricted: !settings.restricted_commands.is_empty(),
@@ -360,18 +346,17 @@ impl Worker {
         let exact = now.ms < self.exact_until_ms;
         let rules = Rules::new(&settings.observation, exact, self.node.monitors.any());
         let bulk_bytes_max = settings.proto_max_bulk_len;
-        drop(settings);
         if !self.waits.resumed.is_empty() {
-            self.resume(&turn, &rules);
+            self.resume(&turn, &rules, &settings);
         }
         let ready = std::mem::take(&mut self.sessions.ready);
         for part in ready.chunks(BATCH_SESSIONS_MAX) {
-            turn.out_of_memory = self.node.make_room(self.id, now, &mut self.random);
+            turn.out_of_memory = self.node.make_room(&settings, self.id, now, &mut self.random);
             self.read_batch(part, &turn, bulk_bytes_max);
             self.execute_batch(&turn, &rules);
             self.settle_tracking();
             self.deliver();
-            self.send_replies();
+            self.send_replies(&settings);
         }
         if self.sessions.ready.is_empty() {
             let mut ready = ready;
@@ -382,7 +367,7 @@ impl Worker {
 
     /// Lets the sessions go on whose waits are over.
     #[cold]
-    fn resume(&mut self, turn: &Turn, rules: &Rules) {
+    fn resume(&mut self, turn: &Turn, rules: &Rules, settings: &Settings) {
         self.touched.clear();
         let mut changes = 0;
         for index in std::mem::take(&mut self.waits.resumed) {
@@ -394,13 +379,12 @@ impl Worker {
         self.node.stats.changes.fetch_add(changes, Ordering::Relaxed);
         self.settle_tracking();
         self.deliver();
-        self.send_replies();
+        self.send_replies(settings);
     }
 
     /// Reads the complete requests of these sessions.
     fn read_batch(&mut self, ready: &[u32], turn: &Turn, bulk_bytes_max: i64) {
-        self.batch.entries.clear();
-        self.batch.ranges.clear();
+        self.batch.clear();
         self.touched.clear();
         for &index in ready {
             let Some(session) = self.sessions.get(index) else { continue };
@@ -458,10 +442,11 @@ impl Worker {
         let mut changes = 0;
         let mut exact = false;
         let mut watch = Stopwatch::start(&node.meters[self.id], &node.table, *rules);
-        let entries = &self.batch.entries;
-        let mut ahead = Ahead::new(&node.store, entries);
+        let mut ahead = std::mem::take(&mut self.batch.ahead);
+        let Batch { entries, keys, .. } = &self.batch;
+        ahead.begin(&node.store, keys);
         for (at, entry) in entries.iter().enumerate() {
-            ahead.step(at);
+            ahead.step(&node.store, keys, entry.key_count);
             if let Some(run) = watch.before(entry.command) {
                 exact |= note_run(node, rules, &self.batch, &mut self.sessions, &run);
             }
@@ -481,11 +466,8 @@ impl Worker {
                 session.start = (entry.base + entry.consumed) as usize;
                 continue;
             }
-            let request = Request {
-                args,
-                command: entry.command,
-                key: entry.key.map(|(slot, hash)| Key { bytes: args.get(1), slot, hash }),
-            };
+            let keys = Known::new(&args, self.batch.keys(entry));
+            let request = Request { args, command: entry.command, keys };
             client.command = None;
             let before = out.len();
             if !(rules.monitored && refuse_monitor(node, client, entry.command, out)) {
@@ -516,17 +498,18 @@ impl Worker {
         if exact {
             self.exact_until_ms = turn.now.ms + EXACT_MS;
         }
-        node.stats.commands.fetch_add(self.batch.entries.len() as u64, Ordering::Relaxed);
+        self.sessions.traffic.commands += self.batch.entries.len() as u64;
         if changes > 0 {
             node.stats.changes.fetch_add(changes, Ordering::Relaxed);
         }
     }
 
     /// Gives the replies to the sockets, and closes what is to be closed.
-    fn send_replies(&mut self) {
-        let limits = self.node.settings().output_limits;
+    fn send_replies(&mut self, settings: &Settings) {
+        let limits = &settings.output_limits;
         let strict = self.node.log.is_strict();
-        let query_limit = self.node.settings().client_query_buffer_limit;
+        let (mut writes, mut output_bytes) = (0, 0);
+        let query_limit = settings.client_query_buffer_limit;
         for at in 0..self.touched.len() {
             let index = self.touched[at];
             let Some(session) = self.sessions.get(index) else { continue };
@@ -538,7 +521,7 @@ impl Worker {
             if strict && commit::hold(&self.node.log, session, &mut self.held) {
                 continue;
             }
-            if session.is_output_exceeded(&limits) {
+            if session.is_output_exceeded(limits) {
                 self.node.stats.output_limit_closed.fetch_add(1, Ordering::Relaxed);
                 session.client.closing = true;
                 self.driver.close(token, true);
@@ -552,8 +535,8 @@ impl Worker {
             }
             if !session.out.is_empty() && session.sending_bytes == 0 {
                 let buffer = session.take_out();
-                self.node.stats.output_bytes.fetch_add(buffer.len() as u64, Ordering::Relaxed);
-                self.node.stats.writes.fetch_add(1, Ordering::Relaxed);
+                output_bytes += buffer.len() as u64;
+                writes += 1;
                 self.driver.send(token, buffer);
             }
             // One that waits for its replies to be sent has requests left to execute.
@@ -563,6 +546,8 @@ impl Worker {
                 self.driver.close(token, false);
             }
         }
+        self.sessions.traffic.output_bytes += output_bytes;
+        self.sessions.traffic.writes += writes;
     }
 
     /// Sends what is still unsent when the node stops.
@@ -577,76 +562,6 @@ impl Worker {
             self.driver.close(session.token, false);
         }
         self.driver.wait(Duration::from_millis(10), &mut self.sessions)
-    }
-}
-
-impl Batch {
-    /// The arguments of a request, which lie in its session's input.
-    #[inline]
-    fn args<'a>(&'a self, entry: &Entry, input: &'a [u8]) -> Args<'a> {
-        let ranges = &self.ranges[entry.first as usize..(entry.first + entry.count) as usize];
-        Args::new(&input[entry.base as usize..], ranges)
-    }
-
-    /// Reads the complete requests of a session, up to its share; true if there is more than that.
-    fn read_session(&mut self, node: &Node, index: u32, session: &mut Session, limits: &Limits) -> bool {
-        let Protocol::Resp(parser) = &mut session.protocol else { return false };
-        let mut at = session.start;
-        // What a stranger may send changes with AUTH: its requests are read one by one.
-        let most = if limits.unauthenticated { 1 } else { SESSION_BATCH_MAX };
-        for _ in 0..most {
-            if at >= session.input.len() {
-                return false;
-            }
-            let first = self.ranges.len();
-            match parser.step(&mut session.input[at..], &mut self.ranges, limits) {
-                Ok(Step::Command { consumed }) => {
-                    self.push(node, index, &session.input, at, first, consumed);
-                    at += consumed;
-                }
-                Ok(Step::Nothing { consumed }) => {
-                    at += consumed;
-                    match self.entries.last_mut().filter(|entry| entry.session == index) {
-                        Some(entry) => entry.consumed += consumed as u32,
-                        None => session.start = at,
-                    }
-                }
-                Ok(Step::Incomplete { need }) => {
-                    session.input.reserve(need.min(RESERVE_BYTES_MAX));
-                    return false;
-                }
-                Err(error) => {
-                    self.push(node, index, &session.input, at, first, 0);
-                    if let Some(entry) = self.entries.last_mut() {
-                        entry.refusal = Some(error);
-                    }
-                    return false;
-                }
-            }
-        }
-        at < session.input.len()
-    }
-
-    /// Adds a request whose arguments are the ranges from `first` on.
-    #[inline]
-    fn push(&mut self, node: &Node, session: u32, input: &[u8], base: usize, first: usize, consumed: usize) {
-        let args = Args::new(&input[base..], &self.ranges[first..]);
-        let command = if args.is_empty() { None } else { node.table.get(args.get(0)) };
-        let has_key = command.is_some_and(|row| matches!(row.keys, Keys::Range { first: 1, .. }));
-        let key = (has_key && args.len() > 1).then(|| {
-            let slot = slot_of(args.get(1));
-            (slot, node.store.key(args.get(1), slot).hash)
-        });
-        self.entries.push(Entry {
-            session,
-            base: base as u32,
-            first: first as u32,
-            count: args.len() as u32,
-            consumed: consumed as u32,
-            command,
-            key,
-            refusal: None,
-        });
     }
 }
 

@@ -4,6 +4,7 @@ use crate::config::OutputLimits;
 use crate::session::Client;
 use crate::session::registry::Shared;
 use crate::socket::{Sink, Token};
+use crate::traffic::Figures;
 use larder_protocol::resp::reply::Reply;
 use larder_protocol::resp::request::Parser;
 use std::os::fd::OwnedFd;
@@ -117,12 +118,8 @@ pub(super) struct Sessions {
     /// Sessions that are gone.
     #[expect(clippy::vec_box, reason = "a session is moved here by its pointer")]
     pub(super) gone: Vec<Box<Session>>,
-    /// Bytes received since the worker looked.
-    pub(super) input_bytes: u64,
-    /// Times that bytes came since the worker looked.
-    pub(super) reads: u64,
-    /// Rounds of the loop since the worker looked.
-    pub(super) turns: u64,
+    /// What passed since the worker looked.
+    pub(super) traffic: Figures,
 }
 
 impl Sessions {
@@ -180,8 +177,8 @@ impl Sink for Sessions {
 
     #[inline]
     fn received(&mut self, token: Token, bytes: &[u8]) {
-        self.input_bytes += bytes.len() as u64;
-        self.reads += 1;
+        self.traffic.input_bytes += bytes.len() as u64;
+        self.traffic.reads += 1;
         if let Some(session) = self.of(token) {
             session.input.extend_from_slice(bytes);
             self.make_ready(token.index);

@@ -8,6 +8,7 @@ use crate::node::{Node, Stats};
 use crate::notify;
 use crate::snapshot::save;
 use crate::socket::{Driver, TICK};
+use crate::traffic::Figures;
 use larder_store::Now;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -56,7 +57,7 @@ impl Timers {
             node.note_event(EXPIRE_CYCLE, began.elapsed());
             node.stats.expire_stopped.fetch_add(u64::from(!done), Ordering::Relaxed);
             if self.worker == 0 {
-                let changes = tell_of_gone(node, (now, node.access(now.ms, 0)));
+                let changes = tell_of_gone(node, (now, node.access(&node.settings(), now.ms, 0)));
                 node.stats.changes.fetch_add(changes, Ordering::Relaxed);
             }
             self.expire_at_ms = if done { now.ms + EXPIRE_EVERY_MS } else { now.ms };
@@ -113,19 +114,14 @@ impl Timers {
         if self.worker == 0 {
             save::look(node);
             node.memcached.flush_if_due(&node.store, now, Some((&node.log, self.worker)));
-            self.measure_rates(&node.stats);
+            self.measure_rates(&node.stats, node.traffic.total());
         }
-        let input = std::mem::take(&mut sessions.input_bytes);
-        node.stats.input_bytes.fetch_add(input, Ordering::Relaxed);
-        node.stats.reads.fetch_add(std::mem::take(&mut sessions.reads), Ordering::Relaxed);
-        node.stats.turns.fetch_add(std::mem::take(&mut sessions.turns), Ordering::Relaxed);
     }
 
-    fn measure_rates(&mut self, stats: &Stats) {
-        let counters = [&stats.commands, &stats.input_bytes, &stats.output_bytes];
+    fn measure_rates(&mut self, stats: &Stats, traffic: Figures) {
+        let counters = [traffic.commands, traffic.input_bytes, traffic.output_bytes];
         let rates = [&stats.commands_per_second, &stats.input_per_second, &stats.output_per_second];
-        for ((counter, rate), before) in counters.into_iter().zip(rates).zip(&mut self.counted) {
-            let now = counter.load(Ordering::Relaxed);
+        for ((now, rate), before) in counters.into_iter().zip(rates).zip(&mut self.counted) {
             rate.store(now.saturating_sub(*before), Ordering::Relaxed);
             *before = now;
         }

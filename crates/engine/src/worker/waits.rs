@@ -3,6 +3,7 @@
 //! Owns when their waits end for want of time, and what becomes of what they sent meanwhile.
 
 use super::sessions::{Session, Sessions};
+use crate::command::Known;
 use crate::command::dispatch::{Request, Turn, execute};
 use crate::command::wake::cancel;
 use crate::meter::stopwatch::Rules;
@@ -101,7 +102,7 @@ pub(super) fn go_on(node: &Node, turn: &Turn, rules: &Rules, session: &mut Sessi
             break;
         }
         let args = owned.view();
-        let request = Request { args, command: node.table.get(args.get(0)), key: None };
+        let request = Request { args, command: node.table.get(args.get(0)), keys: Known::NOTHING };
         client.command = None;
         let (began, before) = (Instant::now(), out.len());
         changes += execute(node, turn, client, &request, out);

@@ -32,6 +32,18 @@ impl<'a> Args<'a> {
         self.ranges.get(i).map_or(&[], |range| &self.bytes[range.start()..range.start() + range.len()])
     }
 
+    /// Where an argument lies in [`Args::bytes`]; `None` past the end.
+    #[inline]
+    pub fn range(&self, i: usize) -> Option<ArgRange> {
+        self.ranges.get(i).copied()
+    }
+
+    /// The bytes that hold the arguments.
+    #[inline]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// The arguments from `first` on.
     pub fn from(&self, first: usize) -> Args<'a> {
         Args { bytes: self.bytes, ranges: self.ranges.get(first..).unwrap_or_default() }

@@ -101,6 +101,17 @@ impl Reply {
     /// A bulk string.
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
+        const SHORT: usize = 16;
+        if bytes.len() < 10 {
+            // Put together where every length is known, which spares calls and checks.
+            let mut whole = [0; SHORT];
+            whole[..4].copy_from_slice(&[b'$', b'0' + bytes.len() as u8, b'\r', b'\n']);
+            whole[4..4 + bytes.len()].copy_from_slice(bytes);
+            whole[4 + bytes.len()..6 + bytes.len()].copy_from_slice(b"\r\n");
+            self.buf.extend_from_slice(&whole);
+            self.buf.truncate(self.buf.len() - SHORT + 6 + bytes.len());
+            return;
+        }
         self.buf.reserve(bytes.len() + 16);
         self.header(b'$', bytes.len());
         self.buf.extend_from_slice(bytes);

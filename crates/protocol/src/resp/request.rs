@@ -150,9 +150,22 @@ enum Line {
 }
 
 /// Reads `digits CR LF` at `at`. Accepts what Redis accepts: an optional minus, no plus, no spaces.
-#[inline]
+#[inline(always)]
 fn number_line(input: &[u8], at: usize) -> Line {
-    // Nearly every header is one to four digits: read them without looking for the line end first.
+    // Nearly every header is one digit or two.
+    let digit = |byte: u8| byte.wrapping_sub(b'0');
+    match input.get(at..at + 4) {
+        Some(&[a, b'\r', ..]) if digit(a) < 10 => Line::Number(i64::from(digit(a)), at + 3),
+        Some(&[a, b, b'\r', _]) if (1..10).contains(&digit(a)) && digit(b) < 10 => {
+            Line::Number(i64::from(digit(a)) * 10 + i64::from(digit(b)), at + 4)
+        }
+        _ => number_line_long(input, at),
+    }
+}
+
+#[inline(never)]
+fn number_line_long(input: &[u8], at: usize) -> Line {
+    // The others have few: read them without looking for the line end first.
     let mut value = 0i64;
     for (i, &byte) in input[at.min(input.len())..].iter().take(10).enumerate() {
         match byte {

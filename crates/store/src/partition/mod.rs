@@ -143,11 +143,13 @@ impl Partition {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn table_mut(&mut self, db: u16) -> &mut Table {
-        if db == 0 {
-            return &mut self.first;
-        }
+        if db == 0 { &mut self.first } else { self.make_table(db) }
+    }
+
+    #[cold]
+    fn make_table(&mut self, db: u16) -> &mut Table {
         let index = db as usize - 1;
         if index >= self.more.len() {
             self.more.resize_with(index + 1, Table::default);

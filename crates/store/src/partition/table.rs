@@ -78,8 +78,10 @@ pub(crate) struct Table {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place(NonNull<Cell<u64>>);
 
+/// Odd, and so never zero: an empty slot has no tag.
+#[inline]
 fn tag(hash: u32) -> u64 {
-    u64::from(hash >> 16)
+    u64::from(hash >> 16 | 1)
 }
 
 /// Borrows the item of a slot without taking it out.
@@ -126,7 +128,7 @@ impl Table {
     pub(crate) fn prefetch_item(&self, hash: u32) -> bool {
         let Some(Bucket(bucket)) = self.buckets.get(self.index(hash)) else { return false };
         match &bucket.child {
-            Some(child) if bucket.prefetch_items(hash) == 0 => {
+            Some(child) if !bucket.prefetch_items(hash) => {
                 super::prefetch(std::ptr::from_ref::<Overflow>(child).cast());
                 true
             }
@@ -342,9 +344,7 @@ impl Table {
         let Bucket(bucket) = self.buckets.get(self.index(hash))?;
         let fits = |cell: &&Cell<u64>| {
             let slot = cell.get();
-            slot >> 48 == tag(hash)
-                && slot != 0
-                && wanted(&ItemRef { item: borrow(slot), table: PhantomData })
+            slot >> 48 == tag(hash) && wanted(&ItemRef { item: borrow(slot), table: PhantomData })
         };
         bucket.cells().find(fits).map(|cell| Place(NonNull::from(cell)))
     }
@@ -391,14 +391,14 @@ fn same(a: &[u8], b: &[u8]) -> bool {
     if !(8..=INLINE_MAX).contains(&len) {
         return a == b;
     }
-    let word = |key: &[u8], at: usize| u64::from_ne_bytes(std::array::from_fn(|i| key[at + i]));
-    let mut different = word(a, len - 8) ^ word(b, len - 8);
-    let mut at = 0;
-    while at + 8 < len {
-        different |= word(a, at) ^ word(b, at);
-        at += 8;
-    }
-    different == 0
+    // From both ends, where the two may overlap.
+    if len <= 16 { ends::<8>(a) == ends::<8>(b) } else { ends::<16>(a) == ends::<16>(b) }
+}
+
+/// The first and the last `N` bytes.
+#[inline]
+fn ends<const N: usize>(bytes: &[u8]) -> (Option<&[u8; N]>, Option<&[u8; N]>) {
+    (bytes.first_chunk(), bytes.last_chunk())
 }
 
 impl<const N: usize> Chunk<N> {
@@ -410,41 +410,61 @@ impl<const N: usize> Chunk<N> {
     /// Finds a key among the slots.
     #[inline]
     fn find(&self, hash: u32, key: &[u8]) -> Option<Place> {
-        let mut fitting = self.fitting(hash);
-        while fitting != 0 {
-            let cell = &self.slots[fitting.trailing_zeros() as usize];
-            if same(borrow(cell.get()).key(), key) {
-                return Some(Place(NonNull::from(cell)));
-            }
-            fitting &= fitting - 1;
-        }
-        None
+        self.fitting(hash)
+            .find(|cell| same(borrow(cell.get()).key(), key))
+            .map(|cell| Place(NonNull::from(cell)))
     }
 
-    /// The slots with the tag of this hash, as bits. Without branches: which slot fits cannot be predicted.
+    /// The slots with the tag of this hash.
     #[inline]
-    fn fitting(&self, hash: u32) -> u32 {
-        let wanted = tag(hash);
-        let mut fitting = 0;
-        for (at, cell) in self.slots.iter().enumerate() {
-            let slot = cell.get();
-            fitting |= u32::from((slot >> 48 == wanted) & (slot != 0)) << at;
-        }
-        fitting
+    fn fitting(&self, hash: u32) -> impl Iterator<Item = &Cell<u64>> {
+        let mut bits = self.fitting_bits(hash);
+        std::iter::from_fn(move || {
+            let at = (bits.trailing_zeros() / 4) as usize;
+            bits &= bits.wrapping_sub(1);
+            self.slots.get(at.wrapping_sub(1)) // of no bits that is the eighth, which there is not
+        })
     }
 
-    /// Lets the processor load the items that may have this hash; how many there are.
+    /// The slots with the tag of this hash: bit 7 for the first, and every fourth after it. Without branches, for which
+    /// slot fits cannot be predicted.
+    #[cfg(target_arch = "x86_64")]
     #[inline]
-    fn prefetch_items(&self, hash: u32) -> u32 {
-        let mut fitting = self.fitting(hash);
-        let found = fitting.count_ones();
-        while fitting != 0 {
-            let slot = self.slots[fitting.trailing_zeros() as usize].get();
+    fn fitting_bits(&self, hash: u32) -> u32 {
+        use std::arch::x86_64::{
+            __m128i, _mm_cmpeq_epi16, _mm_loadu_si128, _mm_movemask_epi8, _mm_packs_epi16, _mm_set1_epi16,
+        };
+        let words = std::ptr::from_ref(self).cast::<__m128i>();
+        // SAFETY: a chunk is N + 1 words, 4 or 8, all of which are read, while nobody writes; the loads need no alignment.
+        // SSE2 is part of the architecture.
+        unsafe {
+            let wanted = _mm_set1_epi16(tag(hash) as i16);
+            // The upper quarter of each word is a tag, and that of the child's address zero, which no tag is.
+            let fits = |at: usize| _mm_cmpeq_epi16(_mm_loadu_si128(words.add(at)), wanted);
+            let four = |at: usize| _mm_movemask_epi8(_mm_packs_epi16(fits(at), fits(at + 1))) as u32;
+            let all = if N == SLOTS { four(0) | four(2) << 16 } else { four(0) };
+            all & 0x8888_8888
+        }
+    }
+
+    /// The same where there are no such instructions.
+    #[cfg(not(target_arch = "x86_64"))]
+    #[inline]
+    fn fitting_bits(&self, hash: u32) -> u32 {
+        let fits = |(at, cell): (usize, &Cell<u64>)| u32::from(cell.get() >> 48 == tag(hash)) << (4 * at + 7);
+        self.slots.iter().enumerate().map(fits).fold(0, |all, bit| all | bit)
+    }
+
+    /// Lets the processor load the items that may have this hash; true if there are any.
+    #[inline]
+    fn prefetch_items(&self, hash: u32) -> bool {
+        let mut found = false;
+        for cell in self.fitting(hash) {
             // Two lines: a small item seldom lies in one.
-            let item = (slot & ADDRESS) as *const u8;
+            let item = (cell.get() & ADDRESS) as *const u8;
             super::prefetch(item);
             super::prefetch(item.wrapping_add(64));
-            fitting &= fitting - 1;
+            found = true;
         }
         found
     }

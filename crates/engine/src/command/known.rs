@@ -1,0 +1,114 @@
+//! The keys of a request as they were found and hashed while it was read, so that nobody has to do it again.
+
+use super::Command;
+use larder_protocol::resp::args::Args;
+use larder_protocol::resp::request::ArgRange;
+use larder_protocol::slot::slot_of;
+use larder_store::{Key, PartitionId, Store};
+
+/// Where a key lies among the bytes of its request, and what was computed of it.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyAt {
+    range: ArgRange,
+    hash: u32,
+    slot: u16,
+}
+
+impl KeyAt {
+    /// Finds the keys of a request and appends them to `keys`. O(arguments).
+    #[inline]
+    pub fn find(store: &Store, command: &Command, args: &Args<'_>, keys: &mut Vec<KeyAt>) {
+        command.each_key(args, |at| {
+            let Some(range) = args.range(at) else { return };
+            let key = args.get(at);
+            let slot = slot_of(key);
+            keys.push(KeyAt { range, hash: store.key(key, slot).hash, slot });
+        });
+    }
+
+    /// The key as the store takes it where it needs no bytes: to look ahead.
+    #[inline]
+    pub fn hashed(&self) -> Key<'static> {
+        Key { bytes: &[], slot: self.slot, hash: self.hash }
+    }
+}
+
+/// What is known of the keys of one request: all of them in the order of the command table, or nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known<'a> {
+    bytes: &'a [u8],
+    keys: &'a [KeyAt],
+}
+
+impl<'a> Known<'a> {
+    /// Nothing is known.
+    pub const NOTHING: Known<'static> = Known { bytes: &[], keys: &[] };
+
+    /// `keys` were found in a request with these arguments.
+    #[inline]
+    pub fn new(args: &Args<'a>, keys: &'a [KeyAt]) -> Known<'a> {
+        Known { bytes: args.bytes(), keys }
+    }
+
+    /// How many keys are known.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// True if nothing is known.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// The partitions of the keys.
+    #[inline]
+    pub fn partitions(&self, store: &Store) -> impl ExactSizeIterator<Item = PartitionId> {
+        self.keys.iter().map(|key| store.partition_of(key.slot))
+    }
+
+    /// The key that these bytes are: the very bytes of the request, not equal ones elsewhere. `next` says where to look
+    /// first, and is moved on: most commands go through their keys in order.
+    #[inline]
+    pub fn get<'k>(&self, bytes: &'k [u8], next: &mut u32) -> Option<Key<'k>> {
+        let offset = bytes.as_ptr().addr().wrapping_sub(self.bytes.as_ptr().addr());
+        let is = |key: &KeyAt| key.range.start() == offset && key.range.len() == bytes.len();
+        let found = self.keys.get(*next as usize).filter(|key| is(key));
+        let found = found.or_else(|| {
+            let at = [*next + 1, 0].into_iter().find(|at| self.keys.get(*at as usize).is_some_and(is))?;
+            *next = at;
+            self.keys.get(at as usize)
+        });
+        found.map(|key| Key { bytes, slot: key.slot, hash: key.hash })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::{Table, families};
+    use larder_protocol::resp::args::OwnedArgs;
+
+    #[test]
+    fn keys_are_known_by_where_they_are() {
+        let store = Store::new(&larder_store::Config::new(7, 0));
+        let table = Table::new(families());
+        let owned = OwnedArgs::copy([&b"mset"[..], b"a", b"1", b"{a}b", b"2", b"a", b"a"]);
+        let (args, mut keys) = (owned.view(), Vec::new());
+        KeyAt::find(&store, table.get(b"mset").unwrap(), &args, &mut keys);
+        let (known, mut next) = (Known::new(&args, &keys), 0);
+        assert_eq!(known.len(), 3);
+        for at in [1, 3, 3, 5, 1] {
+            let key = known.get(args.get(at), &mut next).unwrap();
+            let expected = store.key(args.get(at), slot_of(args.get(at)));
+            assert_eq!((key.bytes, key.slot, key.hash), (expected.bytes, expected.slot, expected.hash));
+        }
+        assert!(
+            known.get(args.get(6), &mut next).is_none(),
+            "a value is no key, though it has the same bytes"
+        );
+        assert!(known.get(b"a", &mut next).is_none());
+        assert!(Known::NOTHING.get(b"", &mut next).is_none());
+    }
+}

@@ -1,0 +1,407 @@
+"""Files of snapshots: here and at real servers, while clients write, and when things go wrong.
+
+The peers are redis-server, if it is installed, and the servers that LARDER_PEERS names (as in test_redis_dump.py).
+"""
+
+import itertools
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import redis
+
+from ports import free_port
+from service import BINARY, PATIENCE_S
+from test_redis_dump import PEERS, fill, fill_streams, read
+
+FAR_MS = 4_000_000_000_000
+
+
+class Server:
+    """A server whose file is in a folder of its own."""
+
+    def __init__(self, command, folder, *directives, expect=True):
+        self.port, self.folder = free_port(), Path(folder)
+        root = command[1] if command[0] == "chroot" else "/"
+        inside = "/" + os.path.relpath(self.folder, root)
+        self.log = self.folder / f"log-{self.port}"
+        command = [*command, "--port", str(self.port), "--dir", inside, *directives]
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.client = redis.Redis(port=self.port, socket_timeout=PATIENCE_S)
+        if expect:
+            self.wait_until_ready()
+
+    def wait_until_ready(self):
+        def is_ready():
+            assert self.process.poll() is None, self.log.read_text(errors="replace")
+            try:
+                return self.client.ping()
+            except (redis.ConnectionError, redis.exceptions.BusyLoadingError):
+                return False
+
+        wait(is_ready)
+        return self
+
+    def db(self, number):
+        return redis.Redis(port=self.port, db=number, socket_timeout=PATIENCE_S)
+
+    def save_in_background(self):
+        self.client.bgsave()
+        wait(lambda: not self.client.info("persistence")["rdb_bgsave_in_progress"])
+
+    def end(self, how=signal.SIGKILL):
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        return self.process.wait(timeout=PATIENCE_S)
+
+
+def wait(condition):
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def larder(*directives):
+    return [str(BINARY), "node", "--threads", "2", "--enable-debug-command", "yes", "--enable-protected-configs", "yes", *directives]
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts servers that are gone after the test."""
+    started = []
+
+    def one(command=None, folder=tmp_path, *directives, **options):
+        server = Server(command or larder(), folder, *directives, **options)
+        started.append(server)
+        return server
+
+    one.folder = tmp_path
+    yield one
+    for server in started:
+        server.end()
+
+
+def image(server, databases=(0, 3, 15)):
+    """Every key of a server: type, value and deadline."""
+    found = {}
+    for db in databases:
+        client = server.db(db)
+        for key in client.scan_iter(count=1000):
+            kind, value = read(client, key)
+            found[db, key] = (kind, value, client.execute_command("PEXPIRETIME", key))
+        client.close()
+    return found
+
+
+def fill_all(server):
+    fill(server.client)
+    fill_streams(server.client)
+    server.client.pexpireat("list:all", FAR_MS)
+    for db in (3, 15):
+        other = server.db(db)
+        other.mset({f"key:{at}": at for at in range(500)})
+        other.pexpireat("key:7", FAR_MS + db)
+        other.close()
+
+
+def peer_folder(peer, tmp_path):
+    """A folder that the peer can see."""
+    if peer[0] != "chroot":
+        return tmp_path
+    folder = Path(peer[1]) / "tmp" / f"larder-{os.getpid()}-{free_port()}"
+    folder.mkdir(mode=0o777)
+    return folder
+
+
+@pytest.mark.parametrize("peer", PEERS, ids=lambda command: command[-1])
+def test_files_of_a_peer_are_loaded_and_ours_by_the_peer(peer, start, tmp_path):
+    folder = peer_folder(peer, tmp_path)
+    quiet = ("--save", "", "--protected-mode", "no")
+    there = start(peer, folder, *quiet)
+    fill_all(there)
+    there.client.save()
+    expected = image(there)
+    there.end()
+    here = start(None, folder)
+    assert image(here) == expected
+    # What was written here with other thresholds and orders goes back.
+    assert here.client.execute_command("DEBUG", "RELOAD")
+    assert image(here) == expected
+    here.client.set("made here", "x")
+    here.client.save()
+    expected[0, b"made here"] = (b"string", b"x", -1)
+    head = (folder / "dump.rdb").read_bytes()[:9]
+    here.end()
+    again = start(peer, folder, *quiet, expect=False)
+    try:
+        again.wait_until_ready()
+    except AssertionError:
+        assert f"Can't handle RDB format version {int(head[5:])}" in again.log.read_text()
+        pytest.skip(f"the peer is too old for {head}")
+    assert image(again) == expected
+    again.end()
+    if folder != tmp_path:
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_a_snapshot_is_one_instant(start, threads):
+    server = start(None, start.folder, "--threads", threads)
+    pairs = 300
+    pipe = server.client.pipeline(transaction=False)
+    for at in range(60_000):
+        pipe.set(f"filler:{at}", "x" * 40)
+        if at % 1000 == 999:
+            pipe.execute()
+    for at in range(pairs):
+        pipe.mset({f"left:{at}": 0, f"right:{at}": 0}).rpush(f"list:{at}", *range(50)).hset(f"hash:{at}", "n", 0)
+        pipe.set(f"long:{at}", "y" * 20_000)
+    pipe.execute()
+    stop, written = threading.Event(), [0]
+
+    def change(seed):
+        client = redis.Redis(port=server.port)
+        for at in itertools.count(seed):
+            if stop.is_set():
+                break
+            n = at * 7919 % pairs
+            pipe = client.pipeline(transaction=True)
+            pipe.incr(f"left:{n}").append(f"long:{n}", "z").lpop(f"list:{n}").rpush(f"list:{n}", at)
+            pipe.hincrby(f"hash:{n}", "n", 1).incr(f"right:{n}")
+            pipe.rename(f"filler:{at % 60_000}", f"moved:{at % 60_000}") if at % 3 == 0 else pipe.ping()
+            try:
+                pipe.execute()
+            except redis.ResponseError:
+                pass  # renamed before
+            written[0] += 1
+        client.close()
+
+    writers = [threading.Thread(target=change, args=(seed,)) for seed in (0, 1_000_003)]
+    [writer.start() for writer in writers]
+    try:
+        for _ in range(3):
+            wait(lambda before=written[0]: written[0] > before + 50)
+            server.save_in_background()
+            copy = server.folder / "copy"
+            copy.mkdir(exist_ok=True)
+            shutil.copy(server.folder / "dump.rdb", copy / "dump.rdb")
+            loaded = start(None, copy)
+            get = loaded.client.mget
+            left, right = (list(map(int, get([f"{side}:{n}" for n in range(pairs)]))) for side in ("left", "right"))
+            assert left == right and sum(left) > 0
+            counts = [int(loaded.client.hget(f"hash:{n}", "n")) for n in range(pairs)]
+            assert counts == left
+            assert [loaded.client.strlen(f"long:{n}") for n in range(pairs)] == [20_000 + count for count in left]
+            assert all(loaded.client.llen(f"list:{n}") == 50 for n in range(pairs))
+            assert loaded.client.dbsize() == 60_000 + 5 * pairs  # a key that moved is there once
+            loaded.end()
+    finally:
+        stop.set()
+        [writer.join() for writer in writers]
+
+
+def test_a_flush_and_a_swap_do_not_disturb_a_snapshot(start):
+    server = start()
+    pipe = server.client.pipeline(transaction=False)
+    for at in range(40_000):
+        pipe.set(f"key:{at}", at)
+    pipe.execute()
+    server.db(3).set("other", 1)
+    pipe = server.client.pipeline(transaction=False)
+    pipe.bgsave().swapdb(0, 3).execute_command("FLUSHALL").set("new", 1)
+    pipe.execute()
+    wait(lambda: not server.client.info("persistence")["rdb_bgsave_in_progress"])
+    assert server.client.dbsize() == 1
+    server.end()
+    again = start()
+    assert again.client.dbsize() == 40_000 and again.db(3).keys() == [b"other"]
+    assert again.client.get("key:39999") == b"39999"
+
+
+def test_a_kill_leaves_the_old_file_or_the_new_one(start, tmp_path):
+    server = start()
+    server.client.set("generation", 0)
+    server.client.save()
+    for round_ in range(6):
+        pipe = server.client.pipeline(transaction=False)
+        for at in range(20_000):
+            pipe.set(f"key:{at}", f"{round_}" * 50)
+        pipe.set("generation", round_ + 1)
+        pipe.execute()
+        server.client.bgsave()
+        time.sleep(0.01 * round_)
+        server.end()
+        server = start()
+        generation = int(server.client.get("generation"))
+        assert generation in (0, round_ + 1, *range(round_ + 1))
+        if generation:
+            assert set(server.client.mget([f"key:{at}" for at in range(20_000)])) == {f"{generation - 1}".encode() * 50}
+        assert not list(tmp_path.glob("temp-*.rdb"))
+
+
+def test_the_end_of_a_node_saves_if_there_are_save_points(start):
+    server = start(None, start.folder, "--save", "900 1")
+    server.client.set("a", 1)
+    assert server.end(signal.SIGTERM) == 0
+    server = start(None, start.folder, "--save", "900 1", "300 10")
+    assert server.client.config_get("save") == {"save": "900 1 300 10"}
+    assert server.client.get("a") == b"1"
+    server.client.set("a", 2)
+    server.client.shutdown(nosave=True)
+    server.process.wait(timeout=PATIENCE_S)
+    server = start()
+    assert server.client.get("a") == b"1"
+    server.client.set("a", 3)
+    server.client.shutdown(save=True)
+    server.process.wait(timeout=PATIENCE_S)
+    server = start()
+    assert server.client.get("a") == b"3"
+    server.client.set("a", 4)
+    assert server.end(signal.SIGTERM) == 0  # no save points: nothing is saved
+    assert start().client.get("a") == b"3"
+
+
+def test_save_points_save(start):
+    server = start(None, start.folder, "--save", "1 3")
+    before = server.client.lastsave()
+    for at in range(3):
+        server.client.set(f"k{at}", at)
+    wait(lambda: server.client.info("persistence")["rdb_saves"] == 1)
+    assert (server.folder / "dump.rdb").exists() and server.client.lastsave() >= before
+    assert server.client.info("persistence")["rdb_changes_since_last_save"] == 0
+
+
+def test_a_disk_that_is_full_stops_writes_and_leaves_nothing_behind(start):
+    server = start(None, start.folder, "--save", "900 1000000")
+    server.client.set("a", os.urandom(400_000))
+    server.client.save()
+    saved = (server.folder / "dump.rdb").read_bytes()
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+    server.save_in_background()
+    info = server.client.info("persistence")
+    assert info["rdb_last_bgsave_status"] == "err" and info["rdb_saves"] == 1
+    with pytest.raises(redis.ResponseError, match="MISCONF .*stop-writes-on-bgsave-error"):
+        server.client.set("a", 2)
+    with pytest.raises(redis.ResponseError):
+        server.client.save()
+    assert server.client.strlen("a") == 400_000
+    assert (server.folder / "dump.rdb").read_bytes() == saved and not list(server.folder.glob("temp-*"))
+    server.client.config_set("stop-writes-on-bgsave-error", "no")
+    server.client.set("b", 2)
+    server.process.send_signal(signal.SIGTERM)
+    wait(lambda: "can't exit" in server.log.read_text())
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    server.save_in_background()
+    assert server.client.info("persistence")["rdb_last_bgsave_status"] == "ok"
+    assert server.end(signal.SIGTERM) == 0
+
+
+def test_bgsave_is_refused_scheduled_and_cancelled(start):
+    server = start()
+    pipe = server.client.pipeline(transaction=False)
+    for at in range(50_000):
+        pipe.set(f"key:{at}", os.urandom(20))
+    pipe.execute()
+    pipe = server.client.pipeline(transaction=False)
+    pipe.execute_command("BGSAVE").execute_command("BGSAVE").execute_command("BGSAVE", "CANCEL")
+    started, again, cancelled = pipe.execute(raise_on_error=False)
+    assert started is True and cancelled is True and "already in progress" in str(again)
+    wait(lambda: not server.client.info("persistence")["rdb_bgsave_in_progress"])
+    assert not list(server.folder.glob("*.rdb"))
+    assert server.client.info("persistence")["rdb_last_bgsave_status"] == "ok"
+    for wrong in (["BGSAVE", "CANCEL"], ["BGSAVE", "NONSENSE"], ["BGSAVE", "SCHEDULE", "NOW"]):
+        with pytest.raises(redis.ResponseError):
+            server.client.execute_command(*wrong)
+    wait(lambda: server.client.info("persistence")["current_save_keys_total"] == 0)
+    server.save_in_background()
+    assert (server.folder / "dump.rdb").exists()
+
+
+def test_a_node_that_loads_says_so(start, tmp_path):
+    server = start()
+    pipe = server.client.pipeline(transaction=False)
+    for at in range(30_000):
+        pipe.set(f"key:{at}", os.urandom(30))
+    pipe.set("over", 1, px=1)
+    pipe.execute()
+    server.client.execute_command("DEBUG", "SET-ACTIVE-EXPIRE", 0)
+    server.client.save()
+    server.end()
+    whole = (tmp_path / "dump.rdb").read_bytes()
+    (tmp_path / "dump.rdb").unlink()
+    os.mkfifo(tmp_path / "dump.rdb")
+    server = start(None, tmp_path, "--memcached-port", str(free_port()), expect=False)
+    with open(tmp_path / "dump.rdb", "wb") as pipe:
+        pipe.write(whole[: len(whole) // 2])
+        pipe.flush()
+
+        def is_loading():
+            assert server.process.poll() is None
+            try:
+                server.client.get("key:1")
+            except redis.ConnectionError as error:  # BusyLoadingError is one
+                return "LOADING" in str(error) or "loading" in str(error)
+            return False
+
+        wait(is_loading)
+        info = server.client.info("persistence")
+        assert info["loading"] == 1 and "loading_loaded_bytes" in info
+        pipe.write(whole[len(whole) // 2 :])
+    server.wait_until_ready()
+    wait(lambda: server.client.info("persistence")["loading"] == 0)
+    assert server.client.dbsize() >= 30_000 and server.client.get("over") is None
+
+
+def test_a_broken_file_ends_the_start_with_its_place(start, tmp_path):
+    server = start()
+    fill(server.client)
+    server.client.save()
+    server.end()
+    whole = (tmp_path / "dump.rdb").read_bytes()
+    for broken, word in ((whole[:-100], "unexpected end of input at byte"), (b"no such file", "Wrong signature"),
+                         (whole[:9] + b"\xc8" + whole[10:], "unknown encoding 200 at byte 9"),
+                         (whole[:-1] + bytes([whole[-1] ^ 1]), "Wrong RDB checksum")):
+        (tmp_path / "dump.rdb").write_bytes(broken)
+        server = start(expect=False)
+        assert server.process.wait(timeout=PATIENCE_S) != 0
+        assert word in server.log.read_text()
+        assert (tmp_path / "dump.rdb").read_bytes() == broken
+
+
+def test_people_can_look_into_a_file(start, tmp_path):
+    server = start()
+    server.client.set("greeting", "hello")
+    server.client.set("short", 1, ex=1000)
+    server.client.rpush("list", *range(7))
+    server.db(3).hset("hash\x07", "a", "b")
+    server.client.save()
+    file = tmp_path / "dump.rdb"
+
+    def run(*words):
+        return subprocess.run([str(BINARY), "rdb", *words], capture_output=True, text=True, timeout=PATIENCE_S)
+
+    checked = run("check", file)
+    assert checked.returncode == 0 and "sound:" in checked.stdout and "checksum right" in checked.stdout, checked
+    answer = json.loads(run("check", file, "--output", "json").stdout)
+    assert answer["sound"] and answer["checksum"] == "right" and answer["version"] == 11
+    assert {d["db"]: (d["keys"], d["expires"], d["types"]) for d in answer["databases"]} == {
+        0: (3, 1, {"string": 2, "list": 1}), 3: (1, 0, {"hash": 1})}
+    shown = run("show", file).stdout
+    assert "greeting" in shown and "\x07" not in shown
+    rows = {row["key"]: row for row in json.loads(run("show", file, "--output", "json").stdout)}
+    assert rows["list"]["members"] == 7 and rows["list"]["type"] == "list" and rows["hash\x07"]["db"] == 3
+    assert rows["short"]["expires_at_ms"] > time.time() * 1000 and rows["greeting"]["expires_at_ms"] is None
+    file.write_bytes(file.read_bytes()[:-20])
+    broken = run("check", file)
+    assert broken.returncode == 1 and "at byte" in broken.stderr
+    assert json.loads(run("check", file, "--output", "json").stdout)["sound"] is False
+    assert run("check", tmp_path / "none").returncode == 1
