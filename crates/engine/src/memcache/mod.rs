@@ -5,7 +5,7 @@
 //! pending `flush_all` and the Auto Discovery setting ([`Shared`], one per node); it touches neither sockets nor the
 //! clock. Keys set here are strings to Redis clients and the other way round; keys of other types are not there.
 //!
-//! In reading order: this file (a turn of a session), `item` (requests about keys), `keep` (storing with CAS uniques),
+//! In reading order: this file (a turn of a session), `run` (plain requests one behind the other), `item` (requests about keys), `keep` (storing with CAS uniques),
 //! `meta` (the meta commands), `binary` (the binary protocol), `auth`, `discovery` (Auto Discovery), `admin` and `dump`
 //! (commands for operators), `memory_file` (a restart that keeps the keys), `stats`, `detail`, `counters`.
 
@@ -21,9 +21,11 @@ mod item;
 mod keep;
 pub mod memory_file;
 mod meta;
+mod run;
 mod stats;
 
 pub use auth::{Auth, AuthError};
+pub use run::Run;
 pub use stats::{Connection, Figures};
 
 use admin::Act;
@@ -262,6 +264,8 @@ pub struct Turn<'a> {
     pub memory_full: bool,
     /// The node around the session.
     pub host: &'a dyn Host,
+    /// Room to read requests into.
+    pub run: &'a mut Run,
     /// Changes made to keys; the turn adds to it.
     pub changes: u64,
     /// The log; none in tests.
@@ -427,13 +431,25 @@ impl Text {
             return self.authenticate(turn, input, out);
         }
         let output_max = out.len() + OUTPUT_PER_TURN_BYTES_MAX;
+        let mut most = turn.shared.requests_per_turn();
+        if self.parser.is_idle() && outcome.consumed == 0 {
+            let mut run = std::mem::take(turn.run);
+            let done = run.serve(turn, input, (most, output_max), out);
+            *turn.run = run;
+            outcome.consumed = done.consumed;
+            most -= done.count;
+            if done.full || done.consumed == input.len() {
+                outcome.need = usize::from(done.consumed == input.len());
+                return outcome;
+            }
+        }
+        let mut begin = outcome.consumed;
         let mut batch = Vec::new();
-        let too_long = self.read(input, &limits, turn.shared.requests_per_turn(), &mut batch, &mut outcome);
+        let too_long = self.read(input, &limits, most, &mut batch, &mut outcome);
         if outcome.need == 0 && !too_long && outcome.consumed < input.len() {
             turn.count(Counter::ConnYields);
         }
         prefetch(turn, &batch);
-        let mut begin = 0;
         for (request, end) in batch {
             if let Request::Admin { command, words } = request {
                 match admin::execute(turn, command, words, end - begin) {
@@ -557,7 +573,8 @@ fn execute(turn: &mut Turn<'_>, request: Request<'_>, out: &mut Vec<u8>) -> bool
             return false;
         }
         Request::Store { verb, key, flags, exptime, data, noreply } => {
-            (item::store(turn, verb, key, flags, exptime, data), noreply)
+            let key = turn.key(key);
+            (item::store(turn, verb, &key, flags, exptime, data), noreply)
         }
         Request::Oversized { verb, key } => {
             item::oversized(turn, verb, key);

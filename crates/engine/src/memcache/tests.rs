@@ -28,6 +28,7 @@ impl Bench {
             access: Access::lru(self.now_ms),
             memory_full: self.memory_full,
             host: &Figures { connections: 3, ..Figures::default() },
+            run: &mut Run::default(),
             changes: 0,
             log: None,
             logged: 0,

@@ -5,11 +5,10 @@
 //! sockets, which send them with the system call that waits for the next turn. Batches are bounded per session and
 //! in all, so that nobody waits long; a session with more to do stays ready, and then the turn does not wait.
 //!
-//! In reading order: `sessions` (buffers), `batch` (requests), `ahead` (memory), this file (the turn), `waits` (sessions
+//! In reading order: `sessions` (buffers), `batch` (requests), this file (the turn), `waits` (sessions
 //! that execute nothing for now), `commit` (replies that wait for the disk, and loading), `timers` (what happens without
 //! a request).
 
-mod ahead;
 mod batch;
 mod commit;
 mod delivery;
@@ -23,6 +22,7 @@ use crate::command::table::flag;
 use crate::command::{Command, Known};
 use crate::config::Settings;
 use crate::mailbox::{Mail, Mailbox};
+use crate::memcache;
 use crate::meter::stopwatch::{Long, Rules, Stopwatch};
 use crate::node::{Node, now_ms};
 use crate::observe;
@@ -91,6 +91,8 @@ pub struct Worker {
     driver: Driver,
     sessions: Sessions,
     batch: Batch,
+    /// Room for the requests of Memcached sessions.
+    run: memcache::Run,
     /// Sessions whose replies are to be sent.
     touched: Vec<u32>,
     /// Mail that came while a batch was executed, and can wait for the next turn.
@@ -124,6 +126,7 @@ impl Worker {
             driver,
             sessions: Sessions::default(),
             batch: Batch::default(),
+            run: memcache::Run::default(),
             touched: Vec::new(),
             later: Vec::new(),
             resting: false,
@@ -313,7 +316,7 @@ impl Worker {
         let shared = self.node.sessions.add(origin, now_ms);
         let client = Client::new(shared, self.node.users.is_open() || door.is_unix(), door.is_unix());
         let protocol = if door.is_memcached() {
-            Protocol::Memcached(Box::new(crate::memcache::Session::new(door.is_unix())))
+            Protocol::Memcached(Box::new(memcache::Session::new(door.is_unix())))
         } else {
             Protocol::Resp(Parser::new())
         };
@@ -416,7 +419,7 @@ impl Worker {
                     self.sessions.make_ready(index);
                 }
                 Protocol::Memcached(memcached) => {
-                    let mut turn = crate::memcache::Turn {
+                    let mut turn = memcache::Turn {
                         store: &self.node.store,
                         shared: &self.node.memcached,
                         worker: self.id,
@@ -424,6 +427,7 @@ impl Worker {
                         access: turn.access,
                         memory_full: turn.out_of_memory,
                         host: &*self.node,
+                        run: &mut self.run,
                         changes: 0,
                         log: Some(&self.node.log),
                         logged: 0,
@@ -431,6 +435,9 @@ impl Worker {
                     let input = &session.input[session.start..];
                     let served = memcached.serve(&mut turn, input, session.out.buffer());
                     session.start += served.consumed;
+                    if turn.changes > 0 {
+                        self.node.stats.changes.fetch_add(turn.changes, Ordering::Relaxed);
+                    }
                     session.client.logged = session.client.logged.max(turn.logged);
                     session.client.closing |= served.close;
                     // Its turn was over before its input was.
