@@ -1,5 +1,6 @@
 //! Mail from one worker to another, and what wakes a worker up.
 
+use crate::memcache::udp::Datagram;
 use rustix::event::{EventfdFlags, eventfd};
 use std::cell::Cell;
 use std::io;
@@ -30,6 +31,8 @@ pub enum Mail {
     },
     /// Close the sessions that listen to channels which their users may not use any more.
     CheckChannels,
+    /// A Memcached request that came over UDP.
+    Datagram(Datagram),
     /// A session's wait is over.
     Unblock {
         /// The session.

@@ -96,11 +96,12 @@ pub(super) fn get_one(turn: &mut Turn<'_>, key: &Key<'_>, cas: bool, touch: Opti
         return turn.count(Counter::GetHits);
     }
     let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    let expired = partition.counters().expired;
     let item = partition.read(DB, key, turn.now, turn.access);
     let old = item.and_then(|item| answer(turn, &item, cas, out));
     turn.log_gone(&mut partition);
     let Some(old) = old else {
-        turn.count(Counter::GetMisses);
+        turn.count_miss(&partition, expired);
         turn.detail(key.bytes, Event::Get { hit: false });
         return if touch.is_some() {
             turn.count(Counter::TouchMisses)

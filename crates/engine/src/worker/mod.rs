@@ -23,6 +23,7 @@ use crate::command::{Command, Known};
 use crate::config::Settings;
 use crate::mailbox::{Mail, Mailbox};
 use crate::memcache;
+use crate::memcache::udp::Datagram;
 use crate::meter::stopwatch::{Long, Rules, Stopwatch};
 use crate::node::{Node, now_ms};
 use crate::observe;
@@ -36,6 +37,7 @@ use larder_protocol::resp::args::Args;
 use larder_protocol::resp::reply::Reply;
 use larder_protocol::resp::request::{Limits, Parser};
 use larder_store::Now;
+use larder_store::partition::access::Access;
 use sessions::{Protocol, Session, Sessions};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -220,6 +222,7 @@ impl Worker {
                     }
                 }
                 Mail::CheckChannels => self.check_channels(),
+                Mail::Datagram(datagram) => self.serve_datagram(&datagram),
                 Mail::Deliver { .. } => {} // those went to their sessions
                 Mail::Unblock { place, ticket, reply, logged } => {
                     let session =
@@ -234,6 +237,20 @@ impl Worker {
         if !self.touched.is_empty() {
             self.send_replies(&self.node.settings());
         }
+    }
+
+    /// Carries out a Memcached request that came over UDP. While data is loaded nobody is answered: such clients ask again.
+    #[cold]
+    fn serve_datagram(&mut self, datagram: &Datagram) {
+        if self.node.loading.is_on() {
+            return;
+        }
+        let (settings, now) = (self.node.settings(), Now { ms: now_ms() });
+        let memory_full = self.node.make_room(&settings, self.id, now, &mut self.random);
+        let access = self.node.access(&settings, now.ms, self.random as u32);
+        let mut turn = memcached_turn(&self.node, self.id, &mut self.run, (now, access, memory_full));
+        datagram.serve(&mut turn);
+        self.node.stats.changes.fetch_add(turn.changes, Ordering::Relaxed);
     }
 
     /// Tells those who cache what is still to be told.
@@ -419,19 +436,8 @@ impl Worker {
                     self.sessions.make_ready(index);
                 }
                 Protocol::Memcached(memcached) => {
-                    let mut turn = memcache::Turn {
-                        store: &self.node.store,
-                        shared: &self.node.memcached,
-                        worker: self.id,
-                        now: turn.now,
-                        access: turn.access,
-                        memory_full: turn.out_of_memory,
-                        host: &*self.node,
-                        run: &mut self.run,
-                        changes: 0,
-                        log: Some(&self.node.log),
-                        logged: 0,
-                    };
+                    let of_turn = (turn.now, turn.access, turn.out_of_memory);
+                    let mut turn = memcached_turn(&self.node, self.id, &mut self.run, of_turn);
                     let input = &session.input[session.start..];
                     let served = memcached.serve(&mut turn, input, session.out.buffer());
                     session.start += served.consumed;
@@ -634,6 +640,28 @@ fn refuse_monitor(node: &Node, client: &Client, command: Option<&Command>, out: 
         out.error("ERR Replica can't interact with the keyspace");
     }
     refused
+}
+
+/// What Memcached requests are served with: the time, how uses are noted, and whether memory is full.
+fn memcached_turn<'a>(
+    node: &'a Node,
+    worker: usize,
+    run: &'a mut memcache::Run,
+    (now, access, memory_full): (Now, Access, bool),
+) -> memcache::Turn<'a> {
+    memcache::Turn {
+        store: &node.store,
+        shared: &node.memcached,
+        worker,
+        now,
+        access,
+        memory_full,
+        host: node,
+        run,
+        changes: 0,
+        log: Some(&node.log),
+        logged: 0,
+    }
 }
 
 /// Where a connection comes from, as CLIENT LIST shows it.

@@ -9,6 +9,8 @@ use std::ops::Range;
 /// Digits of a number that surely fits 32 bits, with sign or without.
 const DIGITS_MAX: usize = 9;
 
+const NOREPLY: &[u8] = b" noreply";
+
 /// What is asked for. Offsets count from the start of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quick {
@@ -74,9 +76,9 @@ fn set(
     let (flags, at) = number(input, blank(input, name.end)?)?;
     let (exptime, at) = number(input, blank(input, at)?)?;
     let (value_bytes, mut at) = number(input, blank(input, at)?)?;
-    let noreply = input.get(at..at + 8)? == b" noreply";
+    let noreply = input[at..].starts_with(NOREPLY);
     if noreply {
-        at += 8;
+        at += NOREPLY.len();
     }
     let value = line_end(input, at)?;
     let end = value + value_bytes as usize;
