@@ -1,4 +1,4 @@
-"""A node as Memcached clients see it: memcapable of libmemcached, pymemcache, users, a restart that keeps the keys."""
+"""A node as Memcached clients see it: memcapable of libmemcached, three clients, UDP, users, a restart that keeps the keys."""
 
 import os
 import random
@@ -10,6 +10,8 @@ import subprocess
 import threading
 import time
 
+import memcache
+import pylibmc
 import pytest
 from pymemcache.client.base import Client
 
@@ -91,6 +93,39 @@ def test_pymemcache(tmp_path):
         client.flush_all()
         assert client.get("a") is None
         client.close()
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_libmemcached(tmp_path, binary):
+    """pylibmc, which is libmemcached: pools of connections, compression, many keys at once, over text and binary."""
+    with Cache(tmp_path) as cache:
+        behaviors = {"cas": True, "tcp_nodelay": True}
+        client = pylibmc.Client([f"127.0.0.1:{cache.port}"], binary=binary, behaviors=behaviors)
+        assert client.set("a", {"x": [1, 2, 3]}) and client.get("a") == {"x": [1, 2, 3]}
+        assert client.set("long", "v" * 100_000, min_compress_len=1000) and client.get("long") == "v" * 100_000
+        value, cas = client.gets("a")
+        assert client.cas("a", 1, cas) and not client.cas("a", 2, cas)
+        assert client.set("n", 41) and client.incr("n") == 42 and client.decr("n", 50) == 0
+        assert client.add("n", 1) is False and client.replace("nowhere", 1) is False
+        assert client.set("s", "b") and client.append("s", "c") and client.prepend("s", "a") and client.get("s") == "abc"
+        assert client.set_multi({f"k{n}": n for n in range(300)}) == []
+        assert client.get_multi([f"k{n}" for n in range(400)]) == {f"k{n}": n for n in range(300)}
+        assert client.touch("s", 100) and client.delete("s") and client.get("s") is None
+        assert client.flush_all() and client.get("a") is None
+
+
+def test_python_memcached(tmp_path):
+    with Cache(tmp_path) as cache:
+        client = memcache.Client([f"127.0.0.1:{cache.port}"], cache_cas=True)
+        assert client.set("a", {"x": 1}) and client.get("a") == {"x": 1}
+        assert client.gets("a") == {"x": 1} and client.cas("a", 2) and client.get("a") == 2
+        assert client.set("n", 1) and client.incr("n", 2) == 3 and client.decr("n", 9) == 0
+        assert client.set_multi({f"k{n}": n for n in range(300)}) == []
+        assert len(client.get_multi([f"k{n}" for n in range(400)])) == 300
+        assert client.delete_multi([f"k{n}" for n in range(300)]) and client.get_multi(["k1", "k2"]) == {}
+        (_, stats), = client.get_stats()
+        assert stats["curr_items"] == "2"
+        client.disconnect_all()
 
 
 def test_meta_commands(tmp_path):
