@@ -1,12 +1,9 @@
 """Terraform's AWS provider, as it is: make, plan again without a change, destroy."""
 
-import os
-
 import pytest
 
-from service import clean_environment, run, which
+from terraform import prepare
 
-# The provider's own version; TERRAFORM_PLUGIN_DIR may name a folder that holds it, where there is no registry.
 MAIN = """
 terraform {
   required_providers {
@@ -67,28 +64,7 @@ output "pages"    { value = aws_elasticache_cluster.pages.configuration_endpoint
 
 @pytest.fixture
 def terraform(tmp_path, own_service):
-    if not which("terraform"):
-        pytest.skip("terraform is not installed")
-    (tmp_path / "tf").mkdir()
-    (tmp_path / "tf" / "main.tf").write_text(MAIN)
-    environment = clean_environment({
-        "AWS_ACCESS_KEY_ID": own_service.info["access_key_id"],
-        "AWS_SECRET_ACCESS_KEY": own_service.info["secret_access_key"],
-        "TF_VAR_endpoint": own_service.endpoint,
-        "TF_VAR_subnet": own_service.info["default_subnet_id"],
-        "TF_IN_AUTOMATION": "1",
-    })
-    if not os.path.exists(environment.get("TF_CLI_CONFIG_FILE", "")):
-        environment.pop("TF_CLI_CONFIG_FILE", None)
-
-    def terraform(*arguments, check=True):
-        return run(["terraform", *arguments], check=check, cwd=tmp_path / "tf", env=environment)
-
-    plugins = os.environ.get("TERRAFORM_PLUGIN_DIR")
-    ready = terraform("init", "-input=false", "-no-color", *([f"-plugin-dir={plugins}"] if plugins else []), check=False)
-    if ready.returncode != 0:
-        pytest.skip(f"terraform cannot get its AWS provider: {ready.stderr.strip().splitlines()[-1:]}")
-    return terraform
+    return prepare(tmp_path / "tf", own_service, MAIN)
 
 
 def test_apply_plan_destroy(terraform, own_service):

@@ -1,11 +1,17 @@
 //! What every node of a cluster is told: its parameter group, its node type, its version, and what it must hide.
 
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
 use super::ActError;
+use crate::api::ec2::security_groups_of;
 use crate::plan::{Applies, Setting, WantedSettings};
 use crate::resource::cluster::{Cluster, Engine};
+use crate::resource::ec2::{self, Peer, SecurityGroup, Vpc};
+use crate::resource::network::Address;
 use crate::resource::node_type;
 use crate::resource::parameter_group::{ParameterGroup, changes_at_once, node_directives};
-use crate::state::{Records, find};
+use crate::state::{Records, find, list_all};
 
 /// Commands that ElastiCache hides from users of redis and valkey nodes (elasticache-facts d.2).
 const RESTRICTED: &str = "acl|load acl|save acl|setuser acl|deluser bgrewriteaof bgsave cluster|addslots \
@@ -13,6 +19,9 @@ const RESTRICTED: &str = "acl|load acl|save acl|setuser acl|deluser bgrewriteaof
     cluster|flushslots cluster|forget cluster|links cluster|meet cluster|setslot cluster|replicate \
     cluster|saveconfig cluster|set-config-epoch cluster|reset config debug migrate psync replicaof slaveof save \
     shutdown sync";
+
+/// Directive with the ranges of addresses that may connect.
+const ALLOWED_SOURCES: &str = "allowed-sources";
 
 /// The settings for a cluster's nodes.
 pub fn wanted(records: &dyn Records, cluster: &Cluster) -> Result<WantedSettings, ActError> {
@@ -37,7 +46,43 @@ pub fn wanted(records: &dyn Records, cluster: &Cluster) -> Result<WantedSettings
     if !is_memcached {
         own("restricted-commands", RESTRICTED.to_owned(), Applies::Live);
     }
+    let (name, value) = (ALLOWED_SOURCES.to_owned(), allowed_sources(records, cluster)?);
+    wanted.insert(name, Setting { value, applies: Applies::Live });
     Ok(wanted)
+}
+
+/// Who may connect, by the security groups of the cluster: ranges of addresses, or `none`. Nodes of one group of
+/// caches must reach each other whatever its rules say.
+fn allowed_sources(records: &dyn Records, cluster: &Cluster) -> Result<String, ActError> {
+    let vpcs: Vec<Vpc> = list_all::<Vpc>(records)?.into_iter().map(|stored| stored.value).collect();
+    if vpcs.is_empty() {
+        return Ok("0.0.0.0/0".to_owned()); // no networks were made: nothing to hold anybody against
+    }
+    let mut groups = Vec::new();
+    for id in security_groups_of(records, cluster)? {
+        groups.extend(find::<SecurityGroup>(records, &id)?.map(|stored| stored.value));
+    }
+    let refers = groups.iter().flat_map(|group| &group.rules).any(|rule| matches!(rule.peer, Peer::Group(_)));
+    let members = if refers { members_by_group(records)? } else { BTreeMap::new() };
+    let of = |id: &str| members.get(id).cloned().unwrap_or_default();
+    let sources: Vec<String> =
+        ec2::sources(&groups, &vpcs, cluster.port, of).iter().map(ToString::to_string).collect();
+    Ok(if sources.is_empty() { "none".to_owned() } else { sources.join(" ") })
+}
+
+/// Addresses of nodes by the security groups that they are in.
+fn members_by_group(records: &dyn Records) -> Result<BTreeMap<String, Vec<Ipv4Addr>>, ActError> {
+    let mut groups_of: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for cluster in list_all::<Cluster>(records)? {
+        groups_of.insert(cluster.value.id.clone(), security_groups_of(records, &cluster.value)?);
+    }
+    let mut members: BTreeMap<String, Vec<Ipv4Addr>> = BTreeMap::new();
+    for address in list_all::<Address>(records)? {
+        for group in groups_of.get(&address.value.cluster_id).into_iter().flatten() {
+            members.entry(group.clone()).or_default().push(address.value.address);
+        }
+    }
+    Ok(members)
 }
 
 fn group(records: &dyn Records, name: &str) -> Result<ParameterGroup, ActError> {

@@ -9,6 +9,7 @@ use crate::host::{Host, Launch, NodeKey, Started};
 use crate::plan::Step;
 use crate::random::number_below;
 use crate::resource::cluster::{Cluster, Engine};
+use crate::resource::ec2::SubnetOfVpc;
 use crate::resource::event::{Event, SourceType};
 use crate::resource::network::{Address, DEFAULT_NETWORK_ID, Network};
 use crate::resource::node::{Membership, NodePhase, Observed, ObservedNode, Settings, StepRecord};
@@ -107,18 +108,23 @@ impl<H: Host> Tools<H> {
     }
 
     async fn place(&self, cluster: &Cluster, node: &str, subnet_id: &str) -> Result<(), ActError> {
-        let (network, taken) = self
-            .with_records(|records| {
-                let network = find::<Network>(records, DEFAULT_NETWORK_ID)?;
+        let wanted = subnet_id.to_owned();
+        let (subnet, taken) = self
+            .with_records(move |records| {
+                let subnet = match find::<SubnetOfVpc>(records, &wanted)? {
+                    Some(stored) => Some(stored.value.subnet),
+                    // Before subnets had records of their own, they stood in that of the network.
+                    None => find::<Network>(records, DEFAULT_NETWORK_ID)?
+                        .and_then(|network| network.value.subnet(&wanted).cloned()),
+                };
                 let taken: HashSet<Ipv4Addr> =
                     list_all::<Address>(records)?.iter().map(|stored| stored.value.address).collect();
-                Ok((network, taken))
+                Ok((subnet, taken))
             })
             .await?;
-        let subnet = network.as_ref().and_then(|network| network.value.subnet(subnet_id));
         let subnet = subnet.ok_or_else(|| ActError::Missing(format!("there is no subnet {subnet_id}")))?;
         let key = key(cluster, node);
-        for address in place::candidates(subnet, &taken, &key).take(PLACE_TRIES_MAX) {
+        for address in place::candidates(&subnet, &taken, &key).take(PLACE_TRIES_MAX) {
             if self.host.is_free(address, cluster.port)
                 && self.take(cluster, node, &subnet.zone, address).await?
             {

@@ -49,6 +49,33 @@ pub(super) async fn identity(folder: &Path) -> Result<Identity, HostError> {
     })
 }
 
+/// Everything that a redis or valkey node tells of itself.
+pub(super) async fn info(folder: &Path) -> Result<String, HostError> {
+    match ask(folder, &[b"INFO", b"everything"]).await? {
+        Value::Bulk(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        other => Err(unexpected("INFO", &other)),
+    }
+}
+
+/// What a memcached node counts, as `stats` tells it.
+pub(super) async fn stats(folder: &Path) -> Result<String, HostError> {
+    let asked = async {
+        let mut stream = connect(folder, MEMCACHED_SOCKET).await?;
+        stream.write_all(b"stats\r\n").await?;
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"END\r\n") {
+            if answer.len() >= ANSWER_BYTES_MAX {
+                return Err(io::Error::other("the answer is too long"));
+            }
+            if stream.read_buf(&mut answer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    };
+    within_time("asking a node for its counters", asked).await
+}
+
 /// Changes a setting; answers whether the node took it over.
 pub(super) async fn set(folder: &Path, name: &str, value: &str) -> Result<bool, HostError> {
     // What stands in quotes in the file is the value without them here.

@@ -49,6 +49,17 @@ struct Health {
 }
 
 impl LocalHost {
+    /// What a node tells of itself, for metrics: lines of INFO, or of memcached's `stats`.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn sample(&self, key: &NodeKey, is_memcached: bool) -> Result<String, HostError> {
+        let folder = self.folder(key);
+        if is_memcached { control::stats(folder.path()).await } else { control::info(folder.path()).await }
+    }
+}
+
+impl LocalHost {
     /// A host that keeps the nodes' folders in `nodes`, and starts a node with `program` and the name of its
     /// configuration file.
     ///

@@ -100,7 +100,7 @@ impl Zone {
 }
 
 /// Short code of a region: the first letters of its area, its directions and its number.
-fn region_code(region: &str) -> String {
+pub(crate) fn region_code(region: &str) -> String {
     let mut parts = region.split('-');
     let area = parts.next().unwrap_or_default();
     let rest: Vec<&str> = parts.collect();

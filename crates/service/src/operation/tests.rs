@@ -6,6 +6,7 @@ use super::{App, Caller, perform};
 use crate::front::query::Form;
 use crate::front::{ApiError, Xml};
 use crate::identity::Principal;
+use crate::metric::MetricStore;
 use crate::name::Names;
 use crate::name::endpoint::Zone;
 use crate::resource::cluster::{Changing, Cluster, Engine, Pending, WantedNode};
@@ -33,6 +34,7 @@ impl Service {
             region: "us-east-1".to_owned(),
             clock: || NOW_MS,
             names: Arc::new(Names::new(Zone { suffix: "abc123".to_owned(), region_code: "use1".to_owned() })),
+            metrics: Arc::new(MetricStore::in_memory().unwrap()),
         };
         let caller = Caller {
             access_key_id: "AKIAEXAMPLE".to_owned(),

@@ -6,6 +6,7 @@
 
 pub mod arn;
 pub mod cluster;
+pub mod ec2;
 pub mod engine_version;
 pub mod event;
 pub mod iam;
