@@ -1,6 +1,6 @@
 //! The directives of TLS.
 
-use super::directive::{Directive, When, integer, one_of, path, quoted_path, switch};
+use super::directive::{Directive, When, integer, one_of, path, quoted_path, switch, yes_no};
 use crate::tls::suites;
 use std::path::PathBuf;
 

@@ -10,9 +10,7 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{NoServerSessionStorage, ParsedCertificate, VerifierBuilderError, WebPkiClientVerifier};
-use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
-};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -88,15 +86,22 @@ impl Identity {
         self.client.load_full()
     }
 
-    /// How a connection to `port` or `memcached-port` begins.
-    pub fn begin(&self, mode: TlsMode) -> Option<super::Session> {
-        match mode {
-            TlsMode::No => None,
-            TlsMode::Preferred => Some(super::Session::new(self.server()?, true)),
-            TlsMode::Required => Some(super::Session::new(self.server()?, false)),
+    /// How a connection begins; none if it is plain.
+    ///
+    /// # Errors
+    /// It must not be plain, and there is no certificate (any more).
+    pub fn begin(&self, mode: TlsMode) -> Result<Option<super::Session>, NoIdentity> {
+        if mode == TlsMode::No {
+            return Ok(None);
         }
+        let config = self.server().ok_or(NoIdentity)?;
+        Ok(Some(super::Session::new(config, mode == TlsMode::Preferred)))
     }
 }
+
+/// There is no certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoIdentity;
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let bytes = std::fs::read(path).map_err(|error| TlsError::Read(path.into(), error))?;
@@ -126,7 +131,9 @@ fn authorities(settings: &TlsSettings) -> Result<RootCertStore, TlsError> {
         let files = std::fs::read_dir(dir).map_err(|error| TlsError::Read(dir.into(), error))?;
         for file in files.flatten().take(AUTHORITY_FILES_MAX) {
             // Such folders hold other things too.
-            if file.path().is_file() && let Ok(found) = certificates(&file.path()) {
+            if file.path().is_file()
+                && let Ok(found) = certificates(&file.path())
+            {
                 roots.add_parsable_certificates(found);
             }
         }
@@ -158,7 +165,8 @@ fn server(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
         .with_single_cert(certificates(certificate)?, key(key_file)?)?;
     config.ignore_client_order = settings.prefer_own_order;
     if settings.caching {
-        let size = if settings.cache_size == 0 { TlsSettings::default().cache_size } else { settings.cache_size };
+        let size =
+            if settings.cache_size == 0 { TlsSettings::default().cache_size } else { settings.cache_size };
         let lifetime = Duration::from_secs(settings.cache_timeout);
         config.session_storage = Arc::new(SessionCache::new(size, lifetime));
     } else {

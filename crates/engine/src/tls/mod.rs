@@ -13,6 +13,6 @@ pub mod suites;
 #[cfg(test)]
 mod tests;
 
-pub use certificates::{Identity, TlsError};
+pub use certificates::{Identity, NoIdentity, TlsError};
 pub use session::{Progress, Session};
 pub use stream::Stream;

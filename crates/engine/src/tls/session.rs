@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a handshake may take.
-pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// The first byte of a TLS connection: a handshake record. No request of Redis or Memcached begins so.
 const HANDSHAKE_RECORD: u8 = 0x16;
 /// Bytes that wait for a worker to have time for the handshake. Beyond, it takes the time at once.
@@ -70,6 +70,11 @@ impl Session {
         }
     }
 
+    /// True while nobody knows whether the peer speaks TLS.
+    pub fn may_be_plain(&self) -> bool {
+        matches!(self.state, State::New { may_be_plain: true, .. }) && self.waiting.is_empty()
+    }
+
     /// True once data may flow.
     pub fn is_open(&self) -> bool {
         matches!(self.state, State::Open(_))
@@ -95,8 +100,7 @@ impl Session {
 
     #[cold]
     fn received_early(&mut self, bytes: &[u8], input: &mut Vec<u8>) -> Progress {
-        let may_be_plain = matches!(self.state, State::New { may_be_plain: true, .. });
-        if may_be_plain && self.waiting.is_empty() && bytes.first().is_some_and(|&b| b != HANDSHAKE_RECORD) {
+        if self.may_be_plain() && bytes.first().is_some_and(|&b| b != HANDSHAKE_RECORD) {
             return Progress::Plain;
         }
         if matches!(self.state, State::Failed) {
@@ -194,7 +198,11 @@ impl Session {
 }
 
 /// Decrypts; true if the peer has said that it sends nothing more.
-fn open(connection: &mut ServerConnection, mut bytes: &[u8], input: &mut Vec<u8>) -> Result<bool, rustls::Error> {
+fn open(
+    connection: &mut ServerConnection,
+    mut bytes: &[u8],
+    input: &mut Vec<u8>,
+) -> Result<bool, rustls::Error> {
     let mut ended = false;
     while !bytes.is_empty() && !ended {
         let before = bytes.len();
