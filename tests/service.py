@@ -216,8 +216,8 @@ class Service:
 
         wait_until(f"{name} is gone", gone)
 
-    def events(self, name):
-        answer = self.client().describe_events(SourceIdentifier=name, SourceType="cache-cluster", Duration=60)
+    def events(self, name, sort="cache-cluster"):
+        answer = self.client().describe_events(SourceIdentifier=name, SourceType=sort, Duration=60)
         return [event["Message"] for event in answer["Events"]]
 
 

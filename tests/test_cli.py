@@ -229,7 +229,8 @@ def test_secrets_are_not_remembered(service, sessions):
 
 
 def test_the_banner_says_how_to_begin(own_service):
-    text = own_service.log.read_text()
+    # It comes just after the service can be reached.
+    text = wait_until("the banner is printed", lambda: "logged here" in (t := own_service.log.read_text()) and t)
     for part in (own_service.endpoint, str(own_service.folder), own_service.info["access_key_id"],
                  own_service.info["default_subnet_id"], "aws elasticache create-cache-cluster", "env --data-dir"):
         assert part in text, part
@@ -252,7 +253,7 @@ def test_an_interrupt_ends_the_caches_though_nobody_reads_the_log(own_service):
     own_service.start(output=writing)
     os.close(writing)
     own_service.available("piped")
-    assert own_service.node_pids()
+    wait_until("the node runs again", own_service.node_pids)
     os.close(reading)
     own_service.process.send_signal(signal.SIGINT)
     assert own_service.process.wait(timeout=30) == 0

@@ -4,7 +4,7 @@ import pytest
 
 from terraform import prepare
 
-MAIN = """
+HEAD = """
 terraform {
   required_providers {
     aws = { source = "hashicorp/aws", version = "5.100.0" }
@@ -22,7 +22,9 @@ provider "aws" {
   skip_region_validation      = true
   endpoints { elasticache = var.endpoint }
 }
+"""
 
+MAIN = HEAD + """
 resource "aws_elasticache_subnet_group" "app" {
   name       = "tf-app"
   subnet_ids = [var.subnet]
@@ -61,6 +63,62 @@ output "sessions" { value = aws_elasticache_cluster.sessions.cache_nodes[0].addr
 output "pages"    { value = aws_elasticache_cluster.pages.configuration_endpoint }
 """
 
+# One member: replicas need a node program that replicates (test_groups.py).
+GROUPS = HEAD + """
+variable "node_type" {}
+
+resource "aws_elasticache_user" "default" {
+  user_id              = "tf-default"
+  user_name            = "default"
+  engine               = "redis"
+  access_string        = "off -@all"
+  no_password_required = true
+}
+
+resource "aws_elasticache_user" "ann" {
+  user_id       = "tf-ann"
+  user_name     = "ann"
+  engine        = "redis"
+  access_string = "on ~app:* -@all +@read"
+  passwords     = ["correct-horse-battery"]
+}
+
+resource "aws_elasticache_user_group" "team" {
+  user_group_id = "tf-team"
+  engine        = "redis"
+  user_ids      = [aws_elasticache_user.default.user_id]
+  lifecycle {
+    ignore_changes = [user_ids]
+  }
+}
+
+resource "aws_elasticache_user_group_association" "ann" {
+  user_group_id = aws_elasticache_user_group.team.user_group_id
+  user_id       = aws_elasticache_user.ann.user_id
+}
+
+resource "aws_elasticache_replication_group" "shop" {
+  replication_group_id = "tf-shop"
+  description          = "a shop"
+  node_type            = var.node_type
+  engine               = "redis"
+  engine_version       = "7.1"
+  num_cache_clusters   = 1
+  apply_immediately    = true
+  tags                 = { team = "search" }
+}
+
+data "aws_elasticache_replication_group" "shop" {
+  replication_group_id = aws_elasticache_replication_group.shop.replication_group_id
+}
+
+data "aws_elasticache_user" "ann" {
+  user_id = aws_elasticache_user.ann.user_id
+}
+
+output "primary" { value = data.aws_elasticache_replication_group.shop.primary_endpoint_address }
+"""
+
 
 @pytest.fixture
 def terraform(tmp_path, own_service):
@@ -75,4 +133,26 @@ def test_apply_plan_destroy(terraform, own_service):
     assert again.returncode == 0, f"the second plan is not empty:\n{again.stdout}"
     terraform("destroy", "-auto-approve", "-input=false", "-no-color")
     assert own_service.client().describe_cache_clusters()["CacheClusters"] == []
+    assert not own_service.node_pids()
+
+
+def test_groups_and_users(terraform, tmp_path, own_service):
+    (tmp_path / "tf" / "main.tf").write_text(GROUPS)
+
+    def apply(node_type):
+        terraform("apply", "-auto-approve", "-input=false", "-no-color", f"-var=node_type={node_type}")
+        again = terraform("plan", "-input=false", "-no-color", "-detailed-exitcode", f"-var=node_type={node_type}",
+                          check=False)
+        assert again.returncode == 0, f"the second plan is not empty:\n{again.stdout}"
+
+    api = own_service.client()
+    for node_type in ("cache.t3.micro", "cache.t3.small"):
+        apply(node_type)
+        [group] = api.describe_replication_groups()["ReplicationGroups"]
+        assert (group["Status"], group["CacheNodeType"]) == ("available", node_type)
+        [team] = api.describe_user_groups()["UserGroups"]
+        assert team["UserIds"] == ["tf-ann", "tf-default"]
+    terraform("destroy", "-auto-approve", "-input=false", "-no-color", "-var=node_type=cache.t3.small")
+    assert api.describe_replication_groups()["ReplicationGroups"] == []
+    assert [user["UserId"] for user in api.describe_users()["Users"]] == ["default"]
     assert not own_service.node_pids()

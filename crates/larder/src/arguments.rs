@@ -115,6 +115,10 @@ pub(crate) struct Up {
     /// Range of loopback addresses that the default VPC takes; only for a new data folder
     #[arg(long, value_name = "A.B.0.0/16", hide = true)]
     pub(crate) vpc_cidr: Option<VpcRange>,
+    /// Program that runs the nodes of caches in place of Larder's own engine; it is started in the node's folder with the
+    /// name of the configuration file
+    #[arg(long, value_name = "PROGRAM", help_heading = "Service")]
+    pub(crate) node_program: Option<PathBuf>,
     /// Leave the caches running when the service stops
     #[arg(long, help_heading = "Service")]
     pub(crate) keep_nodes: bool,

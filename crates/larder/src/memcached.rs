@@ -99,8 +99,10 @@ pub(crate) fn memcached(arguments: Memcached) -> Result<(), Failure> {
         Failure::new(Code::WrongUse, message).hint("See the options: larder memcached --help")
     };
     match read(&words).map_err(wrong)? {
-        Wish::Help => println!("{HELP}"),
-        Wish::Version => println!("memcached {VERSION} (Larder {})", env!("CARGO_PKG_VERSION")),
+        Wish::Help => crate::terminal::print(&format!("{HELP}\n")),
+        Wish::Version => {
+            crate::terminal::print(&format!("memcached {VERSION} (Larder {})\n", env!("CARGO_PKG_VERSION")))
+        }
         Wish::Start(words, notes) => {
             for note in notes {
                 eprintln!("larder memcached: {note}");

@@ -70,11 +70,13 @@ impl<H: Host> Driver<H> {
     /// # Errors
     /// The failure of the record file.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), StateError> {
-        let mut running = JoinSet::new();
+        let (mut running, mut groups) = (JoinSet::new(), JoinSet::new());
         let ended = tokio::select! {
             () = stop => Ok(()),
             error = self.supervise(&mut running) => Err(error),
+            error = super::group::supervise(&self.tools, &mut groups) => Err(error),
         };
+        groups.shutdown().await;
         running.shutdown().await;
         ended
     }

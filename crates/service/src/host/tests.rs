@@ -37,6 +37,7 @@ fn launch() -> Launch {
     // A loopback address of this process alone, so that test runs do not meet.
     let [.., high, low] = std::process::id().to_be_bytes();
     Launch {
+        as_replica: false,
         is_memcached: false,
         address: std::net::Ipv4Addr::new(127, 70, high, low.max(1)),
         port: 6379,

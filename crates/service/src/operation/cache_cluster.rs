@@ -258,6 +258,7 @@ pub(super) fn write(
         .empty("LogDeliveryConfigurations")
         .text("NetworkType", "ipv4")
         .text("IpDiscovery", "ipv4");
+    xml.optional("ReplicationGroupId", cluster.group.as_deref());
 }
 
 /// The answer with one cluster, as all operations that change one give it.
@@ -267,7 +268,7 @@ pub(super) fn answer(app: &App, caller: &Caller, cluster: &Cluster, observed: Op
     xml
 }
 
-fn endpoint(xml: &mut Xml, name: &str, address: &str, port: u16) {
+pub(super) fn endpoint(xml: &mut Xml, name: &str, address: &str, port: u16) {
     xml.element(name, |xml| {
         xml.text("Address", address).number("Port", port);
     });

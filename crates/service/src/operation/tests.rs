@@ -92,6 +92,7 @@ impl Service {
             snapshot_retention_days: 0,
             auto_minor_version_upgrade: true,
             pending: Pending::default(),
+            group: None,
         };
         self.app.records.apply(&[state::create(&cluster).unwrap()]).unwrap();
     }
@@ -444,7 +445,10 @@ fn actions_that_are_none_or_not_built() {
     service.refused("", "MissingAction");
     service.refused("Action=", "MissingAction");
     service.refused("Action.X=1", "MissingAction");
-    insta::assert_snapshot!("invalid_action", service.refused("Action=CreateUser", "InvalidAction"));
+    insta::assert_snapshot!(
+        "invalid_action",
+        service.refused("Action=CreateServerlessCache", "InvalidAction")
+    );
     let error = service.call("Action=createcachecluster%3C").unwrap_err();
     assert_eq!(error.message, "The action createcachecluster< is not valid for this web service.");
 }
