@@ -466,9 +466,19 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_refused_by_name() {
-        for line in
-            ["-U 11211", "-Z", "-k", "-Z -o ssl_key=x", "-o ssl_wbuf_size=1", "-o ext_path=x", "-o nonsense", "-q", "-p", "-p x", "x"]
-        {
+        for line in [
+            "-U 11211",
+            "-Z",
+            "-k",
+            "-Z -o ssl_key=x",
+            "-o ssl_wbuf_size=1",
+            "-o ext_path=x",
+            "-o nonsense",
+            "-q",
+            "-p",
+            "-p x",
+            "x",
+        ] {
             assert!(of(line).is_err(), "{line}");
         }
         assert!(of("-I 10").unwrap_err().contains("less than 1024"));
@@ -476,7 +486,9 @@ mod tests {
 
     #[test]
     fn tls_is_that_of_a_node() {
-        let line = started("-Z -o ssl_chain_cert=a.pem,ssl_key=a.key,ssl_ca_cert=b.pem,ssl_verify_mode=3,ssl_min_version=3");
+        let line = started(
+            "-Z -o ssl_chain_cert=a.pem,ssl_key=a.key,ssl_ca_cert=b.pem,ssl_verify_mode=3,ssl_min_version=3",
+        );
         for part in [
             "--tls-mode required",
             "--tls-cert-file a.pem",

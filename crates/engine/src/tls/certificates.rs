@@ -65,7 +65,8 @@ impl Identity {
     /// # Errors
     /// What is wrong with the settings or the files.
     pub fn apply(&self, settings: &TlsSettings) -> Result<(), TlsError> {
-        if !settings.is_on() && settings.certificate.is_none() && settings.key.is_none() {
+        // While nobody speaks TLS, the files may be told one by one.
+        if !settings.is_on() && (settings.certificate.is_none() || settings.key.is_none()) {
             self.server.store(None);
             self.client.store(None);
             return Ok(());
