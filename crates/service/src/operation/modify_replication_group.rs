@@ -95,6 +95,8 @@ impl ModifyReplicationGroup {
             || self.multi_az_enabled.is_some()
             || self.asks_members()
             || self.asks_users()
+            || self.transit_encryption_enabled.is_some()
+            || self.transit_encryption_mode.is_some()
     }
 
     /// Whether it asks for other users.
