@@ -341,6 +341,9 @@ impl Worker {
         self.sessions.insert(token, client, protocol, tls.map(Box::new));
         if refused && let Some(session) = self.sessions.get(token.index) {
             session.out.raw(PROTECTED);
+            if let Some(tls) = &mut session.tls {
+                tls.hurry();
+            }
             session.client.closing = true;
         }
     }
