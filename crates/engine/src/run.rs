@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What is fixed when a node starts.
 #[derive(Clone, Debug)]
@@ -137,6 +137,9 @@ pub enum RunError {
     NoDoor,
 }
 
+/// How long a node that ends waits for a rewrite that it has cancelled.
+const CANCEL_WAIT: Duration = Duration::from_secs(10);
+
 /// A running node.
 pub struct Running {
     node: Arc<Node>,
@@ -154,6 +157,7 @@ impl Running {
     /// Ends the node: sessions are told what was still unsent, files are removed.
     pub fn stop(mut self) -> Result<(), RunError> {
         self.node.snapshots.saves.end();
+        aof::rewrite::end(&self.node, CANCEL_WAIT);
         self.node.stop();
         let mut result = Ok(());
         for worker in self.workers {

@@ -165,6 +165,12 @@ fn refuse_for_now(node: &Node, command: &Command) -> Result<(), String> {
         return Err("LOADING Larder is loading the dataset in memory".into());
     }
     let writes = command.is(flag::WRITE) || command.name == "ping";
+    if writes && node.log.aof.failing.load(std::sync::atomic::Ordering::Relaxed) {
+        return Err(
+            "MISCONF Errors writing to the AOF file: No space left on device, or another error: see the log"
+                .into(),
+        );
+    }
     if writes && node.cannot_save(&node.settings()) {
         return Err("MISCONF Larder is configured to save RDB snapshots, but it's currently unable to persist to disk. \
                     Commands that may modify the data set are disabled, because this instance is configured to report \

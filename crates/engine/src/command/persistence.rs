@@ -36,6 +36,15 @@ pub const COMMANDS: &[Command] = &[
         ..Command::DEFAULT
     },
     Command {
+        name: "bgrewriteaof",
+        summary: "Writes the append-only file anew in the background.",
+        group: "server",
+        flags: flag::ADMIN | flag::NOSCRIPT | flag::NO_ASYNC_LOADING,
+        scope: Scope::All,
+        handler: rewrite_log,
+        ..Command::DEFAULT
+    },
+    Command {
         name: "lastsave",
         summary: "Returns when the keyspace was last saved.",
         group: "server",
@@ -85,6 +94,26 @@ fn save_in_background(call: &mut Call<'_>) -> Answer {
             ));
         }
     }
+    Ok(())
+}
+
+fn rewrite_log(call: &mut Call<'_>) -> Answer {
+    let node = call.node;
+    if !node.log.is_filed() {
+        return Err(text(
+            "ERR the append-only file is off: CONFIG SET appendonly yes turns it on, and writes it anew",
+        ));
+    }
+    if node.log.aof.rewrites.running().is_some() {
+        return Err(text("ERR Background append only file rewriting already in progress"));
+    }
+    // A worker begins it in its turn, as soon as no other snapshot is being taken.
+    node.log.aof.rewrites.scheduled.store(true, Ordering::Relaxed);
+    node.mailboxes[0].wake();
+    call.out.simple(match node.snapshots.is_active() {
+        true => "Background append only file rewriting scheduled",
+        false => "Background append only file rewriting started",
+    });
     Ok(())
 }
 
@@ -179,6 +208,8 @@ pub(super) fn section(call: &mut Call<'_>, out: &mut String) {
     let buffered = current.as_ref().map_or(0, |snapshot| snapshot.queue().bytes());
     let (processed, total) =
         current.as_ref().map_or((0, 0), |snapshot| (snapshot.keys_saved(), snapshot.keys));
+    let (settings, aof) = (node.settings(), &node.log.aof);
+    let rewriting = aof.rewrites.running();
     lines!(out,
         "loading": u8::from(node.loading.is_on()),
         "async_loading": 0,
@@ -198,13 +229,13 @@ pub(super) fn section(call: &mut Call<'_>, out: &mut String) {
         "rdb_last_cow_size": get(&saves.last_buffer_bytes),
         "rdb_last_load_keys_expired": get(&node.loading.expired),
         "rdb_last_load_keys_loaded": get(&node.loading.keys),
-        "aof_enabled": 0,
-        "aof_rewrite_in_progress": 0,
-        "aof_rewrite_scheduled": 0,
-        "aof_last_rewrite_time_sec": -1,
-        "aof_current_rewrite_time_sec": -1,
-        "aof_last_bgrewrite_status": "ok",
-        "aof_last_write_status": "ok",
+        "aof_enabled": u8::from(settings.append_only.on),
+        "aof_rewrite_in_progress": u8::from(rewriting.is_some()),
+        "aof_rewrite_scheduled": u8::from(aof.rewrites.scheduled.load(Ordering::Relaxed)),
+        "aof_last_rewrite_time_sec": aof.rewrites.last_seconds.load(Ordering::Relaxed),
+        "aof_current_rewrite_time_sec": rewriting.map_or(-1, |snapshot| snapshot.elapsed().as_secs() as i64),
+        "aof_last_bgrewrite_status": if aof.rewrites.last_worked.load(Ordering::Relaxed) { "ok" } else { "err" },
+        "aof_last_write_status": if aof.failing.load(Ordering::Relaxed) { "err" } else { "ok" },
         "aof_last_cow_size": 0,
         "module_fork_in_progress": 0,
         "module_fork_last_cow_size": 0,

@@ -64,7 +64,7 @@ pub fn bytes(text: &str) -> Result<u64, String> {
     number.checked_mul(unit).ok_or("argument must be a memory value".into())
 }
 
-fn integer<T>(text: &str, low: i64, high: i64) -> Result<T, String>
+pub(super) fn integer<T>(text: &str, low: i64, high: i64) -> Result<T, String>
 where
     T: TryFrom<i64>,
 {
@@ -193,7 +193,7 @@ pub(super) fn one_of<T: Copy>(names: &[(&'static str, T)], text: &str) -> Result
     found.map(|(_, value)| *value).ok_or_else(error)
 }
 
-pub(super) use {memory, switch};
+pub(super) use {memory, number, switch};
 
 /// All directives but those of [`append_only`].
 pub const TABLE: &[Directive] = &[

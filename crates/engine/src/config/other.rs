@@ -144,8 +144,6 @@ pub const TABLE: &[Other] = &[
     renamed("aof-rewrite-cpulist", &["aof_rewrite_cpulist"], "", PINNING),
     hint("aof-rewrite-incremental-fsync", "yes", Kind::YesNo),
     absent("aof-use-rdb-preamble", "yes", AOF),
-    hint("auto-aof-rewrite-min-size", "67108864", Kind::Memory),
-    hint("auto-aof-rewrite-percentage", "100", Kind::Number(0, i32::MAX as i64)),
     hint("availability-zone", "", Kind::Text),
     renamed("bgsave-cpulist", &["bgsave_cpulist"], "", PINNING),
     absent("bind-source-addr", "", REPLICATION),

@@ -1,6 +1,7 @@
 //! Writing the append-only file: the log thread's side.
 
 use super::manifest::{Kind, Manifest, Part};
+use super::rewrite;
 use crate::config::Fsync;
 use crate::log::merge::Sink;
 use crate::node::{Node, now_ms};
@@ -68,7 +69,9 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
 pub fn prepare(node: &Node) -> io::Result<()> {
     let (folder, name) = (folder(node), node.settings().append_only.file.clone());
     std::fs::create_dir_all(&folder)?;
-    if read_manifest(&folder, &name)?.is_some() {
+    crate::snapshot::file::remove_left_over(&folder);
+    if let Some(mut manifest) = read_manifest(&folder, &name)? {
+        rewrite::remove_history(&folder, &name, &mut manifest)?;
         return Ok(());
     }
     let (old, new) = (Path::new(&name), folder.join(&name));
@@ -136,8 +139,7 @@ impl Writer {
             manifest.increments.push(Part { name, number, kind: Kind::Increment });
             write_manifest(&folder, &settings.file, &manifest)?;
         }
-        let size = |part: &Part| std::fs::metadata(folder.join(&part.name)).map_or(0, |data| data.len());
-        let total: u64 = manifest.live().map(size).sum();
+        let total = rewrite::sizes(&folder, &manifest);
         if let Some(last) = manifest.increments.last() {
             let file =
                 OpenOptions::new().write(true).create(true).truncate(false).open(folder.join(&last.name))?;
@@ -147,7 +149,53 @@ impl Writer {
         let aof = &self.node.log.aof;
         aof.size.store(total, Ordering::Relaxed);
         aof.base_size.store(total, Ordering::Relaxed);
+        aof.rewrites.files().manifest = manifest;
         Ok(())
+    }
+
+    /// Goes on in another increment; its number.
+    fn begin_increment(&mut self) -> io::Result<u64> {
+        let fresh = self.node.log.aof.rewrites.files().fresh;
+        if self.increment.is_none() && !fresh {
+            self.open()?;
+        }
+        if !self.kept.is_empty() {
+            return Err(io::Error::other("what was logged before is not written yet"));
+        }
+        let (folder, name) = (folder(&self.node), self.node.settings().append_only.file.clone());
+        std::fs::create_dir_all(&folder)?;
+        let mut files = self.node.log.aof.rewrites.files();
+        if self.increment.is_none() {
+            // The file was off: what an older manifest names is replaced once there is a base.
+            files.manifest = read_manifest(&folder, &name).ok().flatten().unwrap_or_default();
+        }
+        let (_, number) = files.manifest.next_numbers();
+        let part = Part { name: format!("{name}.{number}.incr.aof"), number, kind: Kind::Increment };
+        let file = File::create(folder.join(&part.name))?;
+        file.sync_all()?;
+        let mut manifest = files.manifest.clone();
+        manifest.increments.push(part);
+        if !fresh {
+            write_manifest(&folder, &name, &manifest)?;
+        }
+        files.manifest = manifest;
+        self.increment = Some(Increment { file, len: 0 });
+        Ok(number)
+    }
+
+    /// The file was turned off: what is written is forced to the disk.
+    fn close(&mut self) {
+        self.flush();
+        if self.unsynced {
+            self.sync();
+        }
+        if self.increment.take().is_some() {
+            let aof = &self.node.log.aof;
+            self.kept = Vec::new();
+            aof.unwritten.store(0, Ordering::Relaxed);
+            aof.failing.store(false, Ordering::Relaxed);
+            (aof.rewrites.files().fresh, self.stamped) = (false, 0);
+        }
     }
 
     fn fsync(&self) -> Fsync {
@@ -162,6 +210,7 @@ impl Writer {
         }
         self.tried_at = Instant::now();
         if self.increment.is_none()
+            && !self.node.log.aof.rewrites.files().fresh
             && let Err(error) = self.open()
         {
             return self.fail("opening", &error);
@@ -232,6 +281,10 @@ impl Writer {
 
 impl Sink for Writer {
     fn write(&mut self, bytes: &[u8], number: u64) {
+        // What came before the cut from which on there is a file will be in its base.
+        if self.increment.is_none() && self.node.log.aof.rewrites.files().fresh {
+            return;
+        }
         let second = now_ms() / 1000;
         if self.node.settings().append_only.timestamps && second > self.stamped {
             self.stamped = second;
@@ -248,9 +301,28 @@ impl Sink for Writer {
         }
     }
 
-    fn rotate(&mut self, _: u64) {}
+    fn rotate(&mut self, number: u64) {
+        self.flush();
+        if self.unsynced {
+            self.sync();
+        }
+        let made = self.begin_increment();
+        let mut files = self.node.log.aof.rewrites.files();
+        files.reached = Some((number, made.as_ref().ok().copied()));
+        drop(files);
+        match made {
+            Ok(_) => {
+                self.written = self.written.max(number);
+                self.tell_durable();
+            }
+            Err(error) => self.fail("opening another increment", &error),
+        }
+    }
 
     fn tick(&mut self) {
+        if !self.node.log.is_filed() && !self.node.loading.is_on() {
+            return self.close();
+        }
         if !self.kept.is_empty() && self.tried_at.elapsed() >= SECOND {
             self.flush();
         }

@@ -8,6 +8,7 @@ pub mod file;
 pub mod load;
 pub mod manifest;
 pub mod read;
+pub mod rewrite;
 
 pub use file::Writer;
 pub use load::{Loads, load};
@@ -31,4 +32,6 @@ pub struct Aof {
     pub unwritten: AtomicU64,
     /// What is loaded at the start.
     pub loads: Loads,
+    /// Writing it anew.
+    pub rewrites: rewrite::Rewrites,
 }
