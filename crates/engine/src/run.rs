@@ -144,7 +144,8 @@ const CANCEL_WAIT: Duration = Duration::from_secs(10);
 pub struct Running {
     node: Arc<Node>,
     workers: Vec<JoinHandle<io::Result<()>>>,
-    log: Option<JoinHandle<()>>,
+    /// The threads that order all writes, and that write the append-only file.
+    log: Option<(JoinHandle<()>, JoinHandle<()>)>,
     files: Vec<PathBuf>,
 }
 
@@ -169,8 +170,12 @@ impl Running {
         }
         // What the workers logged is written before the node is gone.
         self.node.log.close();
-        if let Some(Err(_)) = self.log.take().map(JoinHandle::join) {
-            result = Err(RunError::Worker(io::Error::other("the log panicked")));
+        if let Some((log, file)) = self.log.take() {
+            let ordered = log.join();
+            self.node.log.aof.feed.close();
+            if ordered.and(file.join()).is_err() {
+                result = Err(RunError::Worker(io::Error::other("the log panicked")));
+            }
         }
         for file in self.files {
             let _ = std::fs::remove_file(file); // somebody may have removed it
@@ -320,13 +325,14 @@ pub fn start(config: Config) -> Result<Running, RunError> {
     }
 }
 
-/// The thread that brings all writes into one order.
-fn spawn_log(node: &Arc<Node>) -> io::Result<JoinHandle<()>> {
-    let node = node.clone();
-    std::thread::Builder::new().name("log".into()).spawn(move || {
-        let mut writer = aof::Writer::new(node.clone());
-        node.log.run(&mut writer);
-    })
+/// The thread that brings all writes into one order, and the one that writes the append-only file.
+fn spawn_log(node: &Arc<Node>) -> io::Result<(JoinHandle<()>, JoinHandle<()>)> {
+    let (ordering, writing) = (node.clone(), node.clone());
+    let log = std::thread::Builder::new().name("log".into());
+    let log = log.spawn(move || ordering.log.run(&mut aof::feed::Feeder(&ordering.log.aof)))?;
+    let file = std::thread::Builder::new().name("aof".into());
+    let file = file.spawn(move || writing.log.aof.feed.run(&writing)).inspect_err(|_| node.log.close())?;
+    Ok((log, file))
 }
 
 /// Loads the file of the configuration.

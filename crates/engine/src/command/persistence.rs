@@ -99,16 +99,12 @@ fn save_in_background(call: &mut Call<'_>) -> Answer {
 
 fn rewrite_log(call: &mut Call<'_>) -> Answer {
     let node = call.node;
-    if !node.log.is_filed() {
-        return Err(text(
-            "ERR the append-only file is off: CONFIG SET appendonly yes turns it on, and writes it anew",
-        ));
-    }
     if node.log.aof.rewrites.running().is_some() {
         return Err(text("ERR Background append only file rewriting already in progress"));
     }
     // A worker begins it in its turn, as soon as no other snapshot is being taken.
     node.log.aof.rewrites.scheduled.store(true, Ordering::Relaxed);
+    node.log.aof.rewrites.wanted.store(true, Ordering::Release);
     node.mailboxes[0].wake();
     call.out.simple(match node.snapshots.is_active() {
         true => "Background append only file rewriting scheduled",
@@ -210,6 +206,10 @@ pub(super) fn section(call: &mut Call<'_>, out: &mut String) {
         current.as_ref().map_or((0, 0), |snapshot| (snapshot.keys_saved(), snapshot.keys));
     let (settings, aof) = (node.settings(), &node.log.aof);
     let rewriting = aof.rewrites.running();
+    // Who asks between the command and the turn in which a worker begins is told that it goes on.
+    let scheduled = aof.rewrites.scheduled.load(Ordering::Relaxed);
+    let unfinished = settings.append_only.on && (!node.log.is_filed() || aof.rewrites.fresh.load(Ordering::Acquire));
+    let begins = (scheduled || unfinished) && !node.snapshots.is_active() && !node.loading.is_on();
     lines!(out,
         "loading": u8::from(node.loading.is_on()),
         "async_loading": 0,
@@ -230,8 +230,8 @@ pub(super) fn section(call: &mut Call<'_>, out: &mut String) {
         "rdb_last_load_keys_expired": get(&node.loading.expired),
         "rdb_last_load_keys_loaded": get(&node.loading.keys),
         "aof_enabled": u8::from(settings.append_only.on),
-        "aof_rewrite_in_progress": u8::from(rewriting.is_some()),
-        "aof_rewrite_scheduled": u8::from(aof.rewrites.scheduled.load(Ordering::Relaxed)),
+        "aof_rewrite_in_progress": u8::from(rewriting.is_some() || begins),
+        "aof_rewrite_scheduled": u8::from(scheduled && !begins),
         "aof_last_rewrite_time_sec": aof.rewrites.last_seconds.load(Ordering::Relaxed),
         "aof_current_rewrite_time_sec": rewriting.map_or(-1, |snapshot| snapshot.elapsed().as_secs() as i64),
         "aof_last_bgrewrite_status": if aof.rewrites.last_worked.load(Ordering::Relaxed) { "ok" } else { "err" },
@@ -240,6 +240,16 @@ pub(super) fn section(call: &mut Call<'_>, out: &mut String) {
         "module_fork_in_progress": 0,
         "module_fork_last_cow_size": 0,
     );
+    if settings.append_only.on {
+        lines!(out,
+            "aof_current_size": get(&aof.size),
+            "aof_base_size": get(&aof.base_size),
+            "aof_pending_rewrite": 0,
+            "aof_buffer_length": get(&aof.unwritten),
+            "aof_pending_bio_fsync": 0,
+            "aof_delayed_fsync": 0,
+        );
+    }
     if node.loading.is_on() {
         loading(node, out);
     }

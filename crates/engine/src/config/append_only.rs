@@ -39,6 +39,10 @@ pub struct AppendOnly {
     pub rewrite_percentage: u32,
     /// `auto-aof-rewrite-min-size`: bytes below which that does not matter.
     pub rewrite_min_size: u64,
+    /// `aof-use-rdb-preamble`: the base is a snapshot, and not commands.
+    pub rdb_preamble: bool,
+    /// `no-appendfsync-on-rewrite`: nothing is forced to the disk while a snapshot or a base is written.
+    pub no_fsync_on_rewrite: bool,
     /// `aof-timestamp-enabled`: the file says when what was written.
     pub timestamps: bool,
 }
@@ -54,6 +58,8 @@ impl Default for AppendOnly {
             corrupt_tail_max: 0,
             rewrite_percentage: 100,
             rewrite_min_size: 64 << 20,
+            rdb_preamble: true,
+            no_fsync_on_rewrite: false,
             timestamps: false,
         }
     }
@@ -72,7 +78,7 @@ fn plain_name(text: &str, what: &str) -> Result<String, String> {
 
 /// The rows.
 pub const TABLE: &[Directive] = &[
-    switch!("appendonly", Start, settings.append_only.on),
+    switch!("appendonly", Always, settings.append_only.on),
     Directive {
         name: "appendfsync",
         aliases: &[],
@@ -117,6 +123,8 @@ pub const TABLE: &[Directive] = &[
         i32::MAX as i64
     ),
     memory!("auto-aof-rewrite-min-size", Always, settings.append_only.rewrite_min_size, 0),
+    switch!("aof-use-rdb-preamble", Always, settings.append_only.rdb_preamble),
+    switch!("no-appendfsync-on-rewrite", Always, settings.append_only.no_fsync_on_rewrite),
     switch!("aof-timestamp-enabled", Always, settings.append_only.timestamps),
     memory!("repl-backlog-size", Always, settings.repl_backlog_size, 1),
 ];

@@ -79,6 +79,10 @@ impl Timers {
             self.measure_at_ms = now.ms + bound::MEASURE_EVERY_MS;
             bound::measure(node.settings().maxmemory);
         }
+        if self.worker == 0 && node.log.aof.rewrites.wanted.load(Ordering::Relaxed) {
+            node.log.aof.rewrites.wanted.store(false, Ordering::Relaxed);
+            rewrite::look(node);
+        }
         if self.worker == 0 && node.last_save.is_wanted() {
             node.last_save.serve(node);
         }

@@ -4,13 +4,13 @@
 //! old files. When the base is whole and durable, a manifest that names the base and the increments from the cut on takes
 //! the place of the old one. So whenever the node dies, the manifest on disk names files that have everything.
 
-use super::file::{folder, write_manifest};
+use super::file::{folder, read_manifest, write_manifest};
 use super::manifest::{Kind, Manifest, Part};
 use crate::command::keyspace::{Held, Locked};
 use crate::log::Cut;
 use crate::node::Node;
 use crate::snapshot::file::{FileWishes, write};
-use crate::snapshot::{self, Purpose, Snapshot};
+use crate::snapshot::{self, Purpose, Snapshot, State};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -25,13 +25,14 @@ const RETRY_MS: u64 = 5000;
 /// The files as they are named now.
 #[derive(Debug, Default)]
 pub struct Files {
-    /// What the manifest says; with `fresh`, what it will say.
+    /// What the manifest says; with [`Rewrites::fresh`], what it will say.
     pub manifest: Manifest,
     /// The last cut that the log thread came to, and the number of the increment that begins there; none if it could not
     /// be made.
     pub reached: Option<(u64, Option<u64>)>,
-    /// The file has just been turned on: there is no base yet, and the manifest on disk is an older one.
-    pub fresh: bool,
+    /// The number of the last base that was begun. It is not used again: nobody knows whether a manifest that could not be
+    /// made durable names it.
+    last_base: u64,
 }
 
 /// Rewrites: the one that goes on, and how the last one went.
@@ -39,8 +40,12 @@ pub struct Files {
 pub struct Rewrites {
     files: Mutex<Files>,
     running: Mutex<Option<Arc<Snapshot>>>,
+    /// The file has just been turned on: there is no base yet, and the manifest on disk is an older one.
+    pub fresh: AtomicBool,
     /// One is to begin as soon as it can.
     pub scheduled: AtomicBool,
+    /// A worker is to look at once at what the settings ask for.
+    pub wanted: AtomicBool,
     /// False if the last one failed.
     pub last_worked: AtomicBool,
     /// Seconds that the last one took, -1 before the first.
@@ -53,7 +58,9 @@ impl Default for Rewrites {
         Rewrites {
             files: Mutex::default(),
             running: Mutex::default(),
+            fresh: AtomicBool::new(false),
             scheduled: AtomicBool::new(false),
+            wanted: AtomicBool::new(false),
             last_worked: AtomicBool::new(true),
             last_seconds: AtomicI64::new(-1),
             last_try_ms: AtomicU64::new(0),
@@ -82,7 +89,8 @@ pub enum Refused {
     Busy,
 }
 
-/// Begins, with all partitions held. If the file is off, it is turned on from this instant.
+/// Begins, with all partitions held. If the file is to be on and is off, it is on from this instant. If it is to be off,
+/// there will be a base and nothing else.
 ///
 /// # Errors
 /// It cannot begin now.
@@ -93,13 +101,16 @@ pub fn begin(node: &Arc<Node>, held: &mut dyn Held) -> Result<(), Refused> {
         return Err(Refused::Rewriting);
     }
     rewrites.last_try_ms.store(crate::node::now_ms(), Ordering::Relaxed);
-    let mut number = 0;
+    let (is_on, mut number) = (node.settings().append_only.on, None);
     let mut cut = || {
+        if !is_on {
+            return;
+        }
         if !node.log.is_filed() {
-            rewrites.files().fresh = true;
+            rewrites.fresh.store(true, Ordering::Release);
             node.log.set_filed(true);
         }
-        number = node.log.cut(Cut::File);
+        number = Some(node.log.cut(Cut::File));
     };
     let snapshot = snapshot::begin(node, Purpose::LogBase, &[], held, &mut cut).ok_or(Refused::Busy)?;
     node.find_wanted();
@@ -116,7 +127,10 @@ pub fn begin(node: &Arc<Node>, held: &mut dyn Held) -> Result<(), Refused> {
             ),
             Err(error) => tracing::warn!("Background AOF rewrite failed: {error}"),
         }
-        rewrites.last_worked.store(result.is_ok(), Ordering::Relaxed);
+        // One that somebody gave up says nothing about the disk.
+        if result.is_ok() || shared.state() != State::Cancelled {
+            rewrites.last_worked.store(result.is_ok(), Ordering::Relaxed);
+        }
         rewrites.last_seconds.store(seconds as i64, Ordering::Relaxed);
         *rewrites.running.lock().unwrap_or_else(PoisonError::into_inner) = None;
     };
@@ -127,11 +141,32 @@ pub fn begin(node: &Arc<Node>, held: &mut dyn Held) -> Result<(), Refused> {
     Ok(())
 }
 
-fn write_base(node: &Node, snapshot: &Snapshot, number: u64) -> io::Result<u64> {
-    let settings = node.settings().append_only.clone();
-    let folder = folder(node);
-    let base = node.log.aof.rewrites.files().manifest.next_numbers().0;
-    let name = format!("{}.{base}.base.rdb", settings.file);
+fn write_base(node: &Node, snapshot: &Snapshot, number: Option<u64>) -> io::Result<u64> {
+    write_base_file(node, snapshot, number).inspect_err(|error| {
+        if matches!(snapshot.state(), State::Walking | State::Complete) {
+            snapshot.fail(error.to_string());
+        }
+    })
+}
+
+fn write_base_file(node: &Node, snapshot: &Snapshot, number: Option<u64>) -> io::Result<u64> {
+    let (settings, folder) = (node.settings().append_only.clone(), folder(node));
+    let rewrites = &node.log.aof.rewrites;
+    std::fs::create_dir_all(&folder)?;
+    // The first increment that the base does not replace. From here on the files are known.
+    let first = match number {
+        Some(number) => await_increment(node, snapshot, number)?,
+        None => {
+            rewrites.files().manifest = read_manifest(&folder, &settings.file)?.unwrap_or_default();
+            u64::MAX
+        }
+    };
+    let base = {
+        let mut files = rewrites.files();
+        files.last_base = files.manifest.next_numbers().0.max(files.last_base + 1);
+        files.last_base
+    };
+    let name = format!("{}.{base}.base.{}", settings.file, if settings.rdb_preamble { "rdb" } else { "aof" });
     let wishes = {
         let persistence = &node.settings().persistence;
         FileWishes {
@@ -140,12 +175,11 @@ fn write_base(node: &Node, snapshot: &Snapshot, number: u64) -> io::Result<u64> 
             incremental: persistence.incremental_fsync,
         }
     };
-    let size =
-        std::fs::create_dir_all(&folder).and_then(|()| write(snapshot, &wishes)).inspect_err(|error| {
-            snapshot.fail(error.to_string());
-        })?;
-    let first = await_increment(node, number)?;
-    let mut files = node.log.aof.rewrites.files();
+    let size = write(snapshot, &wishes)?;
+    let mut files = rewrites.files();
+    if number.is_some() && files.reached != number.map(|number| (number, Some(first))) {
+        return Err(io::Error::other("what was logged meanwhile could not be written"));
+    }
     let old = files.manifest.clone();
     let mut manifest = Manifest {
         base: Some(Part { name, number: base, kind: Kind::Base }),
@@ -155,7 +189,11 @@ fn write_base(node: &Node, snapshot: &Snapshot, number: u64) -> io::Result<u64> 
     let replaced = old.base.into_iter().chain(old.increments.into_iter().filter(|part| part.number < first));
     manifest.history.extend(replaced.map(|part| Part { kind: Kind::History, ..part }));
     write_manifest(&folder, &settings.file, &manifest)?;
-    (files.fresh, files.manifest) = (false, manifest);
+    files.manifest = manifest;
+    if rewrites.fresh.swap(false, Ordering::AcqRel) {
+        node.log.aof.failing.store(false, Ordering::Relaxed);
+        node.wake_who_waits_for_disk();
+    }
     remove_history(&folder, &settings.file, &mut files.manifest)?;
     let total = sizes(&folder, &files.manifest);
     node.log.aof.size.store(total, Ordering::Relaxed);
@@ -188,16 +226,14 @@ pub fn remove_history(folder: &Path, name: &str, manifest: &mut Manifest) -> io:
 }
 
 /// Waits until the log thread writes to the increment that begins at the cut; its number.
-fn await_increment(node: &Node, number: u64) -> io::Result<u64> {
+fn await_increment(node: &Node, snapshot: &Snapshot, number: u64) -> io::Result<u64> {
     loop {
         match node.log.aof.rewrites.files().reached {
             Some((reached, Some(first))) if reached == number => return Ok(first),
             Some((reached, _)) if reached >= number => {
                 return Err(io::Error::other("the next increment could not be made"));
             }
-            _ if node.stopping.load(Ordering::Acquire) || !node.log.is_filed() => {
-                return Err(io::Error::other("the append-only file was turned off"));
-            }
+            _ if snapshot.state() == State::Cancelled => return Err(io::Error::other("cancelled")),
             _ => {}
         }
         std::thread::sleep(LOOK_EVERY);
@@ -207,12 +243,12 @@ fn await_increment(node: &Node, number: u64) -> io::Result<u64> {
 /// Does what the settings ask for: turns the file on or off, and rewrites it when it has grown enough. Called now and
 /// then by one worker, which holds nothing.
 pub fn look(node: &Arc<Node>) {
-    let settings = node.settings().append_only.clone();
+    let is_on = node.settings().append_only.on;
     let (log, rewrites) = (&node.log, &node.log.aof.rewrites);
-    if node.loading.is_on() || settings.on == log.is_filed() && !settings.on {
+    if node.loading.is_on() {
         return;
     }
-    if !settings.on {
+    if !is_on && log.is_filed() {
         let held = Locked::all(&node.store);
         log.set_filed(false);
         node.find_wanted();
@@ -220,16 +256,15 @@ pub fn look(node: &Arc<Node>) {
         if let Some(running) = rewrites.running() {
             running.cancel();
         }
-        return;
     }
     if rewrites.running().is_some() || node.snapshots.is_active() {
         return;
     }
     let tried = crate::node::now_ms().saturating_sub(rewrites.last_try_ms.load(Ordering::Relaxed));
     let rests = !rewrites.last_worked.load(Ordering::Relaxed) && tried < RETRY_MS;
-    let unfinished = !log.is_filed() || rewrites.files().fresh;
-    let due = unfinished || rewrites.scheduled.load(Ordering::Relaxed) || has_grown(node);
-    if due && !rests {
+    let scheduled = rewrites.scheduled.load(Ordering::Relaxed);
+    let due = is_on && !rests && (!log.is_filed() || rewrites.fresh.load(Ordering::Acquire) || has_grown(node));
+    if scheduled || due {
         // Whoever is in between tries again with the next look.
         let _ = begin(node, &mut Locked::all(&node.store));
     }
