@@ -208,7 +208,8 @@ pub(super) fn section(call: &mut Call<'_>, out: &mut String) {
     let rewriting = aof.rewrites.running();
     // Who asks between the command and the turn in which a worker begins is told that it goes on.
     let scheduled = aof.rewrites.scheduled.load(Ordering::Relaxed);
-    let unfinished = settings.append_only.on && (!node.log.is_filed() || aof.rewrites.fresh.load(Ordering::Acquire));
+    let unfinished =
+        settings.append_only.on && (!node.log.is_filed() || aof.rewrites.fresh.load(Ordering::Acquire));
     let begins = (scheduled || unfinished) && !node.snapshots.is_active() && !node.loading.is_on();
     lines!(out,
         "loading": u8::from(node.loading.is_on()),

@@ -5,6 +5,7 @@
 //! thread hands it what is to be written ([`feed`]). Which files there are changes by renaming a new manifest into place
 //! ([`file`]), so a crash at any instant leaves one that is whole.
 
+mod commands;
 pub mod feed;
 pub mod file;
 pub mod load;

@@ -4,6 +4,7 @@
 //! old files. When the base is whole and durable, a manifest that names the base and the increments from the cut on takes
 //! the place of the old one. So whenever the node dies, the manifest on disk names files that have everything.
 
+use super::commands;
 use super::file::{folder, read_manifest, write_manifest};
 use super::manifest::{Kind, Manifest, Part};
 use crate::command::keyspace::{Held, Locked};
@@ -167,15 +168,12 @@ fn write_base_file(node: &Node, snapshot: &Snapshot, number: Option<u64>) -> io:
         files.last_base
     };
     let name = format!("{}.{base}.base.{}", settings.file, if settings.rdb_preamble { "rdb" } else { "aof" });
-    let wishes = {
-        let persistence = &node.settings().persistence;
-        FileWishes {
-            path: folder.join(&name),
-            checksum: persistence.checksum,
-            incremental: persistence.incremental_fsync,
-        }
+    let (path, persistence) = (folder.join(&name), node.settings().persistence.clone());
+    let incremental = persistence.incremental_fsync;
+    let size = match settings.rdb_preamble {
+        true => write(snapshot, &FileWishes { path, checksum: persistence.checksum, incremental })?,
+        false => commands::write(snapshot, &path, incremental)?,
     };
-    let size = write(snapshot, &wishes)?;
     let mut files = rewrites.files();
     if number.is_some() && files.reached != number.map(|number| (number, Some(first))) {
         return Err(io::Error::other("what was logged meanwhile could not be written"));
@@ -263,7 +261,8 @@ pub fn look(node: &Arc<Node>) {
     let tried = crate::node::now_ms().saturating_sub(rewrites.last_try_ms.load(Ordering::Relaxed));
     let rests = !rewrites.last_worked.load(Ordering::Relaxed) && tried < RETRY_MS;
     let scheduled = rewrites.scheduled.load(Ordering::Relaxed);
-    let due = is_on && !rests && (!log.is_filed() || rewrites.fresh.load(Ordering::Acquire) || has_grown(node));
+    let due =
+        is_on && !rests && (!log.is_filed() || rewrites.fresh.load(Ordering::Acquire) || has_grown(node));
     if scheduled || due {
         // Whoever is in between tries again with the next look.
         let _ = begin(node, &mut Locked::all(&node.store));
