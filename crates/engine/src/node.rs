@@ -24,7 +24,7 @@ use crate::tracking::Tracking;
 use crate::traffic::Traffic;
 use crate::{memcache, memory};
 use arc_swap::{ArcSwap, Guard};
-use larder_store::evict::{Policy, Round};
+use larder_store::evict::Round;
 use larder_store::object::Limits;
 use larder_store::partition::access::Access;
 use larder_store::{Now, Store};
@@ -45,6 +45,8 @@ pub struct Stats {
     pub connections: AtomicU64,
     /// Connections refused for `maxclients`.
     pub rejected_connections: AtomicU64,
+    /// Connections refused because `allowed-sources` does not have their address.
+    pub refused_sources: AtomicU64,
     /// Error replies.
     pub errors: AtomicU64,
     /// Changes made to keys.
@@ -71,6 +73,7 @@ impl Stats {
         for counter in [
             &self.connections,
             &self.rejected_connections,
+            &self.refused_sources,
             &self.errors,
             &self.query_limit_closed,
             &self.output_limit_closed,
@@ -336,27 +339,6 @@ impl Node {
         let ms = took.as_millis() as u64;
         if threshold > 0 && ms >= threshold {
             self.latency.add(event, ms);
-        }
-    }
-
-    /// What `stats` of Memcached tells of the whole node.
-    pub fn memcached_figures(&self) -> memcache::Figures {
-        let (settings, traffic) = (self.settings(), self.traffic.total());
-        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        memcache::Figures {
-            uptime_seconds: now_ms().saturating_sub(self.started_ms) / 1000,
-            connections: self.sessions.count() as u64,
-            total_connections: get(&self.stats.connections),
-            rejected_connections: get(&self.stats.rejected_connections),
-            connections_max: settings.maxclients as u64,
-            input_bytes: traffic.input_bytes,
-            output_bytes: traffic.output_bytes,
-            used_bytes: memory::used_bytes(),
-            memory_max_bytes: settings.maxmemory,
-            threads: self.mailboxes.len(),
-            port: settings.memcached_port,
-            interface: settings.bind.join(","),
-            evicts: settings.maxmemory_policy != Policy::NoEviction,
         }
     }
 

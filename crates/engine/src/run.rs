@@ -2,9 +2,12 @@
 
 use crate::acl::file;
 use crate::command::families;
+use crate::config::memcached::Memcached;
 use crate::config::{Config, Settings};
 use crate::log::aof;
 use crate::mailbox::Mailbox;
+use crate::memcache::memory_file;
+use crate::memcache::{Auth, AuthError, Binding, Rules};
 use crate::memory;
 use crate::node::Node;
 use crate::snapshot::load::{LoadError, Loaded, load_file};
@@ -51,6 +54,8 @@ pub struct Startup {
     pub supervised: Supervised,
     /// `daemonize`.
     pub daemonize: bool,
+    /// What begins with `memcached-`.
+    pub memcached: Memcached,
 }
 
 /// Who is told that the node is ready.
@@ -94,6 +99,7 @@ impl Default for Startup {
             users: Vec::new(),
             supervised: Supervised::No,
             daemonize: false,
+            memcached: Memcached::default(),
         }
     }
 }
@@ -123,6 +129,12 @@ pub enum RunError {
     /// The users of the configuration are wrong.
     #[error("Aborting startup because of ACL errors: {0}")]
     Users(String),
+    /// The users of the Memcached doors.
+    #[error("memcached-auth-file: {0}")]
+    MemcachedUsers(#[from] AuthError),
+    /// SASL without users.
+    #[error("memcached-sasl needs a memcached-auth-file")]
+    NoUsers,
     /// The append-only file cannot be read or written.
     #[error("the append-only file: {0}")]
     AppendOnly(io::Error),
@@ -161,12 +173,17 @@ impl Running {
         aof::rewrite::end(&self.node, CANCEL_WAIT);
         self.node.stop();
         let mut result = Ok(());
+        let alone = self.workers.len() == 1;
         for worker in self.workers {
             match worker.join() {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => result = Err(RunError::Worker(error)),
                 Err(_) => result = Err(RunError::Worker(io::Error::other("panicked"))),
             }
+        }
+        // A worker that is alone has its partitions to itself, and did this at its end.
+        if !alone {
+            save_memory(&self.node);
         }
         // What the workers logged is written before the node is gone.
         self.node.log.close();
@@ -256,6 +273,7 @@ pub fn start(config: Config) -> Result<Running, RunError> {
     let seed = RandomState::new().build_hasher().finish();
     let node = Arc::new(Node::new(settings, startup, seed, mailboxes, families()));
     load_users(&node).map_err(RunError::Users)?;
+    node.memcached.set_rules(memcached_rules(&startup.memcached)?);
     let mut files: Vec<PathBuf> =
         startup.unix_socket.iter().chain(&startup.memcached_unix_socket).cloned().collect();
     if let Some(path) = &startup.pidfile {
@@ -289,10 +307,21 @@ pub fn start(config: Config) -> Result<Running, RunError> {
             });
             match worker {
                 Ok(mut worker) => {
+                    // Nobody is served before: the first worker has all listeners.
+                    if id == 0
+                        && let Some(path) = &shared.startup.memcached.memory_file
+                        && let Err(error) = memory_file::load(&shared, path)
+                    {
+                        tracing::warn!("Starting empty: {error}");
+                    }
                     shared.set_socket_engine(worker.engine());
                     let _ = told.send(Ok(worker.engine())); // the starter waits for it
                     // Sessions of a worker that failed would hang: whoever watches the node starts it again.
-                    worker.run().inspect_err(|_| signal::raise())
+                    let ended = worker.run().inspect_err(|_| signal::raise());
+                    if ended.is_ok() && threads == 1 {
+                        save_memory(&shared);
+                    }
+                    ended
                 }
                 Err(error) => {
                     let _ = told.send(Err(error));
@@ -323,6 +352,33 @@ pub fn start(config: Config) -> Result<Running, RunError> {
             Err(RunError::Worker(error))
         }
     }
+}
+
+/// Writes the memory file, if one is configured, for the next run.
+fn save_memory(node: &Node) {
+    let Some(path) = &node.startup.memcached.memory_file else { return };
+    match memory_file::save(node, path) {
+        Ok(keys) => tracing::info!("Memory file written, keys: {keys}"),
+        Err(error) => tracing::warn!("The memory file was not written: {error}"),
+    }
+}
+
+/// What is fixed for Memcached sessions.
+fn memcached_rules(memcached: &Memcached) -> Result<Rules, RunError> {
+    let auth = match &memcached.auth_file {
+        Some(path) => Auth::read(path, memcached.sasl)?,
+        None if memcached.sasl => return Err(RunError::NoUsers),
+        None => Auth::default(),
+    };
+    Ok(Rules {
+        binding: if memcached.sasl { Binding::Binary } else { memcached.binding },
+        auth,
+        shutdown: memcached.shutdown,
+        flush_disabled: !memcached.flush,
+        dump_disabled: !memcached.dump,
+        requests_per_turn: memcached.requests_per_turn,
+        prefix_end: memcached.prefix_end,
+    })
 }
 
 /// The thread that brings all writes into one order, and the one that writes the append-only file.
@@ -385,7 +441,11 @@ fn open(startup: &Startup, settings: &Settings) -> Result<(Vec<Door>, Vec<OwnedF
     for (door, path) in sockets {
         let Some(path) = path else { continue };
         doors.push(door);
-        listeners.push(open_unix(path, startup)?);
+        let mode = match door {
+            Door::MemcachedUnix => startup.memcached.socket_mode.or(startup.unix_socket_mode),
+            _ => startup.unix_socket_mode,
+        };
+        listeners.push(open_unix(path, mode, startup.backlog)?);
     }
     if doors.is_empty() { Err(RunError::NoDoor) } else { Ok((doors, listeners)) }
 }
@@ -409,7 +469,7 @@ fn open_tcp(bind: &str, port: u16, backlog: i32) -> Result<Option<OwnedFd>, RunE
     }
 }
 
-fn open_unix(path: &Path, startup: &Startup) -> Result<OwnedFd, RunError> {
-    listen::unix(path, startup.unix_socket_mode, startup.backlog)
+fn open_unix(path: &Path, mode: Option<u32>, backlog: i32) -> Result<OwnedFd, RunError> {
+    listen::unix(path, mode, backlog)
         .map_err(|source| RunError::Listen { address: path.display().to_string(), source })
 }

@@ -19,10 +19,12 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::act::{Driver, Tools, note_all_stopped, settings};
+use crate::api::ec2::default_records;
 use crate::front::http;
 use crate::host::local::LocalHost;
 use crate::host::{Host, HostError, NodeKey};
 use crate::identity::AccessKey;
+use crate::metric::{MetricStore, sampler};
 use crate::name::endpoint::{ZONE_ID, Zone};
 use crate::name::server::Server;
 use crate::name::{Names, probe};
@@ -30,7 +32,7 @@ use crate::operation::{App, system_clock};
 use crate::random::{number_below, seventeen_digits};
 use crate::resource::network::{DEFAULT_NETWORK_ID, Network};
 use crate::resource::node::Observed;
-use crate::state::{FileRecords, Records, Resource, StateError, create, find, list_all};
+use crate::state::{FileRecords, Records, Resource, StateError, create, find, list_all, replace};
 
 /// How long the start waits for this machine's resolver.
 const FIRST_PROBE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -184,6 +186,7 @@ pub async fn serve(
         .map_err(io(format!("making {}", data_dir.display())))?;
     let data_dir = std::path::absolute(&data_dir).map_err(io("finding the data folder"))?;
     let records: Arc<dyn Records> = Arc::new(FileRecords::open(&data_dir)?);
+    let metrics = Arc::new(MetricStore::open(&data_dir)?);
     let first = FirstStart::of(&*records, &config)?;
     let names = Arc::new(Names::new(first.zone.clone()));
     let host = Arc::new(LocalHost::new(data_dir.join("nodes"), config.node_program.clone())?);
@@ -208,7 +211,9 @@ pub async fn serve(
         region: config.region.clone(),
         clock: system_clock,
         names: Arc::clone(&names),
+        metrics: Arc::clone(&metrics),
     });
+    tasks.spawn(sampler::run(Arc::clone(&records), metrics, Arc::clone(&host), system_clock));
     let tools = Tools {
         records: Arc::clone(&records),
         host: Arc::clone(&host),
@@ -266,9 +271,7 @@ struct FirstStart {
 
 impl FirstStart {
     fn of(records: &dyn Records, config: &ServiceConfig) -> Result<FirstStart, ServeError> {
-        let network = find_or_make(records, DEFAULT_NETWORK_ID, || {
-            Ok(Network::default_of(&config.region, config.vpc_base, seventeen_digits))
-        })?;
+        let network = network(records, config)?;
         let is_region = network.subnets.iter().all(|subnet| subnet.zone.starts_with(&config.region));
         if !is_region {
             let zone = network.subnets.first().map_or("", |subnet| &subnet.zone);
@@ -280,7 +283,8 @@ impl FirstStart {
         }
         let zone = find_or_make(records, ZONE_ID, || Ok(Zone::new(&config.region, &mut number_below)))?;
         let present = list_all::<AccessKey>(records)?.into_iter().map(|stored| stored.value);
-        let mut of_account = present.filter(|key| key.account == config.account && key.user == "root");
+        let is_root = |key: &AccessKey| key.session.is_none() && key.user == "root" && !key.inactive;
+        let mut of_account = present.filter(|key| key.account == config.account && is_root(key));
         if let Some(key) = of_account.next() {
             return Ok(FirstStart { network, zone, key, is_new: false });
         }
@@ -317,6 +321,27 @@ impl FirstStart {
             pid: std::process::id(),
         }
     }
+}
+
+/// The default network, whose parts have records of their own: made together, so that a part that is deleted later
+/// does not come back.
+fn network(records: &dyn Records, config: &ServiceConfig) -> Result<Network, ServeError> {
+    let found = find::<Network>(records, DEFAULT_NETWORK_ID)?;
+    let (mut network, revision) = match found {
+        Some(stored) if stored.value.split => return Ok(stored.value),
+        Some(stored) => (stored.value, Some(stored.revision)),
+        None => (Network::default_of(&config.region, config.vpc_base, seventeen_digits), None),
+    };
+    network.split = true;
+    // An older folder knows where its default VPC lies.
+    let base = network.subnets.first().map_or(config.vpc_base, |subnet| subnet.base);
+    let mut changes = default_records(&network, base, seventeen_digits)?;
+    changes.push(match revision {
+        Some(revision) => replace(&network, revision)?,
+        None => create(&network)?,
+    });
+    records.apply(&changes)?;
+    Ok(network)
 }
 
 fn find_or_make<T: Resource>(

@@ -298,6 +298,7 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         "instantaneous_input_repl_kbps": "0.00",
         "instantaneous_output_repl_kbps": "0.00",
         "rejected_connections": get(&stats.rejected_connections),
+        "refused_sources": get(&stats.refused_sources),
         "sync_full": 0,
         "sync_partial_ok": 0,
         "sync_partial_err": 0,

@@ -3,12 +3,14 @@
 //! A directive of Redis whose feature does not exist yet may only say that it is off; anything else is refused by
 //! name, so that nobody believes in a setting that does nothing.
 
+use super::memcached;
 use super::{Allowed, Config, OutputLimit, Sanitize, append_only};
 use crate::journal::LogLevel;
 use crate::notify::Classes;
 use crate::run::Supervised;
 use crate::snapshot::save::{parse_points, show_points};
 use crate::socket::Engine;
+use crate::socket::admit::Ranges;
 use larder_store::evict::Policy;
 use std::path::PathBuf;
 
@@ -37,7 +39,7 @@ pub struct Directive {
 
 /// All directives.
 pub fn all() -> impl Iterator<Item = &'static Directive> {
-    TABLE.iter().chain(append_only::TABLE)
+    TABLE.iter().chain(memcached::TABLE).chain(append_only::TABLE)
 }
 
 /// The row of this name or alias, in any case.
@@ -84,11 +86,11 @@ pub(super) fn yes_no(text: &str) -> Result<bool, String> {
     }
 }
 
-fn quoted_path(path: &Option<PathBuf>) -> String {
+pub(super) fn quoted_path(path: &Option<PathBuf>) -> String {
     path.as_ref().map_or(String::new(), |path| path.display().to_string())
 }
 
-fn path(text: &str) -> Option<PathBuf> {
+pub(super) fn path(text: &str) -> Option<PathBuf> {
     (!text.is_empty()).then(|| PathBuf::from(text))
 }
 
@@ -229,18 +231,6 @@ pub const TABLE: &[Directive] = &[
             Ok(())
         },
     },
-    number!("memcached-port", &[], Start, settings.memcached_port, 0, 65535),
-    Directive {
-        name: "memcached-unixsocket",
-        aliases: &[],
-        when: When::Start,
-        get: |config| quoted_path(&config.startup.memcached_unix_socket),
-        set: |config, text| {
-            config.startup.memcached_unix_socket = path(text);
-            Ok(())
-        },
-    },
-    memory!("memcached-max-item-size", Always, settings.memcached_item_size_max, 1024),
     number!("threads", &["io-threads"], Start, startup.threads, 0, 1024),
     Directive {
         name: "io-engine",
@@ -568,6 +558,16 @@ pub const TABLE: &[Directive] = &[
         0,
         i64::MAX
     ),
+    Directive {
+        name: "allowed-sources",
+        aliases: &[],
+        when: When::Always,
+        get: |config| config.settings.allowed_sources.as_ref().map_or(String::new(), Ranges::to_string),
+        set: |config, text| {
+            config.settings.allowed_sources = Ranges::parse(text)?;
+            Ok(())
+        },
+    },
     Directive {
         name: "restricted-commands",
         aliases: &[],

@@ -5,6 +5,7 @@
 
 pub mod append_only;
 pub mod directive;
+pub mod memcached;
 pub mod other;
 pub mod parse;
 pub mod row;
@@ -88,6 +89,8 @@ pub struct Settings {
     pub notify: Classes,
     /// `restricted-commands`: `name` or `container|name`, in lower case.
     pub restricted_commands: Vec<String>,
+    /// `allowed-sources`: who may connect; everybody if there is no list.
+    pub allowed_sources: Option<crate::socket::admit::Ranges>,
     /// `port`; 0 = no Redis over TCP.
     pub port: u16,
     /// `memcached-port`; 0 = no Memcached over TCP.
@@ -302,6 +305,7 @@ impl Default for Settings {
             tracking_keys_max: 1_000_000,
             notify: Classes::NONE,
             restricted_commands: Vec::new(),
+            allowed_sources: None,
             port: 6379,
             memcached_port: 0,
             memcached_item_size_max: crate::memcache::ITEM_SIZE_MAX_BYTES,

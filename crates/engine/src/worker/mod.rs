@@ -280,6 +280,13 @@ impl Worker {
     fn adopt(&mut self, listener: usize, fd: OwnedFd, now_ms: u64) {
         let door = self.doors[listener];
         let settings = self.node.settings();
+        if let Some(ranges) = settings.allowed_sources.as_ref().filter(|_| !door.is_unix())
+            && !listen::peer(&fd).is_some_and(|peer| ranges.admit(peer))
+        {
+            // As a firewall does it: without a word.
+            self.node.stats.refused_sources.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
         self.node.stats.connections.fetch_add(1, Ordering::Relaxed);
         if self.node.sessions.count() >= settings.maxclients {
             self.node.stats.rejected_connections.fetch_add(1, Ordering::Relaxed);
@@ -411,7 +418,6 @@ impl Worker {
                     self.sessions.make_ready(index);
                 }
                 Protocol::Memcached(memcached) => {
-                    let figures = || self.node.memcached_figures();
                     let mut turn = crate::memcache::Turn {
                         store: &self.node.store,
                         shared: &self.node.memcached,
@@ -419,7 +425,7 @@ impl Worker {
                         now: turn.now,
                         access: turn.access,
                         memory_full: turn.out_of_memory,
-                        figures: &figures,
+                        host: &*self.node,
                         changes: 0,
                         log: Some(&self.node.log),
                         logged: 0,

@@ -145,6 +145,9 @@ pub struct Cluster {
     pub auto_minor_version_upgrade: bool,
     /// Changes that wait for the maintenance window.
     pub pending: Pending,
+    /// The replication group that it is a member of.
+    #[serde(default)]
+    pub group: Option<String>,
 }
 
 impl Resource for Cluster {
@@ -257,7 +260,7 @@ impl Cluster {
     }
 
     /// Notes that nodes must follow a change.
-    fn changed(&mut self, what: Changing) {
+    pub fn changed(&mut self, what: Changing) {
         self.generation += 1;
         self.changing = what;
     }
