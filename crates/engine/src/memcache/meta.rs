@@ -160,13 +160,13 @@ fn get(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec<u8>) {
     let Some((old, data)) =
         found.as_ref().and_then(|(extras, value)| Some((*extras, string(value, &mut digits)?)))
     else {
+        // A key of another type is not there, and nothing is put in its place.
+        let vacant = found.is_none();
         turn.count_miss(&partition, expired);
         turn.detail(key.bytes, Event::Get { hit: false });
         if touches {
             turn.count(Counter::TouchMisses);
         }
-        // A key of another type is not there, and nothing is put in its place.
-        let vacant = found.is_none();
         turn.log_gone(&mut partition);
         if meta.has(b'N') && vacant {
             return vivify(turn, &mut partition, meta, key, out);
