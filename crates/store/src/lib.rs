@@ -6,6 +6,7 @@
 //!
 //! In reading order: [`key`], [`partition`], [`object`], [`evict`].
 
+pub mod compact;
 pub mod evict;
 pub mod key;
 mod lock;

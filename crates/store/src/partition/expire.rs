@@ -8,6 +8,8 @@
 //! Invariant: a leaf is never later than the earliest deadline in its buckets (it may be earlier: a key that was removed
 //! or lives longer is found out about at the next look), and a node never later than its children.
 
+use crate::compact::Mover;
+
 /// Milliseconds of a tick. A key is reclaimed within a tick of its deadline, never before it.
 pub(crate) const TICK_MS: u64 = 32;
 
@@ -33,6 +35,12 @@ pub(super) struct Deadlines {
 impl Deadlines {
     pub(super) fn new(epoch_ms: u64) -> Deadlines {
         Deadlines { levels: Vec::new(), first: NEVER, epoch_ms }
+    }
+
+    /// Lets the levels take other memory where they lie badly.
+    pub(super) fn compact(&mut self, mover: &mut Mover<'_>) {
+        mover.renew(&mut self.levels);
+        self.levels.iter_mut().for_each(|level| mover.renew(level));
     }
 
     /// The epoch that ticks count from.

@@ -19,6 +19,7 @@
 
 use super::expire::{Deadlines, LEAF_BUCKETS, NEVER};
 use super::item::{Extras, Item, ValueMut, ValueRef};
+use crate::compact::Mover;
 use crate::key::Seed;
 use crate::object::Hash;
 use std::cell::Cell;
@@ -375,6 +376,28 @@ impl Table {
                 cell.set(cell.get() ^ GENERATION);
                 visit(&borrow(cell.get()));
             }
+        }
+        next
+    }
+
+    /// Lets what belongs to the bucket at a position take other memory where a block of it lies badly; answers as
+    /// [`Table::scan`] does. The first bucket brings the index itself with it.
+    pub(super) fn compact(&mut self, position: u32, mover: &mut Mover<'_>) -> Option<u32> {
+        let (index, next) = self.bucket_at(position)?;
+        if position == 0 {
+            mover.renew(&mut self.buckets);
+            self.deadlines.compact(mover);
+        }
+        let Bucket(bucket) = &mut self.buckets[index];
+        bucket.each(|slot| super::prefetch((slot & ADDRESS) as *const u8));
+        let mut link = &mut bucket.child;
+        while let Some(chunk) = link.take() {
+            link = &mut link.insert(mover.rebox(chunk)).child;
+        }
+        for cell in bucket.cells().filter(|cell| cell.get() != 0) {
+            // SAFETY: the table owns the item, and nobody can see the slot before it has the new address.
+            let item = unsafe { Item::from_address(cell.get() & ADDRESS) };
+            cell.set(cell.get() & !ADDRESS | item.elsewhere(mover).into_address());
         }
         next
     }
