@@ -134,6 +134,28 @@ impl Deadlines {
         Some(at)
     }
 
+    /// Leaves there are.
+    pub(super) fn leaves(&self) -> usize {
+        self.levels.first().map_or(0, Vec::len)
+    }
+
+    /// The first leaf from `at` on that may have a deadline. O(log n), but for nodes that are too early.
+    pub(super) fn leaf_from(&self, mut at: usize) -> Option<usize> {
+        let mut depth = 0;
+        loop {
+            let level = self.levels.get(depth)?;
+            let is_root = depth + 1 == self.levels.len();
+            let end = if is_root { level.len() } else { (at / FAN + 1) * FAN };
+            let found = (at..end.min(level.len())).find(|node| level[*node] != NEVER);
+            match (found, depth.checked_sub(1)) {
+                (Some(leaf), None) => return Some(leaf),
+                (Some(node), Some(below)) => (at, depth) = (node * FAN, below),
+                (None, _) if is_root => return None,
+                (None, _) => (at, depth) = (end / FAN, depth + 1),
+            }
+        }
+    }
+
     /// Notes what a look at a leaf has found: the earliest tick that is left in its buckets.
     pub(super) fn looked(&mut self, leaf: usize, tick: u32) {
         if let Some(there) = self.levels.first_mut().and_then(|leaves| leaves.get_mut(leaf)) {

@@ -405,6 +405,24 @@ impl Partition {
         }
     }
 
+    /// Visits keys with a deadline, from a random place on, until one visit says that it was enough, or for `looks` looks
+    /// at a few buckets each. O(looks), however few of the keys have one.
+    pub fn sample_volatile(
+        &mut self,
+        db: u16,
+        random: usize,
+        looks: usize,
+        visit: impl FnMut(ItemRef<'_>) -> bool,
+    ) {
+        let table = match db {
+            0 => Some(&mut self.first),
+            _ => self.more.get_mut(db as usize - 1),
+        };
+        if let Some(table) = table {
+            table.sample_volatile(random, looks, visit);
+        }
+    }
+
     /// Takes all keys of a database out.
     pub fn clear(&mut self, db: u16) -> Cleared {
         let table = self.table_mut(db).take();

@@ -360,6 +360,45 @@ impl Table {
         next
     }
 
+    /// Visits items with a deadline, from some place on and around, until one says that it was enough, or for `looks`
+    /// looks at neighbouring buckets.
+    pub(super) fn sample_volatile(
+        &mut self,
+        random: usize,
+        looks: usize,
+        mut visit: impl FnMut(ItemRef<'_>) -> bool,
+    ) {
+        let Some(first) = random.checked_rem(self.deadlines.leaves()) else { return };
+        let (mut at, mut around) = (first, false);
+        for _ in 0..looks {
+            let leaf = match self.deadlines.leaf_from(at) {
+                Some(leaf) if !around || leaf < first => leaf,
+                None if !around => {
+                    (at, around) = (0, true);
+                    continue;
+                }
+                _ => return,
+            };
+            at = leaf + 1;
+            let (mut timed, mut enough) = (false, false);
+            for Bucket(bucket) in self.buckets.iter().skip(leaf * LEAF_BUCKETS).take(LEAF_BUCKETS) {
+                bucket.each(|slot| {
+                    let item = ItemRef { item: borrow(slot), table: PhantomData };
+                    timed |= item.is_volatile();
+                    if item.deadline().is_some() {
+                        enough |= visit(item);
+                    }
+                });
+            }
+            if enough {
+                return;
+            }
+            if !timed {
+                self.looked(leaf); // what it had is gone
+            }
+        }
+    }
+
     /// Visits the items of the bucket at a position that are not of this generation, and makes them of it; answers as
     /// [`Table::scan`] does.
     pub(super) fn sweep(
