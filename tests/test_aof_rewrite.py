@@ -29,7 +29,7 @@ LIMIT_BYTES = 256 * 1024
 class Node:
     """A node whose files may be bounded in size, which stands for a full disk."""
 
-    def __init__(self, folder, *options, limit=None):
+    def __init__(self, folder, *options, limit=None, environment=None):
         self.folder, self.port = Path(folder), free_port()
         self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -44,6 +44,7 @@ class Node:
             stdout=subprocess.DEVNULL,
             preexec_fn=bound if limit else None,
             restore_signals=limit is None,
+            env={**os.environ, **(environment or {})},
         )
         self.client = self.connect()
         self.until(self.is_ready)
@@ -353,3 +354,50 @@ def test_a_session_waits_for_the_disk(tmp_path, nodes):
     node.client.config_set("appendonly", "no")
     with pytest.raises(redis.exceptions.ResponseError, match="WAITAOF cannot be used when numlocal is set"):
         wait(1, 0, 0)
+
+
+SLOW_DISK = """
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+int fdatasync(int file) {
+    int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, "fdatasync");
+    while (access(getenv("CLOSED_GATE"), F_OK) == 0) usleep(1000);
+    return real(file);
+}
+"""
+
+
+@pytest.mark.parametrize("setting", ["everysec", "always"])
+def test_a_disk_that_takes_its_time_holds_up_nobody_but_who_waits_for_it(tmp_path, nodes, setting):
+    """An fsync takes until a file is gone."""
+    if shutil.which("cc") is None:
+        pytest.skip("there is no C compiler")
+    source, library, gate = tmp_path / "disk.c", tmp_path / "disk.so", tmp_path / "gate"
+    source.write_text("#define _GNU_SOURCE\n" + SLOW_DISK)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"], check=True)
+    environment = {"LD_PRELOAD": str(library), "CLOSED_GATE": str(gate)}
+    node = nodes(tmp_path / "node", "--appendonly", "yes", "--appendfsync", setting, "--threads", "1", environment=environment)
+    node.client.set("before", 1)
+    assert node.client.execute_command("WAITAOF", 1, 0, 0) == [1, 0]
+    gate.touch()
+    answers = {}
+
+    def write(client):
+        answers["set"] = client.set("slow", 1)
+        answers["waitaof"] = client.execute_command("WAITAOF", 1, 0, 0)
+
+    writer = threading.Thread(target=write, args=(node.connect(),))
+    writer.start()
+    node.until(lambda: node.client.get("slow") == b"1")
+    # Others read, and with everysec they write, more than once round.
+    time.sleep(1.5)
+    for n in range(1000):
+        assert node.client.get("before") == b"1"
+        if setting == "everysec":
+            node.client.set("other", n)
+    assert "waitaof" not in answers and ("set" in answers) == (setting == "everysec")
+    gate.unlink()
+    writer.join()
+    assert answers == {"set": True, "waitaof": [1, 0]}
