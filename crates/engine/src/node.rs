@@ -22,7 +22,7 @@ use crate::snapshot::exit::LastSave;
 use crate::snapshot::load::Loading;
 use crate::tracking::Tracking;
 use crate::traffic::Traffic;
-use crate::{memcache, memory};
+use crate::{memcache, memory, tls};
 use arc_swap::{ArcSwap, Guard};
 use larder_store::evict::Round;
 use larder_store::object::Limits;
@@ -115,6 +115,8 @@ pub struct Node {
     pub tracking: Tracking,
     /// The order of writes.
     pub log: Log,
+    /// Certificates.
+    pub tls: tls::Identity,
     /// The sessions.
     pub sessions: Registry,
     /// A mailbox per worker.
@@ -184,6 +186,7 @@ impl Node {
             hub: Hub::default(),
             tracking: Tracking::new(mailboxes.len()),
             log: Log::new(mailboxes.len(), settings.repl_backlog_size),
+            tls: tls::Identity::default(),
             sessions: Registry::default(),
             memcached,
             mailboxes,

@@ -12,6 +12,7 @@ use crate::memory;
 use crate::node::Node;
 use crate::snapshot::load::{LoadError, Loaded, load_file};
 use crate::socket::{Engine, listen};
+use crate::tls::TlsError;
 use crate::worker::{Door, Worker};
 use crate::{process, signal, snapshot};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -144,8 +145,11 @@ pub enum RunError {
     /// The file of the configuration could not be loaded.
     #[error("Fatal error loading the DB {0}: {1}. Exiting.")]
     Load(PathBuf, LoadError),
+    /// TLS cannot be configured.
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
     /// Nothing to listen on.
-    #[error("nothing to listen on: give --port, --memcached-port or --unixsocket")]
+    #[error("nothing to listen on: give --port, --tls-port, --memcached-port or --unixsocket")]
     NoDoor,
 }
 
@@ -250,6 +254,9 @@ fn announce(node: &Node) {
     if settings.port > 0 {
         tracing::info!("Ready to accept connections tcp");
     }
+    if settings.tls.port > 0 {
+        tracing::info!("Ready to accept connections tls");
+    }
     if let Some(path) = &node.startup.unix_socket {
         tracing::info!("The server is now ready to accept connections at {}", path.display());
         tracing::info!("Ready to accept connections unix");
@@ -272,6 +279,7 @@ pub fn start(config: Config) -> Result<Running, RunError> {
     let mailboxes = mailboxes.map_err(RunError::Worker)?;
     let seed = RandomState::new().build_hasher().finish();
     let node = Arc::new(Node::new(settings, startup, seed, mailboxes, families()));
+    node.tls.apply(&node.settings().tls)?;
     load_users(&node).map_err(RunError::Users)?;
     node.memcached.set_rules(memcached_rules(&startup.memcached)?);
     let mut files: Vec<PathBuf> =
@@ -425,7 +433,12 @@ fn await_start(started: &Receiver<io::Result<&'static str>>, threads: usize) -> 
 /// Opens all listeners; a door for each says what it speaks.
 fn open(startup: &Startup, settings: &Settings) -> Result<(Vec<Door>, Vec<OwnedFd>), RunError> {
     let (mut doors, mut listeners) = (Vec::new(), Vec::new());
-    for (door, port) in [(Door::Redis, settings.port), (Door::Memcached, settings.memcached_port)] {
+    let ports = [
+        (Door::Redis, settings.port),
+        (Door::RedisTls, settings.tls.port),
+        (Door::Memcached, settings.memcached_port),
+    ];
+    for (door, port) in ports {
         for bind in settings.bind.iter().filter(|_| port > 0) {
             match open_tcp(bind, port, startup.backlog)? {
                 Some(listener) => {

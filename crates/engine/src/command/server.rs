@@ -148,7 +148,7 @@ fn server(call: &mut Call<'_>, text: &mut String) {
         "process_id": std::process::id(),
         "process_supervised": node.startup.supervision(),
         "run_id": node.run_id,
-        "tcp_port": settings.port,
+        "tcp_port": if settings.port > 0 { settings.port } else { settings.tls.port },
         "memcached_port": settings.memcached_port,
         "server_time_usec": SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_micros()),
         "uptime_in_seconds": uptime,
@@ -173,6 +173,8 @@ fn listeners(node: &crate::node::Node) -> Vec<String> {
     let binds: String = settings.bind.iter().map(|bind| format!("bind={bind},")).collect();
     let mut all = Vec::new();
     all.extend((settings.port > 0).then(|| format!("name=tcp,{binds}port={}", settings.port)));
+    let tls = settings.tls.port;
+    all.extend((tls > 0).then(|| format!("name=tls,{binds}port={tls}")));
     let unix = node.startup.unix_socket.as_ref();
     all.extend(unix.map(|path| format!("name=unix,bind={}", path.display())));
     let memcached = settings.memcached_port;

@@ -116,7 +116,7 @@ const AOF: &str = "the append-only file is";
 const RDB: &str = "snapshots are";
 const REPLICATION: &str = "replication is";
 const CLUSTER: &str = "cluster mode is";
-const TLS: &str = "TLS is";
+const KEY_PASSWORD: &str = "a password of a key file is";
 const SCRIPTS: &str = "bounding scripts is";
 const USERS: &str = "users are";
 const PINNING: &str = "pinning threads to processors is";
@@ -266,28 +266,13 @@ pub const TABLE: &[Other] = &[
     absent("syslog-enabled", "no", SYSLOG),
     absent("syslog-facility", "local0", SYSLOG),
     Other { name: "syslog-ident", aliases: &[], default: "redis", why: Why::Absent(SYSLOG, &["valkey"]) },
-    absent("tls-auth-clients", "yes", TLS),
-    absent("tls-auth-clients-user", "off", TLS),
-    absent("tls-auto-reload-interval", "0", TLS),
-    absent("tls-ca-cert-dir", "", TLS),
-    absent("tls-ca-cert-file", "", TLS),
-    absent("tls-cert-file", "", TLS),
-    absent("tls-ciphers", "", TLS),
-    absent("tls-ciphersuites", "", TLS),
-    absent("tls-client-cert-file", "", TLS),
-    absent("tls-client-key-file", "", TLS),
-    absent("tls-client-key-file-pass", "", TLS),
-    absent("tls-cluster", "no", TLS),
-    absent("tls-dh-params-file", "", TLS),
-    absent("tls-key-file", "", TLS),
-    absent("tls-key-file-pass", "", TLS),
-    absent("tls-port", "0", TLS),
-    absent("tls-prefer-server-ciphers", "no", TLS),
-    absent("tls-protocols", "", TLS),
-    absent("tls-replication", "no", TLS),
-    absent("tls-session-cache-size", "20480", TLS),
-    absent("tls-session-cache-timeout", "300", TLS),
-    absent("tls-session-caching", "yes", TLS),
+    absent("tls-auth-clients-user", "off", "naming users by certificates is"),
+    absent("tls-auto-reload-interval", "0", "looking for new certificates without being asked is"),
+    absent("tls-client-key-file-pass", "", KEY_PASSWORD),
+    absent("tls-cluster", "no", CLUSTER),
+    absent("tls-dh-params-file", "", "key exchange over finite fields is"),
+    absent("tls-key-file-pass", "", KEY_PASSWORD),
+    absent("tls-replication", "no", REPLICATION),
     absent("unixsocketgroup", "", "another group for the Unix socket is"),
     absent("user", "", USERS),
 ];

@@ -132,6 +132,10 @@ impl Timers {
                 session.client.closing = true;
                 driver.close(session.token, true);
             }
+            if session.tls.as_ref().is_some_and(|tls| tls.is_late()) {
+                driver.close(session.token, true);
+                continue;
+            }
             if session.client.subscriptions.is_some() {
                 continue; // it may be silent as long as it likes
             }

@@ -93,6 +93,7 @@ impl Service {
             auto_minor_version_upgrade: true,
             pending: Pending::default(),
             group: None,
+            transit: Default::default(),
         };
         self.app.records.apply(&[state::create(&cluster).unwrap()]).unwrap();
     }

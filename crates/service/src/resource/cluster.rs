@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::node::{NodePhase, Observed};
+use super::transit::Transit;
 use crate::state::Resource;
 
 pub mod create;
@@ -148,6 +149,9 @@ pub struct Cluster {
     /// The replication group that it is a member of.
     #[serde(default)]
     pub group: Option<String>,
+    /// Encryption in transit.
+    #[serde(default)]
+    pub transit: Transit,
 }
 
 impl Resource for Cluster {

@@ -19,5 +19,6 @@ pub mod parameter_group;
 pub mod refusal;
 pub mod subnet_group;
 pub mod tag;
+pub mod transit;
 pub mod user;
 pub mod window;
