@@ -166,7 +166,8 @@ impl Subject {
         let (bytes, slot) = ([key], u16::from(key) * 64);
         let id = self.store.key(&bytes, slot);
         let mut partition = self.store.lock(self.store.partition_of(slot));
-        let value = partition.write(db, &id, self.now, Access::lru(self.now.ms)).map(|item| item.into_value());
+        let value =
+            partition.write(db, &id, self.now, Access::lru(self.now.ms)).map(|item| item.into_value());
         let add_to_stream = |stream: &mut Stream, member: u16| {
             let id = Id { ms: stream.last_id.ms + 1, seq: member.into() };
             stream.add(id, &[b"field", &member.to_le_bytes()], 4096, 100);
@@ -175,9 +176,13 @@ impl Subject {
             (0, Some(ValueMut::List(list))) => {
                 members.for_each(|m| list.push(End::Right, &m.to_le_bytes(), &limits));
             }
-            (1, Some(ValueMut::Set(set))) => members.for_each(|m| drop(set.insert(&m.to_le_bytes(), &limits))),
+            (1, Some(ValueMut::Set(set))) => members.for_each(|m| {
+                set.insert(&m.to_le_bytes(), &limits);
+            }),
             (2, Some(ValueMut::SortedSet(set))) => {
-                members.for_each(|m| drop(set.insert(&m.to_le_bytes(), f64::from(m), &limits)));
+                members.for_each(|m| {
+                    set.insert(&m.to_le_bytes(), f64::from(m), &limits);
+                });
             }
             (3, Some(ValueMut::Stream(stream))) => members.for_each(|m| add_to_stream(stream, m)),
             (kind, _) => {
