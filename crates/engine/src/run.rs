@@ -5,7 +5,7 @@ use crate::command::families;
 use crate::config::{Config, Settings};
 use crate::log::aof;
 use crate::mailbox::Mailbox;
-use crate::memory;
+use crate::memory::{self, bound};
 use crate::node::Node;
 use crate::snapshot::load::{LoadError, Loaded, load_file};
 use crate::socket::{Engine, listen};
@@ -245,6 +245,7 @@ pub fn start(config: Config) -> Result<Running, RunError> {
     let mailboxes = (0..threads).map(|_| Mailbox::new()).collect::<io::Result<Vec<_>>>();
     let mailboxes = mailboxes.map_err(RunError::Worker)?;
     let seed = RandomState::new().build_hasher().finish();
+    bound::prepare(settings.maxmemory);
     let node = Arc::new(Node::new(settings, startup, seed, mailboxes, families()));
     load_users(&node).map_err(RunError::Users)?;
     let mut files: Vec<PathBuf> =

@@ -1,20 +1,21 @@
 //! Moving what lies badly in memory, a slice of a worker's turns at a time, while the resident size is too near its bound.
 //!
 //! A worker looks after its share of the partitions, bucket by bucket, as expiry does. A busy worker gives it a quarter of
-//! its time, half when the bound is passed; an idle one a slice per turn.
+//! its time, half when it is urgent; an idle one a slice per turn.
 
 use crate::memory::{bound, slab};
 use crate::node::Node;
 use larder_store::compact::Mover;
 use std::time::{Duration, Instant};
 
-/// How long a slice takes at most.
+/// How long a slice takes at most: usually, and when it is urgent.
 const SLICE: Duration = Duration::from_micros(500);
+const SLICE_PRESSED: Duration = Duration::from_millis(2);
 /// The shortest slice worth switching the thread's cache off for.
 const SLICE_MIN: Duration = Duration::from_micros(100);
 /// How long a partition is held at most, but for what one bucket takes.
 const HOLD: Duration = Duration::from_micros(100);
-/// Times as much time for requests as for a slice: usually, and when the bound is passed.
+/// Times as much time for requests as for a slice: usually, and when it is urgent.
 const PAUSE: u32 = 3;
 const PAUSE_PRESSED: u32 = 1;
 /// A walk that moved less than one of so many blocks was in vain.
@@ -55,12 +56,13 @@ impl Compactor {
         if self.rests_until.is_some_and(|until| began < until) {
             return;
         }
-        let pause = if bound::is_pressed() { PAUSE_PRESSED } else { PAUSE };
+        let (pause, slice) =
+            if bound::is_pressed() { (PAUSE_PRESSED, SLICE_PRESSED) } else { (PAUSE, SLICE) };
         let since = began - self.last;
         if since < SLICE_MIN * pause {
             return;
         }
-        let until = began + (since / pause).min(SLICE);
+        let until = began + (since / pause).min(slice);
         let _direct = slab::Direct::begin();
         while Instant::now() < until {
             if self.step(node, (Instant::now() + HOLD).min(until)) && self.next(node, worker, workers) {
@@ -86,7 +88,7 @@ impl Compactor {
         drop(partition);
         self.looked += mover.looked;
         self.moved += mover.moved;
-        bound::note_moved(mover.moved as u64);
+        bound::note_moved(mover.looked, mover.moved);
         next.is_none()
     }
 
