@@ -160,6 +160,17 @@ class Service:
         }
         return boto3.client("elasticache", **(arguments | changes))
 
+    def api(self, name, **changes):
+        """A boto3 client of a neighbour of ElastiCache: iam, sts, ec2, cloudwatch."""
+        arguments = {
+            "endpoint_url": self.endpoint,
+            "region_name": REGION,
+            "aws_access_key_id": self.info["access_key_id"],
+            "aws_secret_access_key": self.info["secret_access_key"],
+            "config": botocore.config.Config(retries={"max_attempts": 1}),
+        }
+        return boto3.client(name, **(arguments | changes))
+
     def larder(self, *arguments, check=True, **options):
         """Runs the command line against this service."""
         command = [str(BINARY), *arguments]
@@ -205,8 +216,8 @@ class Service:
 
         wait_until(f"{name} is gone", gone)
 
-    def events(self, name):
-        answer = self.client().describe_events(SourceIdentifier=name, SourceType="cache-cluster", Duration=60)
+    def events(self, name, sort="cache-cluster"):
+        answer = self.client().describe_events(SourceIdentifier=name, SourceType=sort, Duration=60)
         return [event["Message"] for event in answer["Events"]]
 
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 
+import botocore.exceptions
 import pytest
 import redis
 
@@ -228,7 +229,8 @@ def test_secrets_are_not_remembered(service, sessions):
 
 
 def test_the_banner_says_how_to_begin(own_service):
-    text = own_service.log.read_text()
+    # It comes just after the service can be reached.
+    text = wait_until("the banner is printed", lambda: "logged here" in (t := own_service.log.read_text()) and t)
     for part in (own_service.endpoint, str(own_service.folder), own_service.info["access_key_id"],
                  own_service.info["default_subnet_id"], "aws elasticache create-cache-cluster", "env --data-dir"):
         assert part in text, part
@@ -251,7 +253,7 @@ def test_an_interrupt_ends_the_caches_though_nobody_reads_the_log(own_service):
     own_service.start(output=writing)
     os.close(writing)
     own_service.available("piped")
-    assert own_service.node_pids()
+    wait_until("the node runs again", own_service.node_pids)
     os.close(reading)
     own_service.process.send_signal(signal.SIGINT)
     assert own_service.process.wait(timeout=30) == 0
@@ -310,3 +312,31 @@ def test_output_into_a_closed_pipe_is_no_error(service):
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60,
                           env=clean_environment({"LARDER_DATA": str(service.folder)}))
     assert done.stdout.strip() == "0" and "panic" not in done.stderr
+
+
+def test_iam_for_people(own_service, tmp_path):
+    made = json.loads(own_service.larder("iam", "create-user", "ann", "--output", "json").stdout)
+    client = own_service.client(
+        aws_access_key_id=made["AccessKeyId"], aws_secret_access_key=made["SecretAccessKey"]
+    )
+    with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied"):
+        client.describe_events()
+    own_service.larder("iam", "attach", "ann", "AmazonElastiCacheReadOnlyAccess")
+    client.describe_events()
+    policy = tmp_path / "policy.json"
+    policy.write_text(json.dumps({
+        "Version": "2012-10-17", "Statement": {"Effect": "Deny", "Action": "elasticache:DescribeEvents", "Resource": "*"},
+    }))
+    own_service.larder("iam", "create-policy", "no-events", str(policy))
+    own_service.larder("iam", "attach", "ann", "no-events")
+    assert "explicitDeny" in own_service.larder("iam", "simulate", "ann", "elasticache:DescribeEvents").stdout
+    assert "AmazonElastiCacheReadOnlyAccess" in own_service.larder("iam", "policies", "ann").stdout
+    assert made["AccessKeyId"] in own_service.larder("iam", "keys", "ann").stdout
+    refused = own_service.larder("iam", "delete-policy", "no-events", check=False)
+    assert refused.returncode != 0 and "DeleteConflict" in refused.stderr
+    own_service.larder("iam", "delete-user", "ann")
+    own_service.larder("iam", "delete-policy", "no-events")
+    assert "ann" not in own_service.larder("iam", "users").stdout
+    environment = own_service.environment()
+    for name in ("ELASTICACHE", "EC2", "IAM", "STS", "CLOUDWATCH"):
+        assert environment[f"AWS_ENDPOINT_URL_{name}"] == own_service.endpoint

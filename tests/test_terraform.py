@@ -1,13 +1,10 @@
 """Terraform's AWS provider, as it is: make, plan again without a change, destroy."""
 
-import os
-
 import pytest
 
-from service import clean_environment, run, which
+from terraform import prepare
 
-# The provider's own version; TERRAFORM_PLUGIN_DIR may name a folder that holds it, where there is no registry.
-MAIN = """
+HEAD = """
 terraform {
   required_providers {
     aws = { source = "hashicorp/aws", version = "5.100.0" }
@@ -25,7 +22,9 @@ provider "aws" {
   skip_region_validation      = true
   endpoints { elasticache = var.endpoint }
 }
+"""
 
+MAIN = HEAD + """
 resource "aws_elasticache_subnet_group" "app" {
   name       = "tf-app"
   subnet_ids = [var.subnet]
@@ -64,31 +63,66 @@ output "sessions" { value = aws_elasticache_cluster.sessions.cache_nodes[0].addr
 output "pages"    { value = aws_elasticache_cluster.pages.configuration_endpoint }
 """
 
+# One member: replicas need a node program that replicates (test_groups.py).
+GROUPS = HEAD + """
+variable "node_type" {}
+
+resource "aws_elasticache_user" "default" {
+  user_id              = "tf-default"
+  user_name            = "default"
+  engine               = "redis"
+  access_string        = "off -@all"
+  no_password_required = true
+}
+
+resource "aws_elasticache_user" "ann" {
+  user_id       = "tf-ann"
+  user_name     = "ann"
+  engine        = "redis"
+  access_string = "on ~app:* -@all +@read"
+  passwords     = ["correct-horse-battery"]
+}
+
+resource "aws_elasticache_user_group" "team" {
+  user_group_id = "tf-team"
+  engine        = "redis"
+  user_ids      = [aws_elasticache_user.default.user_id]
+  lifecycle {
+    ignore_changes = [user_ids]
+  }
+}
+
+resource "aws_elasticache_user_group_association" "ann" {
+  user_group_id = aws_elasticache_user_group.team.user_group_id
+  user_id       = aws_elasticache_user.ann.user_id
+}
+
+resource "aws_elasticache_replication_group" "shop" {
+  replication_group_id = "tf-shop"
+  description          = "a shop"
+  node_type            = var.node_type
+  engine               = "redis"
+  engine_version       = "7.1"
+  num_cache_clusters   = 1
+  apply_immediately    = true
+  tags                 = { team = "search" }
+}
+
+data "aws_elasticache_replication_group" "shop" {
+  replication_group_id = aws_elasticache_replication_group.shop.replication_group_id
+}
+
+data "aws_elasticache_user" "ann" {
+  user_id = aws_elasticache_user.ann.user_id
+}
+
+output "primary" { value = data.aws_elasticache_replication_group.shop.primary_endpoint_address }
+"""
+
 
 @pytest.fixture
 def terraform(tmp_path, own_service):
-    if not which("terraform"):
-        pytest.skip("terraform is not installed")
-    (tmp_path / "tf").mkdir()
-    (tmp_path / "tf" / "main.tf").write_text(MAIN)
-    environment = clean_environment({
-        "AWS_ACCESS_KEY_ID": own_service.info["access_key_id"],
-        "AWS_SECRET_ACCESS_KEY": own_service.info["secret_access_key"],
-        "TF_VAR_endpoint": own_service.endpoint,
-        "TF_VAR_subnet": own_service.info["default_subnet_id"],
-        "TF_IN_AUTOMATION": "1",
-    })
-    if not os.path.exists(environment.get("TF_CLI_CONFIG_FILE", "")):
-        environment.pop("TF_CLI_CONFIG_FILE", None)
-
-    def terraform(*arguments, check=True):
-        return run(["terraform", *arguments], check=check, cwd=tmp_path / "tf", env=environment)
-
-    plugins = os.environ.get("TERRAFORM_PLUGIN_DIR")
-    ready = terraform("init", "-input=false", "-no-color", *([f"-plugin-dir={plugins}"] if plugins else []), check=False)
-    if ready.returncode != 0:
-        pytest.skip(f"terraform cannot get its AWS provider: {ready.stderr.strip().splitlines()[-1:]}")
-    return terraform
+    return prepare(tmp_path / "tf", own_service, MAIN)
 
 
 def test_apply_plan_destroy(terraform, own_service):
@@ -99,4 +133,26 @@ def test_apply_plan_destroy(terraform, own_service):
     assert again.returncode == 0, f"the second plan is not empty:\n{again.stdout}"
     terraform("destroy", "-auto-approve", "-input=false", "-no-color")
     assert own_service.client().describe_cache_clusters()["CacheClusters"] == []
+    assert not own_service.node_pids()
+
+
+def test_groups_and_users(terraform, tmp_path, own_service):
+    (tmp_path / "tf" / "main.tf").write_text(GROUPS)
+
+    def apply(node_type):
+        terraform("apply", "-auto-approve", "-input=false", "-no-color", f"-var=node_type={node_type}")
+        again = terraform("plan", "-input=false", "-no-color", "-detailed-exitcode", f"-var=node_type={node_type}",
+                          check=False)
+        assert again.returncode == 0, f"the second plan is not empty:\n{again.stdout}"
+
+    api = own_service.client()
+    for node_type in ("cache.t3.micro", "cache.t3.small"):
+        apply(node_type)
+        [group] = api.describe_replication_groups()["ReplicationGroups"]
+        assert (group["Status"], group["CacheNodeType"]) == ("available", node_type)
+        [team] = api.describe_user_groups()["UserGroups"]
+        assert team["UserIds"] == ["tf-ann", "tf-default"]
+    terraform("destroy", "-auto-approve", "-input=false", "-no-color", "-var=node_type=cache.t3.small")
+    assert api.describe_replication_groups()["ReplicationGroups"] == []
+    assert [user["UserId"] for user in api.describe_users()["Users"]] == ["default"]
     assert not own_service.node_pids()

@@ -23,9 +23,9 @@ use crate::snapshot::exit::LastSave;
 use crate::snapshot::load::Loading;
 use crate::tracking::Tracking;
 use crate::traffic::Traffic;
-use crate::{memcache, memory};
+use crate::{memcache, memory, tls};
 use arc_swap::{ArcSwap, Guard};
-use larder_store::evict::{Policy, Round};
+use larder_store::evict::Round;
 use larder_store::object::Limits;
 use larder_store::partition::access::Access;
 use larder_store::{Now, Store};
@@ -48,6 +48,8 @@ pub struct Stats {
     pub connections: AtomicU64,
     /// Connections refused for `maxclients`.
     pub rejected_connections: AtomicU64,
+    /// Connections refused because `allowed-sources` does not have their address.
+    pub refused_sources: AtomicU64,
     /// Error replies.
     pub errors: AtomicU64,
     /// Changes made to keys.
@@ -74,6 +76,7 @@ impl Stats {
         for counter in [
             &self.connections,
             &self.rejected_connections,
+            &self.refused_sources,
             &self.errors,
             &self.query_limit_closed,
             &self.output_limit_closed,
@@ -115,6 +118,8 @@ pub struct Node {
     pub tracking: Tracking,
     /// The order of writes.
     pub log: Log,
+    /// Certificates.
+    pub tls: tls::Identity,
     /// The sessions.
     pub sessions: Registry,
     /// What sessions take together, where that is bounded.
@@ -186,6 +191,7 @@ impl Node {
             hub: Hub::default(),
             tracking: Tracking::new(mailboxes.len()),
             log: Log::new(mailboxes.len(), settings.repl_backlog_size),
+            tls: tls::Identity::default(),
             sessions: Registry::default(),
             charge: Charge::default(),
             memcached,
@@ -231,8 +237,18 @@ impl Node {
         }
         self.users.log.shrink(config.settings.acl_log_max);
         crate::journal::set_level(config.settings.loglevel);
+        let before = self.settings();
+        if config.settings.repl_backlog_size != before.repl_backlog_size {
+            self.log.with_backlog(|backlog| backlog.set_capacity(config.settings.repl_backlog_size));
+        }
+        let toggled = config.settings.append_only.on != before.append_only.on;
+        drop(before);
         self.settings.store(Arc::new(config.settings));
         self.find_wanted();
+        if toggled {
+            self.log.aof.rewrites.wanted.store(true, Ordering::Release);
+            self.mailboxes[0].wake();
+        }
     }
 
     /// Finds out again which events somebody may want to hear of.
@@ -336,33 +352,20 @@ impl Node {
         }
     }
 
-    /// What `stats` of Memcached tells of the whole node.
-    pub fn memcached_figures(&self) -> memcache::Figures {
-        let (settings, traffic) = (self.settings(), self.traffic.total());
-        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        memcache::Figures {
-            uptime_seconds: now_ms().saturating_sub(self.started_ms) / 1000,
-            connections: self.sessions.count() as u64,
-            total_connections: get(&self.stats.connections),
-            rejected_connections: get(&self.stats.rejected_connections),
-            connections_max: settings.maxclients as u64,
-            input_bytes: traffic.input_bytes,
-            output_bytes: traffic.output_bytes,
-            used_bytes: memory::used_bytes(),
-            memory_max_bytes: settings.maxmemory,
-            threads: self.mailboxes.len(),
-            port: settings.memcached_port,
-            interface: settings.bind.join(","),
-            evicts: settings.maxmemory_policy != Policy::NoEviction,
-        }
-    }
-
     /// Sends bytes to sessions, wherever they are. Each gets them after what it was sent so far.
     pub fn deliver(&self, mut to: Vec<Place>, bytes: &Arc<[u8]>) {
         to.sort_unstable();
         for places in to.chunk_by(|a, b| a.worker == b.worker) {
             let mail = Mail::Deliver { to: places.into(), bytes: bytes.clone(), form: Form::Line };
             self.mailboxes[places[0].worker as usize].send(mail);
+        }
+    }
+
+    /// Has the workers look whether sessions of theirs wait for what has come to the disk.
+    pub fn wake_who_waits_for_disk(&self) {
+        let aof = &self.log.aof;
+        if aof.strict.load(Ordering::Acquire) || aof.awaited.load(Ordering::SeqCst) > 0 {
+            self.mailboxes.iter().for_each(Mailbox::wake);
         }
     }
 

@@ -2,13 +2,17 @@
 
 use crate::acl::file;
 use crate::command::families;
+use crate::config::memcached::Memcached;
 use crate::config::{Config, Settings};
 use crate::log::aof;
 use crate::mailbox::Mailbox;
+use crate::memcache::memory_file;
+use crate::memcache::{Auth, AuthError, Binding, Rules};
 use crate::memory::{self, bound};
 use crate::node::Node;
 use crate::snapshot::load::{LoadError, Loaded, load_file};
 use crate::socket::{Engine, listen};
+use crate::tls::TlsError;
 use crate::worker::{Door, Worker};
 use crate::{process, signal, snapshot};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -20,7 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What is fixed when a node starts.
 #[derive(Clone, Debug)]
@@ -51,6 +55,8 @@ pub struct Startup {
     pub supervised: Supervised,
     /// `daemonize`.
     pub daemonize: bool,
+    /// What begins with `memcached-`.
+    pub memcached: Memcached,
 }
 
 /// Who is told that the node is ready.
@@ -94,6 +100,7 @@ impl Default for Startup {
             users: Vec::new(),
             supervised: Supervised::No,
             daemonize: false,
+            memcached: Memcached::default(),
         }
     }
 }
@@ -123,6 +130,12 @@ pub enum RunError {
     /// The users of the configuration are wrong.
     #[error("Aborting startup because of ACL errors: {0}")]
     Users(String),
+    /// The users of the Memcached doors.
+    #[error("memcached-auth-file: {0}")]
+    MemcachedUsers(#[from] AuthError),
+    /// SASL without users.
+    #[error("memcached-sasl needs a memcached-auth-file")]
+    NoUsers,
     /// The append-only file cannot be read or written.
     #[error("the append-only file: {0}")]
     AppendOnly(io::Error),
@@ -132,16 +145,23 @@ pub enum RunError {
     /// The file of the configuration could not be loaded.
     #[error("Fatal error loading the DB {0}: {1}. Exiting.")]
     Load(PathBuf, LoadError),
+    /// TLS cannot be configured.
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
     /// Nothing to listen on.
-    #[error("nothing to listen on: give --port, --memcached-port or --unixsocket")]
+    #[error("nothing to listen on: give --port, --tls-port, --memcached-port or --unixsocket")]
     NoDoor,
 }
+
+/// How long a node that ends waits for a rewrite that it has cancelled.
+const CANCEL_WAIT: Duration = Duration::from_secs(10);
 
 /// A running node.
 pub struct Running {
     node: Arc<Node>,
     workers: Vec<JoinHandle<io::Result<()>>>,
-    log: Option<JoinHandle<()>>,
+    /// The threads that order all writes, and that write the append-only file.
+    log: Option<(JoinHandle<()>, JoinHandle<()>)>,
     files: Vec<PathBuf>,
 }
 
@@ -154,8 +174,10 @@ impl Running {
     /// Ends the node: sessions are told what was still unsent, files are removed.
     pub fn stop(mut self) -> Result<(), RunError> {
         self.node.snapshots.saves.end();
+        aof::rewrite::end(&self.node, CANCEL_WAIT);
         self.node.stop();
         let mut result = Ok(());
+        let alone = self.workers.len() == 1;
         for worker in self.workers {
             match worker.join() {
                 Ok(Ok(())) => {}
@@ -163,10 +185,18 @@ impl Running {
                 Err(_) => result = Err(RunError::Worker(io::Error::other("panicked"))),
             }
         }
+        // A worker that is alone has its partitions to itself, and did this at its end.
+        if !alone {
+            save_memory(&self.node);
+        }
         // What the workers logged is written before the node is gone.
         self.node.log.close();
-        if let Some(Err(_)) = self.log.take().map(JoinHandle::join) {
-            result = Err(RunError::Worker(io::Error::other("the log panicked")));
+        if let Some((log, file)) = self.log.take() {
+            let ordered = log.join();
+            self.node.log.aof.feed.close();
+            if ordered.and(file.join()).is_err() {
+                result = Err(RunError::Worker(io::Error::other("the log panicked")));
+            }
         }
         for file in self.files {
             let _ = std::fs::remove_file(file); // somebody may have removed it
@@ -224,6 +254,9 @@ fn announce(node: &Node) {
     if settings.port > 0 {
         tracing::info!("Ready to accept connections tcp");
     }
+    if settings.tls.port > 0 {
+        tracing::info!("Ready to accept connections tls");
+    }
     if let Some(path) = &node.startup.unix_socket {
         tracing::info!("The server is now ready to accept connections at {}", path.display());
         tracing::info!("Ready to accept connections unix");
@@ -247,7 +280,9 @@ pub fn start(config: Config) -> Result<Running, RunError> {
     let seed = RandomState::new().build_hasher().finish();
     bound::prepare(settings.maxmemory);
     let node = Arc::new(Node::new(settings, startup, seed, mailboxes, families()));
+    node.tls.apply(&node.settings().tls)?;
     load_users(&node).map_err(RunError::Users)?;
+    node.memcached.set_rules(memcached_rules(&startup.memcached)?);
     let mut files: Vec<PathBuf> =
         startup.unix_socket.iter().chain(&startup.memcached_unix_socket).cloned().collect();
     if let Some(path) = &startup.pidfile {
@@ -281,10 +316,21 @@ pub fn start(config: Config) -> Result<Running, RunError> {
             });
             match worker {
                 Ok(mut worker) => {
+                    // Nobody is served before: the first worker has all listeners.
+                    if id == 0
+                        && let Some(path) = &shared.startup.memcached.memory_file
+                        && let Err(error) = memory_file::load(&shared, path)
+                    {
+                        tracing::warn!("Starting empty: {error}");
+                    }
                     shared.set_socket_engine(worker.engine());
                     let _ = told.send(Ok(worker.engine())); // the starter waits for it
                     // Sessions of a worker that failed would hang: whoever watches the node starts it again.
-                    worker.run().inspect_err(|_| signal::raise())
+                    let ended = worker.run().inspect_err(|_| signal::raise());
+                    if ended.is_ok() && threads == 1 {
+                        save_memory(&shared);
+                    }
+                    ended
                 }
                 Err(error) => {
                     let _ = told.send(Err(error));
@@ -317,13 +363,41 @@ pub fn start(config: Config) -> Result<Running, RunError> {
     }
 }
 
-/// The thread that brings all writes into one order.
-fn spawn_log(node: &Arc<Node>) -> io::Result<JoinHandle<()>> {
-    let node = node.clone();
-    std::thread::Builder::new().name("log".into()).spawn(move || {
-        let mut writer = aof::Writer::new(node.clone());
-        node.log.run(&mut writer);
+/// Writes the memory file, if one is configured, for the next run.
+fn save_memory(node: &Node) {
+    let Some(path) = &node.startup.memcached.memory_file else { return };
+    match memory_file::save(node, path) {
+        Ok(keys) => tracing::info!("Memory file written, keys: {keys}"),
+        Err(error) => tracing::warn!("The memory file was not written: {error}"),
+    }
+}
+
+/// What is fixed for Memcached sessions.
+fn memcached_rules(memcached: &Memcached) -> Result<Rules, RunError> {
+    let auth = match &memcached.auth_file {
+        Some(path) => Auth::read(path, memcached.sasl)?,
+        None if memcached.sasl => return Err(RunError::NoUsers),
+        None => Auth::default(),
+    };
+    Ok(Rules {
+        binding: if memcached.sasl { Binding::Binary } else { memcached.binding },
+        auth,
+        shutdown: memcached.shutdown,
+        flush_disabled: !memcached.flush,
+        dump_disabled: !memcached.dump,
+        requests_per_turn: memcached.requests_per_turn,
+        prefix_end: memcached.prefix_end,
     })
+}
+
+/// The thread that brings all writes into one order, and the one that writes the append-only file.
+fn spawn_log(node: &Arc<Node>) -> io::Result<(JoinHandle<()>, JoinHandle<()>)> {
+    let (ordering, writing) = (node.clone(), node.clone());
+    let log = std::thread::Builder::new().name("log".into());
+    let log = log.spawn(move || ordering.log.run(&mut aof::feed::Feeder(&ordering.log.aof)))?;
+    let file = std::thread::Builder::new().name("aof".into());
+    let file = file.spawn(move || writing.log.aof.feed.run(&writing)).inspect_err(|_| node.log.close())?;
+    Ok((log, file))
 }
 
 /// Loads the file of the configuration.
@@ -360,7 +434,12 @@ fn await_start(started: &Receiver<io::Result<&'static str>>, threads: usize) -> 
 /// Opens all listeners; a door for each says what it speaks.
 fn open(startup: &Startup, settings: &Settings) -> Result<(Vec<Door>, Vec<OwnedFd>), RunError> {
     let (mut doors, mut listeners) = (Vec::new(), Vec::new());
-    for (door, port) in [(Door::Redis, settings.port), (Door::Memcached, settings.memcached_port)] {
+    let ports = [
+        (Door::Redis, settings.port),
+        (Door::RedisTls, settings.tls.port),
+        (Door::Memcached, settings.memcached_port),
+    ];
+    for (door, port) in ports {
         for bind in settings.bind.iter().filter(|_| port > 0) {
             match open_tcp(bind, port, startup.backlog)? {
                 Some(listener) => {
@@ -376,7 +455,11 @@ fn open(startup: &Startup, settings: &Settings) -> Result<(Vec<Door>, Vec<OwnedF
     for (door, path) in sockets {
         let Some(path) = path else { continue };
         doors.push(door);
-        listeners.push(open_unix(path, startup)?);
+        let mode = match door {
+            Door::MemcachedUnix => startup.memcached.socket_mode.or(startup.unix_socket_mode),
+            _ => startup.unix_socket_mode,
+        };
+        listeners.push(open_unix(path, mode, startup.backlog)?);
     }
     if doors.is_empty() { Err(RunError::NoDoor) } else { Ok((doors, listeners)) }
 }
@@ -400,7 +483,7 @@ fn open_tcp(bind: &str, port: u16, backlog: i32) -> Result<Option<OwnedFd>, RunE
     }
 }
 
-fn open_unix(path: &Path, startup: &Startup) -> Result<OwnedFd, RunError> {
-    listen::unix(path, startup.unix_socket_mode, startup.backlog)
+fn open_unix(path: &Path, mode: Option<u32>, backlog: i32) -> Result<OwnedFd, RunError> {
+    listen::unix(path, mode, backlog)
         .map_err(|source| RunError::Listen { address: path.display().to_string(), source })
 }

@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT: blocked in all threads, waited for by one.
+//! SIGTERM, SIGINT and SIGUSR1: blocked in all threads, waited for by one.
 
 use std::io;
 
@@ -9,6 +9,8 @@ pub enum Stop {
     Terminate,
     /// SIGINT (Ctrl-C).
     Interrupt,
+    /// SIGUSR1, which ends memcached in an orderly way.
+    User,
 }
 
 impl Stop {
@@ -17,6 +19,7 @@ impl Stop {
         match self {
             Stop::Terminate => "SIGTERM",
             Stop::Interrupt => "SIGINT",
+            Stop::User => "SIGUSR1",
         }
     }
 }
@@ -28,6 +31,7 @@ fn set() -> libc::sigset_t {
         libc::sigemptyset(&raw mut set);
         libc::sigaddset(&raw mut set, libc::SIGTERM);
         libc::sigaddset(&raw mut set, libc::SIGINT);
+        libc::sigaddset(&raw mut set, libc::SIGUSR1);
         set
     }
 }
@@ -54,6 +58,7 @@ pub fn wait() -> Stop {
         let error = unsafe { libc::sigwait(&raw const set, &raw mut signal) };
         match (error, signal) {
             (0, libc::SIGINT) => return Stop::Interrupt,
+            (0, libc::SIGUSR1) => return Stop::User,
             (0, _) => return Stop::Terminate,
             _ => {}
         }

@@ -49,10 +49,15 @@ pub(crate) enum Command {
     Connect(Connect),
     /// Show what happened to the caches
     Events(Events),
+    /// Manage users, access keys and policies
+    Iam(Iam),
     /// See and install how the names of caches are resolved
     Dns(Dns),
     /// Run the engine alone: a Redis and Memcached server, without the service
     Node(Node),
+    /// Run the engine in memcached's place: takes the options of memcached
+    #[command(disable_help_flag = true)]
+    Memcached(Memcached),
     /// Look into an RDB file of Larder, Redis or Valkey
     Rdb(Rdb),
 }
@@ -110,6 +115,10 @@ pub(crate) struct Up {
     /// Range of loopback addresses that the default VPC takes; only for a new data folder
     #[arg(long, value_name = "A.B.0.0/16", hide = true)]
     pub(crate) vpc_cidr: Option<VpcRange>,
+    /// Program that runs the nodes of caches in place of Larder's own engine; it is started in the node's folder with the
+    /// name of the configuration file
+    #[arg(long, value_name = "PROGRAM", help_heading = "Service")]
+    pub(crate) node_program: Option<PathBuf>,
     /// Leave the caches running when the service stops
     #[arg(long, help_heading = "Service")]
     pub(crate) keep_nodes: bool,
@@ -340,6 +349,58 @@ pub(crate) struct Events {
     pub(crate) format: Format,
 }
 
+const IAM_EXAMPLES: &str = "\
+Examples:
+  larder iam create-user ci                         make a user, and its first key
+  larder iam attach ci AmazonElastiCacheReadOnlyAccess
+  larder iam create-policy deploy policy.json       make a policy of one's own
+  larder iam simulate ci elasticache:CreateCacheCluster";
+
+#[derive(Args, Debug)]
+#[command(after_help = IAM_EXAMPLES)]
+pub(crate) struct Iam {
+    #[command(subcommand)]
+    pub(crate) action: IamAction,
+    #[command(flatten)]
+    pub(crate) place: Where,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum IamAction {
+    /// List the users
+    Users,
+    /// Make a user and its first key
+    CreateUser { user: String },
+    /// Delete a user with its keys and policies
+    DeleteUser { user: String },
+    /// List the keys of a user
+    Keys { user: String },
+    /// Make a key
+    CreateKey { user: String },
+    /// Delete a key
+    DeleteKey { user: String, key: String },
+    /// List the policies, or those of a user
+    Policies { user: Option<String> },
+    /// Make a policy from a file
+    CreatePolicy { name: String, file: PathBuf },
+    /// Delete a policy
+    DeletePolicy { policy: String },
+    /// Give a user a policy
+    Attach { user: String, policy: String },
+    /// Take a policy from a user
+    Detach { user: String, policy: String },
+    /// Tell whether a user might do something
+    Simulate {
+        user: String,
+        /// Such as elasticache:CreateCacheCluster
+        action: String,
+        /// ARN of what it is done to [default: anything]
+        resource: Option<String>,
+    },
+}
+
 const DNS_EXAMPLES: &str = "\
 Examples:
   larder dns                      does this machine's resolver know the names of the caches?
@@ -392,6 +453,16 @@ Every directive of the file can be given as --name value. The common ones:
 pub(crate) struct Node {
     /// A configuration file, then directives as --name value
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CONF] [--DIRECTIVE VALUE")]
+    pub(crate) rest: Vec<OsString>,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  larder memcached -m 1024 -p 11211 -l 127.0.0.1\n  larder memcached --help"
+)]
+pub(crate) struct Memcached {
+    /// Options of memcached
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
     pub(crate) rest: Vec<OsString>,
 }
 

@@ -24,9 +24,13 @@ pub(crate) fn env(arguments: &Env) -> Result<(), Failure> {
     Ok(())
 }
 
-fn variables(info: &ServiceInfo) -> [(&'static str, &str); 6] {
+fn variables(info: &ServiceInfo) -> [(&'static str, &str); 10] {
     [
         ("AWS_ENDPOINT_URL_ELASTICACHE", &info.endpoint),
+        ("AWS_ENDPOINT_URL_EC2", &info.endpoint),
+        ("AWS_ENDPOINT_URL_IAM", &info.endpoint),
+        ("AWS_ENDPOINT_URL_STS", &info.endpoint),
+        ("AWS_ENDPOINT_URL_CLOUDWATCH", &info.endpoint),
         ("AWS_ACCESS_KEY_ID", &info.access_key_id),
         ("AWS_SECRET_ACCESS_KEY", &info.secret_access_key),
         ("AWS_REGION", &info.region),

@@ -1,7 +1,8 @@
 //! The `larder` binary: one command line over the engine and the service; wiring only.
 //!
-//! Reading order: `arguments` (what can be said), `up` and `node` (the two programs), `environment`, `cache`,
-//! `connect`, `dns` (what talks to them), `rdb` (files), `api` (how), `terminal` and `failure` (how it looks).
+//! Reading order: `arguments` (what can be said), `up` and `node` (the two programs), `memcached` (the second by
+//! another command line), `environment`, `cache`, `connect`, `dns` (what talks to them), `rdb` (files), `api` (how),
+//! `terminal` and `failure` (how it looks).
 #![forbid(unsafe_code)]
 
 mod api;
@@ -11,7 +12,9 @@ mod connect;
 mod dns;
 mod environment;
 mod failure;
+mod iam;
 mod journal;
+mod memcached;
 mod node;
 mod rdb;
 mod terminal;
@@ -38,8 +41,10 @@ fn main() -> ExitCode {
         Command::Delete(arguments) => cache::delete(&arguments),
         Command::Connect(arguments) => connect::connect(&arguments),
         Command::Events(arguments) => cache::events(&arguments),
+        Command::Iam(arguments) => iam::iam(&arguments),
         Command::Dns(arguments) => dns::dns(&arguments),
         Command::Node(arguments) => node::node(arguments),
+        Command::Memcached(arguments) => memcached::memcached(arguments),
         Command::Rdb(arguments) => rdb::rdb(&arguments),
     };
     match outcome {

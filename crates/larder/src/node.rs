@@ -21,7 +21,7 @@ pub(crate) fn node(arguments: Node) -> Result<(), Failure> {
 }
 
 /// Opens the log, and goes to the background if that was asked for.
-fn prepare(config: &Config) -> Result<(), Failure> {
+pub(crate) fn prepare(config: &Config) -> Result<(), Failure> {
     let logfile = config.startup.logfile.as_deref();
     if config.startup.daemonize {
         process::daemonize()?;

@@ -39,7 +39,10 @@ fn config(arguments: &Up, data_dir: PathBuf) -> Result<ServiceConfig, Failure> {
     Ok(ServiceConfig {
         data_dir,
         listen: arguments.listen,
-        node_program: vec![std::env::current_exe()?.into_os_string(), OsString::from("node")],
+        node_program: match &arguments.node_program {
+            Some(program) => vec![std::path::absolute(program)?.into_os_string()],
+            None => vec![std::env::current_exe()?.into_os_string(), OsString::from("node")],
+        },
         region: arguments.region.clone(),
         account: arguments.account.clone(),
         vpc_base: arguments.vpc_cidr.map_or(DEFAULT_VPC_BASE, |range| range.0),
@@ -100,6 +103,7 @@ fn banner(running: &Running, folder: &Path, paint: Paint) -> String {
         ("Access key", format!("{}  {key}", info.access_key_id)),
         ("Subnet", info.default_subnet_id.clone()),
         ("DNS", dns),
+        ("Authority", info.authority.as_ref().map_or_else(String::new, |path| path.display().to_string())),
     ];
     let mut text = format!("\n{} {}\n\n", paint.bold("Larder"), env!("CARGO_PKG_VERSION"));
     for (name, value) in facts {

@@ -5,10 +5,13 @@
 #![forbid(unsafe_code)]
 
 pub mod act;
+pub mod api;
+pub mod certificate;
 pub mod front;
 mod hex;
 pub mod host;
 pub mod identity;
+pub mod metric;
 pub mod name;
 pub mod operation;
 pub mod plan;

@@ -10,3 +10,8 @@ pub(crate) fn seventeen_digits() -> String {
     let text = uuid::Uuid::new_v4().simple().to_string();
     text.chars().skip(15).collect()
 }
+
+/// A password for programs: 64 hexadecimal digits.
+pub(crate) fn password() -> String {
+    format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
+}

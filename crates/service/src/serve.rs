@@ -5,6 +5,7 @@
 //! two acts, nodes are stopped in order if so configured. A service that is killed instead leaves its nodes running;
 //! the next one takes them over.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;
@@ -19,18 +20,22 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::act::{Driver, Tools, note_all_stopped, settings};
+use crate::api::ec2::default_records;
+use crate::certificate::Authority;
 use crate::front::http;
 use crate::host::local::LocalHost;
 use crate::host::{Host, HostError, NodeKey};
 use crate::identity::AccessKey;
+use crate::metric::{MetricStore, sampler};
 use crate::name::endpoint::{ZONE_ID, Zone};
 use crate::name::server::Server;
 use crate::name::{Names, probe};
 use crate::operation::{App, system_clock};
 use crate::random::{number_below, seventeen_digits};
+use crate::resource::cluster::Cluster;
 use crate::resource::network::{DEFAULT_NETWORK_ID, Network};
 use crate::resource::node::Observed;
-use crate::state::{FileRecords, Records, Resource, StateError, create, find, list_all};
+use crate::state::{FileRecords, Records, Resource, StateError, create, find, list_all, replace};
 
 /// How long the start waits for this machine's resolver.
 const FIRST_PROBE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -89,6 +94,9 @@ pub struct ServiceInfo {
     /// A name that only this DNS server answers, by which one can find out whether it is asked.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub dns_probe: Option<String>,
+    /// File with the certificate of the authority that signs the certificates of nodes: for clients to trust.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub authority: Option<PathBuf>,
     /// Process id of the service.
     pub pid: u32,
 }
@@ -184,7 +192,11 @@ pub async fn serve(
         .map_err(io(format!("making {}", data_dir.display())))?;
     let data_dir = std::path::absolute(&data_dir).map_err(io("finding the data folder"))?;
     let records: Arc<dyn Records> = Arc::new(FileRecords::open(&data_dir)?);
+    let metrics = Arc::new(MetricStore::open(&data_dir)?);
     let first = FirstStart::of(&*records, &config)?;
+    let authority = Authority::open(&data_dir, system_clock()).map_err(io("the certificate authority"))?;
+    let authority = Arc::new(authority);
+    forget_certificates(&authority, &*records)?;
     let names = Arc::new(Names::new(first.zone.clone()));
     let host = Arc::new(LocalHost::new(data_dir.join("nodes"), config.node_program.clone())?);
     let listener =
@@ -201,18 +213,21 @@ pub async fn serve(
         names.set_resolves(first_probe == Ok(true));
         tasks.spawn(probe::watch(Arc::clone(&names)));
     }
-    let info = first.info(&config, address, dns_address, names.resolves());
+    let mut info = first.info(&config, address, dns_address, names.resolves());
+    info.authority = Some(authority.path());
     write_info(&data_dir, &info)?;
     let app = Arc::new(App {
         records: Arc::clone(&records),
         region: config.region.clone(),
         clock: system_clock,
         names: Arc::clone(&names),
+        metrics: Arc::clone(&metrics),
     });
+    tasks.spawn(sampler::run(Arc::clone(&records), metrics, Arc::clone(&host), system_clock));
     let tools = Tools {
         records: Arc::clone(&records),
         host: Arc::clone(&host),
-        settings: Arc::new(settings::wanted),
+        settings: Arc::new(settings::source(authority, names.zone().clone(), system_clock)),
         names,
         clock: system_clock,
     };
@@ -266,9 +281,7 @@ struct FirstStart {
 
 impl FirstStart {
     fn of(records: &dyn Records, config: &ServiceConfig) -> Result<FirstStart, ServeError> {
-        let network = find_or_make(records, DEFAULT_NETWORK_ID, || {
-            Ok(Network::default_of(&config.region, config.vpc_base, seventeen_digits))
-        })?;
+        let network = network(records, config)?;
         let is_region = network.subnets.iter().all(|subnet| subnet.zone.starts_with(&config.region));
         if !is_region {
             let zone = network.subnets.first().map_or("", |subnet| &subnet.zone);
@@ -280,7 +293,8 @@ impl FirstStart {
         }
         let zone = find_or_make(records, ZONE_ID, || Ok(Zone::new(&config.region, &mut number_below)))?;
         let present = list_all::<AccessKey>(records)?.into_iter().map(|stored| stored.value);
-        let mut of_account = present.filter(|key| key.account == config.account && key.user == "root");
+        let is_root = |key: &AccessKey| key.session.is_none() && key.user == "root" && !key.inactive;
+        let mut of_account = present.filter(|key| key.account == config.account && is_root(key));
         if let Some(key) = of_account.next() {
             return Ok(FirstStart { network, zone, key, is_new: false });
         }
@@ -314,9 +328,31 @@ impl FirstStart {
             dns_zone: self.zone.ends().trim_start_matches('.').to_owned(),
             dns_resolves,
             dns_probe: dns.map(|_| self.zone.probe()),
+            authority: None,
             pid: std::process::id(),
         }
     }
+}
+
+/// The default network, whose parts have records of their own: made together, so that a part that is deleted later
+/// does not come back.
+fn network(records: &dyn Records, config: &ServiceConfig) -> Result<Network, ServeError> {
+    let found = find::<Network>(records, DEFAULT_NETWORK_ID)?;
+    let (mut network, revision) = match found {
+        Some(stored) if stored.value.split => return Ok(stored.value),
+        Some(stored) => (stored.value, Some(stored.revision)),
+        None => (Network::default_of(&config.region, config.vpc_base, seventeen_digits), None),
+    };
+    network.split = true;
+    // An older folder knows where its default VPC lies.
+    let base = network.subnets.first().map_or(config.vpc_base, |subnet| subnet.base);
+    let mut changes = default_records(&network, base, seventeen_digits)?;
+    changes.push(match revision {
+        Some(revision) => replace(&network, revision)?,
+        None => create(&network)?,
+    });
+    records.apply(&changes)?;
+    Ok(network)
 }
 
 fn find_or_make<T: Resource>(
@@ -330,6 +366,16 @@ fn find_or_make<T: Resource>(
     let made = make()?;
     records.apply(&[create(&made)?])?;
     Ok(made)
+}
+
+/// Takes away the certificates of caches that are gone.
+fn forget_certificates(authority: &Authority, records: &dyn Records) -> Result<(), ServeError> {
+    let present: HashSet<String> =
+        list_all::<Cluster>(records)?.into_iter().map(|stored| stored.value.id).collect();
+    for cache in authority.caches().into_iter().filter(|cache| !present.contains(cache)) {
+        authority.forget(&cache, None);
+    }
+    Ok(())
 }
 
 /// Names are a convenience: without the socket for them the service gives addresses.

@@ -14,7 +14,7 @@ pub mod object;
 pub mod partition;
 
 pub use key::{Key, Seed};
-pub use partition::item::{Extras, IntegerMut, Owned, Value, ValueMut, ValueRef};
+pub use partition::item::{Extras, IntegerMut, Owned, State, Value, ValueMut, ValueRef};
 pub use partition::{Cleared, Entry, Gone, ItemMut, ItemRef, Left, Now, Partition, Removed, Saver, Watcher};
 
 use lock::{Held, Locks};

@@ -3,13 +3,14 @@
 //! A directive of Redis whose feature does not exist yet may only say that it is off; anything else is refused by
 //! name, so that nobody believes in a setting that does nothing.
 
-use super::{Allowed, Config, OutputLimit, Sanitize, append_only};
+use super::{Allowed, Config, OutputLimit, Sanitize, append_only, memcached, tls};
 use crate::journal::LogLevel;
 use crate::notify::Classes;
 use crate::run::Supervised;
 use crate::session::eviction::ClientsMax;
 use crate::snapshot::save::{parse_points, show_points};
 use crate::socket::Engine;
+use crate::socket::admit::Ranges;
 use larder_store::evict::Policy;
 use std::path::PathBuf;
 
@@ -38,7 +39,7 @@ pub struct Directive {
 
 /// All directives.
 pub fn all() -> impl Iterator<Item = &'static Directive> {
-    TABLE.iter().chain(append_only::TABLE)
+    TABLE.iter().chain(memcached::TABLE).chain(append_only::TABLE).chain(tls::TABLE)
 }
 
 /// The row of this name or alias, in any case.
@@ -65,7 +66,7 @@ pub fn bytes(text: &str) -> Result<u64, String> {
     number.checked_mul(unit).ok_or("argument must be a memory value".into())
 }
 
-fn integer<T>(text: &str, low: i64, high: i64) -> Result<T, String>
+pub(super) fn integer<T>(text: &str, low: i64, high: i64) -> Result<T, String>
 where
     T: TryFrom<i64>,
 {
@@ -85,11 +86,11 @@ pub(super) fn yes_no(text: &str) -> Result<bool, String> {
     }
 }
 
-fn quoted_path(path: &Option<PathBuf>) -> String {
+pub(super) fn quoted_path(path: &Option<PathBuf>) -> String {
     path.as_ref().map_or(String::new(), |path| path.display().to_string())
 }
 
-fn path(text: &str) -> Option<PathBuf> {
+pub(super) fn path(text: &str) -> Option<PathBuf> {
     (!text.is_empty()).then(|| PathBuf::from(text))
 }
 
@@ -194,7 +195,7 @@ pub(super) fn one_of<T: Copy>(names: &[(&'static str, T)], text: &str) -> Result
     found.map(|(_, value)| *value).ok_or_else(error)
 }
 
-pub(super) use {memory, switch};
+pub(super) use {memory, number, switch};
 
 /// All directives but those of [`append_only`].
 pub const TABLE: &[Directive] = &[
@@ -230,18 +231,6 @@ pub const TABLE: &[Directive] = &[
             Ok(())
         },
     },
-    number!("memcached-port", &[], Start, settings.memcached_port, 0, 65535),
-    Directive {
-        name: "memcached-unixsocket",
-        aliases: &[],
-        when: When::Start,
-        get: |config| quoted_path(&config.startup.memcached_unix_socket),
-        set: |config, text| {
-            config.startup.memcached_unix_socket = path(text);
-            Ok(())
-        },
-    },
-    memory!("memcached-max-item-size", Always, settings.memcached_item_size_max, 1024),
     number!("threads", &["io-threads"], Start, startup.threads, 0, 1024),
     Directive {
         name: "io-engine",
@@ -579,6 +568,16 @@ pub const TABLE: &[Directive] = &[
         0,
         i64::MAX
     ),
+    Directive {
+        name: "allowed-sources",
+        aliases: &[],
+        when: When::Always,
+        get: |config| config.settings.allowed_sources.as_ref().map_or(String::new(), Ranges::to_string),
+        set: |config, text| {
+            config.settings.allowed_sources = Ranges::parse(text)?;
+            Ok(())
+        },
+    },
     Directive {
         name: "restricted-commands",
         aliases: &[],

@@ -5,9 +5,11 @@
 
 pub mod append_only;
 pub mod directive;
+pub mod memcached;
 pub mod other;
 pub mod parse;
 pub mod row;
+pub mod tls;
 
 pub use append_only::{AppendOnly, Fsync};
 
@@ -19,6 +21,7 @@ use crate::snapshot::save::SavePoint;
 use larder_store::evict::Policy;
 use larder_store::object::Limits;
 use std::collections::BTreeMap;
+use tls::TlsSettings;
 
 /// Everything that a configuration file or the command line can say.
 #[derive(Clone, Debug, Default)]
@@ -91,6 +94,8 @@ pub struct Settings {
     pub notify: Classes,
     /// `restricted-commands`: `name` or `container|name`, in lower case.
     pub restricted_commands: Vec<String>,
+    /// `allowed-sources`: who may connect; everybody if there is no list.
+    pub allowed_sources: Option<crate::socket::admit::Ranges>,
     /// `port`; 0 = no Redis over TCP.
     pub port: u16,
     /// `memcached-port`; 0 = no Memcached over TCP.
@@ -125,6 +130,8 @@ pub struct Settings {
     pub append_only: AppendOnly,
     /// `repl-backlog-size`, bytes.
     pub repl_backlog_size: usize,
+    /// TLS.
+    pub tls: TlsSettings,
     /// Values of directives that change nothing here.
     pub hints: BTreeMap<&'static str, String>,
 }
@@ -306,6 +313,7 @@ impl Default for Settings {
             tracking_keys_max: 1_000_000,
             notify: Classes::NONE,
             restricted_commands: Vec::new(),
+            allowed_sources: None,
             port: 6379,
             memcached_port: 0,
             memcached_item_size_max: crate::memcache::ITEM_SIZE_MAX_BYTES,
@@ -323,6 +331,7 @@ impl Default for Settings {
             protected_configs: Allowed::No,
             append_only: AppendOnly::default(),
             repl_backlog_size: 10 << 20,
+            tls: TlsSettings::default(),
             hints: BTreeMap::new(),
         }
     }

@@ -77,7 +77,8 @@ impl Row {
 
     /// True if it takes several words.
     pub fn takes_words(&self) -> bool {
-        SEVERAL_WORDS.contains(&self.name()) || self.name() == "restricted-commands"
+        SEVERAL_WORDS.contains(&self.name())
+            || matches!(self.name(), "allowed-sources" | "restricted-commands")
     }
 
     /// Its value.

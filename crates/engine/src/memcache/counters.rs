@@ -10,6 +10,7 @@ pub(crate) enum Counter {
     CmdSet,
     CmdFlush,
     CmdTouch,
+    CmdMeta,
     GetHits,
     GetMisses,
     DeleteMisses,
@@ -25,6 +26,10 @@ pub(crate) enum Counter {
     TouchMisses,
     StoreTooLarge,
     StoreNoMemory,
+    AuthCmds,
+    AuthErrors,
+    IdleKicks,
+    ConnYields,
     TotalItems,
 }
 
@@ -34,6 +39,7 @@ pub(crate) const NAMES: [&str; COUNT] = [
     "cmd_set",
     "cmd_flush",
     "cmd_touch",
+    "cmd_meta",
     "get_hits",
     "get_misses",
     "delete_misses",
@@ -49,6 +55,10 @@ pub(crate) const NAMES: [&str; COUNT] = [
     "touch_misses",
     "store_too_large",
     "store_no_memory",
+    "auth_cmds",
+    "auth_errors",
+    "idle_kicks",
+    "conn_yields",
     "total_items",
 ];
 

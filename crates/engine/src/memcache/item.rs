@@ -5,11 +5,12 @@
 //! keeps its length with blanks behind it; what cannot be stored does not leave an old value behind.
 
 use super::counters::Counter;
+use super::detail::Event;
 use super::{DB, Turn, discovery, free};
 use larder_protocol::memcache::request::{Verb, Words, item_bytes};
 use larder_protocol::memcache::text::unsigned;
 use larder_protocol::number::parse_i64;
-use larder_store::{Extras, ItemRef, Key, Partition, Value, ValueMut, ValueRef};
+use larder_store::{Extras, ItemRef, Key, Partition, State, Value, ValueMut, ValueRef};
 
 /// Keys of a `get` that are looked up together, so that their loads from memory overlap.
 const KEYS_TOGETHER: usize = 16;
@@ -20,6 +21,7 @@ const NUMBER_BYTES_MAX: usize = 512 * 1024;
 const STORED: &[u8] = b"STORED\r\n";
 const NOT_STORED: &[u8] = b"NOT_STORED\r\n";
 const NOT_FOUND: &[u8] = b"NOT_FOUND\r\n";
+pub(super) const NOT_A_NUMBER: &[u8] = b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n";
 const NO_MEMORY: &[u8] = b"SERVER_ERROR out of memory storing object\r\n";
 
 /// `<word> <key> <flags> <length>[ <cas>]`, and the value.
@@ -50,7 +52,7 @@ pub(crate) fn value_line(
 }
 
 /// The value if it is a string.
-fn string<'v>(value: &ValueRef<'v>, digits: &'v mut itoa::Buffer) -> Option<&'v [u8]> {
+pub(super) fn string<'v>(value: &ValueRef<'v>, digits: &'v mut itoa::Buffer) -> Option<&'v [u8]> {
     match value {
         ValueRef::String(bytes) => Some(bytes),
         ValueRef::Integer(n) => Some(digits.format(*n).as_bytes()),
@@ -59,7 +61,7 @@ fn string<'v>(value: &ValueRef<'v>, digits: &'v mut itoa::Buffer) -> Option<&'v 
 }
 
 /// A string as the store takes it: as an integer where it is the canonical form of one.
-fn value(bytes: &[u8]) -> Value<'_> {
+pub(super) fn value(bytes: &[u8]) -> Value<'_> {
     parse_i64(bytes).map_or(Value::String(bytes), Value::Integer)
 }
 
@@ -95,11 +97,13 @@ fn get_one(turn: &mut Turn<'_>, key: &Key<'_>, cas: bool, touch: Option<i32>, ou
     turn.log_gone(&mut partition);
     let Some(old) = old else {
         turn.count(Counter::GetMisses);
+        turn.detail(key.bytes, Event::Get { hit: false });
         return if touch.is_some() {
             turn.count(Counter::TouchMisses)
         };
     };
     turn.count(Counter::GetHits);
+    turn.detail(key.bytes, Event::Get { hit: true });
     let mut extras = old.0;
     if let Some(exptime) = touch {
         turn.count(Counter::TouchHits);
@@ -125,7 +129,7 @@ fn answer(turn: &Turn<'_>, item: &ItemRef<'_>, cas: bool, out: &mut Vec<u8>) -> 
 }
 
 /// Gives an item other extras; removes it if its time is over by them.
-fn set_extras(turn: &mut Turn<'_>, partition: &mut Partition, key: &Key<'_>, extras: Extras) {
+pub(super) fn set_extras(turn: &mut Turn<'_>, partition: &mut Partition, key: &Key<'_>, extras: Extras) {
     turn.changes += 1;
     let before = partition.peek(DB, key, turn.now).and_then(|item| item.deadline());
     if turn.is_over(extras.deadline) {
@@ -159,7 +163,13 @@ fn log_value(turn: &mut Turn<'_>, key: &Key<'_>, value: &Value<'_>, deadline: Op
 }
 
 /// Puts a value in place of whatever was there; removes that if the value's time is over already.
-fn put(turn: &mut Turn<'_>, partition: &mut Partition, key: &Key<'_>, value: Value<'_>, extras: Extras) {
+pub(super) fn put(
+    turn: &mut Turn<'_>,
+    partition: &mut Partition,
+    key: &Key<'_>,
+    value: Value<'_>,
+    extras: Extras,
+) {
     turn.changes += 1;
     free(if turn.is_over(extras.deadline) {
         turn.log(&[b"UNLINK", key.bytes]);
@@ -180,6 +190,7 @@ pub(super) fn store(
     data: &[u8],
 ) -> &'static [u8] {
     turn.count(Counter::CmdSet);
+    turn.detail(key, Event::Set);
     let key = turn.key(key);
     let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
     if turn.memory_full {
@@ -236,22 +247,34 @@ fn admit(turn: &Turn<'_>, partition: &Partition, key: &Key<'_>, verb: Verb) -> R
 fn join(turn: &mut Turn<'_>, partition: &mut Partition, key: &Key<'_>, data: &[u8], before: bool) -> bool {
     let Some(item) = partition.peek(DB, key, turn.now) else { return false };
     let mut digits = itoa::Buffer::new();
-    let (value, extras) = (item.value(), Extras { cas: 0, ..item.extras() });
+    let (value, extras) = (item.value(), Extras { cas: 0, state: State::default(), ..item.extras() });
     let Some(old) = string(&value, &mut digits) else { return false };
     if item_bytes(key.bytes.len(), old.len() + data.len(), extras.flags) > turn.shared.item_size_max() {
         return false;
     }
+    join_values(turn, partition, key, data, before, extras);
+    true
+}
+
+/// Adds to the string that is there, at one end, and gives it these extras.
+pub(super) fn join_values(
+    turn: &mut Turn<'_>,
+    partition: &mut Partition,
+    key: &Key<'_>,
+    data: &[u8],
+    before: bool,
+    extras: Extras,
+) {
     if !before && extend(turn, partition, key, data) {
         turn.log(&[b"APPEND", key.bytes, data]);
-        set_extras(turn, partition, key, extras);
-        return true;
+        return set_extras(turn, partition, key, extras);
     }
-    let Some(item) = partition.peek(DB, key, turn.now) else { return false };
+    let mut digits = itoa::Buffer::new();
+    let Some(item) = partition.peek(DB, key, turn.now) else { return };
     let value = item.value();
-    let Some(old) = string(&value, &mut digits) else { return false };
+    let Some(old) = string(&value, &mut digits) else { return };
     let joined = if before { [data, old] } else { [old, data] }.concat();
     put(turn, partition, key, self::value(&joined), extras);
-    true
 }
 
 /// Appends to a long string in place; false if the value is not held as one.
@@ -275,30 +298,39 @@ pub(super) fn oversized(turn: &mut Turn<'_>, verb: Verb, key: &[u8]) {
 
 fn forget(turn: &mut Turn<'_>, partition: &mut Partition, key: &Key<'_>, verb: Verb) {
     if verb == Verb::Set {
-        let removed = partition.remove(DB, key, turn.now);
-        turn.changes += u64::from(removed.is_some());
-        if removed.is_some() {
-            turn.log(&[b"UNLINK", key.bytes]);
-        }
-        turn.log_gone(partition);
-        free(removed);
+        remove(turn, partition, key);
     }
+}
+
+/// Removes a key; true if it was there.
+pub(super) fn remove(turn: &mut Turn<'_>, partition: &mut Partition, key: &Key<'_>) -> bool {
+    let removed = partition.remove(DB, key, turn.now);
+    let found = removed.is_some();
+    turn.changes += u64::from(found);
+    if found {
+        turn.log(&[b"DEL", key.bytes]);
+    }
+    turn.log_gone(partition);
+    free(removed);
+    found
+}
+
+/// False for a value that is too large, which is counted.
+pub(super) fn admit_value(turn: &Turn<'_>, key: &Key<'_>, value_bytes: usize, flags: u32) -> bool {
+    let fits = item_bytes(key.bytes.len(), value_bytes, flags) <= turn.shared.item_size_max();
+    if !fits {
+        turn.count(Counter::StoreTooLarge);
+    }
+    fits
 }
 
 /// `delete`.
 pub(super) fn delete(turn: &mut Turn<'_>, key: &[u8]) -> &'static [u8] {
+    turn.detail(key, Event::Delete);
     let key = turn.key(key);
     let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
-    let removed = partition.remove(DB, &key, turn.now);
-    let found = removed.is_some();
-    if found {
-        turn.log(&[b"DEL", key.bytes]);
-    }
-    turn.log_gone(&mut partition);
-    drop(partition);
-    free(removed);
+    let found = remove(turn, &mut partition, &key);
     turn.count(if found { Counter::DeleteHits } else { Counter::DeleteMisses });
-    turn.changes += u64::from(found);
     if found { b"DELETED\r\n" } else { NOT_FOUND }
 }
 
@@ -314,7 +346,7 @@ pub(super) fn arithmetic(turn: &mut Turn<'_>, key: &[u8], delta: u64, up: bool, 
     };
     let extras = Extras { cas: 0, ..item.extras() };
     let Some((number, len)) = number(&item.value()) else {
-        return out.extend_from_slice(b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n");
+        return out.extend_from_slice(NOT_A_NUMBER);
     };
     turn.count(hits);
     let result = if up { number.wrapping_add(delta) } else { number.saturating_sub(delta) };
@@ -331,7 +363,7 @@ pub(super) fn arithmetic(turn: &mut Turn<'_>, key: &[u8], delta: u64, up: bool, 
 }
 
 /// A value as a number, and its length as a string.
-fn number(value: &ValueRef<'_>) -> Option<(u64, usize)> {
+pub(super) fn number(value: &ValueRef<'_>) -> Option<(u64, usize)> {
     let mut digits = itoa::Buffer::new();
     let text = string(value, &mut digits).filter(|text| text.len() <= NUMBER_BYTES_MAX)?;
     Some((unsigned(text)?, text.len()))
@@ -342,7 +374,8 @@ pub(super) fn touch(turn: &mut Turn<'_>, key: &[u8], exptime: i32) -> &'static [
     turn.count(Counter::CmdTouch);
     let key = turn.key(key);
     let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
-    let Some(item) = partition.peek(DB, &key, turn.now) else {
+    let Some(item) = partition.read(DB, &key, turn.now, turn.access) else {
+        turn.log_gone(&mut partition);
         turn.count(Counter::TouchMisses);
         return NOT_FOUND;
     };

@@ -1,32 +1,54 @@
-//! The Memcached front door: the same keyspace (database 0), spoken to in the text protocol of memcached.
+//! The Memcached front door: the same keyspace (database 0), spoken to in the protocols of memcached.
 //!
 //! A worker hands the received bytes of a session to [`Session::serve`] and sends what that writes. Here is what the
 //! requests mean; how they are read is `larder_protocol::memcache`. This module owns the counters of `stats`, the
 //! pending `flush_all` and the Auto Discovery setting ([`Shared`], one per node); it touches neither sockets nor the
 //! clock. Keys set here are strings to Redis clients and the other way round; keys of other types are not there.
 //!
-//! In reading order: this file (a turn of a session), `item` (requests about keys), `discovery` (Auto Discovery),
-//! `stats`, `counters`.
+//! In reading order: this file (a turn of a session), `item` (requests about keys), `keep` (storing with CAS uniques),
+//! `meta` (the meta commands), `binary` (the binary protocol), `auth`, `discovery` (Auto Discovery), `admin` and `dump`
+//! (commands for operators), `memory_file` (a restart that keeps the keys), `stats`, `detail`, `counters`.
 
+mod admin;
+mod auth;
+mod binary;
 mod counters;
+mod detail;
 mod discovery;
+mod dump;
+mod host;
 mod item;
+mod keep;
+pub mod memory_file;
+mod meta;
 mod stats;
 
-pub use stats::Figures;
+pub use auth::{Auth, AuthError};
+pub use stats::{Connection, Figures};
+
+use admin::Act;
+use auth::Verdict;
+use binary::Binary;
 
 use crate::log::{Effects, Log};
 use counters::{Counter, Counters};
+use detail::{Detail, Event};
 use discovery::Discovery;
-use larder_protocol::memcache::request::{Request, Words};
+use dump::Dump;
+use larder_protocol::memcache::binary::REQUEST;
+use larder_protocol::memcache::request::{Request, Verb, Words};
 use larder_protocol::memcache::text::{Limits, LineTooLong, Parser, Step};
 use larder_protocol::slot::slot_of;
 use larder_store::partition::access::Access;
 use larder_store::{Key, Now, Partition, Removed, Store};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// Requests that one turn carries out before other sessions have theirs.
+/// Requests that one turn carries out before other sessions have theirs, at most.
 pub const REQUESTS_PER_TURN_MAX: usize = 64;
+
+/// Longest value that shows credentials.
+const CREDENTIALS_BYTES_MAX: usize = 2048;
 
 /// Bytes of answers after which a turn ends, so that a pipeline of large reads cannot fill the memory.
 pub const OUTPUT_PER_TURN_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -55,6 +77,65 @@ pub struct Shared {
     item_size_max: AtomicU64,
     verbosity: AtomicU32,
     version: String,
+    detail: Detail,
+    rules: OnceLock<Rules>,
+}
+
+/// Which of memcached's protocols a node speaks (`-B`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Binding {
+    /// What the first byte of a connection says.
+    #[default]
+    Auto,
+    /// Text.
+    Ascii,
+    /// Binary.
+    Binary,
+}
+
+/// What is fixed for Memcached sessions when a node starts.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Which protocols are spoken.
+    pub binding: Binding,
+    /// Who may come in.
+    pub auth: Auth,
+    /// Clients may end the node (`-A`).
+    pub shutdown: bool,
+    /// `flush_all` is not to be had (`-F`).
+    pub flush_disabled: bool,
+    /// Keys are not listed (`-X`).
+    pub dump_disabled: bool,
+    /// Requests per session and turn (`-R`).
+    pub requests_per_turn: usize,
+    /// What ends a key's prefix in `stats detail` (`-D`).
+    pub prefix_end: u8,
+}
+
+impl Default for Rules {
+    fn default() -> Rules {
+        Rules {
+            binding: Binding::Auto,
+            auth: Auth::default(),
+            shutdown: false,
+            flush_disabled: false,
+            dump_disabled: false,
+            requests_per_turn: REQUESTS_PER_TURN_MAX,
+            prefix_end: b':',
+        }
+    }
+}
+
+/// What a session may ask of the node around it.
+pub trait Host {
+    /// What the rest of the node knows, for `stats`.
+    fn figures(&self) -> Figures;
+    /// All sessions of the node, for `stats conns`.
+    fn connections(&self) -> Vec<Connection>;
+    /// Changes how much memory may be used.
+    fn set_memory_max(&self, bytes: u64);
+    /// Ends the node.
+    fn stop(&self);
 }
 
 impl Shared {
@@ -68,7 +149,49 @@ impl Shared {
             item_size_max: AtomicU64::new(ITEM_SIZE_MAX_BYTES as u64),
             verbosity: AtomicU32::new(0),
             version: version.to_owned(),
+            detail: Detail::default(),
+            rules: OnceLock::new(),
         }
+    }
+
+    /// Says what is fixed from now on; only the first call counts.
+    pub fn set_rules(&self, rules: Rules) {
+        let _ = self.rules.set(rules);
+    }
+
+    fn rules(&self) -> &Rules {
+        self.rules.get_or_init(Rules::default)
+    }
+
+    fn auth(&self) -> &Auth {
+        &self.rules().auth
+    }
+
+    fn dumps(&self) -> bool {
+        !self.rules().dump_disabled
+    }
+
+    fn may_shut_down(&self) -> bool {
+        self.rules().shutdown
+    }
+
+    fn requests_per_turn(&self) -> usize {
+        self.rules().requests_per_turn.clamp(1, REQUESTS_PER_TURN_MAX)
+    }
+
+    /// The last CAS unique that was given out.
+    pub fn last_cas(&self) -> u64 {
+        self.last_cas.load(Ordering::Relaxed)
+    }
+
+    /// Goes on with CAS uniques behind those that an earlier process gave out.
+    pub fn resume_cas(&self, last: u64) {
+        self.last_cas.fetch_max(last, Ordering::Relaxed);
+    }
+
+    /// Counts a session that was closed because nothing came from it.
+    pub fn count_idle_kick(&self, worker: usize) {
+        self.counters.add(worker, Counter::IdleKicks, 1);
     }
 
     /// Largest item in bytes, counted as memcached counts (`memcached-max-item-size`).
@@ -137,8 +260,8 @@ pub struct Turn<'a> {
     pub access: Access,
     /// True when memory is at its limit and nothing can be evicted: values are refused.
     pub memory_full: bool,
-    /// What the rest of the node knows; asked for by `stats` only.
-    pub figures: &'a dyn Fn() -> Figures,
+    /// The node around the session.
+    pub host: &'a dyn Host,
     /// Changes made to keys; the turn adds to it.
     pub changes: u64,
     /// The log; none in tests.
@@ -177,6 +300,22 @@ impl Turn<'_> {
             ..0 => Some(self.now.ms),
             1..=RELATIVE_SECONDS_MAX => Some(self.now.ms + exptime as u64 * 1000),
             _ => Some(exptime as u64 * 1000),
+        }
+    }
+
+    /// The same for the binary protocol, where it is not negative.
+    fn deadline_unsigned(&self, exptime: u32) -> Option<u64> {
+        match i32::try_from(exptime) {
+            Ok(exptime) => self.deadline(exptime),
+            Err(_) => Some(u64::from(exptime) * 1000),
+        }
+    }
+
+    /// Counts a use of a key for `stats detail`, if that is asked for.
+    #[inline]
+    fn detail(&self, key: &[u8], event: Event) {
+        if self.shared.detail.is_on() {
+            self.shared.detail.note(key, self.shared.rules().prefix_end, event);
         }
     }
 
@@ -220,30 +359,103 @@ pub struct Outcome {
 /// One Memcached client.
 #[derive(Debug)]
 pub struct Session {
-    parser: Parser,
+    speech: Speech,
     local: bool,
+}
+
+#[derive(Debug)]
+enum Speech {
+    /// Nothing came yet.
+    Unknown,
+    Text(Text),
+    Binary(Binary),
+}
+
+#[derive(Debug)]
+struct Text {
+    parser: Parser,
+    authenticated: bool,
+    dump: Option<Dump>,
 }
 
 impl Session {
     /// A session that has just connected. A `local` one, on the Unix socket, may write the Auto Discovery setting.
     pub fn new(local: bool) -> Session {
-        Session { parser: Parser::new(), local }
+        Session { speech: Speech::Unknown, local }
     }
 
     /// Carries out what is complete in `input`, up to the limits of a turn, and appends the answers to `out`.
     pub fn serve(&mut self, turn: &mut Turn<'_>, input: &[u8], out: &mut Vec<u8>) -> Outcome {
         turn.shared.flush_if_due(turn.store, turn.now, turn.log.map(|log| (log, turn.worker)));
-        let limits = Limits { item_bytes_max: turn.shared.item_size_max(), config_writable: self.local };
+        if let Speech::Unknown = self.speech {
+            let Some(&first) = input.first() else { return Outcome { need: 1, ..Outcome::default() } };
+            self.speech = match (turn.shared.rules().binding, first == REQUEST) {
+                (Binding::Auto, true) if turn.shared.auth().ascii() => {
+                    return Outcome { close: true, ..Outcome::default() };
+                }
+                (Binding::Auto | Binding::Binary, true) => Speech::Binary(Binary::default()),
+                (Binding::Binary, false) => return Outcome { close: true, ..Outcome::default() },
+                (Binding::Auto | Binding::Ascii, _) if turn.shared.auth().sasl() => {
+                    return Outcome { close: true, ..Outcome::default() };
+                }
+                (Binding::Auto | Binding::Ascii, _) => {
+                    let authenticated = !turn.shared.auth().ascii();
+                    Speech::Text(Text { parser: Parser::new(), authenticated, dump: None })
+                }
+            };
+        }
+        match &mut self.speech {
+            Speech::Text(text) => text.serve(turn, self.local, input, out),
+            Speech::Binary(binary) => binary.serve(turn, input, out),
+            Speech::Unknown => Outcome::default(),
+        }
+    }
+}
+
+impl Text {
+    fn serve(&mut self, turn: &mut Turn<'_>, local: bool, input: &[u8], out: &mut Vec<u8>) -> Outcome {
         let mut outcome = Outcome::default();
+        if let Some(dump) = &mut self.dump {
+            if !dump.go_on(turn, out) {
+                return outcome;
+            }
+            outcome.consumed = dump.line_bytes;
+            self.dump = None;
+        }
+        let limits = Limits { item_bytes_max: turn.shared.item_size_max(), config_writable: local };
+        if !self.authenticated {
+            return self.authenticate(turn, input, out);
+        }
         let output_max = out.len() + OUTPUT_PER_TURN_BYTES_MAX;
         let mut batch = Vec::new();
-        let too_long = self.read(input, &limits, &mut batch, &mut outcome);
+        let too_long = self.read(input, &limits, turn.shared.requests_per_turn(), &mut batch, &mut outcome);
+        if outcome.need == 0 && !too_long && outcome.consumed < input.len() {
+            turn.count(Counter::ConnYields);
+        }
         prefetch(turn, &batch);
+        let mut begin = 0;
         for (request, end) in batch {
-            outcome.close = execute(turn, request, out);
+            if let Request::Admin { command, words } = request {
+                match admin::execute(turn, command, words, end - begin) {
+                    Act::Answer(answer) => out.extend_from_slice(answer),
+                    Act::Silence => {}
+                    Act::Dump(dump) => {
+                        // The line stays in the input until the last of its items is written.
+                        (self.dump, self.parser) = (Some(dump), Parser::new());
+                        return Outcome { consumed: begin, need: 0, close: false };
+                    }
+                    Act::Stop => {
+                        turn.host.stop();
+                        outcome.close = true;
+                    }
+                }
+            } else {
+                outcome.close = execute(turn, request, out);
+            }
             if outcome.close {
                 return outcome;
             }
+            begin = end;
             // What was read beyond this is read again by the next turn. That is never the rest of a value being
             // skipped: announcing one writes nothing, so no turn ends between the line and the value.
             if out.len() > output_max && end < outcome.consumed {
@@ -258,15 +470,48 @@ impl Session {
         outcome
     }
 
+    /// Waits for credentials: a stranger is answered one request at a time, and only `set` is looked at.
+    #[cold]
+    fn authenticate(&mut self, turn: &mut Turn<'_>, input: &[u8], out: &mut Vec<u8>) -> Outcome {
+        let mut outcome = Outcome::default();
+        let limits = Limits { item_bytes_max: CREDENTIALS_BYTES_MAX, config_writable: false };
+        match self.parser.step(input, &limits) {
+            Ok(Step::Request { request, consumed }) => {
+                outcome.consumed = consumed;
+                let verdict = match request {
+                    Request::Store { verb: Verb::Set, data, .. } => turn.shared.auth().text(data),
+                    Request::Oversized { .. } => return outcome,
+                    _ => Verdict::Refused,
+                };
+                turn.count(Counter::AuthCmds);
+                self.authenticated = verdict == Verdict::Admitted;
+                if self.authenticated {
+                    out.extend_from_slice(b"STORED\r\n");
+                } else {
+                    turn.count(Counter::AuthErrors);
+                    out.extend_from_slice(b"CLIENT_ERROR unauthenticated\r\n");
+                }
+            }
+            Ok(Step::Nothing { consumed }) => outcome.consumed = consumed,
+            Ok(Step::Incomplete { need }) => outcome.need = need,
+            Err(LineTooLong) => {
+                out.extend_from_slice(LineTooLong::LINE);
+                outcome.close = true;
+            }
+        }
+        outcome
+    }
+
     /// Reads requests with the offsets where they end; true when a line is too long.
     fn read<'i>(
         &mut self,
         input: &'i [u8],
         limits: &Limits,
+        most: usize,
         batch: &mut Vec<(Request<'i>, usize)>,
         outcome: &mut Outcome,
     ) -> bool {
-        while batch.len() < REQUESTS_PER_TURN_MAX {
+        while batch.len() < most {
             match self.parser.step(&input[outcome.consumed..], limits) {
                 Ok(Step::Request { request, consumed }) => {
                     outcome.consumed += consumed;
@@ -294,6 +539,7 @@ fn prefetch(turn: &Turn<'_>, batch: &[(Request<'_>, usize)]) {
         let bytes = match request {
             Request::Get { keys, .. } => keys.clone().next(),
             Request::Store { key, .. } | Request::Arithmetic { key, .. } => Some(*key),
+            Request::Meta(meta) if !meta.has(b'b') => Some(meta.sent_key),
             _ => None,
         };
         *slot = bytes.map(|bytes| turn.key(bytes));
@@ -327,7 +573,20 @@ fn execute(turn: &mut Turn<'_>, request: Request<'_>, out: &mut Vec<u8>) -> bool
             return false;
         }
         Request::Touch { key, exptime, noreply } => (item::touch(turn, key, exptime), noreply),
-        Request::FlushAll { delay, noreply } => (flush_all(turn, delay), noreply),
+        Request::Meta(request) => {
+            meta::execute(turn, &request, out);
+            return false;
+        }
+        Request::MetaNoOp => (b"MN\r\n", false),
+        Request::MetaDebug { key, base64 } => {
+            meta::debug(turn, key, base64, out);
+            return false;
+        }
+        Request::Admin { .. } => (b"ERROR\r\n", false), // carried out by the session
+        Request::FlushAll { delay, noreply } => {
+            let done = flush_all(turn, delay);
+            (if done { b"OK\r\n" } else { b"CLIENT_ERROR flush_all not allowed\r\n" }, noreply)
+        }
         Request::Version => {
             out.extend_from_slice(b"VERSION ");
             out.extend_from_slice(turn.shared.version.as_bytes());
@@ -350,28 +609,37 @@ fn execute(turn: &mut Turn<'_>, request: Request<'_>, out: &mut Vec<u8>) -> bool
     false
 }
 
-fn flush_all(turn: &mut Turn<'_>, delay: i32) -> &'static [u8] {
+/// False where it is not to be had.
+fn flush_all(turn: &mut Turn<'_>, delay: i32) -> bool {
     turn.count(Counter::CmdFlush);
+    if turn.shared.rules().flush_disabled {
+        return false;
+    }
     let at = turn.deadline(delay).unwrap_or(turn.now.ms);
     turn.shared.flush_at_ms.store(at, Ordering::Release);
     turn.shared.flush_if_due(turn.store, turn.now, turn.log.map(|log| (log, turn.worker)));
     turn.changes += 1;
-    b"OK\r\n"
+    true
 }
 
-fn statistics(turn: &Turn<'_>, mut words: Words<'_>, out: &mut Vec<u8>) -> &'static [u8] {
-    match words.next() {
-        None => stats::general(turn, out),
-        Some(b"settings") => stats::settings(turn, out),
-        Some(b"items") => stats::items(turn, out),
-        Some(b"slabs") => stats::slabs(turn, out),
-        Some(b"sizes") => stats::sizes(out),
-        Some(b"reset") => {
+fn statistics(turn: &Turn<'_>, words: Words<'_>, out: &mut Vec<u8>) -> &'static [u8] {
+    let words: Vec<&[u8]> = words.take(4).collect();
+    match words[..] {
+        [] => stats::general(turn, out),
+        [b"settings", ..] => stats::settings(turn, out),
+        [b"items", ..] => stats::items(turn, out),
+        [b"slabs", ..] => stats::slabs(turn, out),
+        [b"sizes", ..] => stats::sizes(out),
+        [b"conns", ..] => stats::conns(turn, out),
+        [b"detail", ref rest @ ..] => return turn.shared.detail.command(rest, out),
+        [b"cachedump", ref rest @ ..] if turn.shared.dumps() => return admin::cachedump(turn, rest, out),
+        [b"extstore" | b"proxy", ..] => {} // neither is there, and there is nothing to tell of it
+        [b"reset", ..] => {
             turn.shared.counters.reset();
             turn.store.partitions().for_each(|id| turn.store.lock(id).reset_counters());
             return b"RESET\r\n";
         }
-        Some(_) => return b"ERROR\r\n",
+        [_, ..] => return b"ERROR\r\n",
     }
     b"END\r\n"
 }

@@ -1,7 +1,8 @@
 //! Answers to `stats`: what exporters and clients read, as far as it is true of this engine.
 
 use super::counters::NAMES;
-use super::{DB, Turn};
+use super::{Binding, DB, Turn};
+use larder_store::{ItemRef, ValueRef};
 use std::fmt::Display;
 use std::io::Write;
 use std::sync::atomic::Ordering;
@@ -17,6 +18,8 @@ pub struct Figures {
     pub total_connections: u64,
     /// Sessions refused for `maxclients`.
     pub rejected_connections: u64,
+    /// Connections refused because of their address.
+    pub refused_sources: u64,
     /// `maxclients`.
     pub connections_max: u64,
     /// Bytes received.
@@ -35,6 +38,33 @@ pub struct Figures {
     pub interface: String,
     /// True when keys are evicted to make room.
     pub evicts: bool,
+    /// Port of UDP; 0 = none.
+    pub udp_port: u16,
+    /// Path of the Unix socket.
+    pub socket: Option<String>,
+    /// Seconds after which an idle session is closed; 0 = never.
+    pub idle_timeout_seconds: u64,
+    /// Whether TLS is spoken.
+    pub tls: bool,
+    /// `tcp-backlog`.
+    pub backlog: i32,
+    /// Sessions beyond the limit wait instead of being refused.
+    pub connections_wait: bool,
+}
+
+/// A session, for `stats conns`.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// Counts from 1, never used again.
+    pub id: u64,
+    /// Where it comes from.
+    pub address: String,
+    /// Where it came to.
+    pub local_address: String,
+    /// Seconds since its last command.
+    pub idle_seconds: u64,
+    /// True on a Unix socket.
+    pub unix: bool,
 }
 
 fn line(out: &mut Vec<u8>, name: &str, value: impl Display) {
@@ -42,6 +72,7 @@ fn line(out: &mut Vec<u8>, name: &str, value: impl Display) {
     let _ = write!(out, "STAT {name} {value}\r\n");
 }
 
+#[derive(Default)]
 struct Keys {
     count: usize,
     evicted: u64,
@@ -49,7 +80,7 @@ struct Keys {
 }
 
 fn keys(turn: &Turn<'_>) -> Keys {
-    let mut keys = Keys { count: 0, evicted: 0, expired: 0 };
+    let mut keys = Keys::default();
     for id in turn.store.partitions() {
         let partition = turn.store.lock(id);
         keys.count += partition.len(DB);
@@ -61,7 +92,7 @@ fn keys(turn: &Turn<'_>) -> Keys {
 
 /// `stats`.
 pub(super) fn general(turn: &Turn<'_>, out: &mut Vec<u8>) {
-    let (figures, keys) = ((turn.figures)(), keys(turn));
+    let (figures, keys) = (turn.host.figures(), keys(turn));
     line(out, "pid", std::process::id());
     line(out, "uptime", figures.uptime_seconds);
     line(out, "time", turn.now.ms / 1000);
@@ -72,6 +103,7 @@ pub(super) fn general(turn: &Turn<'_>, out: &mut Vec<u8>) {
     line(out, "curr_connections", figures.connections);
     line(out, "total_connections", figures.total_connections);
     line(out, "rejected_connections", figures.rejected_connections);
+    line(out, "refused_sources", figures.refused_sources);
     for (name, sum) in NAMES.iter().zip(turn.shared.counters.sums()) {
         line(out, name, sum);
     }
@@ -79,7 +111,9 @@ pub(super) fn general(turn: &Turn<'_>, out: &mut Vec<u8>) {
     line(out, "bytes_written", figures.output_bytes);
     line(out, "limit_maxbytes", figures.memory_max_bytes);
     line(out, "accepting_conns", 1);
+    line(out, "time_in_listen_disabled_us", 0);
     line(out, "threads", figures.threads);
+    line(out, "hash_is_expanding", 0);
     line(out, "bytes", figures.used_bytes);
     line(out, "curr_items", keys.count);
     line(out, "evictions", keys.evicted);
@@ -101,22 +135,67 @@ fn processor_time(out: &mut Vec<u8>) {
 
 /// `stats settings`.
 pub(super) fn settings(turn: &Turn<'_>, out: &mut Vec<u8>) {
-    let figures = (turn.figures)();
+    let (figures, rules) = (turn.host.figures(), turn.shared.rules());
+    let yes_no = |yes| if yes { "yes" } else { "no" };
     line(out, "maxbytes", figures.memory_max_bytes);
     line(out, "maxconns", figures.connections_max);
     line(out, "tcpport", figures.port);
-    line(out, "udpport", 0);
+    line(out, "udpport", figures.udp_port);
     line(out, "inter", figures.interface);
     line(out, "verbosity", turn.shared.verbosity.load(Ordering::Relaxed));
     line(out, "evictions", if figures.evicts { "on" } else { "off" });
+    line(out, "domain_socket", figures.socket.as_deref().unwrap_or("NULL"));
+    line(out, "shutdown_command", yes_no(rules.shutdown));
     line(out, "num_threads", figures.threads);
+    line(out, "stat_key_prefix", char::from(rules.prefix_end));
+    line(out, "detail_enabled", yes_no(turn.shared.detail.is_on()));
+    line(out, "reqs_per_event", turn.shared.requests_per_turn());
     line(out, "cas_enabled", "yes");
-    line(out, "binding_protocol", "ascii");
-    line(out, "auth_enabled_sasl", "no");
-    line(out, "auth_enabled_ascii", "no");
+    line(out, "tcp_backlog", figures.backlog);
+    let binding = match rules.binding {
+        Binding::Auto => "auto-negotiate",
+        Binding::Ascii => "ascii",
+        Binding::Binary => "binary",
+    };
+    line(out, "binding_protocol", binding);
+    line(out, "auth_enabled_sasl", yes_no(rules.auth.sasl()));
+    line(out, "auth_enabled_ascii", if rules.auth.ascii() { "yes" } else { "no" });
     line(out, "item_size_max", turn.shared.item_size_max());
-    line(out, "flush_enabled", "yes");
-    line(out, "dump_enabled", "no");
+    line(out, "maxconns_fast", yes_no(!figures.connections_wait));
+    line(out, "slab_reassign", "no");
+    line(out, "slab_automove", 0);
+    line(out, "lru_crawler", "yes");
+    line(out, "flush_enabled", yes_no(!rules.flush_disabled));
+    line(out, "dump_enabled", yes_no(!rules.dump_disabled));
+    line(out, "lru_segmented", "no");
+    line(out, "idle_timeout", figures.idle_timeout_seconds);
+    line(out, "track_sizes", "no");
+    line(out, "ssl_enabled", yes_no(figures.tls));
+}
+
+/// `stats conns`.
+pub(super) fn conns(turn: &Turn<'_>, out: &mut Vec<u8>) {
+    for Connection { id, address, local_address, idle_seconds, unix } in turn.host.connections() {
+        let kind = if unix { "unix" } else { "tcp" };
+        line(out, &format!("{id}:addr"), format_args!("{kind}:{address}"));
+        line(out, &format!("{id}:listen_addr"), format_args!("{kind}:{local_address}"));
+        line(out, &format!("{id}:state"), if idle_seconds == 0 { "conn_parse_cmd" } else { "conn_read" });
+        line(out, &format!("{id}:secs_since_last_cmd"), idle_seconds);
+    }
+}
+
+/// A line of `stats cachedump`; false for what is no string.
+pub(super) fn cached(item: &ItemRef<'_>, out: &mut Vec<u8>) -> bool {
+    let len = match item.value() {
+        ValueRef::String(bytes) => bytes.len(),
+        ValueRef::Integer(n) => itoa::Buffer::new().format(n).len(),
+        _ => return false,
+    };
+    out.extend_from_slice(b"ITEM ");
+    out.extend_from_slice(item.key());
+    // Writing to a Vec cannot fail.
+    let _ = write!(out, " [{len} b; {} s]\r\n", item.deadline().map_or(0, |at| at / 1000));
+    true
 }
 
 /// `stats items`. There are no slabs: all items are one class.
@@ -136,10 +215,25 @@ pub(super) fn slabs(turn: &Turn<'_>, out: &mut Vec<u8>) {
         line(out, "1:used_chunks", keys.count);
     }
     line(out, "active_slabs", u8::from(keys.count > 0));
-    line(out, "total_malloced", (turn.figures)().used_bytes);
+    line(out, "total_malloced", turn.host.figures().used_bytes);
 }
 
 /// `stats sizes`, which memcached too has only where it was asked for at the start.
 pub(super) fn sizes(out: &mut Vec<u8>) {
     line(out, "sizes_status", "disabled");
+}
+
+/// For tests: nothing around the session but figures.
+impl super::Host for Figures {
+    fn figures(&self) -> Figures {
+        self.clone()
+    }
+
+    fn connections(&self) -> Vec<Connection> {
+        Vec::new()
+    }
+
+    fn set_memory_max(&self, _bytes: u64) {}
+
+    fn stop(&self) {}
 }

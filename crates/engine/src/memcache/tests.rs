@@ -27,7 +27,7 @@ impl Bench {
             now: Now { ms: self.now_ms },
             access: Access::lru(self.now_ms),
             memory_full: self.memory_full,
-            figures: &|| Figures { connections: 3, ..Figures::default() },
+            host: &Figures { connections: 3, ..Figures::default() },
             changes: 0,
             log: None,
             logged: 0,

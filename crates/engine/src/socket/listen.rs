@@ -5,7 +5,7 @@ use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, ipproto, listen, socket_with, sockopt,
 };
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
@@ -45,6 +45,12 @@ pub fn unix(path: &Path, mode: Option<u32>, backlog: i32) -> io::Result<OwnedFd>
     }
     listen(&socket, backlog)?;
     Ok(socket)
+}
+
+/// Where a connection comes from; none if it is gone already, or of no address.
+pub fn peer(connection: impl AsFd) -> Option<IpAddr> {
+    let peer = rustix::net::getpeername(connection).ok()??;
+    SocketAddr::try_from(peer).ok().map(|peer| peer.ip())
 }
 
 /// Prepares a TCP connection: no delay, and probes after `keepalive` idle time if that is not zero.

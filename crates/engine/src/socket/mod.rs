@@ -4,6 +4,7 @@
 //! the same from outside: connections are named by [`Token`]s, received bytes are handed to a [`Sink`] while waiting,
 //! and a reply buffer is given away to be sent and comes back when it was. Nothing here knows a protocol.
 
+pub mod admit;
 mod epoll;
 pub mod listen;
 mod uring;

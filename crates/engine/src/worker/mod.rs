@@ -14,6 +14,7 @@ mod batch;
 mod commit;
 mod compactor;
 mod delivery;
+mod handshake;
 mod sessions;
 mod timers;
 mod waits;
@@ -23,6 +24,7 @@ use crate::command::dispatch::{Request, Turn, execute};
 use crate::command::table::flag;
 use crate::command::{Command, Known};
 use crate::config::Settings;
+use crate::config::tls::TlsMode;
 use crate::mailbox::{Mail, Mailbox};
 use crate::memory::bound;
 use crate::meter::stopwatch::{Long, Rules, Stopwatch};
@@ -32,6 +34,7 @@ use crate::session::registry::Origin;
 use crate::session::{Client, eviction};
 use crate::snapshot::take::Walker;
 use crate::socket::{Driver, Engine, listen};
+use crate::tls;
 use batch::{Batch, Entry};
 use compactor::Compactor;
 use delivery::deliver_all;
@@ -67,8 +70,10 @@ const PROTECTED: &[u8] = b"-DENIED Larder is running in protected mode because p
 /// What a listener's connections speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
-    /// Redis over TCP.
+    /// Redis over TCP, with TLS as `tls-mode` says.
     Redis,
+    /// Redis over TCP with TLS.
+    RedisTls,
     /// Redis over a Unix socket.
     RedisUnix,
     /// Memcached over TCP.
@@ -175,6 +180,9 @@ impl Worker {
         self.waits.run(&self.node, now.ms, &mut self.sessions);
         let served = !self.sessions.ready.is_empty();
         self.serve(now);
+        if !self.sessions.handshakes.is_empty() {
+            self.shake_hands();
+        }
         self.timers.run(&self.node, now, &mut self.sessions, &mut self.driver);
         if bound::is_sparse() {
             self.compactor.run(&self.node, self.id, self.node.mailboxes.len());
@@ -198,7 +206,8 @@ impl Worker {
 
     /// How long to wait for sockets.
     fn timeout(&self) -> Duration {
-        if !self.later.is_empty() || !self.node.mailboxes[self.id].is_empty() {
+        let mail = !self.later.is_empty() || !self.node.mailboxes[self.id].is_empty();
+        if mail || !self.sessions.handshakes.is_empty() {
             Duration::ZERO // the mail that a worker leaves for itself does not wake it
         } else if self.resting {
             REST
@@ -288,7 +297,20 @@ impl Worker {
     fn adopt(&mut self, listener: usize, fd: OwnedFd, now_ms: u64) {
         let door = self.doors[listener];
         let settings = self.node.settings();
+        if let Some(ranges) = settings.allowed_sources.as_ref().filter(|_| !door.is_unix())
+            && !listen::peer(&fd).is_some_and(|peer| ranges.admit(peer))
+        {
+            // As a firewall does it: without a word.
+            self.node.stats.refused_sources.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
         self.node.stats.connections.fetch_add(1, Ordering::Relaxed);
+        let mode = match door {
+            Door::RedisTls => TlsMode::Required,
+            Door::Redis | Door::Memcached => settings.tls.mode,
+            Door::RedisUnix | Door::MemcachedUnix => TlsMode::No,
+        };
+        let Ok(tls) = self.node.tls.begin(mode) else { return };
         if self.node.sessions.count() >= settings.maxclients {
             self.node.stats.rejected_connections.fetch_add(1, Ordering::Relaxed);
             let text: &[u8] = if door.is_memcached() {
@@ -296,16 +318,22 @@ impl Worker {
             } else {
                 b"-ERR max number of clients reached\r\n"
             };
-            let _ = rustix::io::write(&fd, text); // whoever does not read it is turned away all the same
+            if tls.as_ref().is_none_or(tls::Session::may_be_plain) {
+                let _ = rustix::io::write(&fd, text); // whoever does not read it is turned away all the same
+            }
             return;
         }
         if !door.is_unix() && listen::prepare(&fd, Duration::from_secs(settings.tcp_keepalive)).is_err() {
             return; // gone already
         }
         let mut origin = origin(&fd, door, self.id);
-        let open = settings.protected_mode && settings.requirepass.is_empty() && door == Door::Redis;
-        if open && !origin.is_loopback() {
+        let redis = matches!(door, Door::Redis | Door::RedisTls);
+        let open = settings.protected_mode && settings.requirepass.is_empty() && redis;
+        let refused = open && !origin.is_loopback();
+        if refused {
             self.node.stats.rejected_connections.fetch_add(1, Ordering::Relaxed);
+        }
+        if refused && tls.is_none() {
             let _ = rustix::io::write(&fd, PROTECTED); // whoever does not read it is turned away all the same
             return;
         }
@@ -318,7 +346,14 @@ impl Worker {
         } else {
             Protocol::Resp(Parser::new())
         };
-        self.sessions.insert(token, client, protocol);
+        self.sessions.insert(token, client, protocol, tls.map(Box::new));
+        if refused && let Some(session) = self.sessions.get(token.index) {
+            session.out.raw(PROTECTED);
+            if let Some(tls) = &mut session.tls {
+                tls.hurry();
+            }
+            session.client.closing = true;
+        }
     }
 
     fn bury(&mut self) {
@@ -349,7 +384,9 @@ impl Worker {
             now,
             access: self.node.access(&settings, now.ms, self.random as u32),
             out_of_memory: false,
-            restrained: self.node.loading.is_on() || self.node.cannot_save(&settings),
+            restrained: self.node.loading.is_on()
+                || self.node.cannot_save(&settings)
+                || self.node.log.aof.failing.load(Ordering::Relaxed),
             restricted: !settings.restricted_commands.is_empty(),
         };
         let exact = now.ms < self.exact_until_ms;
@@ -418,7 +455,6 @@ impl Worker {
                     self.sessions.make_ready(index);
                 }
                 Protocol::Memcached(memcached) => {
-                    let figures = || self.node.memcached_figures();
                     let mut turn = crate::memcache::Turn {
                         store: &self.node.store,
                         shared: &self.node.memcached,
@@ -426,7 +462,7 @@ impl Worker {
                         now: turn.now,
                         access: turn.access,
                         memory_full: turn.out_of_memory,
-                        figures: &figures,
+                        host: &*self.node,
                         changes: 0,
                         log: Some(&self.node.log),
                         logged: 0,
@@ -546,16 +582,18 @@ impl Worker {
                 self.driver.close(token, true);
                 continue;
             }
-            if !session.out.is_empty() && session.sending_bytes == 0 {
-                let buffer = session.take_out();
+            // One that waits for its replies to be sent has requests left to execute.
+            let paused = session.output_bytes() > OUTPUT_PAUSE_BYTES;
+            let done = session.client.closing || session.ended && !session.ready && !paused;
+            if session.sending_bytes == 0 && session.has_out(done) {
+                let buffer = session.take_out(done);
                 output_bytes += buffer.len() as u64;
                 writes += 1;
                 self.driver.send(token, buffer);
             }
-            // One that waits for its replies to be sent has requests left to execute.
-            let paused = session.output_bytes() > OUTPUT_PAUSE_BYTES;
             let done = session.client.closing || session.ended && !session.ready && !paused;
-            if done && session.out.is_empty() && !std::mem::replace(&mut session.closed, true) {
+            let silent = session.out.is_empty() && !(session.tls.is_some() && session.has_out(true));
+            if done && silent && !std::mem::replace(&mut session.closed, true) {
                 self.driver.close(token, false);
             }
         }
@@ -571,8 +609,8 @@ impl Worker {
         self.await_disk();
         for session in self.sessions.iter_mut() {
             let answerable = self.node.log.may_be_answered(session.client.logged);
-            if answerable && !session.out.is_empty() && session.sending_bytes == 0 {
-                let buffer = session.take_out();
+            if answerable && session.sending_bytes == 0 && session.has_out(true) {
+                let buffer = session.take_out(true);
                 self.driver.send(session.token, buffer);
             }
             self.driver.close(session.token, false);

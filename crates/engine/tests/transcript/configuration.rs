@@ -1,4 +1,4 @@
-//! CONFIG, and what `restricted-commands` hides.
+//! CONFIG, what `restricted-commands` hides, and whom `allowed-sources` keeps out.
 
 use crate::client::show;
 use crate::node::On;
@@ -8,6 +8,7 @@ on_every_engine!(
     directives_are_set_all_or_none,
     mistakes_name_the_directive,
     restricted_commands_exist_on_the_unix_socket_only,
+    sources_that_are_not_allowed_are_refused_and_counted,
 );
 
 fn directives_are_read(on: On) {
@@ -103,4 +104,22 @@ fn restricted_commands_exist_on_the_unix_socket_only(on: On) {
     session
         .talk(&[("KEYS *", "[]"), ("GET k", "-ERR unknown command 'GET', with args beginning with: 'k' ")]);
     local.says("GET k", "nil");
+}
+
+fn sources_that_are_not_allowed_are_refused_and_counted(on: On) {
+    let node = on.node("");
+    let (mut operator, mut open) = (node.local(), node.connect());
+    open.says("PING", "PONG");
+    operator.talk(&[
+        ("CONFIG GET allowed-sources", "[$allowed-sources, $]"),
+        ("CONFIG SET allowed-sources none", "OK"),
+        ("CONFIG GET allowed-sources", "[$allowed-sources, $none]"),
+    ]);
+    assert_eq!(node.connect().rest_text(), "", "refused without a word");
+    assert_eq!(node.memcached().rest_text(), "");
+    assert_eq!(node.info("refused_sources"), 2);
+    open.says("PING", "PONG"); // a connection that is open stays
+    operator.says("CONFIG SET allowed-sources 127.0.0.0/33", "-ERR CONFIG SET failed (possibly related to argument 'allowed-sources') - argument must be ranges of addresses, or none");
+    operator.says("CONFIG SET allowed-sources 127.0.0.0/8", "OK");
+    node.connect().says("PING", "PONG");
 }

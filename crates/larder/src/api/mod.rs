@@ -21,8 +21,10 @@ use crate::failure::{Code, Failure};
 pub(crate) use answer::Element;
 pub(crate) use target::{Target, data_dir, service_info, usual_data_dir};
 
-/// Version of the API that is spoken.
-const API_VERSION: &str = "2015-02-02";
+/// Name and version of ElastiCache's API.
+const ELASTICACHE: (&str, &str) = ("elasticache", "2015-02-02");
+/// Name and version of IAM's API.
+const IAM: (&str, &str) = ("iam", "2010-05-08");
 /// Largest answer that is read; a page of 100 clusters of 60 nodes is far below.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 /// Longest time that one call may take.
@@ -33,6 +35,8 @@ const PAGES_MAX: usize = 1000;
 /// A service that can be called.
 pub(crate) struct Api {
     target: Target,
+    /// Name and version of the API that is spoken.
+    service: (&'static str, &'static str),
     runtime: tokio::runtime::Runtime,
     client: Client<HttpConnector, Full<Bytes>>,
 }
@@ -45,12 +49,17 @@ impl Api {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(Duration::from_secs(5)));
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { target, runtime, client })
+        Ok(Self { target, service: ELASTICACHE, runtime, client })
+    }
+
+    /// The same service, for calls of IAM.
+    pub(crate) fn iam(self) -> Self {
+        Self { service: IAM, ..self }
     }
 
     /// Calls `action`; the answer is what stands inside `<ActionResult>`.
     pub(crate) fn call(&self, action: &str, parameters: &[(&str, &str)]) -> Result<Element, Failure> {
-        let mut form = format!("Action={action}&Version={API_VERSION}");
+        let mut form = format!("Action={action}&Version={}", self.service.1);
         for (name, value) in parameters {
             form.push('&');
             form.push_str(&percent(name));
@@ -119,7 +128,7 @@ impl Api {
         })?;
         let host = authority.split('/').next().unwrap_or(authority);
         let mut request = Request::post(format!("http://{host}/"));
-        for (name, value) in signature::headers(&self.target, host, form.as_bytes()) {
+        for (name, value) in signature::headers(&self.target, self.service.0, host, form.as_bytes()) {
             request = request.header(name, value);
         }
         request.body(Full::new(Bytes::from(form))).map_err(|error| {
@@ -201,6 +210,7 @@ mod tests {
             dns_zone: String::new(),
             dns_resolves: false,
             dns_probe: None,
+            authority: None,
             pid: 1,
         };
         std::fs::write(folder.path().join("service.json"), serde_json::to_string(&info).unwrap()).unwrap();

@@ -1,4 +1,7 @@
-//! The protocols of Memcached: what a client may ask ([`request`]), and how the text form of it is read ([`text`]).
+//! The protocols of Memcached: what a client may ask ([`request`]), how the text form of it is read ([`text`]), with
+//! the meta commands ([`meta`]), and the binary form ([`binary`]).
 
+pub mod binary;
+pub mod meta;
 pub mod request;
 pub mod text;

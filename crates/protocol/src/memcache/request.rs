@@ -1,4 +1,6 @@
-//! What a Memcached client can ask for, whichever of the protocols it speaks.
+//! What a Memcached client can ask for in the text protocol.
+
+use super::meta::Meta;
 
 /// Longest key in bytes.
 pub const KEY_BYTES_MAX: usize = 250;
@@ -134,8 +136,45 @@ pub enum Request<'a> {
         /// Its name.
         name: &'a [u8],
     },
+    /// A meta command.
+    Meta(Meta<'a>),
+    /// `mn`: answered, so that the answers to quiet meta commands before it are known to be all there.
+    MetaNoOp,
+    /// `me`: what is known of an item.
+    MetaDebug {
+        /// The key, in base64 if so said.
+        key: &'a [u8],
+        /// The key is in base64.
+        base64: bool,
+    },
+    /// A command for operators.
+    Admin {
+        /// Which.
+        command: Admin,
+        /// What stands behind it.
+        words: Words<'a>,
+    },
     /// A request that cannot be carried out; this is the answer.
     Reject(Reject),
+}
+
+/// Commands for operators, which are read where they are carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admin {
+    /// `cache_memlimit`.
+    CacheMemlimit,
+    /// `lru`.
+    Lru,
+    /// `lru_crawler`.
+    LruCrawler,
+    /// `slabs`.
+    Slabs,
+    /// `watch`.
+    Watch,
+    /// `shutdown`.
+    Shutdown,
+    /// `refresh_certs`.
+    RefreshCerts,
 }
 
 /// Why a request is rejected.
@@ -155,8 +194,28 @@ pub enum Reject {
     BadChunk,
     /// A value is larger than the server takes.
     TooLarge,
-    /// `shutdown`, which is not to be had over this protocol.
-    NoShutdown,
+    /// Meta: a flag twice.
+    DuplicateFlag,
+    /// Meta: no such flag.
+    InvalidFlag,
+    /// `ma`: one of the two.
+    InvalidOrDuplicate,
+    /// Meta: what stands behind a flag is no number.
+    BadToken,
+    /// Meta: the amount is none.
+    DeltaOfMeta,
+    /// Meta: the initial value is none.
+    InitialOfMeta,
+    /// Meta: an opaque token that is too long.
+    OpaqueTooLong,
+    /// Meta: too many flags.
+    TooManyFlags,
+    /// Meta: a key that is not base64.
+    KeyEncoding,
+    /// A mode that `ms` has not.
+    ModeOfMs,
+    /// A mode that `ma` has not.
+    ModeOfMa,
 }
 
 impl Reject {
@@ -172,7 +231,17 @@ impl Reject {
             Reject::BadExptime => b"CLIENT_ERROR invalid exptime argument\r\n",
             Reject::BadChunk => b"CLIENT_ERROR bad data chunk\r\n",
             Reject::TooLarge => b"SERVER_ERROR object too large for cache\r\n",
-            Reject::NoShutdown => b"ERROR: shutdown not enabled\r\n",
+            Reject::DuplicateFlag => b"CLIENT_ERROR duplicate flag\r\n",
+            Reject::InvalidFlag => b"CLIENT_ERROR invalid flag\r\n",
+            Reject::InvalidOrDuplicate => b"CLIENT_ERROR invalid or duplicate flag\r\n",
+            Reject::BadToken => b"CLIENT_ERROR bad token in command line format\r\n",
+            Reject::DeltaOfMeta => b"CLIENT_ERROR invalid numeric delta value\r\n",
+            Reject::InitialOfMeta => b"CLIENT_ERROR invalid numeric initial value\r\n",
+            Reject::OpaqueTooLong => b"CLIENT_ERROR opaque token too long\r\n",
+            Reject::TooManyFlags => b"CLIENT_ERROR options flags are too long\r\n",
+            Reject::KeyEncoding => b"CLIENT_ERROR error decoding key\r\n",
+            Reject::ModeOfMs => b"CLIENT_ERROR invalid mode for ms M token\r\n",
+            Reject::ModeOfMa => b"CLIENT_ERROR invalid mode for ma M token\r\n",
         }
     }
 }

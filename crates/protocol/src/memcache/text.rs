@@ -8,7 +8,8 @@
 //! Source: protocol.txt of memcached ("Storage commands" and after); ElastiCache user guide, "Adding Auto Discovery
 //! to your client library", for `config`.
 
-use super::request::{KEY_BYTES_MAX, Reject, Request, Verb, Words, item_bytes};
+use super::meta::{self, Meta};
+use super::request::{Admin, KEY_BYTES_MAX, Reject, Request, Verb, Words, item_bytes};
 use memchr::memchr;
 
 /// Longest line in bytes, without its end, of a command that does not take any number of keys.
@@ -70,8 +71,8 @@ pub struct Parser {
     total: u32,
     /// Bytes of a value still to be dropped.
     skip: u32,
-    /// True if dropping that value is to be answered.
-    skip_replies: bool,
+    /// How dropping that value is to be answered.
+    skip_reply: Option<Reject>,
 }
 
 /// A line of a command that is followed by a value.
@@ -96,7 +97,7 @@ enum Line<'a> {
 impl Parser {
     /// A parser at the start of a stream.
     pub const fn new() -> Parser {
-        Parser { scanned: 0, total: 0, skip: 0, skip_replies: false }
+        Parser { scanned: 0, total: 0, skip: 0, skip_reply: None }
     }
 
     /// True when no request has been read in part.
@@ -131,6 +132,11 @@ impl Parser {
         }
         let line = input[..end].strip_suffix(b"\r").unwrap_or(&input[..end]);
         let consumed = end + 1;
+        if let [b'm', verb, b' ', rest @ ..] = line
+            && let Some(step) = self.meta(*verb, rest, input, consumed, limits)
+        {
+            return Ok(step);
+        }
         Ok(match read_line(line, limits) {
             Line::Whole(request) => Step::Request { request, consumed },
             Line::Silent => Step::Nothing { consumed },
@@ -141,13 +147,80 @@ impl Parser {
     fn drop_value(&mut self, available: usize) -> Step<'static> {
         let consumed = available.min(self.skip as usize);
         self.skip -= consumed as u32;
-        match (consumed, self.skip) {
-            (0, left) => Step::Incomplete { need: left as usize },
-            (_, 0) if self.skip_replies => {
-                Step::Request { request: Request::Reject(Reject::TooLarge), consumed }
-            }
+        match (consumed, self.skip, self.skip_reply) {
+            (0, left, _) => Step::Incomplete { need: left as usize },
+            (_, 0, Some(reject)) => Step::Request { request: Request::Reject(reject), consumed },
             _ => Step::Nothing { consumed },
         }
+    }
+
+    /// A meta command with the rest of its line behind the verb; `None` if there is no such command.
+    fn meta<'a>(
+        &mut self,
+        verb: u8,
+        rest: &'a [u8],
+        input: &'a [u8],
+        at: usize,
+        limits: &Limits,
+    ) -> Option<Step<'a>> {
+        let mut words = Words::new(rest);
+        let whole = |request| Some(Step::Request { request, consumed: at });
+        let verb = match verb {
+            b'g' => meta::Verb::Get,
+            b's' => meta::Verb::Set,
+            b'd' => meta::Verb::Delete,
+            b'a' => meta::Verb::Arithmetic,
+            b'n' => return whole(Request::MetaNoOp),
+            b'e' => return whole(meta_debug(words)),
+            _ => return None,
+        };
+        let key = words.next().unwrap_or_default();
+        if verb != meta::Verb::Set {
+            return whole(Meta::read(verb, key, words).map_or_else(Request::Reject, Request::Meta));
+        }
+        let Some(value_bytes) = words.next().and_then(plain_value_bytes) else {
+            return whole(Request::Reject(Reject::BadFormat));
+        };
+        match Meta::read(verb, key, words) {
+            Ok(meta) => Some(self.meta_value(input, at, meta, value_bytes, limits)),
+            Err(Reject::BadFormat) if key.len() <= KEY_BYTES_MAX && !are_letters(rest) => {
+                whole(Request::Reject(Reject::BadFormat))
+            }
+            Err(reject) => {
+                self.skip = value_bytes as u32 + 2;
+                self.skip_reply = Some(reject);
+                Some(Step::Nothing { consumed: at })
+            }
+        }
+    }
+
+    fn meta_value<'a>(
+        &mut self,
+        input: &'a [u8],
+        at: usize,
+        mut meta: Meta<'a>,
+        value_bytes: usize,
+        limits: &Limits,
+    ) -> Step<'a> {
+        if item_bytes(meta.sent_key.len(), value_bytes, meta.client_flags) > limits.item_bytes_max {
+            self.skip = value_bytes as u32 + 2;
+            self.skip_reply = Some(Reject::TooLarge);
+            meta.oversized = true;
+            return Step::Request { request: Request::Meta(meta), consumed: at };
+        }
+        let end = at + value_bytes;
+        let total = end + 2;
+        if input.len() < total {
+            self.total = total as u32;
+            return Step::Incomplete { need: total - input.len() };
+        }
+        self.total = 0;
+        let request = if input[end..total] == *b"\r\n" {
+            Request::Meta(Meta { data: &input[at..end], ..meta })
+        } else {
+            Request::Reject(Reject::BadChunk)
+        };
+        Step::Request { request, consumed: total }
     }
 
     #[inline]
@@ -174,7 +247,7 @@ impl Parser {
     #[cold]
     fn oversized<'a>(&mut self, line_bytes: usize, header: &Header<'a>) -> Step<'a> {
         self.skip = header.value_bytes as u32 + 2;
-        self.skip_replies = !header.noreply;
+        self.skip_reply = (!header.noreply).then_some(Reject::TooLarge);
         match header.target {
             Target::Item { verb, key, .. } => {
                 Step::Request { request: Request::Oversized { verb, key }, consumed: line_bytes }
@@ -267,8 +340,16 @@ fn read_line<'a>(line: &'a [u8], limits: &Limits) -> Line<'a> {
         b"verbosity" => verbosity(words),
         b"stats" => Line::Whole(Request::Stats(words)),
         b"quit" => Line::Whole(Request::Quit),
-        b"shutdown" => reject(Reject::NoShutdown, false),
         b"config" => config(words, limits),
+        b"mn" => Line::Whole(Request::MetaNoOp),
+        b"mg" | b"ms" | b"md" | b"ma" | b"me" => reject(Reject::BadFormat, false),
+        b"cache_memlimit" => admin(Admin::CacheMemlimit, words),
+        b"lru" => admin(Admin::Lru, words),
+        b"lru_crawler" => admin(Admin::LruCrawler, words),
+        b"slabs" => admin(Admin::Slabs, words),
+        b"watch" => admin(Admin::Watch, words),
+        b"shutdown" => admin(Admin::Shutdown, words),
+        b"refresh_certs" => admin(Admin::RefreshCerts, words),
         _ => unknown(words),
     }
 }
@@ -282,6 +363,24 @@ fn unknown(words: Words<'_>) -> Line<'_> {
         return Line::Whole(Request::Quit);
     }
     UNKNOWN
+}
+
+fn admin(command: Admin, words: Words<'_>) -> Line<'_> {
+    Line::Whole(Request::Admin { command, words })
+}
+
+fn meta_debug(mut words: Words<'_>) -> Request<'_> {
+    match words.next() {
+        Some(key) if is_key(key) => {
+            Request::MetaDebug { key, base64: words.any(|flag| flag.starts_with(b"b")) }
+        }
+        _ => Request::Reject(Reject::BadFormat),
+    }
+}
+
+/// True if each flag of `ms` begins with a letter. Then the value is skipped even if a flag is malformed.
+fn are_letters(rest: &[u8]) -> bool {
+    Words::new(rest).skip(2).all(|flag| matches!(flag.first(), Some(b'A'..=b'z')))
 }
 
 fn is_key(word: &[u8]) -> bool {
@@ -430,8 +529,25 @@ fn value_bytes(word: &[u8]) -> Option<usize> {
     }
 }
 
+/// The length of a value of `ms`: digits and nothing else.
+fn plain_value_bytes(word: &[u8]) -> Option<usize> {
+    let len = usize::try_from(decimal(word)?).ok()?;
+    (len <= VALUE_BYTES_MAX as usize).then_some(len)
+}
+
+/// Reads a number of digits and nothing else.
+pub(super) fn decimal(word: &[u8]) -> Option<u64> {
+    if word.is_empty() || word.len() > 20 {
+        return None;
+    }
+    word.iter().try_fold(0u64, |value, &byte| match byte {
+        b'0'..=b'9' => value.checked_mul(10)?.checked_add(u64::from(byte - b'0')),
+        _ => None,
+    })
+}
+
 /// An expiration time; 32 bits of it count.
-fn exptime_of(word: &[u8]) -> Option<i32> {
+pub(super) fn exptime_of(word: &[u8]) -> Option<i32> {
     Some(signed(word)? as i32)
 }
 

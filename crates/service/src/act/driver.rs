@@ -12,6 +12,7 @@ use super::{ActError, Tools};
 use crate::host::{Host, NodeKey};
 use crate::plan::{Facts, Step, plan};
 use crate::resource::cluster::{Cluster, Status};
+use crate::resource::ec2::SecurityGroup;
 use crate::resource::node::{Observed, Process};
 use crate::resource::parameter_group::ParameterGroup;
 use crate::resource::window::Weekly;
@@ -69,11 +70,13 @@ impl<H: Host> Driver<H> {
     /// # Errors
     /// The failure of the record file.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), StateError> {
-        let mut running = JoinSet::new();
+        let (mut running, mut groups) = (JoinSet::new(), JoinSet::new());
         let ended = tokio::select! {
             () = stop => Ok(()),
             error = self.supervise(&mut running) => Err(error),
+            error = super::group::supervise(&self.tools, &mut groups) => Err(error),
         };
+        groups.shutdown().await;
         running.shutdown().await;
         ended
     }
@@ -81,6 +84,7 @@ impl<H: Host> Driver<H> {
     async fn supervise(&self, running: &mut JoinSet<Result<(), StateError>>) -> StateError {
         let (mut clusters, mut groups) =
             (self.tools.records.watch(Cluster::KIND), self.tools.records.watch(ParameterGroup::KIND));
+        let mut rules = self.tools.records.watch(SecurityGroup::KIND);
         let mut scan = tokio::time::interval(SCAN_EVERY);
         let mut sweeping = tokio::time::interval(SWEEP_EVERY);
         let mut tasks: HashMap<String, Task> = HashMap::new();
@@ -91,6 +95,7 @@ impl<H: Host> Driver<H> {
                 // Senders live as long as the records, so these only end with changes.
                 _ = clusters.changed() => {}
                 _ = groups.changed() => all = true,
+                _ = rules.changed() => all = true,
                 _ = scan.tick() => {}
                 _ = sweeping.tick() => {
                     let now_ms = (self.tools.clock)();

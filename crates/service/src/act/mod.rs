@@ -6,6 +6,7 @@
 //! killed between the two simply does it again. Only this module writes what is observed.
 
 mod driver;
+mod group;
 pub mod journal;
 mod place;
 pub mod settings;

@@ -1,11 +1,24 @@
 //! What every node of a cluster is told: its parameter group, its node type, its version, and what it must hide.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
 use super::ActError;
-use crate::plan::{Applies, Setting, WantedSettings};
+use crate::api::ec2::security_groups_of;
+use crate::certificate::{AUTHORITY, Authority, FOLDER, Files};
+use crate::name::endpoint::Zone;
+use crate::plan::{Applies, CLOSED, Setting, WantedSettings};
 use crate::resource::cluster::{Cluster, Engine};
+use crate::resource::ec2::{self, Peer, SecurityGroup, Vpc};
+use crate::resource::group::{Group, ONLY_SHARD};
+use crate::resource::network::Address;
+use crate::resource::node::Observed;
 use crate::resource::node_type;
 use crate::resource::parameter_group::{ParameterGroup, changes_at_once, node_directives};
-use crate::state::{Records, find};
+use crate::resource::transit::Transit;
+use crate::resource::user::{User, UserGroup};
+use crate::state::{Records, find, list_all};
 
 /// Commands that ElastiCache hides from users of redis and valkey nodes (elasticache-facts d.2).
 const RESTRICTED: &str = "acl|load acl|save acl|setuser acl|deluser bgrewriteaof bgsave cluster|addslots \
@@ -13,6 +26,9 @@ const RESTRICTED: &str = "acl|load acl|save acl|setuser acl|deluser bgrewriteaof
     cluster|flushslots cluster|forget cluster|links cluster|meet cluster|setslot cluster|replicate \
     cluster|saveconfig cluster|set-config-epoch cluster|reset config debug migrate psync replicaof slaveof save \
     shutdown sync";
+
+/// Directive with the ranges of addresses that may connect.
+const ALLOWED_SOURCES: &str = "allowed-sources";
 
 /// The settings for a cluster's nodes.
 pub fn wanted(records: &dyn Records, cluster: &Cluster) -> Result<WantedSettings, ActError> {
@@ -35,9 +51,141 @@ pub fn wanted(records: &dyn Records, cluster: &Cluster) -> Result<WantedSettings
     let version_applies = if is_memcached { Applies::Restart } else { Applies::Live };
     own("engine-version", cluster.engine_version.clone(), version_applies);
     if !is_memcached {
+        // A node that starts is empty, as in ElastiCache: data come from a primary or a snapshot.
+        own("save", "\"\"".to_owned(), Applies::Live);
         own("restricted-commands", RESTRICTED.to_owned(), Applies::Live);
     }
+    let (name, value) = (ALLOWED_SOURCES.to_owned(), allowed_sources(records, cluster)?);
+    wanted.insert(name, Setting { value, applies: Applies::Live });
+    if let Some(group) = &cluster.group {
+        users(records, group, &mut wanted)?;
+    }
     Ok(wanted)
+}
+
+/// The settings for a cluster's nodes, with the certificates of those that speak TLS.
+pub fn source(
+    authority: Arc<Authority>,
+    zone: Zone,
+    clock: fn() -> u64,
+) -> impl Fn(&dyn Records, &Cluster) -> Result<WantedSettings, ActError> {
+    move |records, cluster| {
+        let mut settings = wanted(records, cluster)?;
+        if cluster.transit != Transit::Never {
+            let names = names(records, &zone, cluster)?;
+            let issued = authority.issue(&cluster.id, &names, clock());
+            let files = issued.map_err(|error| ActError::Missing(format!("no certificate: {error}")))?;
+            encrypt(cluster.transit, &files, &mut settings);
+        }
+        Ok(settings)
+    }
+}
+
+/// All names and addresses by which nodes of the cluster are reached. A replica may become the primary any time.
+fn names(records: &dyn Records, zone: &Zone, cluster: &Cluster) -> Result<BTreeSet<String>, ActError> {
+    let mut names = BTreeSet::from([zone.configuration(&cluster.id)]);
+    for node in cluster.nodes.keys() {
+        names.insert(zone.node(&cluster.id, node));
+    }
+    if let Some(group) = &cluster.group {
+        names.extend([zone.primary(group, ONLY_SHARD), zone.reader(group, ONLY_SHARD)]);
+    }
+    if let Some(observed) = find::<Observed>(records, &cluster.id)? {
+        names.extend(observed.value.nodes.values().map(|node| node.address.to_string()));
+    }
+    Ok(names)
+}
+
+/// The settings of TLS. Files are named from the node's folder.
+fn encrypt(transit: Transit, files: &Files, wanted: &mut WantedSettings) {
+    let mut own =
+        |name: &str, value: String| wanted.insert(name.to_owned(), Setting { value, applies: Applies::Live });
+    own("tls-auth-clients", "no".to_owned());
+    own("tls-ca-cert-file", format!("../../{FOLDER}/{AUTHORITY}"));
+    own("tls-cert-file", format!("../../{FOLDER}/{}", files.certificate.display()));
+    own("tls-key-file", format!("../../{FOLDER}/{}", files.key.display()));
+    own("tls-mode", transit.directive().to_owned());
+}
+
+/// Who may connect, by the security groups of the cluster: ranges of addresses, or `none`. Nodes of one group of
+/// caches must reach each other whatever its rules say.
+fn allowed_sources(records: &dyn Records, cluster: &Cluster) -> Result<String, ActError> {
+    let vpcs: Vec<Vpc> = list_all::<Vpc>(records)?.into_iter().map(|stored| stored.value).collect();
+    if vpcs.is_empty() {
+        return Ok("0.0.0.0/0".to_owned()); // no networks were made: nothing to hold anybody against
+    }
+    let mut groups = Vec::new();
+    for id in security_groups_of(records, cluster)? {
+        groups.extend(find::<SecurityGroup>(records, &id)?.map(|stored| stored.value));
+    }
+    let refers = groups.iter().flat_map(|group| &group.rules).any(|rule| matches!(rule.peer, Peer::Group(_)));
+    let members = if refers { members_by_group(records)? } else { BTreeMap::new() };
+    let of = |id: &str| members.get(id).cloned().unwrap_or_default();
+    let mut sources: Vec<String> =
+        ec2::sources(&groups, &vpcs, cluster.port, of).iter().map(ToString::to_string).collect();
+    sources.extend(companions(records, cluster)?.iter().map(|address| format!("{address}/32")));
+    Ok(if sources.is_empty() { "none".to_owned() } else { sources.join(" ") })
+}
+
+/// Addresses of the other nodes of the same replication group.
+fn companions(records: &dyn Records, cluster: &Cluster) -> Result<Vec<Ipv4Addr>, ActError> {
+    if cluster.group.is_none() {
+        return Ok(Vec::new());
+    }
+    let members: Vec<String> = list_all::<Cluster>(records)?
+        .into_iter()
+        .filter(|stored| stored.value.group == cluster.group && stored.value.id != cluster.id)
+        .map(|stored| stored.value.id)
+        .collect();
+    let addresses = list_all::<Address>(records)?.into_iter().map(|stored| stored.value);
+    Ok(addresses.filter(|a| members.contains(&a.cluster_id)).map(|a| a.address).collect())
+}
+
+/// Addresses of nodes by the security groups that they are in.
+fn members_by_group(records: &dyn Records) -> Result<BTreeMap<String, Vec<Ipv4Addr>>, ActError> {
+    let mut groups_of: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for cluster in list_all::<Cluster>(records)? {
+        groups_of.insert(cluster.value.id.clone(), security_groups_of(records, &cluster.value)?);
+    }
+    let mut members: BTreeMap<String, Vec<Ipv4Addr>> = BTreeMap::new();
+    for address in list_all::<Address>(records)? {
+        for group in groups_of.get(&address.value.cluster_id).into_iter().flatten() {
+            members.entry(group.clone()).or_default().push(address.value.address);
+        }
+    }
+    Ok(members)
+}
+
+/// Name of the user as which replicas come to their primary.
+const REPLICATION_USER: &str = "larder-replication";
+
+/// The users of a replication group that has a user group. The node starts closed and is given them right after: what
+/// one node refuses then concerns that user only, and does not keep the node from starting.
+fn users(records: &dyn Records, group: &str, wanted: &mut WantedSettings) -> Result<(), ActError> {
+    let Some(group) = find::<Group>(records, group)?.map(|stored| stored.value) else { return Ok(()) };
+    let Some(id) = &group.user_group else { return Ok(()) };
+    let user_group = find::<UserGroup>(records, id)?;
+    let user_group =
+        user_group.ok_or_else(|| ActError::Missing(format!("there is no user group {id}")))?.value;
+    let mut own =
+        |name: String, value: String, applies| drop(wanted.insert(name, Setting { value, applies }));
+    own(CLOSED.to_owned(), "default off".to_owned(), Applies::Start);
+    if group.members().count() > 1 {
+        own("masteruser".to_owned(), REPLICATION_USER.to_owned(), Applies::Live);
+        own("masterauth".to_owned(), group.replication_password.clone(), Applies::Live);
+    }
+    own("user default".to_owned(), "off resetkeys resetchannels -@all".to_owned(), Applies::Live);
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, group.replication_password.as_bytes());
+    let rules = format!("on #{} -@all +psync +replconf +ping", crate::hex::encode(hash.as_ref()));
+    own(format!("user {REPLICATION_USER}"), rules, Applies::Live);
+    for id in &user_group.users {
+        let user = match find::<User>(records, id)? {
+            Some(stored) => stored.value,
+            None => User::default_user(),
+        };
+        own(format!("user {}", user.name), user.node_rules(), Applies::Live);
+    }
+    Ok(())
 }
 
 fn group(records: &dyn Records, name: &str) -> Result<ParameterGroup, ActError> {

@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{ActError, Tools, place};
 use crate::host::{Host, Launch, NodeKey, Started};
-use crate::plan::Step;
+use crate::plan::{Step, is_user, refused_user};
 use crate::random::number_below;
 use crate::resource::cluster::{Cluster, Engine};
+use crate::resource::ec2::SubnetOfVpc;
 use crate::resource::event::{Event, SourceType};
+use crate::resource::group::Group;
 use crate::resource::network::{Address, DEFAULT_NETWORK_ID, Network};
 use crate::resource::node::{Membership, NodePhase, Observed, ObservedNode, Settings, StepRecord};
 use crate::resource::tag::TagSet;
@@ -107,18 +109,23 @@ impl<H: Host> Tools<H> {
     }
 
     async fn place(&self, cluster: &Cluster, node: &str, subnet_id: &str) -> Result<(), ActError> {
-        let (network, taken) = self
-            .with_records(|records| {
-                let network = find::<Network>(records, DEFAULT_NETWORK_ID)?;
+        let wanted = subnet_id.to_owned();
+        let (subnet, taken) = self
+            .with_records(move |records| {
+                let subnet = match find::<SubnetOfVpc>(records, &wanted)? {
+                    Some(stored) => Some(stored.value.subnet),
+                    // Before subnets had records of their own, they stood in that of the network.
+                    None => find::<Network>(records, DEFAULT_NETWORK_ID)?
+                        .and_then(|network| network.value.subnet(&wanted).cloned()),
+                };
                 let taken: HashSet<Ipv4Addr> =
                     list_all::<Address>(records)?.iter().map(|stored| stored.value.address).collect();
-                Ok((network, taken))
+                Ok((subnet, taken))
             })
             .await?;
-        let subnet = network.as_ref().and_then(|network| network.value.subnet(subnet_id));
         let subnet = subnet.ok_or_else(|| ActError::Missing(format!("there is no subnet {subnet_id}")))?;
         let key = key(cluster, node);
-        for address in place::candidates(subnet, &taken, &key).take(PLACE_TRIES_MAX) {
+        for address in place::candidates(&subnet, &taken, &key).take(PLACE_TRIES_MAX) {
             if self.host.is_free(address, cluster.port)
                 && self.take(cluster, node, &subnet.zone, address).await?
             {
@@ -157,6 +164,7 @@ impl<H: Host> Tools<H> {
             .wanted_settings(cluster)
             .await?
             .into_iter()
+            .filter(|(name, _)| !is_user(name))
             .map(|(name, setting)| (name, setting.value))
             .collect();
         let (id, begun, now_ms) = (node.to_owned(), self.begun(step), (self.clock)());
@@ -166,7 +174,9 @@ impl<H: Host> Tools<H> {
             return Ok(());
         }
         let recorded = self.recorded(cluster, node).await?;
+        let as_replica = self.starts_as_replica(cluster).await?;
         let launch = Launch {
+            as_replica,
             is_memcached: cluster.engine == Engine::Memcached,
             address: recorded.address,
             port: recorded.port,
@@ -188,6 +198,13 @@ impl<H: Host> Tools<H> {
                 Err(error.into())
             }
         }
+    }
+
+    /// Whether the node must wait to be told what it is, because another member of its group may be the primary.
+    async fn starts_as_replica(&self, cluster: &Cluster) -> Result<bool, StateError> {
+        let Some(group) = cluster.group.clone() else { return Ok(false) };
+        let group = self.with_records(move |records| find::<Group>(records, &group)).await?;
+        Ok(group.is_some_and(|group| group.value.starts_as_replica(&cluster.id)))
     }
 
     async fn stop(&self, cluster: &Cluster, node: &str, step: &Step) -> Result<(), ActError> {
@@ -230,8 +247,14 @@ impl<H: Host> Tools<H> {
             let (id, name, value) = (node.to_owned(), name.clone(), value.clone());
             self.observe(cluster, move |observed| {
                 if let Some(node) = observed.nodes.get_mut(&id) {
-                    if taken_over {
+                    if taken_over && is_user(&name) && value.is_empty() {
+                        node.settings.remove(&name);
+                    } else if taken_over {
                         node.settings.insert(name, value);
+                    } else if is_user(&name) {
+                        let message = format!("Cache node {id} refused the access string of the {name}");
+                        node.refused.insert(refused_user(&name, &value));
+                        return ((), Also::event(message));
                     } else {
                         node.refused.insert(name);
                     }
@@ -395,13 +418,12 @@ fn key(cluster: &Cluster, node: &str) -> NodeKey {
 }
 
 fn event(cluster_id: &str, message: String, now_ms: u64) -> Event {
-    Event {
-        date_ms: now_ms,
-        sequence: sequence(),
-        source_id: cluster_id.to_owned(),
-        source_type: SourceType::CacheCluster,
-        message,
-    }
+    event_of(SourceType::CacheCluster, cluster_id, message, now_ms)
+}
+
+/// Something that happened to a resource of any sort.
+pub(super) fn event_of(source_type: SourceType, id: &str, message: String, now_ms: u64) -> Event {
+    Event { date_ms: now_ms, sequence: sequence(), source_id: id.to_owned(), source_type, message }
 }
 
 /// Keeps events of one millisecond in their order, and those of two services in one millisecond apart.

@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashSet};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::driver::Outcome;
 use super::{Driver, Tools};
-use crate::host::{Host, HostError, Launch, NodeKey, Started};
+use crate::host::{Host, HostError, Launch, NOBODY, NodeKey, Started};
 use crate::name::Names;
 use crate::name::endpoint::Zone;
 use crate::plan::{Applies, Setting, WantedSettings};
@@ -22,8 +22,10 @@ use crate::resource::cluster::tests::{memcached, redis};
 use crate::resource::cluster::{Changing, Cluster, Status, WantedNode};
 use crate::resource::event::Event;
 use crate::resource::network::{Address, Network};
-use crate::resource::node::{Observed, Process, Settings};
+use crate::resource::node::{Observed, Process, Replication, Settings};
 use crate::state::{Change, FileRecords, Page, Record, Records, StateError, create, find, list_all, replace};
+
+mod group;
 
 thread_local! {
     static NOW_MS: Cell<u64> = const { Cell::new(1_000_000) };
@@ -100,6 +102,12 @@ struct SimNode {
     launch: Launch,
     settings: Settings,
     told: Option<String>,
+    /// Whom it follows; none makes it a primary.
+    follows: Option<SocketAddrV4>,
+    /// Writes that it holds, of all that were made in the world so far.
+    data: u64,
+    /// Whether it answers nobody.
+    hangs: bool,
 }
 
 /// A host whose nodes outlive every driver.
@@ -154,6 +162,9 @@ impl Host for SimHost {
                     launch: launch.clone(),
                     settings: launch.settings.clone(),
                     told: None,
+                    follows: launch.as_replica.then_some(NOBODY),
+                    data: 0,
+                    hangs: false,
                 }
             };
             nodes.entry(key.clone()).or_insert_with(fresh).clone()
@@ -183,6 +194,52 @@ impl Host for SimHost {
 
     async fn remove(&self, key: &NodeKey) -> Result<(), HostError> {
         self.stop(key).await
+    }
+
+    async fn replication(
+        &self,
+        key: &NodeKey,
+        recorded: &Process,
+        _address: SocketAddrV4,
+    ) -> Result<Option<Replication>, HostError> {
+        let mut nodes = self.nodes.lock().unwrap();
+        group::replicate(&mut nodes);
+        let Some(node) = nodes.get(key).filter(|node| node.process == *recorded) else { return Ok(None) };
+        if node.hangs {
+            return Err(HostError::Unanswered { what: "hangs".into() });
+        }
+        let link_up = node.follows.is_some_and(|address| {
+            nodes.values().any(|other| other.is_at(address) && other.follows.is_none() && !other.hangs)
+        });
+        Ok(Some(Replication {
+            is_primary: node.follows.is_none(),
+            primary: node.follows.map(|address| (*address.ip(), address.port())),
+            link_up,
+            syncing: false,
+            offset: node.data,
+        }))
+    }
+
+    async fn follow(
+        &self,
+        key: &NodeKey,
+        recorded: &Process,
+        primary: Option<SocketAddrV4>,
+    ) -> Result<(), HostError> {
+        self.act(|nodes| {
+            if let Some(node) = nodes.get_mut(key).filter(|node| node.process == *recorded) {
+                node.follows = primary;
+            }
+            group::check_one_primary(nodes);
+        })
+    }
+
+    async fn hold_writes(&self, _key: &NodeKey, _time: Option<std::time::Duration>) -> Result<(), HostError> {
+        self.act(|_| {})
+    }
+
+    async fn kill(&self, key: &NodeKey, recorded: &Process) -> Result<(), HostError> {
+        self.act(|nodes| nodes.retain(|other, node| other != key || node.process != *recorded))
     }
 
     async fn exited(&self, _process: &Process) {

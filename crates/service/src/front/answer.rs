@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::query::{Form, decode_pairs};
 use super::{ApiError, Xml, overview};
+use crate::api::Api;
 use crate::identity::{SignedRequest, Verified, verify};
 use crate::operation::{App, Caller, perform};
 
@@ -33,7 +34,7 @@ pub struct Answer {
     /// HTTP status.
     pub status: u16,
     /// Text, XML as a rule.
-    pub body: String,
+    pub body: Vec<u8>,
     /// What the text is.
     pub content_type: &'static str,
 }
@@ -43,31 +44,57 @@ pub fn answer(app: &App, request: &Request, request_id: &str) -> Answer {
     if overview::is_wanted(request) {
         return overview::page(&app.region);
     }
+    if request.method == "GET" && request.path == "/metrics" {
+        return metrics(app, request, request_id);
+    }
     match try_answer(app, request, request_id) {
-        Ok(body) => Answer { status: 200, body, content_type: XML },
+        Ok(answer) => answer,
         Err(error) => {
             tracing::debug!(code = error.code, request_id, "refused");
-            Answer::refusal(&error, request_id)
+            Api::claimed(request).refusal(request, error, request_id)
         }
+    }
+}
+
+/// The latest metrics for Prometheus, which cannot sign its calls: programs on this machine may read them, nobody
+/// else. They tell names of caches and what these count, and nothing of what is in them.
+fn metrics(app: &App, request: &Request, request_id: &str) -> Answer {
+    if !request.source.is_some_and(|source| source.is_loopback()) {
+        let error = ApiError::new("AccessDenied", "Metrics are for programs on the service's own machine.");
+        return Answer::refusal(&error, request_id);
+    }
+    match crate::metric::prometheus(app.records.as_ref(), &app.metrics, app.now_ms()) {
+        Ok(text) => Answer {
+            status: 200,
+            body: text.into_bytes(),
+            content_type: "text/plain; version=0.0.4; charset=utf-8",
+        },
+        Err(error) => Answer::refusal(&ApiError::from(error), request_id),
     }
 }
 
 impl Answer {
     /// The answer for a call that was refused.
     pub fn refusal(error: &ApiError, request_id: &str) -> Answer {
-        Answer { status: error.status, body: Xml::error_response(error, request_id), content_type: XML }
+        Answer::xml(error.status, Xml::error_response(error, request_id))
+    }
+
+    /// An answer in XML.
+    pub fn xml(status: u16, text: String) -> Answer {
+        Answer { status, body: text.into_bytes(), content_type: XML }
     }
 }
 
-fn try_answer(app: &App, request: &Request, request_id: &str) -> Result<String, ApiError> {
+fn try_answer(app: &App, request: &Request, request_id: &str) -> Result<Answer, ApiError> {
     if !matches!(request.method.as_str(), "GET" | "POST") {
         return Err(ApiError::new("MethodNotAllowed", "The API takes GET and POST requests."));
     }
     let query = decode_pairs(request.query.as_bytes())?;
     let verified = authenticate(app, request, &query)?;
-    match verified.service.as_str() {
-        "elasticache" => elasticache(app, request, verified, request_id),
-        other => Err(other_service(other)),
+    match Api::of(&verified.service) {
+        Some(Api::ElastiCache) => Ok(Answer::xml(200, elasticache(app, request, verified, request_id)?)),
+        Some(api) => api.answer(app, &caller(verified, request.source), request, request_id),
+        None => Err(other_service(&verified.service)),
     }
 }
 
@@ -89,12 +116,17 @@ fn elasticache(
     verified: Verified,
     request_id: &str,
 ) -> Result<String, ApiError> {
+    let form = form_of(request)?;
+    perform(app, &caller(verified, request.source), &form, request_id)
+}
+
+/// The parameters of a call in the Query protocol.
+pub(crate) fn form_of(request: &Request) -> Result<Form, ApiError> {
     if request.path != "/" {
-        return Err(ApiError::new("InvalidAction", "The API of ElastiCache answers at the path / only."));
+        return Err(ApiError::new("InvalidAction", "The API answers at the path / only."));
     }
     let body: &[u8] = if request.method == "POST" { form_body(request)? } else { b"" };
-    let form = Form::parse(&[request.query.as_bytes(), body])?;
-    perform(app, &caller(verified, request.source), &form, request_id)
+    Form::parse(&[request.query.as_bytes(), body])
 }
 
 fn form_body(request: &Request) -> Result<&[u8], ApiError> {

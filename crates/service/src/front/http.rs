@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 
 use super::answer::{Answer, Request, answer};
 use super::error::ApiError;
+use crate::api::CBOR;
 use crate::operation::App;
 
 /// Largest body, in bytes.
@@ -157,6 +158,9 @@ async fn respond(
         hyper::StatusCode::from_u16(answer.status).unwrap_or(hyper::StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
+    if answer.content_type == CBOR {
+        headers.insert("smithy-protocol", HeaderValue::from_static("rpc-v2-cbor"));
+    }
     if let Ok(id) = HeaderValue::try_from(request_id) {
         headers.insert("x-amzn-requestid", id);
     }

@@ -10,6 +10,7 @@ mod overview;
 pub mod query;
 mod xml;
 
+pub(crate) use answer::form_of;
 pub use answer::{Answer, Request, answer};
 pub use error::ApiError;
 pub use xml::{NAMESPACE, Xml};

@@ -15,7 +15,11 @@ pub(super) fn is_wanted(request: &Request) -> bool {
 /// The page.
 pub(super) fn page(region: &str) -> Answer {
     let region = region.replace(['&', '<', '>'], "");
-    Answer { status: 200, body: PAGE.replace("{region}", &region), content_type: "text/html; charset=utf-8" }
+    Answer {
+        status: 200,
+        body: PAGE.replace("{region}", &region).into_bytes(),
+        content_type: "text/html; charset=utf-8",
+    }
 }
 
 const PAGE: &str = r#"<!doctype html>
@@ -78,7 +82,8 @@ mod tests {
     #[test]
     fn the_page_names_the_region_and_carries_no_script() {
         let answer = page("eu-west-1");
-        assert!(answer.body.contains("Region eu-west-1.") && !answer.body.contains("<script"));
-        assert!(!page("<b>").body.contains("<b>"));
+        let text = String::from_utf8(answer.body).unwrap();
+        assert!(text.contains("Region eu-west-1.") && !text.contains("<script"));
+        assert!(!String::from_utf8(page("<b>").body).unwrap().contains("<b>"));
     }
 }

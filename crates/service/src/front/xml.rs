@@ -97,8 +97,13 @@ impl Xml {
 
     /// The whole answer of an operation; `result` says whether it has a result element at all.
     pub fn into_response(self, action: &str, request_id: &str, result: bool) -> String {
+        self.into_response_of(NAMESPACE, action, request_id, result)
+    }
+
+    /// The whole answer of an operation of an API with that namespace.
+    pub fn into_response_of(self, namespace: &str, action: &str, request_id: &str, result: bool) -> String {
         let mut xml = Xml::new();
-        xml.root(&format!("{action}Response"), |xml| {
+        xml.root(namespace, &format!("{action}Response"), |xml| {
             if result {
                 xml.element(&format!("{action}Result"), |xml| xml.text.push_str(&self.text));
             }
@@ -111,8 +116,13 @@ impl Xml {
 
     /// The whole answer for a call that failed.
     pub fn error_response(error: &super::ApiError, request_id: &str) -> String {
+        Xml::error_response_of(NAMESPACE, error, request_id)
+    }
+
+    /// The whole answer for a call of an API with that namespace.
+    pub fn error_response_of(namespace: &str, error: &super::ApiError, request_id: &str) -> String {
         let mut xml = Xml::new();
-        xml.root("ErrorResponse", |xml| {
+        xml.root(namespace, "ErrorResponse", |xml| {
             xml.element("Error", |xml| {
                 xml.text("Type", if error.sender { "Sender" } else { "Receiver" });
                 xml.text("Code", error.code).text("Message", &error.message);
@@ -122,8 +132,32 @@ impl Xml {
         xml.text
     }
 
-    fn root(&mut self, name: &str, inside: impl FnOnce(&mut Xml)) {
-        self.text.push_str(&format!("<{name} xmlns=\"{NAMESPACE}\">"));
+    /// The answer of an operation in EC2's form: the members stand beside the request id.
+    pub fn into_ec2_response(self, namespace: &str, action: &str, request_id: &str) -> String {
+        let mut xml = Xml::new();
+        xml.root(namespace, &format!("{action}Response"), |xml| {
+            xml.text("requestId", request_id);
+            xml.text.push_str(&self.text);
+        });
+        xml.text
+    }
+
+    /// The answer for a call that failed in EC2's form.
+    pub fn ec2_error_response(error: &super::ApiError, request_id: &str) -> String {
+        let mut xml = Xml::new();
+        xml.element("Response", |xml| {
+            xml.element("Errors", |xml| {
+                xml.element("Error", |xml| {
+                    xml.text("Code", error.code).text("Message", &error.message);
+                });
+            });
+            xml.text("RequestID", request_id);
+        });
+        xml.text
+    }
+
+    fn root(&mut self, namespace: &str, name: &str, inside: impl FnOnce(&mut Xml)) {
+        self.text.push_str(&format!("<{name} xmlns=\"{namespace}\">"));
         inside(self);
         self.tag("</", name);
     }

@@ -4,6 +4,7 @@
 //! and a node that hangs are then all the same case. Everything has a time limit and a size limit.
 
 use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::Duration;
@@ -11,13 +12,16 @@ use std::time::Duration;
 use larder_protocol::resp;
 use larder_protocol::resp::value::{Value, decode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use super::HostError;
 use super::folder::{MEMCACHED_SOCKET, SOCKET};
+use crate::resource::node::Replication;
 
 /// How long a node may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a node of a replication group may take to answer before it is doubted.
+const HEALTH_TIMEOUT: Duration = Duration::from_millis(300);
 /// Largest answer that is taken.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// Longest path that fits into the address of a Unix socket.
@@ -49,14 +53,44 @@ pub(super) async fn identity(folder: &Path) -> Result<Identity, HostError> {
     })
 }
 
+/// Everything that a redis or valkey node tells of itself.
+pub(super) async fn info(folder: &Path) -> Result<String, HostError> {
+    match ask(folder, &[b"INFO", b"everything"]).await? {
+        Value::Bulk(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        other => Err(unexpected("INFO", &other)),
+    }
+}
+
+/// What a memcached node counts, as `stats` tells it.
+pub(super) async fn stats(folder: &Path) -> Result<String, HostError> {
+    let asked = async {
+        let mut stream = connect(folder, MEMCACHED_SOCKET).await?;
+        stream.write_all(b"stats\r\n").await?;
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"END\r\n") {
+            if answer.len() >= ANSWER_BYTES_MAX {
+                return Err(io::Error::other("the answer is too long"));
+            }
+            if stream.read_buf(&mut answer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    };
+    within_time("asking a node for its counters", asked).await
+}
+
 /// Changes a setting; answers whether the node took it over.
 pub(super) async fn set(folder: &Path, name: &str, value: &str) -> Result<bool, HostError> {
+    if let Some(user) = name.strip_prefix("user ") {
+        return set_user(folder, user, value).await;
+    }
     // What stands in quotes in the file is the value without them here.
     let bare = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
     match ask(folder, &[b"CONFIG", b"SET", name.as_bytes(), bare.as_bytes()]).await? {
         Value::Simple(_) => Ok(true),
         Value::Error(why) => {
-            tracing::info!(name, value, "a running node refused a setting: {}", why);
+            tracing::info!(name, "a running node refused a setting: {}", why);
             Ok(false)
         }
         other => Err(unexpected("CONFIG SET", &other)),
@@ -69,6 +103,85 @@ pub(super) async fn shut_down(folder: &Path) -> Result<(), HostError> {
         Ok(Value::Error(why)) => Err(HostError::Unanswered { what: format!("refused SHUTDOWN: {}", why) }),
         Err(HostError::Io { source, .. }) if source.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
         other => other.map(drop),
+    }
+}
+
+/// Gives a user of the node these rules and no others; without rules it is deleted. The default user, which cannot be
+/// deleted, is then as it is in a new node.
+async fn set_user(folder: &Path, user: &str, rules: &str) -> Result<bool, HostError> {
+    let rules = match rules {
+        "" if user == "default" => "on nopass ~* &* +@all",
+        "" => return order(folder, &[b"ACL", b"DELUSER", user.as_bytes()]).await.map(|()| true),
+        rules => rules,
+    };
+    let mut command: Vec<&[u8]> = vec![b"ACL", b"SETUSER", user.as_bytes(), b"reset"];
+    let words = words_of(rules);
+    command.extend(words.iter().map(|word| word.as_bytes()));
+    match ask(folder, &command).await? {
+        Value::Simple(_) => Ok(true),
+        Value::Error(why) => {
+            tracing::warn!(user, "a running node refused the rules of a user: {}", why);
+            Ok(false)
+        }
+        other => Err(unexpected("ACL SETUSER", &other)),
+    }
+}
+
+/// The words of rules; a selector in parentheses is one.
+fn words_of(rules: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for part in rules.split(' ').filter(|part| !part.is_empty()) {
+        match words.last_mut().filter(|last| last.starts_with('(') && !last.ends_with(')')) {
+            Some(open) => {
+                open.push(' ');
+                open.push_str(part);
+            }
+            None => words.push(part.to_owned()),
+        }
+    }
+    words
+}
+
+/// Asks a node about its replication, and whether it can be reached at its own address.
+pub(super) async fn replication(folder: &Path, address: SocketAddrV4) -> Result<Replication, HostError> {
+    let what = "asking a node for its replication";
+    let asked = async {
+        let text = match exchange(folder, &[b"INFO", b"replication"]).await? {
+            Value::Bulk(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            other => return Err(io::Error::other(format!("{other:?}"))),
+        };
+        TcpStream::connect(address).await?;
+        parse_replication(&text).ok_or_else(|| io::Error::other("INFO tells nothing of replication"))
+    };
+    match tokio::time::timeout(HEALTH_TIMEOUT, asked).await {
+        Ok(answer) => answer.map_err(HostError::io(what)),
+        Err(_) => Err(HostError::io(what)(io::ErrorKind::TimedOut.into())),
+    }
+}
+
+fn parse_replication(text: &str) -> Option<Replication> {
+    let field =
+        |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
+    let number = |name: &str| field(name).and_then(|value| value.parse::<u64>().ok());
+    let is_primary = field("role")? == "master";
+    let host = field("master_host").and_then(|host| host.parse::<Ipv4Addr>().ok());
+    let port = field("master_port").and_then(|port| port.parse::<u16>().ok());
+    let offset = if is_primary { number("master_repl_offset") } else { number("slave_repl_offset") };
+    Some(Replication {
+        is_primary,
+        primary: host.zip(port).filter(|_| !is_primary),
+        link_up: field("master_link_status") == Some("up"),
+        syncing: field("master_sync_in_progress") == Some("1"),
+        offset: offset.unwrap_or(0),
+    })
+}
+
+/// Sends a command whose answer must be OK.
+pub(super) async fn order(folder: &Path, command: &[&[u8]]) -> Result<(), HostError> {
+    let name = String::from_utf8_lossy(command[0]).into_owned();
+    match ask(folder, command).await? {
+        Value::Simple(_) | Value::Integer(_) => Ok(()),
+        other => Err(unexpected(&name, &other)),
     }
 }
 
@@ -98,25 +211,27 @@ pub(super) async fn tell(folder: &Path, payload: &str) -> Result<(), HostError> 
 /// Sends one command and reads its answer.
 async fn ask(folder: &Path, command: &[&[u8]]) -> Result<Value, HostError> {
     let what = format!("asking a node for {}", String::from_utf8_lossy(command[0]));
-    let asked = async {
-        let mut stream = connect(folder, SOCKET).await?;
-        let mut request = Vec::new();
-        resp::command(&mut request, command);
-        stream.write_all(&request).await?;
-        let mut answer = Vec::new();
-        loop {
-            if let Some((value, _)) = decode(&answer).map_err(io::Error::other)? {
-                return Ok(value);
-            }
-            if answer.len() >= ANSWER_BYTES_MAX {
-                return Err(io::Error::other("the answer is too long"));
-            }
-            if stream.read_buf(&mut answer).await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
+    within_time(&what, exchange(folder, command)).await
+}
+
+/// One command and its answer, without a limit of time.
+async fn exchange(folder: &Path, command: &[&[u8]]) -> io::Result<Value> {
+    let mut stream = connect(folder, SOCKET).await?;
+    let mut request = Vec::new();
+    resp::command(&mut request, command);
+    stream.write_all(&request).await?;
+    let mut answer = Vec::new();
+    loop {
+        if let Some((value, _)) = decode(&answer).map_err(io::Error::other)? {
+            return Ok(value);
         }
-    };
-    within_time(&what, asked).await
+        if answer.len() >= ANSWER_BYTES_MAX {
+            return Err(io::Error::other("the answer is too long"));
+        }
+        if stream.read_buf(&mut answer).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
 }
 
 async fn within_time<T>(what: &str, asked: impl Future<Output = io::Result<T>>) -> Result<T, HostError> {

@@ -9,7 +9,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{HostError, Launch, NodeKey};
+use super::{HostError, Launch, NOBODY, NodeKey};
 use crate::resource::node::Settings;
 
 /// The RESP socket.
@@ -185,6 +185,9 @@ fn configuration(launch: &Launch) -> Result<String, HostError> {
     if launch.is_memcached {
         text += &format!("memcached-port {memcached_port}\nmemcached-unixsocket {MEMCACHED_SOCKET}\n");
     }
+    if launch.as_replica {
+        text += &format!("replicaof {} {}\n", NOBODY.ip(), NOBODY.port());
+    }
     text += SETTINGS_MARK;
     text.push('\n');
     for (name, value) in &launch.settings {
@@ -207,6 +210,7 @@ mod tests {
             is_memcached: true,
             address: std::net::Ipv4Addr::new(127, 64, 0, 9),
             port: 11211,
+            as_replica: false,
             settings: settings.iter().map(own).collect(),
         }
     }

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::File;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -16,8 +16,8 @@ use rustix::process::Signal;
 
 use super::folder::Folder;
 use super::process::{Held, reap, start_ticks, with_input};
-use super::{Host, HostError, Launch, NodeKey, Started, control};
-use crate::resource::node::Process;
+use super::{Host, HostError, Launch, NOBODY, NodeKey, Started, control};
+use crate::resource::node::{Process, Replication};
 
 /// How long a node may take from its start to its first answer.
 const START_TIMEOUT: Duration = Duration::from_secs(15);
@@ -46,6 +46,17 @@ struct Health {
     process: Process,
     asked: Instant,
     answered: Instant,
+}
+
+impl LocalHost {
+    /// What a node tells of itself, for metrics: lines of INFO, or of memcached's `stats`.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn sample(&self, key: &NodeKey, is_memcached: bool) -> Result<String, HostError> {
+        let folder = self.folder(key);
+        if is_memcached { control::stats(folder.path()).await } else { control::info(folder.path()).await }
+    }
 }
 
 impl LocalHost {
@@ -255,6 +266,72 @@ impl Host for LocalHost {
         self.stop(key).await?;
         self.health.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
         self.folder(key).remove()
+    }
+
+    async fn replication(
+        &self,
+        key: &NodeKey,
+        recorded: &Process,
+        address: SocketAddrV4,
+    ) -> Result<Option<Replication>, HostError> {
+        let runs = || start_ticks(recorded.pid) == Some(recorded.start_ticks);
+        if !runs() {
+            return Ok(None);
+        }
+        let answer = control::replication(self.folder(key).path(), address).await;
+        // Only one process can hold the node's folder: if it still runs, the answer was its own.
+        if runs() { answer.map(Some) } else { Ok(None) }
+    }
+
+    async fn follow(
+        &self,
+        key: &NodeKey,
+        recorded: &Process,
+        primary: Option<SocketAddrV4>,
+    ) -> Result<(), HostError> {
+        let folder = self.folder(key);
+        let gone = || HostError::Unanswered { what: "is run by another process now".to_owned() };
+        if start_ticks(recorded.pid) != Some(recorded.start_ticks) {
+            return Err(gone());
+        }
+        let (host, port) = match primary {
+            Some(address) => (address.ip().to_string(), address.port().to_string()),
+            None => ("NO".to_owned(), "ONE".to_owned()),
+        };
+        control::order(folder.path(), &[b"REPLICAOF", host.as_bytes(), port.as_bytes()]).await?;
+        if start_ticks(recorded.pid) == Some(recorded.start_ticks) {
+            return Ok(());
+        }
+        // Whoever heard it was a later process, which has not the data: it waits again.
+        let (host, port) = (NOBODY.ip().to_string(), NOBODY.port().to_string());
+        control::order(folder.path(), &[b"REPLICAOF", host.as_bytes(), port.as_bytes()]).await?;
+        Err(gone())
+    }
+
+    async fn hold_writes(&self, key: &NodeKey, time: Option<Duration>) -> Result<(), HostError> {
+        let folder = self.folder(key);
+        match time {
+            Some(time) => {
+                let ms = time.as_millis().to_string();
+                control::order(folder.path(), &[b"CLIENT", b"PAUSE", ms.as_bytes(), b"WRITE"]).await
+            }
+            None => control::order(folder.path(), &[b"CLIENT", b"UNPAUSE"]).await,
+        }
+    }
+
+    async fn kill(&self, key: &NodeKey, recorded: &Process) -> Result<(), HostError> {
+        let held = Held::open(recorded.pid).filter(|held| held.start_ticks() == recorded.start_ticks);
+        let Some(held) = held else { return Ok(()) };
+        tracing::warn!(
+            node = key.folder_name(),
+            pid = recorded.pid,
+            "a node is ended, so that it accepts no writes"
+        );
+        held.signal(Signal::KILL);
+        if held.ended_within(KILL_TIMEOUT).await {
+            return Ok(());
+        }
+        Err(HostError::Unanswered { what: format!("does not end after SIGKILL (pid {})", recorded.pid) })
     }
 
     async fn exited(&self, process: &Process) {

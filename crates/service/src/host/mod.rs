@@ -11,9 +11,9 @@ mod process;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
-use crate::resource::node::{Process, Settings};
+use crate::resource::node::{Process, Replication, Settings};
 
 /// A node, by the cluster that it belongs to and its number there.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,6 +40,8 @@ pub struct Launch {
     pub address: Ipv4Addr,
     /// Its port.
     pub port: u16,
+    /// Whether it begins as a replica of nobody, which refuses writes until it is told what it is.
+    pub as_replica: bool,
     /// Its settings.
     pub settings: Settings,
 }
@@ -52,6 +54,10 @@ pub struct Started {
     /// The settings that it was started with; not those asked for if it was found running.
     pub settings: Settings,
 }
+
+/// Where a replica of nobody looks for its primary: nothing listens there. A node that was started with it, or told
+/// to follow it, refuses writes until it is told otherwise.
+pub const NOBODY: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(127, 255, 255, 254), 1);
 
 /// What a host could not do.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +127,34 @@ pub trait Host: Send + Sync + 'static {
 
     /// Stops the node and takes away all that it left.
     fn remove(&self, key: &NodeKey) -> impl Future<Output = Result<(), HostError>> + Send;
+
+    /// Asks a node of a replication group how it is, within a short time: whether the recorded process runs, answers
+    /// itself, and can be reached where clients look for it. None if no such process runs.
+    fn replication(
+        &self,
+        key: &NodeKey,
+        recorded: &Process,
+        address: SocketAddrV4,
+    ) -> impl Future<Output = Result<Option<Replication>, HostError>> + Send;
+
+    /// Makes the recorded process a replica of that address, or a primary if there is none. Fails if it is not that
+    /// process any more.
+    fn follow(
+        &self,
+        key: &NodeKey,
+        recorded: &Process,
+        primary: Option<SocketAddrV4>,
+    ) -> impl Future<Output = Result<(), HostError>> + Send;
+
+    /// Holds back all writes of clients for a time; none ends the holding.
+    fn hold_writes(
+        &self,
+        key: &NodeKey,
+        time: Option<std::time::Duration>,
+    ) -> impl Future<Output = Result<(), HostError>> + Send;
+
+    /// Ends the recorded process at once, whatever condition it is in, and answers when it is gone.
+    fn kill(&self, key: &NodeKey, recorded: &Process) -> impl Future<Output = Result<(), HostError>> + Send;
 
     /// Waits until the process has ended; at once if it is not there any more.
     fn exited(&self, process: &Process) -> impl Future<Output = ()> + Send;

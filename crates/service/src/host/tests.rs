@@ -18,7 +18,7 @@ pub(crate) fn program(folder: &Path) -> Option<Vec<std::ffi::OsString>> {
         return None;
     }
     let script = folder.join("node-program");
-    let unknown = "node-memory-bytes|restricted-commands|engine-version|memcached-port|memcached-unixsocket";
+    let unknown = "allowed-sources|node-memory-bytes|restricted-commands|engine-version|memcached-[a-z-]*";
     let text = format!(
         "grep -vE '^({unknown}) ' \"$1\" > engine.conf\necho 'save \"\"' >> engine.conf\n\
          exec {ENGINE} engine.conf\n"
@@ -37,6 +37,7 @@ fn launch() -> Launch {
     // A loopback address of this process alone, so that test runs do not meet.
     let [.., high, low] = std::process::id().to_be_bytes();
     Launch {
+        as_replica: false,
         is_memcached: false,
         address: std::net::Ipv4Addr::new(127, 70, high, low.max(1)),
         port: 6379,

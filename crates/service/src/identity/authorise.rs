@@ -6,6 +6,9 @@ use super::principal::{Policies, Principal};
 use crate::front::ApiError;
 use crate::operation::{App, Caller};
 
+/// Keys and values of tags.
+pub type Tags = Vec<(String, String)>;
+
 /// What a call wants to do.
 pub struct Asked<'a> {
     /// Action with its service, `elasticache:CreateCacheCluster`.
@@ -15,7 +18,7 @@ pub struct Asked<'a> {
     /// What the request itself says: tags, and keys of the service. Keys that every call has are added here.
     pub context: Context,
     /// Tags of a resource that is there.
-    pub tags_of: &'a dyn Fn(&str) -> Result<Vec<(String, String)>, ApiError>,
+    pub tags_of: &'a (dyn Fn(&str) -> Result<Tags, ApiError> + 'a),
 }
 
 /// Asked of no resource in particular, and nothing is known but what is known of every call.

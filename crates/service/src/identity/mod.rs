@@ -8,8 +8,7 @@ pub mod policy;
 mod principal;
 mod sigv4;
 
-pub use authorise::{Asked, authorise, authorise_plain, simulate};
+pub use authorise::{Asked, Tags, authorise, authorise_plain, simulate};
 pub use key::{AccessKey, Session};
 pub use principal::Principal;
-pub(crate) use principal::document;
 pub use sigv4::{Credentials, Scope, SignedRequest, Unsigned, Verified, sha256_hex, sign, verify};

@@ -97,7 +97,7 @@ impl Policies {
 }
 
 /// The document in force of a managed policy.
-pub(crate) fn document(records: &dyn Records, arn: &str) -> Result<Option<String>, ApiError> {
+fn document(records: &dyn Records, arn: &str) -> Result<Option<String>, ApiError> {
     if let Some(policy) = AwsPolicy::find(arn) {
         return Ok(Some(policy.document()));
     }

@@ -1,7 +1,8 @@
 //! Endpoint names as ElastiCache builds them, for caches without TLS:
 //!
 //! `{cluster}.{suffix}.0001.use1.cache.amazonaws.com` is a node, with `cfg` in place of the number it is the
-//! configuration endpoint of a memcached cluster. The suffix is one per account and region.
+//! configuration endpoint of a memcached cluster. `{group}.{suffix}.ng.0001.use1.cache.amazonaws.com` is the primary of
+//! a replication group, with `-ro` after the group its replicas. The suffix is one per account and region.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +12,10 @@ use crate::state::Resource;
 pub const DOMAIN: &str = "cache.amazonaws.com";
 /// The place of the node number in a configuration endpoint.
 const CONFIGURATION: &str = "cfg";
+/// The place of the node number in an endpoint of a shard, whose number then follows.
+const SHARD: &str = "ng";
+/// What the id of a group has at its end in a reader endpoint.
+pub const READER: &str = "-ro";
 /// Characters of a suffix.
 const SUFFIX_ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 /// Length of a suffix.
@@ -46,6 +51,14 @@ pub enum Meaning {
         /// Id of the node.
         node: String,
     },
+    /// A shard of a replication group: its primary, or its replicas if the name ends with `-ro`. Which of the two is
+    /// meant depends on the groups there are, as a group may have such a name itself.
+    Shard {
+        /// Id of the group, perhaps with `-ro`.
+        name: String,
+        /// Id of the shard.
+        shard: String,
+    },
     /// All nodes of a memcached cluster.
     Configuration {
         /// Id of the cluster.
@@ -64,6 +77,16 @@ impl Zone {
     /// Name of a node.
     pub fn node(&self, cluster: &str, node: &str) -> String {
         format!("{cluster}.{}.{node}.{}.{DOMAIN}", self.suffix, self.region_code)
+    }
+
+    /// Name of the primary endpoint of a shard.
+    pub fn primary(&self, group: &str, shard: &str) -> String {
+        format!("{group}.{}.{SHARD}.{shard}.{}.{DOMAIN}", self.suffix, self.region_code)
+    }
+
+    /// Name of the reader endpoint of a shard.
+    pub fn reader(&self, group: &str, shard: &str) -> String {
+        self.primary(&format!("{group}{READER}"), shard)
     }
 
     /// Name of a cluster's configuration endpoint.
@@ -86,21 +109,26 @@ impl Zone {
         let name = name.to_ascii_lowercase();
         let mut parts = name.strip_suffix(&self.ends())?.split('.');
         let (cluster, suffix, place) = (parts.next()?, parts.next()?, parts.next()?);
+        let more = parts.next();
         if parts.next().is_some() || suffix != self.suffix || cluster.is_empty() {
             return None;
         }
         let cluster = cluster.to_owned();
-        let is_number = place.len() == 4 && place.bytes().all(|b| b.is_ascii_digit());
+        let is_number = |text: &str| text.len() == 4 && text.bytes().all(|b| b.is_ascii_digit());
+        if let Some(shard) = more {
+            let is_shard = place == SHARD && is_number(shard);
+            return is_shard.then(|| Meaning::Shard { name: cluster, shard: shard.to_owned() });
+        }
         match place {
             CONFIGURATION => Some(Meaning::Configuration { cluster }),
-            _ if is_number => Some(Meaning::Node { cluster, node: place.to_owned() }),
+            _ if is_number(place) => Some(Meaning::Node { cluster, node: place.to_owned() }),
             _ => None,
         }
     }
 }
 
 /// Short code of a region: the first letters of its area, its directions and its number.
-fn region_code(region: &str) -> String {
+pub(crate) fn region_code(region: &str) -> String {
     let mut parts = region.split('-');
     let area = parts.next().unwrap_or_default();
     let rest: Vec<&str> = parts.collect();
@@ -152,6 +180,11 @@ mod tests {
         assert_eq!(name, "my-cache.abc123.0002.use1.cache.amazonaws.com");
         let meaning = Some(Meaning::Node { cluster: "my-cache".into(), node: "0002".into() });
         assert_eq!(zone.read(&name.to_uppercase()), meaning);
+        let primary = zone.primary("my-group", "0001");
+        assert_eq!(primary, "my-group.abc123.ng.0001.use1.cache.amazonaws.com");
+        let shard = |name: &str| Some(Meaning::Shard { name: name.into(), shard: "0001".into() });
+        assert_eq!(zone.read(&primary), shard("my-group"));
+        assert_eq!(zone.read(&zone.reader("my-group", "0001")), shard("my-group-ro"));
         let configuration = Some(Meaning::Configuration { cluster: "pages".into() });
         assert_eq!(zone.read(&zone.configuration("pages")), configuration);
     }

@@ -11,7 +11,8 @@ use tokio::sync::Semaphore;
 
 use super::Names;
 use super::answer::{Found, answer};
-use super::endpoint::Meaning;
+use super::endpoint::{Meaning, READER};
+use crate::resource::group::{ONLY_NODE, ObservedGroup};
 use crate::resource::node::Observed;
 use crate::state::{Records, StateError, find};
 
@@ -97,12 +98,33 @@ impl Book {
                 let observed: Option<Observed> = observed(&cluster)?;
                 observed.and_then(|o| Some(o.nodes.get(&node)?.address)).into_iter().collect()
             }
+            Some(Meaning::Shard { name, shard }) => {
+                let members = self.shard_members(&name, &shard)?;
+                let mut addresses = vec![];
+                for member in members {
+                    let observed: Option<Observed> = observed(&member)?;
+                    addresses.extend(observed.and_then(|o| Some(o.nodes.get(ONLY_NODE)?.address)));
+                }
+                addresses
+            }
             Some(Meaning::Configuration { cluster }) => {
                 let observed: Option<Observed> = observed(&cluster)?;
                 observed.map(|o| members(&o)).unwrap_or_default()
             }
         };
         Ok(if addresses.is_empty() { Found::Nothing } else { Found::Addresses(addresses) })
+    }
+}
+
+impl Book {
+    /// The members that an endpoint of a shard leads to.
+    fn shard_members(&self, name: &str, shard: &str) -> Result<Vec<String>, StateError> {
+        if let Some(group) = find::<ObservedGroup>(&*self.records, name)? {
+            return Ok(group.value.primary(shard).map(str::to_owned).into_iter().collect());
+        }
+        let Some(group) = name.strip_suffix(READER) else { return Ok(vec![]) };
+        let group = find::<ObservedGroup>(&*self.records, group)?;
+        Ok(group.map(|group| group.value.read_targets(shard)).unwrap_or_default())
     }
 }
 

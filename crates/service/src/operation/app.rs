@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::identity::{AccessKey, Principal};
+use crate::metric::MetricStore;
 use crate::name::Names;
 use crate::resource::arn::Arn;
 use crate::state::{self, Records, StateError};
@@ -18,6 +19,8 @@ pub struct App {
     pub clock: fn() -> u64,
     /// Names of nodes, and whether clients can use them.
     pub names: Arc<Names>,
+    /// Metrics of nodes.
+    pub metrics: Arc<MetricStore>,
 }
 
 impl App {

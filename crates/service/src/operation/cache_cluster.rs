@@ -5,12 +5,13 @@ use super::retry::retrying;
 use super::{App, Caller};
 use crate::front::{ApiError, Xml};
 use crate::resource::cluster::{Cluster, Engine, Pending, REGION_NODES_MAX, Status, node_status};
+use crate::resource::ec2::SecurityGroup;
 use crate::resource::engine_version::{self, EngineVersion};
 use crate::resource::network::Subnet;
 use crate::resource::node::Observed;
 use crate::resource::parameter_group::{DEFAULT_PREFIX, ParameterGroup};
 use crate::resource::refusal::Refusal;
-use crate::state::{self, Change, Stored, create, find, list_all, replace};
+use crate::state::{self, Change, Resource, Stored, create, find, list_all, replace};
 
 /// Sort of resource in ARNs.
 pub(super) const SORT: &str = "cluster";
@@ -137,16 +138,18 @@ pub(super) fn subnets(app: &App, group_name: &str) -> Result<(Vec<Subnet>, Optio
     Ok((group.subnets(&network).cloned().collect(), hold))
 }
 
-/// Security groups must be there; today there is the default one of the default VPC.
+/// Security groups must be there.
 pub(super) fn check_security_groups(app: &App, ids: &[String]) -> Result<(), ApiError> {
     let network = super::subnet_group::network(app)?;
-    match ids.iter().find(|id| **id != network.default_security_group_id) {
-        None => Ok(()),
-        Some(id) => {
+    for id in ids {
+        let is_there =
+            *id == network.default_security_group_id || app.records.get(SecurityGroup::KIND, id)?.is_some();
+        if !is_there {
             let shown: String = id.chars().take(64).collect();
-            Err(ApiError::invalid_value(format!("The security group '{shown}' does not exist.")))
+            return Err(ApiError::invalid_value(format!("The security group '{shown}' does not exist.")));
         }
     }
+    Ok(())
 }
 
 /// The node type must be there and be offered for the engine.
@@ -248,13 +251,15 @@ pub(super) fn write(
         xml.optional("SnapshotWindow", cluster.snapshot_window.as_deref());
     }
     xml.boolean("AuthTokenEnabled", false)
-        .boolean("TransitEncryptionEnabled", false)
+        .boolean("TransitEncryptionEnabled", cluster.transit.is_enabled())
         .boolean("AtRestEncryptionEnabled", false)
         .text("ARN", &caller.arn(SORT, &cluster.id).to_string())
         .boolean("ReplicationGroupLogDeliveryEnabled", false)
         .empty("LogDeliveryConfigurations")
         .text("NetworkType", "ipv4")
         .text("IpDiscovery", "ipv4");
+    xml.optional("ReplicationGroupId", cluster.group.as_deref());
+    xml.optional("TransitEncryptionMode", cluster.transit.mode());
 }
 
 /// The answer with one cluster, as all operations that change one give it.
@@ -264,7 +269,7 @@ pub(super) fn answer(app: &App, caller: &Caller, cluster: &Cluster, observed: Op
     xml
 }
 
-fn endpoint(xml: &mut Xml, name: &str, address: &str, port: u16) {
+pub(super) fn endpoint(xml: &mut Xml, name: &str, address: &str, port: u16) {
     xml.element(name, |xml| {
         xml.text("Address", address).number("Port", port);
     });

@@ -7,14 +7,19 @@ use super::cache_cluster::{
     self, answer, check_node_type, check_quota, check_security_groups, engine_of, no_cache_security_groups,
     not_available, only_ipv4, parameter_group, store_new, subnets,
 };
+use super::increase_replica_count::add_members;
+use super::replication_group::{find_group, update_group};
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
+use crate::resource::cluster::Cluster;
 use crate::resource::cluster::create::{Chosen, CreateRequest, create, identifier};
 use crate::resource::engine_version;
+use crate::resource::group::change;
 use crate::resource::refusal::Refusal;
 use crate::resource::subnet_group::DEFAULT_NAME;
 use crate::resource::tag::{Tag, TagSet};
+use crate::state::find;
 
 /// The parameters.
 #[derive(Deserialize)]
@@ -70,6 +75,9 @@ impl Input for CreateCacheCluster {
 pub(super) fn run(app: &App, caller: &Caller, input: CreateCacheCluster) -> Result<Xml, ApiError> {
     let id = identifier(&input.cache_cluster_id)?;
     check_built(&input)?;
+    if let Some(group) = &input.replication_group_id {
+        return join(app, caller, &input, &id, group);
+    }
     let engine_name = input.engine.as_deref().unwrap_or("memcached");
     let version = engine_version::resolve(engine_name, input.engine_version.as_deref())?;
     let engine = engine_of(version)?;
@@ -101,21 +109,60 @@ pub(super) fn run(app: &App, caller: &Caller, input: CreateCacheCluster) -> Resu
     Ok(answer(app, caller, &cluster, None))
 }
 
+/// Wants one more replica of a group, under this name. Answers it, creating.
+fn join(
+    app: &App,
+    caller: &Caller,
+    input: &CreateCacheCluster,
+    id: &str,
+    group: &str,
+) -> Result<Xml, ApiError> {
+    find_group(app, group)?;
+    let inherited = [
+        ("CacheNodeType", input.cache_node_type.is_some()),
+        ("Engine", input.engine.is_some()),
+        ("EngineVersion", input.engine_version.is_some()),
+        ("CacheParameterGroupName", input.cache_parameter_group_name.is_some()),
+        ("CacheSubnetGroupName", input.cache_subnet_group_name.is_some()),
+        ("SecurityGroupIds", !input.security_group_ids.is_empty()),
+        ("Port", input.port.is_some()),
+        ("PreferredMaintenanceWindow", input.preferred_maintenance_window.is_some()),
+        ("SnapshotWindow", input.snapshot_window.is_some()),
+        ("SnapshotRetentionLimit", input.snapshot_retention_limit.is_some_and(|days| days != 0)),
+        ("AZMode", input.az_mode.is_some()),
+        ("TransitEncryptionEnabled", input.transit_encryption_enabled == Some(true)),
+        ("PreferredAvailabilityZones", !input.preferred_availability_zones.is_empty()),
+        ("NumCacheNodes", input.num_cache_nodes.is_some_and(|count| count != 1)),
+    ];
+    if let Some((name, _)) = inherited.iter().find(|(_, given)| *given) {
+        return Err(ApiError::invalid_combination(format!(
+            "{name} cannot be specified together with ReplicationGroupId: a replica takes it over from its group."
+        )));
+    }
+    let zones: Vec<String> = input.preferred_availability_zone.iter().cloned().collect();
+    let exists = || ApiError::new("CacheClusterAlreadyExists", format!("CacheCluster {id} already exists"));
+    update_group(app, group, |whole| {
+        change::check_available(&whole.group.value, whole.observed.as_ref())?;
+        if find::<Cluster>(app.records.as_ref(), id)?.is_some() {
+            return Err(exists());
+        }
+        change::more_replicas(
+            change::only_shard(&whole.group.value, None)?,
+            i64::try_from(whole.members.len()).unwrap_or(i64::MAX),
+        )?;
+        add_members(app, whole, 1, &zones, Some(id), input.tags.clone())
+    })?;
+    let whole = cache_cluster::find_whole(app, id)?;
+    Ok(answer(app, caller, &whole.desired.value, whole.observed.as_ref()))
+}
+
 /// Refuses what is not built, rather than ignoring it.
 fn check_built(input: &CreateCacheCluster) -> Result<(), Refusal> {
-    if let Some(id) = &input.replication_group_id {
-        let shown: String = id.chars().take(64).collect();
-        return Err(Refusal::new(
-            "ReplicationGroupNotFoundFault",
-            format!("ReplicationGroup {shown} not found."),
-        ));
-    }
     no_cache_security_groups(&input.cache_security_group_names)?;
     not_available("SnapshotArns", !input.snapshot_arns.is_empty())?;
     not_available("SnapshotName", input.snapshot_name.is_some())?;
     not_available("NotificationTopicArn", input.notification_topic_arn.is_some())?;
     not_available("AuthToken", input.auth_token.is_some())?;
-    not_available("TransitEncryptionEnabled", input.transit_encryption_enabled == Some(true))?;
     not_available("OutpostMode", input.outpost_mode.is_some())?;
     not_available("PreferredOutpostArn", input.preferred_outpost_arn.is_some())?;
     not_available("PreferredOutpostArns", !input.preferred_outpost_arns.is_empty())?;
@@ -137,5 +184,7 @@ fn request(input: &CreateCacheCluster) -> CreateRequest {
         snapshot_window: input.snapshot_window.clone(),
         snapshot_retention_days: input.snapshot_retention_limit,
         auto_minor_version_upgrade: input.auto_minor_version_upgrade,
+        transit_enabled: input.transit_encryption_enabled,
+        transit_mode: None,
     }
 }

@@ -3,12 +3,15 @@
 use serde::Deserialize;
 
 use super::cache_cluster::{self, answer, update};
+use super::replication_group::{WholeGroup, find_group};
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
 use crate::resource::cluster::Engine;
 use crate::resource::cluster::modify::delete;
+use crate::resource::group::change;
 use crate::resource::refusal::Refusal;
+use crate::state::replace;
 
 /// The parameters.
 #[derive(Deserialize)]
@@ -27,11 +30,18 @@ impl Input for DeleteCacheCluster {
 /// Wants a cluster gone. Answers it, deleting.
 pub(super) fn run(app: &App, caller: &Caller, input: DeleteCacheCluster) -> Result<Xml, ApiError> {
     let (cluster, observed) = update(app, &input.cache_cluster_id, |cluster, _| {
+        let mut changes = vec![];
         if input.final_snapshot_identifier.is_some() {
             return Err(no_final_snapshot(cluster.engine).into());
         }
+        if let Some(group) = cluster.group.as_deref().filter(|_| !cluster.deleting) {
+            let WholeGroup { group: mut stored, observed, .. } = find_group(app, group)?;
+            change::check_available(&stored.value, observed.as_ref())?;
+            change::leave(&mut stored.value, observed.as_ref(), &cluster.id)?;
+            changes.push(replace(&stored.value, stored.revision)?);
+        }
         delete(cluster)?;
-        Ok(vec![])
+        Ok(changes)
     })?;
     Ok(answer(app, caller, &cluster, observed.as_ref()))
 }

@@ -20,9 +20,8 @@ pub(super) struct DescribeCacheClusters {
     max_records: Option<i64>,
     marker: Option<String>,
     show_cache_node_info: Option<bool>,
-    /// All clusters are outside of replication groups today, so both values select the same; it must still be one.
     #[serde(rename = "ShowCacheClustersNotInReplicationGroups")]
-    _not_in_groups: Option<bool>,
+    not_in_groups: Option<bool>,
 }
 
 impl Input for DescribeCacheClusters {
@@ -44,6 +43,9 @@ pub(super) fn run(app: &App, caller: &Caller, input: DescribeCacheClusters) -> R
         let all = list_all::<Observed>(app.records.as_ref())?;
         observed.extend(all.into_iter().map(|stored| (stored.value.id.clone(), stored.value)));
         found.extend(list_all::<Cluster>(app.records.as_ref())?.into_iter().map(|stored| stored.value));
+    }
+    if input.not_in_groups == Some(true) {
+        found.retain(|cluster| cluster.group.is_none());
     }
     let page = paging.cut(found, |cluster| cluster.id.clone());
     let show_nodes = input.show_cache_node_info == Some(true);

@@ -63,6 +63,7 @@ pub(super) fn run(app: &App, caller: &Caller, input: ModifyCacheCluster) -> Resu
     check_built(&input)?;
     check_security_groups(app, &input.security_group_ids)?;
     let (cluster, observed) = update(app, &input.cache_cluster_id, |cluster, observed| {
+        check_member(cluster)?;
         let (request, mut changes) = request(app, cluster, &input)?;
         let (subnets, hold) = subnets(app, &cluster.subnet_group)?;
         modify(cluster, observed, request, &subnets)?;
@@ -71,6 +72,17 @@ pub(super) fn run(app: &App, caller: &Caller, input: ModifyCacheCluster) -> Resu
         Ok(changes)
     })?;
     Ok(answer(app, caller, &cluster, observed.as_ref()))
+}
+
+/// What members of a group have in common is changed through the group.
+fn check_member(cluster: &Cluster) -> Result<(), Refusal> {
+    match &cluster.group {
+        None => Ok(()),
+        Some(group) => Err(Refusal::cluster_state(format!(
+            "Cache cluster {} is a member of replication group {group}; use ModifyReplicationGroup.",
+            cluster.id
+        ))),
+    }
 }
 
 /// Refuses what is not built, rather than ignoring it.
@@ -93,7 +105,13 @@ fn request(
     if let Some(node_type) = &input.cache_node_type {
         check_node_type(node_type, cluster.engine)?;
     }
-    let (engine, parameter_group, changes) = versions(app, cluster, input)?;
+    let (engine, parameter_group, changes) = versions(
+        app,
+        cluster,
+        input.engine.as_deref(),
+        input.engine_version.as_deref(),
+        input.cache_parameter_group_name.as_deref(),
+    )?;
     let groups = (!input.security_group_ids.is_empty()).then(|| input.security_group_ids.clone());
     let request = ModifyRequest {
         node_count: input.num_cache_nodes,
@@ -114,21 +132,24 @@ fn request(
 }
 
 /// Another version, another parameter group, and what keeps the group from being deleted at the same moment.
-type Versions = (Option<EngineChange>, Option<String>, Vec<Change>);
+pub(super) type Versions = (Option<EngineChange>, Option<String>, Vec<Change>);
 
 /// Another version with its parameter group, or another parameter group alone.
-fn versions(app: &App, cluster: &Cluster, input: &ModifyCacheCluster) -> Result<Versions, ApiError> {
-    let asked_group = input.cache_parameter_group_name.as_deref();
+pub(super) fn versions(
+    app: &App,
+    cluster: &Cluster,
+    asked_engine: Option<&str>,
+    asked_version: Option<&str>,
+    asked_group: Option<&str>,
+) -> Result<Versions, ApiError> {
     let present = version_of(cluster)?;
-    if input.engine_version.is_none()
-        && input.engine.as_deref().is_none_or(|e| e.eq_ignore_ascii_case(present.engine))
-    {
+    if asked_version.is_none() && asked_engine.is_none_or(|e| e.eq_ignore_ascii_case(present.engine)) {
         let Some(asked) = asked_group else { return Ok((None, None, vec![])) };
         let (name, hold) = parameter_group(app, Some(asked), present)?;
         return Ok((None, Some(name), hold.into_iter().collect()));
     }
-    let engine = input.engine.as_deref().unwrap_or(present.engine);
-    let Some(wanted) = input.engine_version.as_deref() else {
+    let engine = asked_engine.unwrap_or(present.engine);
+    let Some(wanted) = asked_version else {
         return Err(ApiError::invalid_combination("A change of Engine needs EngineVersion."));
     };
     let wanted_full = wanted == present.full && engine.eq_ignore_ascii_case(present.engine);

@@ -3,6 +3,7 @@
 use super::{App, Caller};
 use crate::front::{ApiError, Xml};
 use crate::resource::cluster::Cluster;
+use crate::resource::ec2::SubnetOfVpc;
 use crate::resource::network::{DEFAULT_NETWORK_ID, Network};
 use crate::resource::subnet_group::{DEFAULT_NAME, SubnetGroup};
 use crate::state::{self, Stored};
@@ -10,13 +11,22 @@ use crate::state::{self, Stored};
 /// Sort of resource in ARNs.
 pub const SORT: &str = "subnetgroup";
 
-/// The network whose subnets there are.
+/// The default VPC, and the subnets of all VPCs.
 ///
 /// # Errors
 /// `InternalFailure`: the service makes it at its first start.
 pub fn network(app: &App) -> Result<Network, ApiError> {
     let found = state::find::<Network>(app.records.as_ref(), DEFAULT_NETWORK_ID)?;
-    Ok(found.ok_or_else(|| ApiError::internal(&"there is no network record"))?.value)
+    let mut network = found.ok_or_else(|| ApiError::internal(&"there is no network record"))?.value;
+    if network.split {
+        let subnets = state::list_all::<SubnetOfVpc>(app.records.as_ref())?.into_iter().map(|s| s.value);
+        let of_vpcs: Vec<SubnetOfVpc> = subnets.collect();
+        let others = of_vpcs.iter().filter(|subnet| subnet.vpc_id != network.vpc_id);
+        network.vpc_of = others.map(|s| (s.subnet.id.clone(), s.vpc_id.clone())).collect();
+        network.subnets = of_vpcs.into_iter().map(|subnet| subnet.subnet).collect();
+        network.subnets.sort_by(|a, b| (&a.zone, a.base).cmp(&(&b.zone, b.base)));
+    }
+    Ok(network)
 }
 
 /// The group that users know by that name; `default` is always there.

@@ -7,6 +7,7 @@ use crate::resource::cluster::Cluster;
 use crate::resource::parameter_group::ParameterGroup;
 use crate::resource::subnet_group::SubnetGroup;
 use crate::resource::tag::TagSet;
+use crate::resource::user::{User, UserGroup};
 use crate::state::{self, Change, Expect, Resource};
 
 /// Sorts of resources that are not here yet, or in no account with VPCs, with the error for one that is not found.
@@ -67,6 +68,18 @@ fn find_record(app: &App, arn: &Arn) -> Result<Option<state::Record>, ApiError> 
         parameter_group::SORT => {
             parameter_group::find(app, &arn.name)?;
             ParameterGroup::KIND
+        }
+        super::user::SORT => {
+            let (user, _) = super::user::find_user(app, &arn.name)?;
+            return Ok(app.records.get(User::KIND, &user.id)?);
+        }
+        super::user::GROUP_SORT => {
+            super::user::find_user_group(app, &arn.name)?;
+            UserGroup::KIND
+        }
+        "replicationgroup" => {
+            let record = app.records.get(crate::resource::group::Group::KIND, &arn.name)?;
+            return record.map(Some).ok_or_else(|| not_found(arn));
         }
         "cluster" => {
             let record = app.records.get(Cluster::KIND, &arn.name)?;

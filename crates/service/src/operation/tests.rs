@@ -6,6 +6,7 @@ use super::{App, Caller, perform};
 use crate::front::query::Form;
 use crate::front::{ApiError, Xml};
 use crate::identity::Principal;
+use crate::metric::MetricStore;
 use crate::name::Names;
 use crate::name::endpoint::Zone;
 use crate::resource::cluster::{Changing, Cluster, Engine, Pending, WantedNode};
@@ -33,6 +34,7 @@ impl Service {
             region: "us-east-1".to_owned(),
             clock: || NOW_MS,
             names: Arc::new(Names::new(Zone { suffix: "abc123".to_owned(), region_code: "use1".to_owned() })),
+            metrics: Arc::new(MetricStore::in_memory().unwrap()),
         };
         let caller = Caller {
             access_key_id: "AKIAEXAMPLE".to_owned(),
@@ -90,6 +92,8 @@ impl Service {
             snapshot_retention_days: 0,
             auto_minor_version_upgrade: true,
             pending: Pending::default(),
+            group: None,
+            transit: Default::default(),
         };
         self.app.records.apply(&[state::create(&cluster).unwrap()]).unwrap();
     }
@@ -442,7 +446,10 @@ fn actions_that_are_none_or_not_built() {
     service.refused("", "MissingAction");
     service.refused("Action=", "MissingAction");
     service.refused("Action.X=1", "MissingAction");
-    insta::assert_snapshot!("invalid_action", service.refused("Action=CreateUser", "InvalidAction"));
+    insta::assert_snapshot!(
+        "invalid_action",
+        service.refused("Action=CreateServerlessCache", "InvalidAction")
+    );
     let error = service.call("Action=createcachecluster%3C").unwrap_err();
     assert_eq!(error.message, "The action createcachecluster< is not valid for this web service.");
 }

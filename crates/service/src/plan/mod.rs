@@ -10,6 +10,8 @@ use std::fmt;
 use crate::resource::cluster::{Cluster, Engine};
 use crate::resource::node::{NodePhase, Observed, ObservedNode};
 
+pub mod group;
+
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +24,8 @@ pub enum Applies {
     Restart,
     /// At the next reboot that somebody asks for.
     Reboot,
+    /// At each start, and of no account while the node runs.
+    Start,
 }
 
 /// A setting that a node should have.
@@ -119,8 +123,10 @@ impl fmt::Display for Step {
             Step::Start { node } => write!(f, "start {node}"),
             Step::Stop { node } => write!(f, "stop {node}"),
             Step::Set { node, changes } => {
-                let changes: Vec<String> =
-                    changes.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                let shown = |(name, value): &(String, String)| {
+                    if is_secret(name) { name.clone() } else { format!("{name}={value}") }
+                };
+                let changes: Vec<String> = changes.iter().map(shown).collect();
                 write!(f, "set {node} {}", changes.join(" "))
             }
             Step::NotePending { node, pending: true } => write!(f, "note {node} needs a reboot"),
@@ -224,6 +230,24 @@ fn keep(facts: &Facts<'_>, id: &str, reboots: u64, node: &ObservedNode, plan: &m
     plan.steps.push(Step::Start { node: id.to_owned() });
 }
 
+/// The directive of a node that lets nobody in until its users were set.
+pub const CLOSED: &str = "user";
+
+/// Whether a setting is a user of the node: `user NAME`, whose value are rules.
+pub fn is_user(name: &str) -> bool {
+    name.strip_prefix(CLOSED).is_some_and(|rest| rest.starts_with(' '))
+}
+
+/// Whether the value of a setting is for the node alone.
+pub fn is_secret(name: &str) -> bool {
+    is_user(name) || name == "masterauth"
+}
+
+/// How it is remembered that a node refused the rules of a user.
+pub fn refused_user(name: &str, rules: &str) -> String {
+    format!("{name} {rules}")
+}
+
 /// Settings of a running node that are not as wanted, by how they come into force.
 #[derive(Default)]
 struct Differences {
@@ -239,7 +263,15 @@ impl Differences {
             if node.settings.get(name) == Some(&setting.value) {
                 continue;
             }
+            if is_user(name) {
+                // A user whom the node refused waits for another change: a reboot would not help.
+                if !node.refused.contains(&refused_user(name, &setting.value)) {
+                    differences.live.push((name.clone(), setting.value.clone()));
+                }
+                continue;
+            }
             match (setting.applies, node.refused.contains(name)) {
+                (Applies::Start, _) => {}
                 (Applies::Live, false) => {
                     differences.live.push((name.clone(), setting.value.clone()));
                 }
@@ -247,8 +279,16 @@ impl Differences {
                 (Applies::Reboot, _) | (Applies::Live, true) => differences.reboot.push(name.clone()),
             }
         }
-        let gone = node.settings.keys().filter(|name| !wanted.contains_key(*name));
-        differences.reboot.extend(gone.cloned());
+        for name in node.settings.keys().filter(|name| !wanted.contains_key(*name)) {
+            match name.as_str() {
+                // A user without rules is deleted; so are the credentials that nobody asks for any more.
+                name if is_user(name) => differences.live.push((name.to_owned(), String::new())),
+                "masteruser" | "masterauth" => differences.live.push((name.clone(), "\"\"".to_owned())),
+                CLOSED => {}
+                _ => differences.reboot.push(name.clone()),
+            }
+        }
+        differences.live.retain(|(name, value)| node.settings.get(name) != Some(value));
         differences
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::node::{NodePhase, Observed};
+use super::transit::Transit;
 use crate::state::Resource;
 
 pub mod create;
@@ -145,6 +146,12 @@ pub struct Cluster {
     pub auto_minor_version_upgrade: bool,
     /// Changes that wait for the maintenance window.
     pub pending: Pending,
+    /// The replication group that it is a member of.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// Encryption in transit.
+    #[serde(default)]
+    pub transit: Transit,
 }
 
 impl Resource for Cluster {
@@ -257,7 +264,7 @@ impl Cluster {
     }
 
     /// Notes that nodes must follow a change.
-    fn changed(&mut self, what: Changing) {
+    pub fn changed(&mut self, what: Changing) {
         self.generation += 1;
         self.changing = what;
     }

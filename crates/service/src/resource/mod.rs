@@ -6,8 +6,10 @@
 
 pub mod arn;
 pub mod cluster;
+pub mod ec2;
 pub mod engine_version;
 pub mod event;
+pub mod group;
 pub mod iam;
 pub mod network;
 pub mod node;
@@ -17,4 +19,6 @@ pub mod parameter_group;
 pub mod refusal;
 pub mod subnet_group;
 pub mod tag;
+pub mod transit;
+pub mod user;
 pub mod window;

@@ -1,5 +1,6 @@
 //! The network that caches live in: a range of loopback addresses that plays a VPC, one subnet per zone.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
@@ -24,8 +25,14 @@ pub struct Network {
     pub vpc_id: String,
     /// `sg-` and 17 hexadecimal digits.
     pub default_security_group_id: String,
-    /// Subnets in the order of their zones.
+    /// Subnets in the order of their zones: of the default VPC in the record, of all VPCs where operations look.
     pub subnets: Vec<Subnet>,
+    /// Whether VPC, subnets and security group have records of their own, which then count instead of this one.
+    #[serde(default)]
+    pub split: bool,
+    /// The VPC of each subnet that is not in the default one.
+    #[serde(skip)]
+    pub vpc_of: BTreeMap<String, String>,
 }
 
 /// A part of a VPC in one zone.
@@ -49,7 +56,7 @@ impl Resource for Network {
     }
 }
 
-/// Id of the one network record that there is today.
+/// Id of the one network record.
 pub const DEFAULT_NETWORK_ID: &str = "default";
 
 impl Network {
@@ -65,8 +72,15 @@ impl Network {
         Network {
             vpc_id: format!("vpc-{}", digits()),
             default_security_group_id: format!("sg-{}", digits()),
+            split: false,
+            vpc_of: BTreeMap::new(),
             subnets: DEFAULT_ZONES.iter().enumerate().map(|zone| subnet(zone, digits())).collect(),
         }
+    }
+
+    /// The VPC of a subnet.
+    pub fn vpc_of(&self, subnet_id: &str) -> &str {
+        self.vpc_of.get(subnet_id).unwrap_or(&self.vpc_id)
     }
 
     /// The subnet of that id.

@@ -71,6 +71,21 @@ pub struct ObservedNode {
     pub not_before_ms: u64,
 }
 
+/// What a node says about its replication.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replication {
+    /// Whether it accepts writes.
+    pub is_primary: bool,
+    /// Whom it follows, if it does and that is an address.
+    pub primary: Option<(Ipv4Addr, u16)>,
+    /// Whether it is connected to its primary.
+    pub link_up: bool,
+    /// Whether it is receiving the primary's whole data.
+    pub syncing: bool,
+    /// How much of the stream of writes it has.
+    pub offset: u64,
+}
+
 /// Who belongs to a memcached cluster, as clients learn from Auto Discovery.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Membership {

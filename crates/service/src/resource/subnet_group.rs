@@ -41,7 +41,12 @@ impl SubnetGroup {
             name: DEFAULT_NAME.to_owned(),
             description: "Default CacheSubnetGroup".to_owned(),
             vpc_id: network.vpc_id.clone(),
-            subnet_ids: network.subnets.iter().map(|subnet| subnet.id.clone()).collect(),
+            subnet_ids: network
+                .subnets
+                .iter()
+                .filter(|subnet| network.vpc_of(&subnet.id) == network.vpc_id)
+                .map(|subnet| subnet.id.clone())
+                .collect(),
         }
     }
 
@@ -68,6 +73,12 @@ impl SubnetGroup {
             let message = format!("A subnet group can have at most {SUBNETS_MAX} subnets.");
             return Err(Refusal::new("CacheSubnetQuotaExceededFault", message));
         }
+        let vpc_id = ids.first().map(|id| network.vpc_of(id)).unwrap_or_default();
+        if let Some(other) = ids.iter().find(|id| network.vpc_of(id) != vpc_id) {
+            let message = format!("The subnet {other} is not in the VPC of the others, {vpc_id}.");
+            return Err(Refusal::new("InvalidSubnet", message));
+        }
+        self.vpc_id = vpc_id.to_owned();
         self.subnet_ids = ids;
         Ok(())
     }

@@ -16,4 +16,4 @@ mod tests;
 
 pub use file::FileRecords;
 pub use record::{Change, Expect, Page, Record, Records, StateError};
-pub use typed::{Resource, Stored, create, find, list, list_all, remove, replace};
+pub use typed::{Resource, Stored, create, find, list, list_all, put_any, remove, replace};

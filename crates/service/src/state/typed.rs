@@ -68,6 +68,11 @@ pub fn replace<T: Resource>(value: &T, revision: u64) -> Result<Change, StateErr
     put(value, Expect::Revision(revision))
 }
 
+/// The change that writes a record, whatever was there.
+pub fn put_any<T: Resource>(value: &T) -> Result<Change, StateError> {
+    put(value, Expect::Anything)
+}
+
 fn put<T: Resource>(value: &T, expect: Expect) -> Result<Change, StateError> {
     Ok(Change { kind: T::KIND.to_owned(), id: value.id(), expect, body: Some(encode(value)?) })
 }

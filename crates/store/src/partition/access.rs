@@ -1,13 +1,18 @@
 //! How recently and how often a key was used: 24 bits in each item.
 //!
-//! With an LRU policy (and none) they are a clock in seconds, modulo 2^24 (194 days). With an LFU policy the upper 16
+//! With an LRU policy (and none) they are a clock in seconds, modulo 2^23 (97 days), and a bit that says whether the
+//! value was ever read, which Memcached tells its clients. With an LFU policy the upper 16
 //! bits are the minute of the last decay and the lower 8 a logarithmic counter (Morris, CACM 1978). The meaning and
 //! the constants are those of Redis, so that OBJECT IDLETIME and OBJECT FREQ tell the same.
 
 /// Counter of a new key, so that it is not evicted before it had a chance.
 pub const LFU_INITIAL: u32 = 5;
 
-const MASK: u32 = (1 << 24) - 1;
+/// Bits of the LRU clock.
+const MASK: u32 = (1 << 23) - 1;
+
+/// In an LRU word: the value was read since it was set.
+const FETCHED: u32 = 1 << 23;
 
 /// How an access is noted: made once per command from the configuration, the clock and a random number.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +24,7 @@ pub enum Access {
     },
     /// Seconds clock.
     Lru {
-        /// Seconds, already reduced to 24 bits.
+        /// Seconds, already reduced to 23 bits.
         clock: u32,
     },
     /// Logarithmic counter.
@@ -61,12 +66,46 @@ impl Access {
         }
     }
 
-    /// The word after another use.
+    /// The word after the value was read.
+    #[inline]
+    pub fn after_read(self, word: u32) -> u32 {
+        match self {
+            Access::Lru { clock } => clock | FETCHED,
+            _ => self.after_use(word),
+        }
+    }
+
+    /// The word after another value was put in its place: nobody has read that one.
+    #[inline]
+    pub fn after_set(self, word: u32) -> u32 {
+        match self {
+            Access::Lru { clock } => clock,
+            Access::None { .. } | Access::Lfu { .. } => self.after_use(word),
+        }
+    }
+
+    /// Whether the value was read since it was set. An LFU word tells by its counter, which may have decayed.
+    pub fn is_fetched(self, word: u32) -> bool {
+        match self {
+            Access::Lfu { .. } => word & 0xff != LFU_INITIAL,
+            _ => word & FETCHED != 0,
+        }
+    }
+
+    /// Seconds since the value was last used, as far as the word tells: an LFU word knows minutes.
+    pub fn idle_seconds(self, word: u32, now_ms: u64) -> u32 {
+        match self {
+            Access::Lfu { minutes, .. } => (minutes.wrapping_sub(word >> 8) & 0xffff) * 60,
+            _ => idle_seconds(word, now_ms),
+        }
+    }
+
+    /// The word after another use, which may have been a change.
     #[inline]
     pub fn after_use(self, word: u32) -> u32 {
         match self {
             Access::None { .. } => word,
-            Access::Lru { clock } => clock,
+            Access::Lru { clock } => clock | word & FETCHED,
             Access::Lfu { minutes, random, log_factor, decay_minutes } => {
                 let counter = decayed(word, minutes, decay_minutes);
                 minutes << 8 | increased(counter, random, log_factor)

@@ -1,8 +1,8 @@
 //! An item: a key with its value, in one allocation.
 //!
 //! ```text
-//! byte 0      kind (3 bits), which optional fields follow (3 bits), a hash with deadlines of its own (1 bit),
-//!             a string that was put together (1 bit)
+//! byte 0      kind (3 bits), which optional fields follow (3 bits), a hash with deadlines of its own or a string with
+//!             a state (1 bit), a string that was put together (1 bit)
 //! bytes 1-3   access: seconds clock of the last use (LRU), or 16-bit minutes and 8-bit counter (LFU)
 //! varint      key length
 //! varint      value length (only an inline string has it)
@@ -10,6 +10,7 @@
 //!             Unix milliseconds                      (optional)
 //! 4 bytes     Memcached client flags                  (optional)
 //! 8 bytes     Memcached CAS unique                    (optional)
+//! 1 byte      Memcached state: stale, token given out (optional)
 //! key, value
 //! ```
 //!
@@ -38,6 +39,9 @@ const HAS_FLAGS: u8 = 0b0001_0000;
 const HAS_CAS: u8 = 0b0010_0000;
 /// A hash some of whose fields have deadlines. Stands here so that a look at any other key stays one test of a byte.
 const HAS_TIMED_FIELDS: u8 = 0b0100_0000;
+/// On a value that is no hash the same bit says that a state follows the other optional fields: seldom, and for a short
+/// time.
+const HAS_STATE: u8 = HAS_TIMED_FIELDS;
 
 /// A string that was put together, not set: OBJECT ENCODING tells the two apart.
 const IS_RAW: u8 = 0b1000_0000;
@@ -147,6 +151,31 @@ pub struct Extras {
     pub cas: u64,
     /// A string that was put together in place (APPEND, SETRANGE, SETBIT) instead of set. Takes no room.
     pub raw: bool,
+    /// Memcached: what the meta commands remember of an item. Only strings have one; the usual one takes no room.
+    pub state: State,
+}
+
+/// What Memcached's meta commands remember of an item.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// Its value is known to be out of date.
+    pub stale: bool,
+    /// One client has been told to fetch it anew.
+    pub won: bool,
+}
+
+impl State {
+    fn is_usual(self) -> bool {
+        self == State::default()
+    }
+
+    fn byte(self) -> u8 {
+        u8::from(self.stale) | u8::from(self.won) << 1
+    }
+
+    fn of(byte: u8) -> State {
+        State { stale: byte & 1 != 0, won: byte & 2 != 0 }
+    }
 }
 
 /// An owned item.
@@ -189,11 +218,22 @@ impl Shape {
     fn cas_at(&self) -> usize {
         self.flags_at() + if self.head & HAS_FLAGS != 0 { 4 } else { 0 }
     }
+
+    fn state_at(&self) -> usize {
+        self.cas_at() + if self.head & HAS_CAS != 0 { 8 } else { 0 }
+    }
 }
 
-/// Bytes of flags and CAS.
+/// True for the first byte of an item that has a state.
+const fn has_state(head: u8) -> bool {
+    head & HAS_STATE != 0 && head & KIND != HASH
+}
+
+/// Bytes of flags, CAS and state.
 const fn optional_len(head: u8) -> usize {
-    (if head & HAS_FLAGS != 0 { 4 } else { 0 }) + (if head & HAS_CAS != 0 { 8 } else { 0 })
+    (if head & HAS_FLAGS != 0 { 4 } else { 0 })
+        + (if head & HAS_CAS != 0 { 8 } else { 0 })
+        + (if has_state(head) { 1 } else { 0 })
 }
 
 /// A deadline in its short form, if it has one.
@@ -209,11 +249,17 @@ fn deadline_len(deadline: Option<u64>) -> usize {
     }
 }
 
-fn extras_bits(extras: Extras) -> u8 {
+/// Only strings have a state.
+const fn may_have_state(kind: u8) -> bool {
+    matches!(kind, INLINE | INTEGER | LONG)
+}
+
+fn extras_bits(kind: u8, extras: Extras) -> u8 {
     (if extras.deadline.is_some() { HAS_DEADLINE } else { 0 })
         | (if extras.flags != 0 { HAS_FLAGS } else { 0 })
         | (if extras.cas != 0 { HAS_CAS } else { 0 })
         | (if extras.raw { IS_RAW } else { 0 })
+        | (if !extras.state.is_usual() && may_have_state(kind) { HAS_STATE } else { 0 })
 }
 
 const fn varint_len(n: usize) -> usize {
@@ -241,7 +287,7 @@ impl Item {
             Value::Stream(_) => (STREAM, 8),
         };
         let timed = matches!(&value, Value::Hash(hash) if hash.timed_len() > 0);
-        let head = kind | extras_bits(extras) | if timed { HAS_TIMED_FIELDS } else { 0 };
+        let head = kind | extras_bits(kind, extras) | if timed { HAS_TIMED_FIELDS } else { 0 };
         let mut at = 4 + varint_len(key.len()) + if kind == INLINE { varint_len(value_len) } else { 0 };
         let (optional, deadline_len) = (at, deadline_len(extras.deadline));
         at += deadline_len + optional_len(head);
@@ -284,6 +330,9 @@ impl Item {
         }
         if extras.cas != 0 {
             self.put(shape.cas_at(), &extras.cas.to_le_bytes());
+        }
+        if has_state(shape.head) {
+            self.put(shape.state_at(), &[extras.state.byte()]);
         }
     }
 
@@ -473,6 +522,11 @@ impl Item {
             flags: if flag(HAS_FLAGS) { self.flags_at(shape.flags_at()) } else { 0 },
             cas: if flag(HAS_CAS) { self.word(shape.cas_at()) } else { 0 },
             raw: flag(IS_RAW),
+            state: if has_state(shape.head) {
+                State::of(self.byte(shape.state_at()))
+            } else {
+                State::default()
+            },
         }
     }
 
@@ -496,7 +550,7 @@ impl Item {
         self.deadline_in(&self.shape())
     }
 
-    /// True if the key or fields of it have deadlines.
+    /// True if the key or fields of it have deadlines; also for the few strings that have a state.
     #[inline]
     pub fn is_volatile(&self) -> bool {
         self.byte(0) & (HAS_DEADLINE | HAS_TIMED_FIELDS) != 0
@@ -505,7 +559,7 @@ impl Item {
     /// True for a hash that is marked as having fields with deadlines.
     #[inline]
     pub fn has_timed_fields(&self) -> bool {
-        self.byte(0) & HAS_TIMED_FIELDS != 0
+        self.byte(0) & (HAS_TIMED_FIELDS | KIND) == HAS_TIMED_FIELDS | HASH
     }
 
     /// Marks a hash as having fields with deadlines, or as having none.
@@ -585,7 +639,8 @@ impl Item {
         let same = shape.deadline_len == deadline_len(extras.deadline)
             && has(HAS_FLAGS) == (extras.flags != 0)
             && has(HAS_CAS) == (extras.cas != 0)
-            && has(IS_RAW) == extras.raw;
+            && has(IS_RAW) == extras.raw
+            && has_state(shape.head) == (!extras.state.is_usual() && may_have_state(shape.head & KIND));
         if same {
             self.write_extras(&shape, extras);
         }
@@ -619,7 +674,8 @@ impl Item {
     pub(super) fn with_extras(self, extras: Extras) -> Item {
         let old = self.shape();
         let kind = old.head & KIND;
-        let head = kind | extras_bits(extras) | old.head & HAS_TIMED_FIELDS;
+        let timed = if kind == HASH { old.head & HAS_TIMED_FIELDS } else { 0 };
+        let head = kind | extras_bits(kind, extras) | timed;
         let deadline_len = deadline_len(extras.deadline);
         let key = old.optional + deadline_len + optional_len(head);
         let new = Shape { head, deadline_len, key, ..old };

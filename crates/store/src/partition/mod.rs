@@ -190,7 +190,7 @@ impl Partition {
         }
         let table = self.table_mut(db);
         let item = table.get(place);
-        let (old, new) = (item.access(), access.after_use(item.access()));
+        let (old, new) = (item.access(), access.after_read(item.access()));
         if old != new {
             table.get_mut(place).item().set_access(new);
         }
@@ -286,7 +286,7 @@ impl Partition {
         let table = self.table_mut(db);
         earliest.into_iter().for_each(|at| table.note_deadline(key.hash, at));
         // The key stays the same one, so its frequency of use goes on.
-        let used = access.after_use(table.get(place).access());
+        let used = access.after_set(table.get(place).access());
         if matches!(value, Value::String(_) | Value::Integer(_)) {
             // The common case of a cache: the same key with a value of the same length.
             let mut old = table.get_mut(place);

@@ -29,7 +29,9 @@ impl Server {
         let records = Arc::new(FileRecords::open(folder.path()).unwrap());
         let names =
             Arc::new(Names::new(Zone { suffix: "abc123".to_owned(), region_code: "use1".to_owned() }));
-        let app = Arc::new(App { records, region: "us-east-1".to_owned(), clock: system_clock, names });
+        let metrics = Arc::new(crate::metric::MetricStore::in_memory().unwrap());
+        let app =
+            Arc::new(App { records, region: "us-east-1".to_owned(), clock: system_clock, names, metrics });
         let key = AccessKey::generate("000000000000", "root").unwrap();
         let network = Network::default_of("us-east-1", DEFAULT_VPC_BASE, || "0".repeat(17));
         app.records.apply(&[state::create(&key).unwrap(), state::create(&network).unwrap()]).unwrap();
@@ -117,7 +119,7 @@ async fn other_calls_are_refused() {
             "IncompleteSignature",
         ),
         (forged.replace("DescribeEvents", "DescribeEventz").into_bytes(), "403", "SignatureDoesNotMatch"),
-        (server.call("ec2", "Action=DescribeVpcs"), "403", "SignatureDoesNotMatch"),
+        (server.call("s3", "Action=ListBuckets"), "403", "SignatureDoesNotMatch"),
         (server.call("elasticache", "Action=No"), "400", "InvalidAction"),
         (
             server.call("elasticache", "Action=DescribeEvents&Action=DescribeEvents"),

@@ -15,7 +15,17 @@ impl Form {
     /// # Errors
     /// `MissingParameter`, `InvalidParameterValue` or `InvalidQueryParameter`, naming the parameter with its path.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
-        T::deserialize(AtNode { name: "", node: NodeRef::Below(&self.root) }).map_err(Refused::into_api)
+        T::deserialize(AtNode { name: "", node: NodeRef::Below(&self.root), flat: false })
+            .map_err(Refused::into_api)
+    }
+
+    /// [`Form::decode`] in EC2's dialect: elements of lists are numbered without a name, `Filter.1.Name`.
+    ///
+    /// # Errors
+    /// Those of [`Form::decode`].
+    pub fn decode_flat<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        T::deserialize(AtNode { name: "", node: NodeRef::Below(&self.root), flat: true })
+            .map_err(Refused::into_api)
     }
 }
 
@@ -85,15 +95,17 @@ enum NodeRef<'a> {
 struct AtNode<'a> {
     name: &'a str,
     node: NodeRef<'a>,
+    /// Elements of lists are numbered without a name.
+    flat: bool,
 }
 
 impl<'a> AtNode<'a> {
-    fn of(name: &'a str, node: &'a Node) -> AtNode<'a> {
+    fn of(name: &'a str, node: &'a Node, flat: bool) -> AtNode<'a> {
         let node = match node {
             Node::Value(value) => NodeRef::Value(value),
             Node::Below(below) => NodeRef::Below(below),
         };
-        AtNode { name, node }
+        AtNode { name, node, flat }
     }
 
     fn value(&self) -> Result<&'a str, Refused> {
@@ -115,6 +127,12 @@ impl<'a> AtNode<'a> {
             NodeRef::Value(_) => return Err(Refused::new(Why::Shape("it is a list"))),
             NodeRef::Below(below) => below,
         };
+        if self.flat {
+            let numbered = below.iter().map(|(number, node)| position(number).map(|at| (at, node)));
+            let mut elements = numbered.collect::<Result<Vec<_>, _>>()?;
+            elements.sort_by_key(|(at, _)| *at);
+            return Ok(elements);
+        }
         let Some((element, Node::Below(numbered))) = below.iter().next().filter(|_| below.len() == 1) else {
             return Err(Refused::new(Why::Shape(
                 "it is a list, whose elements all have the same name and a number",
@@ -163,6 +181,11 @@ impl<'de> de::Deserializer<'de> for AtNode<'_> {
         deserialize_u32 visit_u32 u32, deserialize_u64 visit_u64 u64,
     }
 
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
+        let number = self.value()?.parse::<f64>().ok().filter(|number| number.is_finite());
+        visitor.visit_f64(number.ok_or_else(|| Refused::new(Why::Value("it must be a number".to_owned())))?)
+    }
+
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
         let value = self.value()?;
         if value.eq_ignore_ascii_case("true") {
@@ -199,12 +222,15 @@ impl<'de> de::Deserializer<'de> for AtNode<'_> {
             NodeRef::Below(below) => below.keys().next().map_or("", String::as_str),
             NodeRef::Value(_) => "",
         };
-        visitor.visit_seq(Elements { element: path, rest: self.elements()?.into_iter() })
+        let path = if self.flat { "" } else { path };
+        visitor.visit_seq(Elements { element: path, flat: self.flat, rest: self.elements()?.into_iter() })
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
         match self.node {
-            NodeRef::Below(below) => visitor.visit_map(Members { rest: below.iter(), next: None }),
+            NodeRef::Below(below) => {
+                visitor.visit_map(Members { rest: below.iter(), next: None, flat: self.flat })
+            }
             NodeRef::Value(_) => Err(Refused::new(Why::Shape("it has parameters below it, no value"))),
         }
     }
@@ -235,13 +261,14 @@ impl<'de> de::Deserializer<'de> for AtNode<'_> {
         visitor.visit_unit()
     }
 
-    serde::forward_to_deserialize_any! { f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct identifier }
+    serde::forward_to_deserialize_any! { f32 char bytes byte_buf unit unit_struct tuple tuple_struct identifier }
 }
 
 /// The members of a structure.
 struct Members<'a> {
     rest: btree_map::Iter<'a, String, Node>,
     next: Option<(&'a str, &'a Node)>,
+    flat: bool,
 }
 
 impl<'de> de::MapAccess<'de> for Members<'_> {
@@ -254,13 +281,14 @@ impl<'de> de::MapAccess<'de> for Members<'_> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Refused> {
         let (name, node) = self.next.take().ok_or_else(|| Refused::new(Why::Missing))?;
-        seed.deserialize(AtNode::of(name, node)).map_err(|e| e.inside(name))
+        seed.deserialize(AtNode::of(name, node, self.flat)).map_err(|e| e.inside(name))
     }
 }
 
 /// The elements of a list, in order.
 struct Elements<'a> {
     element: &'a str,
+    flat: bool,
     rest: std::vec::IntoIter<(u32, &'a Node)>,
 }
 
@@ -269,8 +297,11 @@ impl<'de> de::SeqAccess<'de> for Elements<'_> {
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Refused> {
         let Some((at, node)) = self.rest.next() else { return Ok(None) };
-        let value = seed.deserialize(AtNode::of(self.element, node));
-        value.map(Some).map_err(|e| e.inside(&at.to_string()).inside(self.element))
+        let value = seed.deserialize(AtNode::of(self.element, node, self.flat));
+        let inside = |e: Refused| {
+            if self.flat { e.inside(&at.to_string()) } else { e.inside(&at.to_string()).inside(self.element) }
+        };
+        value.map(Some).map_err(inside)
     }
 
     fn size_hint(&self) -> Option<usize> {

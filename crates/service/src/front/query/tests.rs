@@ -148,3 +148,36 @@ proptest::proptest! {
         proptest::prop_assert_eq!(decode(&form).unwrap().name, name);
     }
 }
+
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "PascalCase")]
+struct Flat {
+    vpc_id: Vec<String>,
+    #[serde(default)]
+    filter: Vec<FlatFilter>,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "PascalCase")]
+struct FlatFilter {
+    name: String,
+    value: Vec<String>,
+}
+
+#[test]
+fn lists_of_ec2_are_numbered_without_a_name() {
+    let read = |text: &str| Form::parse(&[text.as_bytes()])?.decode_flat::<Flat>();
+    let flat = read("VpcId.2=b&VpcId.1=a&Filter.1.Name=n&Filter.1.Value.1=x&Filter.1.Value.2=y").unwrap();
+    assert_eq!(flat.vpc_id, ["a", "b"]);
+    assert_eq!(flat.filter, [FlatFilter { name: "n".into(), value: vec!["x".into(), "y".into()] }]);
+    for (text, code, path) in [
+        ("VpcId.0=a", "InvalidQueryParameter", "VpcId.0"),
+        ("VpcId.1=a&Filter.1.Name=n", "MissingParameter", "Filter.1.Value"),
+        ("VpcId.member.1=a", "InvalidQueryParameter", "VpcId.member"),
+        ("VpcId=a", "InvalidQueryParameter", "VpcId"),
+    ] {
+        let error = read(text).unwrap_err();
+        assert_eq!(error.code, code, "{text}");
+        assert!(error.message.contains(path), "{error}");
+    }
+}

@@ -33,14 +33,20 @@ fn holds(condition: &str, keys: &[(&str, &str)]) -> bool {
 fn actions_and_resources_have_wildcards_and_inverses() {
     let none = Context::default();
     let read = one("Allow", r#""Action":["elasticache:Describe*","elasticache:List*"],"Resource":"*""#);
-    assert_eq!(verdict(&[read.clone()], "elasticache:DescribeEvents", "*", &none), Verdict::Allowed);
-    assert_eq!(verdict(&[read.clone()], "ELASTICACHE:describeevents", "*", &none), Verdict::Allowed);
+    assert_eq!(
+        verdict(std::slice::from_ref(&read), "elasticache:DescribeEvents", "*", &none),
+        Verdict::Allowed
+    );
+    assert_eq!(
+        verdict(std::slice::from_ref(&read), "ELASTICACHE:describeevents", "*", &none),
+        Verdict::Allowed
+    );
     assert_eq!(verdict(&[read], "elasticache:CreateUser", "*", &none), Verdict::Silent);
     let but = one("Allow", r#""NotAction":"iam:*","Resource":"*""#);
-    assert_eq!(verdict(&[but.clone()], "iam:CreateUser", "*", &none), Verdict::Silent);
+    assert_eq!(verdict(std::slice::from_ref(&but), "iam:CreateUser", "*", &none), Verdict::Silent);
     assert_eq!(verdict(&[but], "ec2:CreateVpc", "*", &none), Verdict::Allowed);
     let mine = one("Allow", r#""Action":"*","Resource":"arn:aws:elasticache:*:*:cluster:app-?""#);
-    assert_eq!(verdict(&[mine.clone()], "elasticache:X", CLUSTER, &none), Verdict::Allowed);
+    assert_eq!(verdict(std::slice::from_ref(&mine), "elasticache:X", CLUSTER, &none), Verdict::Allowed);
     assert_eq!(verdict(&[mine], "elasticache:X", &format!("{CLUSTER}2"), &none), Verdict::Silent);
     let others = one("Allow", &format!(r#""Action":"*","NotResource":"{CLUSTER}""#));
     assert_eq!(verdict(&[others], "elasticache:X", CLUSTER, &none), Verdict::Silent);
@@ -61,9 +67,15 @@ fn an_explicit_deny_wins() {
 fn variables_are_filled_in_and_never_wild() {
     let own = one("Allow", r#""Action":"*","Resource":"arn:aws:iam::1:user/${aws:username}""#);
     let mut context = Context::default();
-    assert_eq!(verdict(&[own.clone()], "iam:X", "arn:aws:iam::1:user/", &context), Verdict::Silent);
+    assert_eq!(
+        verdict(std::slice::from_ref(&own), "iam:X", "arn:aws:iam::1:user/", &context),
+        Verdict::Silent
+    );
     context.set("aws:username", "*");
-    assert_eq!(verdict(&[own.clone()], "iam:X", "arn:aws:iam::1:user/eve", &context), Verdict::Silent);
+    assert_eq!(
+        verdict(std::slice::from_ref(&own), "iam:X", "arn:aws:iam::1:user/eve", &context),
+        Verdict::Silent
+    );
     context.set("aws:UserName", "eve");
     assert_eq!(verdict(&[own], "iam:X", "arn:aws:iam::1:user/eve", &context), Verdict::Allowed);
     assert!(holds(r#"{"StringEquals":{"a:k":"${aws:x, 'dft'}"}}"#, &[("a:k", "dft")]));

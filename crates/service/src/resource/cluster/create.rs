@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Changing, Cluster, Engine, MEMCACHED_NODES_MAX, Pending, WantedNode, node_id};
 use crate::resource::network::Subnet;
 use crate::resource::refusal::Refusal;
+use crate::resource::transit;
 use crate::resource::window::{Daily, Weekly, check_apart, default_daily, default_weekly};
 
 /// Most days that automatic snapshots can be kept.
@@ -37,6 +38,10 @@ pub struct CreateRequest {
     pub snapshot_retention_days: Option<i64>,
     /// AutoMinorVersionUpgrade.
     pub auto_minor_version_upgrade: Option<bool>,
+    /// TransitEncryptionEnabled.
+    pub transit_enabled: Option<bool>,
+    /// TransitEncryptionMode.
+    pub transit_mode: Option<String>,
 }
 
 /// What was looked up for a request.
@@ -90,6 +95,13 @@ pub fn create(
         snapshot_retention_days: retention(request.snapshot_retention_days, chosen.engine)?,
         auto_minor_version_upgrade: request.auto_minor_version_upgrade.unwrap_or(true),
         pending: Pending::default(),
+        group: None,
+        transit: transit::of_new(
+            chosen.engine,
+            chosen.engine_version,
+            request.transit_enabled,
+            request.transit_mode.as_deref(),
+        )?,
     })
 }
 
@@ -247,7 +259,7 @@ fn default_zones(first: Option<&str>, known: &[&str], cross: bool, count: usize)
 }
 
 /// Names of the zones that subnets lie in, each once, in the order of the subnets.
-pub(super) fn zone_names(subnets: &[Subnet]) -> Vec<&str> {
+pub(crate) fn zone_names(subnets: &[Subnet]) -> Vec<&str> {
     let mut names: Vec<&str> = Vec::new();
     for subnet in subnets {
         if !names.contains(&subnet.zone.as_str()) {
@@ -272,7 +284,7 @@ pub(super) fn cross_zone(az_mode: Option<&str>, count: usize) -> Result<Option<b
     }
 }
 
-pub(super) fn check_zones(zones: &[String], known: &[&str]) -> Result<(), Refusal> {
+pub(crate) fn check_zones(zones: &[String], known: &[&str]) -> Result<(), Refusal> {
     match zones.iter().find(|zone| !known.contains(&zone.as_str())) {
         None => Ok(()),
         Some(zone) => Err(Refusal::value(format!(
@@ -287,8 +299,35 @@ fn wanted_nodes(zones: &[String], subnets: &[Subnet]) -> Result<BTreeMap<String,
     nodes.map(|(index, zone)| Ok((node_id(index + 1), wanted_node(zone, subnets, index)?))).collect()
 }
 
+impl Cluster {
+    /// Another member for this one's group: the same but for its name and its zone. `turn` picks among several subnets
+    /// of the zone.
+    ///
+    /// # Errors
+    /// If the subnet group has no subnet in the zone.
+    pub fn sibling(
+        &self,
+        id: &str,
+        zone: &str,
+        subnets: &[Subnet],
+        turn: usize,
+        now_ms: u64,
+    ) -> Result<Cluster, Refusal> {
+        let node = wanted_node(zone, subnets, turn)?;
+        Ok(Cluster {
+            id: id.to_owned(),
+            generation: 1,
+            changing: Changing::Create,
+            deleting: false,
+            created_ms: now_ms,
+            nodes: BTreeMap::from([(node_id(1), node)]),
+            ..self.clone()
+        })
+    }
+}
+
 /// A node in a zone; several subnets of one zone take turns.
-pub(super) fn wanted_node(zone: &str, subnets: &[Subnet], turn: usize) -> Result<WantedNode, Refusal> {
+pub(crate) fn wanted_node(zone: &str, subnets: &[Subnet], turn: usize) -> Result<WantedNode, Refusal> {
     let there: Vec<&Subnet> = subnets.iter().filter(|subnet| subnet.zone == zone).collect();
     if there.is_empty() {
         return Err(Refusal::value(format!("The subnet group has no subnet in {zone}.")));

@@ -118,6 +118,17 @@ fn what_a_running_node_can_change() {
 }
 
 #[test]
+fn parameters_of_memcached_reach_the_node() {
+    let mut mine = group("memcached1.6");
+    let set = [("disable_flush_all", "1"), ("binding_protocol", "ascii"), ("error_on_memory_exhausted", "1")];
+    mine.values.extend(pairs(&set));
+    let text = told(&mine, "cache.t3.small", "1.6.22");
+    for line in ["memcached-flush no", "memcached-protocol ascii", "maxmemory-policy noeviction"] {
+        assert!(text.lines().any(|told| told == line), "{line} in {text}");
+    }
+}
+
+#[test]
 fn each_directive_comes_once() {
     for family in FAMILIES {
         let version = VERSIONS.iter().rfind(|version| version.family == family.name).unwrap();

@@ -78,7 +78,8 @@ fn deadlines_of_all_sizes_are_exact() {
     let far = epoch + (1 << 40);
     let times = [1, epoch - 1, epoch, epoch + 1, far - 2, far - 1, far, i64::MAX as u64, epoch + 5, 7];
     for (at, deadline) in times.into_iter().enumerate() {
-        let extras = Extras { deadline: Some(deadline), flags: 7, cas: 9, raw: at % 2 == 0 };
+        let extras =
+            Extras { deadline: Some(deadline), flags: 7, cas: 9, raw: at % 2 == 0, ..Extras::default() };
         part.set(0, &key, Value::String(b"value"), extras, Access::lru(0));
         assert_eq!(part.peek(0, &key, Now { ms: 0 }).unwrap().extras(), extras);
         for deadline in times {

@@ -6,6 +6,9 @@
 
 #![expect(clippy::print_stdout, reason = "the seed of a run, to repeat it")]
 
+mod binary;
+mod meta;
+
 use larder_engine::memcache::{Figures, Session, Shared, Turn};
 use larder_store::partition::access::Access;
 use larder_store::{Config, Now, Store};
@@ -17,6 +20,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// Closes every conversation: its answer shows that both sides are done. The blank lines, which are answered too, are
 /// for a value that takes more bytes than were sent for it.
 const END: &[u8] = b"\r\n\r\n\r\n\r\n\r\nversion\r\n";
+/// Patch version of 1.6 from which on many lines that are no request are called bad, not unknown: to it the two are one.
+const NEW_WORDS: u32 = 32;
 const VERSION: &str = "VERSION ";
 
 struct Original {
@@ -98,7 +103,7 @@ impl Ours {
                 now,
                 access: Access::lru(now.ms),
                 memory_full: false,
-                figures: &Figures::default,
+                host: &Figures::default(),
                 changes: 0,
                 log: None,
                 logged: 0,
@@ -137,6 +142,8 @@ struct Both {
     original: Original,
     ours: Ours,
     seed: String,
+    /// The last part of the version: 18 for 1.6.18.
+    patch: u32,
 }
 
 impl Both {
@@ -147,15 +154,25 @@ impl Both {
         };
         let answer = original.ask(b"version\r\n");
         let version = String::from_utf8(answer).unwrap().trim_start_matches(VERSION).trim().to_owned();
-        Some(Both { original, ours: Ours::new(&version), seed })
+        let patch = version.rsplit('.').next().and_then(|patch| patch.parse().ok()).unwrap_or(0);
+        Some(Both { original, ours: Ours::new(&version), seed, patch })
     }
 
     #[track_caller]
     fn same(&self, input: &[u8]) {
         let whole = [input, END].concat();
         let (theirs, ours) = (self.original.ask(&whole), self.ours.ask(&whole));
+        let plain = |answer: &[u8]| {
+            let plain = unpadded(answer);
+            if self.patch < NEW_WORDS {
+                return plain;
+            }
+            String::from_utf8_lossy(&plain)
+                .replace("CLIENT_ERROR bad command line format", "ERROR")
+                .into_bytes()
+        };
         assert!(
-            unpadded(&theirs) == unpadded(&ours),
+            plain(&theirs) == plain(&ours),
             "{}\nrequest   {}\nmemcached {}\nours      {}",
             self.seed,
             shown(&whole),
@@ -228,7 +245,7 @@ fn edge_cases_are_answered_alike() {
         incr noreply 1|touch|touch n|touch n x|touch zz 0|touch L x|touch n 0 noreply x|gat|gat 0|gat x n|gat 0 L|\
         gat 0 n zz n|flush_all x|flush_all 1 2 3|flush_all noreply|flush_all 0 noreply|flush_all x noreply|version x|\
         verbosity|verbosity x|verbosity noreply|verbosity 0 noreply|verbosity 0 2|verbosity 0 2 3|verbosity -1|\
-        shutdown|stats foo|stats sizes|stats reset|config|config get cluster x|GET a|foo| |incr n +1|incr n 0x1|\
+        stats foo|stats sizes|stats reset|config|config get cluster x|GET a|foo| |incr n +1|incr n 0x1|\
         incr n 18446744073709551616|incr n -18446744073709551615|incr n 1\t|incr n \t1|incr n 1\tx|get a\t b";
     for line in lines.split('|') {
         let line = line.replace('K', &key).replace('L', &long);

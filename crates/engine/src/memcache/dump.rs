@@ -1,0 +1,106 @@
+//! `lru_crawler metadump` and `mgdump`: a line for every item, written piece by piece over as many turns as it takes, so
+//! that neither memory nor other sessions suffer.
+
+use super::{DB, OUTPUT_PER_TURN_BYTES_MAX, Turn};
+use larder_protocol::memcache::request::{KEY_BYTES_MAX, item_bytes};
+use larder_store::{ItemRef, ValueRef};
+use std::io::Write;
+
+/// Buckets visited per turn at most: an empty keyspace writes nothing and must end its turns too.
+const BUCKETS_PER_TURN_MAX: usize = 4096;
+
+/// A dump on its way.
+#[derive(Debug)]
+pub(super) struct Dump {
+    /// Lines are requests to read the keys, not what is known of them.
+    pub(super) requests: bool,
+    /// Bytes of the line that asked for it: dropped when it is done.
+    pub(super) line_bytes: usize,
+    begun: bool,
+    partition: usize,
+    position: u32,
+}
+
+impl Dump {
+    pub(super) fn new(requests: bool, line_bytes: usize) -> Dump {
+        Dump { requests, line_bytes, begun: false, partition: 0, position: 0 }
+    }
+
+    /// Goes on; true when all is written.
+    pub(super) fn go_on(&mut self, turn: &Turn<'_>, out: &mut Vec<u8>) -> bool {
+        if !std::mem::replace(&mut self.begun, true) {
+            out.extend_from_slice(b"OK\r\n");
+        }
+        let end = out.len() + OUTPUT_PER_TURN_BYTES_MAX / 4;
+        for _ in 0..BUCKETS_PER_TURN_MAX {
+            if self.partition >= turn.store.partition_count() {
+                out.extend_from_slice(if self.requests { b"EN\r\n" } else { b"END\r\n" });
+                return true;
+            }
+            if out.len() >= end {
+                return false;
+            }
+            let partition = turn.store.lock(turn.store.partition_at(self.partition));
+            let next = partition.scan(DB, self.position, turn.now, |item| {
+                if self.requests {
+                    request(&item, out);
+                } else {
+                    line(turn, &item, out);
+                }
+            });
+            match next {
+                Some(position) => self.position = position,
+                None => (self.partition, self.position) = (self.partition + 1, 0),
+            }
+        }
+        false
+    }
+}
+
+fn string_bytes(item: &ItemRef<'_>) -> Option<usize> {
+    match item.value() {
+        ValueRef::String(bytes) => Some(bytes.len()),
+        ValueRef::Integer(n) => Some(itoa::Buffer::new().format(n).len()),
+        _ => None,
+    }
+}
+
+fn line(turn: &Turn<'_>, item: &ItemRef<'_>, out: &mut Vec<u8>) {
+    let Some(len) = string_bytes(item) else { return };
+    out.extend_from_slice(b"key=");
+    for &byte in item.key() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(byte);
+        } else {
+            const HEX: &[u8; 16] = b"0123456789ABCDEF";
+            out.extend_from_slice(&[b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        }
+    }
+    let extras = item.extras();
+    let expires = extras.deadline.map_or(-1, |at| (at / 1000) as i64);
+    let used = turn.now.ms / 1000 - u64::from(turn.access.idle_seconds(item.access(), turn.now.ms));
+    let fetched = if turn.access.is_fetched(item.access()) { "yes" } else { "no" };
+    let size = item_bytes(item.key().len(), len, extras.flags);
+    // Writing to a Vec cannot fail.
+    let _ = writeln!(
+        out,
+        " exp={expires} la={used} cas={} fetch={fetched} cls=1 size={size} flags={} ",
+        extras.cas, extras.flags
+    );
+}
+
+/// `mg KEY`, in base64 where the key is no word.
+fn request(item: &ItemRef<'_>, out: &mut Vec<u8>) {
+    let key = item.key();
+    if string_bytes(item).is_none() || key.len() > KEY_BYTES_MAX {
+        return;
+    }
+    out.extend_from_slice(b"mg ");
+    if key.iter().all(u8::is_ascii_graphic) {
+        out.extend_from_slice(key);
+    } else {
+        out.extend_from_slice(data_encoding::BASE64.encode(key).as_bytes());
+        out.extend_from_slice(b" b");
+    }
+    out.extend_from_slice(b"\r\n");
+}

@@ -1,0 +1,59 @@
+//! A node as its Memcached sessions see it.
+
+use super::{Connection, Figures, Host};
+use crate::memory;
+use crate::node::{Node, now_ms};
+use crate::signal;
+use larder_store::evict::Policy;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+impl Host for Node {
+    fn figures(&self) -> Figures {
+        let (settings, traffic) = (self.settings(), self.traffic.total());
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Figures {
+            uptime_seconds: now_ms().saturating_sub(self.started_ms) / 1000,
+            connections: self.sessions.count() as u64,
+            total_connections: get(&self.stats.connections),
+            rejected_connections: get(&self.stats.rejected_connections),
+            refused_sources: get(&self.stats.refused_sources),
+            connections_max: settings.maxclients as u64,
+            input_bytes: traffic.input_bytes,
+            output_bytes: traffic.output_bytes,
+            used_bytes: memory::used_bytes(),
+            memory_max_bytes: settings.maxmemory,
+            threads: self.mailboxes.len(),
+            port: settings.memcached_port,
+            interface: settings.bind.join(","),
+            evicts: settings.maxmemory_policy != Policy::NoEviction,
+            udp_port: 0,
+            socket: self.startup.memcached_unix_socket.as_ref().map(|path| path.display().to_string()),
+            idle_timeout_seconds: settings.timeout,
+            tls: settings.tls.mode != crate::config::tls::TlsMode::No,
+            backlog: self.startup.backlog,
+            connections_wait: false,
+        }
+    }
+
+    fn connections(&self) -> Vec<Connection> {
+        let now = now_ms();
+        let connection = |shared: std::sync::Arc<crate::session::registry::Shared>| Connection {
+            id: shared.id,
+            address: shared.address.clone(),
+            local_address: shared.local_address.clone(),
+            idle_seconds: now.saturating_sub(shared.last_ms.load(Ordering::Relaxed)) / 1000,
+            unix: shared.unix,
+        };
+        self.sessions.all().into_iter().map(connection).collect()
+    }
+
+    fn set_memory_max(&self, bytes: u64) {
+        let mut config = self.config();
+        config.settings.maxmemory = bytes;
+        self.set_config(config);
+    }
+
+    fn stop(&self) {
+        signal::raise();
+    }
+}

@@ -1,0 +1,160 @@
+//! Storing a value by the rules of the meta and the binary protocol: with a CAS unique to compare, one to give the item,
+//! one to tell the client, and what to do about a key that is not there.
+
+use super::counters::Counter;
+use super::detail::Event;
+use super::item::{admit_value, join_values, put, string, value};
+use super::{DB, Turn};
+use larder_protocol::memcache::request::item_bytes;
+use larder_store::{Extras, Key, Partition, State};
+
+/// Which keys a value is stored under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Any.
+    Set,
+    /// One that is not there.
+    Add,
+    /// One that is there.
+    Replace,
+    /// Behind what is there.
+    Append,
+    /// Before what is there.
+    Prepend,
+}
+
+/// What is to be stored, and how.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keep<'a> {
+    pub(super) mode: Mode,
+    pub(super) data: &'a [u8],
+    pub(super) flags: u32,
+    pub(super) deadline: Option<u64>,
+    /// The item must have this CAS unique; 0 = any.
+    pub(super) compare: u64,
+    /// The item gets this CAS unique; 0 = a new one.
+    pub(super) new_cas: u64,
+    /// The client is told the CAS unique.
+    pub(super) tell_cas: bool,
+    /// Append and prepend make an item with this deadline where there is none.
+    pub(super) vivify: Option<Option<u64>>,
+    /// An item that has changed since is replaced all the same, and marked as out of date.
+    pub(super) invalidate: bool,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// Stored.
+    Stored {
+        /// The CAS unique, if it was to be told.
+        cas: u64,
+        /// Length of the whole value.
+        size: usize,
+    },
+    /// The mode forbids it.
+    NotStored,
+    /// Another CAS unique.
+    Exists,
+    /// To be compared, and not there.
+    NotFound,
+    /// No memory.
+    NoMemory,
+    /// Together with what is there it would be too large.
+    TooLarge,
+}
+
+impl Turn<'_> {
+    /// The CAS unique of an item as clients are to see it: one that never got any is newer than all that were told.
+    pub(super) fn seen_cas(&self, extras: &Extras) -> u64 {
+        match extras.cas {
+            0 => self.shared.last_cas().saturating_add(1),
+            cas => cas,
+        }
+    }
+
+    /// The CAS unique that a changed item gets.
+    pub(super) fn cas_for(&self, new_cas: u64, told: bool) -> u64 {
+        match (new_cas, told) {
+            (0, true) => self.shared.next_cas(),
+            (cas, _) => cas,
+        }
+    }
+}
+
+/// Stores a value.
+pub(super) fn keep(turn: &mut Turn<'_>, partition: &mut Partition, key: &Key<'_>, wish: &Keep<'_>) -> Kept {
+    turn.count(Counter::CmdSet);
+    turn.detail(key.bytes, Event::Set);
+    if turn.memory_full {
+        turn.count(Counter::StoreNoMemory);
+        if wish.mode == Mode::Set {
+            super::item::remove(turn, partition, key);
+        }
+        return Kept::NoMemory;
+    }
+    let there = partition.peek(DB, key, turn.now);
+    let old = there.as_ref().map(larder_store::ItemRef::extras);
+    let mut stale = false;
+    if wish.compare != 0 {
+        match old {
+            None if matches!(wish.mode, Mode::Add | Mode::Append | Mode::Prepend) => {} // has an answer of its own
+            None => {
+                turn.count(Counter::CasMisses);
+                return Kept::NotFound;
+            }
+            Some(_) if wish.mode == Mode::Add => return Kept::NotStored,
+            Some(old) if old.cas == wish.compare => turn.count(Counter::CasHits),
+            Some(old) => {
+                let replaces = matches!(wish.mode, Mode::Set | Mode::Replace);
+                stale = wish.invalidate && replaces && wish.compare < turn.seen_cas(&old);
+                if !stale {
+                    turn.count(Counter::CasBadval);
+                    return Kept::Exists;
+                }
+            }
+        }
+    }
+    let cas = |turn: &Turn<'_>| turn.cas_for(wish.new_cas, wish.tell_cas);
+    let extras = Extras {
+        deadline: wish.deadline,
+        flags: wish.flags,
+        state: State { stale, won: false },
+        ..Extras::default()
+    };
+    match (wish.mode, old) {
+        (Mode::Add, Some(_)) => return Kept::NotStored,
+        (Mode::Replace, None) => return Kept::NotStored,
+        (Mode::Append | Mode::Prepend, None) => {
+            let Some(deadline) = wish.vivify else { return Kept::NotStored };
+            let cas = cas(turn);
+            put(turn, partition, key, value(wish.data), Extras { deadline, cas, ..extras });
+            turn.count(Counter::TotalItems);
+            return Kept::Stored { cas, size: wish.data.len() };
+        }
+        (Mode::Append | Mode::Prepend, Some(old)) => {
+            let mut digits = itoa::Buffer::new();
+            let Some(item) = there else { return Kept::NotStored };
+            let now = item.value();
+            let Some(bytes) = string(&now, &mut digits) else { return Kept::NotStored };
+            let size = item_bytes(key.bytes.len(), bytes.len() + wish.data.len(), old.flags);
+            if size > turn.shared.item_size_max() {
+                return Kept::TooLarge;
+            }
+            let size = bytes.len() + wish.data.len();
+            let cas = cas(turn);
+            let extras = Extras { cas, state: State::default(), ..old };
+            join_values(turn, partition, key, wish.data, wish.mode == Mode::Prepend, extras);
+            turn.count(Counter::TotalItems);
+            return Kept::Stored { cas, size };
+        }
+        _ => {}
+    }
+    if !admit_value(turn, key, wish.data.len(), wish.flags) {
+        return Kept::TooLarge;
+    }
+    let cas = cas(turn);
+    put(turn, partition, key, value(wish.data), Extras { cas, ..extras });
+    turn.count(Counter::TotalItems);
+    Kept::Stored { cas, size: wish.data.len() }
+}

@@ -1,0 +1,309 @@
+//! CreateReplicationGroup.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::cache_cluster::{
+    check_node_type, check_quota, check_security_groups, engine_of, no_cache_security_groups, not_available,
+    only_ipv4, parameter_group, subnets, version_of,
+};
+use super::replication_group::{self, answer, attachable, check_transit, store_new_group};
+use super::{App, Caller, Input, cache_cluster};
+use crate::front::{ApiError, Xml};
+use crate::resource::arn::Arn;
+use crate::resource::cluster::create::{Chosen, CreateRequest, create};
+use crate::resource::cluster::{Cluster, Engine, Status};
+use crate::resource::engine_version;
+use crate::resource::group::create::{Layout, check_failover, identifier, spread};
+use crate::resource::group::{Group, ONLY_SHARD, Shard, member_id};
+use crate::resource::refusal::Refusal;
+use crate::resource::subnet_group::DEFAULT_NAME;
+use crate::resource::tag::{Tag, TagSet};
+use crate::state::{self, Change, replace};
+
+/// The parameters.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct CreateReplicationGroup {
+    replication_group_id: String,
+    replication_group_description: String,
+    global_replication_group_id: Option<String>,
+    primary_cluster_id: Option<String>,
+    automatic_failover_enabled: Option<bool>,
+    #[serde(rename = "MultiAZEnabled")]
+    multi_az_enabled: Option<bool>,
+    num_cache_clusters: Option<i64>,
+    #[serde(default, rename = "PreferredCacheClusterAZs")]
+    preferred_zones: Vec<String>,
+    num_node_groups: Option<i64>,
+    replicas_per_node_group: Option<i64>,
+    #[serde(default)]
+    node_group_configuration: Vec<IgnoredAny>,
+    cache_node_type: Option<String>,
+    engine: Option<String>,
+    engine_version: Option<String>,
+    cache_parameter_group_name: Option<String>,
+    cache_subnet_group_name: Option<String>,
+    #[serde(default)]
+    cache_security_group_names: Vec<String>,
+    #[serde(default)]
+    security_group_ids: Vec<String>,
+    #[serde(default)]
+    tags: Vec<Tag>,
+    #[serde(default)]
+    snapshot_arns: Vec<String>,
+    snapshot_name: Option<String>,
+    serverless_cache_snapshot_name: Option<String>,
+    preferred_maintenance_window: Option<String>,
+    port: Option<i64>,
+    notification_topic_arn: Option<String>,
+    auto_minor_version_upgrade: Option<bool>,
+    snapshot_retention_limit: Option<i64>,
+    snapshot_window: Option<String>,
+    auth_token: Option<String>,
+    transit_encryption_enabled: Option<bool>,
+    transit_encryption_mode: Option<String>,
+    at_rest_encryption_enabled: Option<bool>,
+    kms_key_id: Option<String>,
+    #[serde(default)]
+    user_group_ids: Vec<String>,
+    #[serde(default)]
+    log_delivery_configurations: Vec<IgnoredAny>,
+    data_tiering_enabled: Option<bool>,
+    network_type: Option<String>,
+    ip_discovery: Option<String>,
+    cluster_mode: Option<String>,
+    durability: Option<String>,
+}
+
+impl Input for CreateReplicationGroup {
+    fn resource(&self, caller: &Caller) -> Result<Option<Arn>, ApiError> {
+        Ok(Some(caller.arn(replication_group::SORT, &self.replication_group_id)))
+    }
+}
+
+/// Wants a group. Answers it, creating.
+pub(super) fn run(app: &App, caller: &Caller, input: CreateReplicationGroup) -> Result<Xml, ApiError> {
+    let id = identifier(&input.replication_group_id)?;
+    check_built(&input)?;
+    check_description(&input.replication_group_description)?;
+    let (members, mut changes) = match &input.primary_cluster_id {
+        Some(primary) => adopt(app, &input, &id, primary)?,
+        None => fresh(app, &input, &id)?,
+    };
+    let first = members.first().ok_or_else(|| ApiError::internal(&"a group without members"))?;
+    check_transit(first.transit, members.len())?;
+    not_available(
+        "TransitEncryptionEnabled for a cluster without it",
+        input.transit_encryption_enabled == Some(true) && !first.transit.is_enabled(),
+    )?;
+    let mut tags = TagSet::none(replication_group::SORT, &id);
+    tags.add(input.tags.clone())?;
+    for member in members.iter().filter(|member| Some(&member.id) != input.primary_cluster_id.as_ref()) {
+        let mut own = TagSet::none(cache_cluster::SORT, &member.id);
+        own.add(input.tags.clone())?;
+        changes.push(state::put_any(&own)?);
+    }
+    changes.push(state::create(&tags)?);
+    let user_group = match input.user_group_ids.as_slice() {
+        [] => None,
+        [id] => {
+            let version = version_of(first)?;
+            let (id, holds) = attachable(app, id, version)?;
+            changes.extend(holds);
+            Some(id)
+        }
+        _ => return Err(ApiError::invalid_value("A replication group can have at most one user group.")),
+    };
+    let shard =
+        Shard { members: members.iter().map(|member| member.id.clone()).collect(), ..Shard::default() };
+    let group = Group {
+        id: id.clone(),
+        description: input.replication_group_description.clone(),
+        generation: 1,
+        deleting: false,
+        created_ms: app.now_ms(),
+        shards: BTreeMap::from([(ONLY_SHARD.to_owned(), shard)]),
+        automatic_failover: input.automatic_failover_enabled == Some(true),
+        multi_az: input.multi_az_enabled == Some(true),
+        at_rest_encryption: input.at_rest_encryption_enabled.unwrap_or(first.engine == Engine::Valkey),
+        snapshotting_cluster: None,
+        user_group,
+        replication_password: crate::random::password(),
+    };
+    store_new_group(app, &group, changes)?;
+    answer(app, caller, &id)
+}
+
+pub(super) fn check_description(text: &str) -> Result<(), Refusal> {
+    if text.is_empty() || text.chars().count() > 255 || text.chars().any(char::is_control) {
+        return Err(Refusal::value(
+            "The parameter ReplicationGroupDescription must be provided and must contain no more than 255 printable \
+             characters.",
+        ));
+    }
+    Ok(())
+}
+
+/// A running cluster becomes the primary, and further members are made after its image.
+fn adopt(
+    app: &App,
+    input: &CreateReplicationGroup,
+    id: &str,
+    primary: &str,
+) -> Result<(Vec<Cluster>, Vec<Change>), ApiError> {
+    let inherited = [
+        ("CacheNodeType", input.cache_node_type.is_some()),
+        ("EngineVersion", input.engine_version.is_some()),
+        ("Port", input.port.is_some()),
+        ("CacheSubnetGroupName", input.cache_subnet_group_name.is_some()),
+    ];
+    if let Some((name, _)) = inherited.iter().find(|(_, given)| *given) {
+        return Err(ApiError::invalid_combination(format!(
+            "{name} cannot be specified together with PrimaryClusterId: the group takes it over from that cluster."
+        )));
+    }
+    let found = cache_cluster::find_whole(app, primary)?;
+    let cluster = &found.desired.value;
+    let state = |message: String| ApiError::new("InvalidCacheClusterState", message);
+    if let Some(group) = &cluster.group {
+        return Err(state(format!("Cache cluster {} is a member of replication group {group}.", cluster.id)));
+    }
+    if cluster.engine == Engine::Memcached {
+        return Err(ApiError::invalid_combination(
+            "A memcached cluster cannot be the primary of a replication group.",
+        ));
+    }
+    if cluster.status(found.observed.as_ref()) != Status::Available {
+        return Err(state(format!("Cache cluster {} is not in available state.", cluster.id)));
+    }
+    let count = usize::try_from(input.num_cache_clusters.unwrap_or(1)).unwrap_or(0);
+    let (subnets, hold) = subnets(app, &cluster.subnet_group)?;
+    let layout = Layout {
+        members: Some(input.num_cache_clusters.unwrap_or(1)),
+        automatic_failover: input.automatic_failover_enabled == Some(true),
+        multi_az: false,
+        zones: vec![],
+    };
+    layout.zones(&subnets)?;
+    check_failover(layout.automatic_failover, input.multi_az_enabled == Some(true), count)?;
+    let mut adopted = cluster.clone();
+    adopted.group = Some(id.to_owned());
+    let mut changes: Vec<Change> = hold.into_iter().collect();
+    changes.push(replace(&adopted, found.desired.revision)?);
+    let known = crate::resource::cluster::create::zone_names(&subnets);
+    let zones = spread(&known, &[adopted.preferred_zone().to_owned()], count.saturating_sub(1));
+    let mut all = vec![adopted.clone()];
+    check_quota(app, zones.len(), |_| true)?;
+    let free = (1..).map(|number| member_id(id, number)).filter(|name| *name != adopted.id);
+    for (turn, (zone, name)) in zones.iter().zip(free).enumerate() {
+        let member = adopted.sibling(&name, zone, &subnets, turn + 1, app.now_ms())?;
+        changes.push(state::create(&member)?);
+        all.push(member);
+    }
+    let zones: Vec<String> = all.iter().map(|member| member.preferred_zone().to_owned()).collect();
+    crate::resource::group::create::check_multi_az(input.multi_az_enabled == Some(true), &zones)?;
+    Ok((all, changes))
+}
+
+/// New clusters, all alike but for their zones.
+fn fresh(
+    app: &App,
+    input: &CreateReplicationGroup,
+    id: &str,
+) -> Result<(Vec<Cluster>, Vec<Change>), ApiError> {
+    let engine_name = input.engine.as_deref().unwrap_or("redis");
+    let version = engine_version::resolve(engine_name, input.engine_version.as_deref())?;
+    let engine = engine_of(version)?;
+    if engine == Engine::Memcached {
+        return Err(ApiError::invalid_value("A replication group cannot have the engine memcached."));
+    }
+    let node_type = input.cache_node_type.as_deref().ok_or_else(|| {
+        ApiError::invalid_value("The parameter CacheNodeType must be provided and must not be null.")
+    })?;
+    check_node_type(node_type, engine)?;
+    check_security_groups(app, &input.security_group_ids)?;
+    let (group, group_hold) = parameter_group(app, input.cache_parameter_group_name.as_deref(), version)?;
+    let subnet_group = input.cache_subnet_group_name.as_deref().unwrap_or(DEFAULT_NAME).to_ascii_lowercase();
+    let (subnets, subnet_hold) = subnets(app, &subnet_group)?;
+    let network = super::subnet_group::network(app)?;
+    let layout = Layout {
+        members: input
+            .num_cache_clusters
+            .or(input.replicas_per_node_group.map(|count| count.saturating_add(1))),
+        zones: input.preferred_zones.clone(),
+        automatic_failover: input.automatic_failover_enabled == Some(true),
+        multi_az: input.multi_az_enabled == Some(true),
+    };
+    let zones = layout.zones(&subnets)?;
+    let chosen = Chosen {
+        region: &app.region,
+        engine,
+        engine_version: version.full,
+        node_type,
+        parameter_group: &group,
+        subnet_group: &subnet_group,
+        subnets: &subnets,
+        default_security_group_id: &network.default_security_group_id,
+        now_ms: app.now_ms(),
+    };
+    let request = CreateRequest {
+        id: member_id(id, 1),
+        zone: zones.first().cloned(),
+        port: input.port,
+        security_group_ids: input.security_group_ids.clone(),
+        maintenance_window: input.preferred_maintenance_window.clone(),
+        snapshot_window: input.snapshot_window.clone(),
+        snapshot_retention_days: input.snapshot_retention_limit,
+        auto_minor_version_upgrade: input.auto_minor_version_upgrade,
+        transit_enabled: input.transit_encryption_enabled,
+        transit_mode: input.transit_encryption_mode.clone(),
+        ..CreateRequest::default()
+    };
+    let mut first = create(&request, &chosen, &mut crate::random::number_below)?;
+    first.group = Some(id.to_owned());
+    let mut all = vec![first.clone()];
+    for (turn, zone) in zones.iter().enumerate().skip(1) {
+        all.push(first.sibling(&member_id(id, turn + 1), zone, &subnets, turn, app.now_ms())?);
+    }
+    check_quota(app, all.len(), |_| true)?;
+    let mut changes: Vec<Change> = group_hold.into_iter().chain(subnet_hold).collect();
+    for member in &all {
+        changes.push(state::create(member)?);
+    }
+    Ok((all, changes))
+}
+
+/// Refuses what is not built, rather than ignoring it, and what does not fit together.
+fn check_built(input: &CreateReplicationGroup) -> Result<(), Refusal> {
+    no_cache_security_groups(&input.cache_security_group_names)?;
+    if input.num_cache_clusters.is_some()
+        && (input.num_node_groups.is_some() || input.replicas_per_node_group.is_some())
+    {
+        return Err(Refusal::combination(
+            "NumCacheClusters cannot be specified together with NumNodeGroups or ReplicasPerNodeGroup.",
+        ));
+    }
+    not_available("NumNodeGroups", input.num_node_groups.is_some_and(|count| count != 1))?;
+    not_available("NodeGroupConfiguration", !input.node_group_configuration.is_empty())?;
+    not_available("GlobalReplicationGroupId", input.global_replication_group_id.is_some())?;
+    not_available("SnapshotArns", !input.snapshot_arns.is_empty())?;
+    not_available("SnapshotName", input.snapshot_name.is_some())?;
+    not_available("ServerlessCacheSnapshotName", input.serverless_cache_snapshot_name.is_some())?;
+    not_available("NotificationTopicArn", input.notification_topic_arn.is_some())?;
+    if input.auth_token.is_some() && input.transit_encryption_enabled != Some(true) {
+        return Err(Refusal::combination("AuthToken can only be specified with TransitEncryptionEnabled."));
+    }
+    not_available("KmsKeyId", input.kms_key_id.is_some())?;
+    not_available("LogDeliveryConfigurations", !input.log_delivery_configurations.is_empty())?;
+    not_available("DataTieringEnabled", input.data_tiering_enabled == Some(true))?;
+    not_available(
+        "Durability",
+        input.durability.as_deref().is_some_and(|word| !matches!(word, "default" | "disabled")),
+    )?;
+    not_available("ClusterMode", input.cluster_mode.as_deref().is_some_and(|word| word != "disabled"))?;
+    only_ipv4("NetworkType", input.network_type.as_deref())?;
+    only_ipv4("IpDiscovery", input.ip_discovery.as_deref())
+}

@@ -1,0 +1,76 @@
+//! ModifyUserGroup.
+
+use serde::Deserialize;
+
+use super::retry::retrying;
+use super::user::{self, attached, find_user_group, spread, users_of};
+use super::{App, Caller, Input};
+use crate::front::{ApiError, Xml};
+use crate::resource::arn::Arn;
+use crate::resource::user::{check_members, engine};
+use crate::state::replace;
+
+/// The parameters.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ModifyUserGroup {
+    user_group_id: String,
+    #[serde(default)]
+    user_ids_to_add: Vec<String>,
+    #[serde(default)]
+    user_ids_to_remove: Vec<String>,
+    engine: Option<String>,
+}
+
+impl Input for ModifyUserGroup {
+    fn resource(&self, caller: &Caller) -> Result<Option<Arn>, ApiError> {
+        Ok(Some(caller.arn(user::GROUP_SORT, &self.user_group_id)))
+    }
+}
+
+/// Wants other users in a group, and in all caches that it is attached to. Answers it.
+pub(super) fn run(app: &App, caller: &Caller, input: ModifyUserGroup) -> Result<Xml, ApiError> {
+    if input.user_ids_to_add.is_empty() && input.user_ids_to_remove.is_empty() && input.engine.is_none() {
+        return Err(ApiError::invalid_combination("No modifications were requested."));
+    }
+    let group = retrying(|| {
+        let stored = find_user_group(app, &input.user_group_id)?;
+        let mut group = stored.value;
+        if attached(app, &group.id)?.iter().any(|(_, is_busy)| *is_busy) {
+            return Err(ApiError::new(
+                "InvalidUserGroupState",
+                format!("User group {} is not in active state.", group.id),
+            ));
+        }
+        for id in &input.user_ids_to_remove {
+            if !group.users.remove(&id.to_ascii_lowercase()) {
+                let shown: String = id.chars().take(64).collect();
+                return Err(ApiError::invalid_value(format!(
+                    "User {shown} is not a member of user group {}.",
+                    group.id
+                )));
+            }
+        }
+        for id in &input.user_ids_to_add {
+            if !group.users.insert(id.to_ascii_lowercase()) {
+                let shown: String = id.chars().take(64).collect();
+                return Err(ApiError::invalid_value(format!(
+                    "User {shown} is already a member of user group {}.",
+                    group.id
+                )));
+            }
+        }
+        if let Some(text) = &input.engine {
+            group.engine = engine(text)?;
+        }
+        let (users, mut changes) = users_of(app, &group)?;
+        check_members(&group, &users)?;
+        changes.push(replace(&group, stored.revision)?);
+        changes.extend(spread(app, &[&group.id])?);
+        app.records.apply(&changes)?;
+        Ok(group)
+    })?;
+    let mut xml = Xml::new();
+    user::write_group(&mut xml, app, caller, &group, None)?;
+    Ok(xml)
+}

@@ -1,0 +1,216 @@
+//! What the operations on users and user groups share: looking one up, spreading a change to the replication groups that
+//! it concerns, and their form in answers.
+
+use aws_lc_rs::digest;
+use serde::Deserialize;
+
+use super::{App, Caller};
+use crate::front::{ApiError, Xml};
+use crate::hex;
+use crate::resource::cluster::{Changing, Cluster};
+use crate::resource::group::{Group, ObservedGroup, Status};
+use crate::resource::refusal::Refusal;
+use crate::resource::user::{Authentication, DEFAULT_USER, User, UserGroup, authentication};
+use crate::state::{Change, Stored, find, list_all, replace};
+
+/// Sort of users in ARNs.
+pub(super) const SORT: &str = "user";
+/// Sort of user groups in ARNs.
+pub(super) const GROUP_SORT: &str = "usergroup";
+
+/// AuthenticationMode.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct AuthenticationMode {
+    r#type: Option<String>,
+    #[serde(default)]
+    passwords: Vec<String>,
+}
+
+/// What a request says of how a user proves who it is, in the older or the newer form.
+///
+/// # Errors
+/// `InvalidParameterValue` and `InvalidParameterCombination`.
+pub(super) fn authentication_of(
+    passwords: &[String],
+    no_password: Option<bool>,
+    mode: Option<&AuthenticationMode>,
+) -> Result<Option<Authentication>, Refusal> {
+    let Some(mode) = mode else {
+        return authentication(passwords, no_password == Some(true), sha256);
+    };
+    if !passwords.is_empty() || no_password == Some(true) {
+        return Err(Refusal::combination(
+            "AuthenticationMode cannot be specified together with Passwords or NoPasswordRequired.",
+        ));
+    }
+    match mode.r#type.as_deref() {
+        Some("password") if mode.passwords.is_empty() => Err(no_password_given()),
+        Some("password") => authentication(&mode.passwords, false, sha256),
+        Some("no-password-required" | "no-password") => authentication(&mode.passwords, true, sha256),
+        Some("iam") => Err(Refusal::combination(
+            "The authentication type iam is not available in this version of the service.",
+        )),
+        _ => Err(Refusal::value("AuthenticationMode.Type must be password, no-password-required or iam.")),
+    }
+}
+
+pub(super) fn no_password_given() -> Refusal {
+    Refusal::value(
+        "No password was provided. If you want to create/update the user without password, please use the \
+         NoPasswordRequired flag.",
+    )
+}
+
+fn sha256(password: &str) -> String {
+    hex::encode(digest::digest(&digest::SHA256, password.as_bytes()).as_ref())
+}
+
+/// A user, with the revision of its record; the default user has none.
+///
+/// # Errors
+/// `UserNotFound`.
+pub(super) fn find_user(app: &App, name: &str) -> Result<(User, Option<u64>), ApiError> {
+    let id = name.to_ascii_lowercase();
+    if id == DEFAULT_USER {
+        return Ok((User::default_user(), None));
+    }
+    match find::<User>(app.records.as_ref(), &id)? {
+        Some(Stored { value, revision }) => Ok((value, Some(revision))),
+        None => {
+            let shown: String = name.chars().take(64).collect();
+            Err(ApiError::new("UserNotFound", format!("User {shown} not found.")))
+        }
+    }
+}
+
+/// All users, the default user among them, in the order of their ids.
+pub(super) fn all_users(app: &App) -> Result<Vec<User>, ApiError> {
+    let mut users: Vec<User> =
+        list_all::<User>(app.records.as_ref())?.into_iter().map(|stored| stored.value).collect();
+    users.push(User::default_user());
+    users.sort_by(|one, other| one.id.cmp(&other.id));
+    Ok(users)
+}
+
+/// The user group of that name.
+///
+/// # Errors
+/// `UserGroupNotFound`.
+pub(super) fn find_user_group(app: &App, name: &str) -> Result<Stored<UserGroup>, ApiError> {
+    let found = find::<UserGroup>(app.records.as_ref(), &name.to_ascii_lowercase())?;
+    found.ok_or_else(|| {
+        let shown: String = name.chars().take(64).collect();
+        ApiError::new("UserGroupNotFound", format!("User group {shown} not found."))
+    })
+}
+
+/// The users of a group; records that are held, so that none is deleted at the same moment.
+pub(super) fn users_of(app: &App, group: &UserGroup) -> Result<(Vec<User>, Vec<Change>), ApiError> {
+    let (mut users, mut holds) = (Vec::new(), Vec::new());
+    for id in &group.users {
+        let (user, revision) = find_user(app, id)?;
+        if let Some(revision) = revision {
+            holds.push(replace(&user, revision)?);
+        }
+        users.push(user);
+    }
+    Ok((users, holds))
+}
+
+/// Ids of the user groups that a user is in.
+pub(super) fn groups_of_user(app: &App, id: &str) -> Result<Vec<UserGroup>, ApiError> {
+    let all = list_all::<UserGroup>(app.records.as_ref())?.into_iter().map(|stored| stored.value);
+    Ok(all.filter(|group| group.users.contains(id)).collect())
+}
+
+/// The replication groups that a user group is attached to, or still is.
+pub(super) fn attached(app: &App, user_group: &str) -> Result<Vec<(Stored<Group>, bool)>, ApiError> {
+    let mut found = Vec::new();
+    for group in list_all::<Group>(app.records.as_ref())? {
+        let observed =
+            find::<ObservedGroup>(app.records.as_ref(), &group.value.id)?.map(|stored| stored.value);
+        let was = observed.as_ref().and_then(|observed| observed.user_group.as_deref());
+        if group.value.user_group.as_deref() == Some(user_group) || was == Some(user_group) {
+            let is_busy = group.value.status(observed.as_ref()) == Status::Modifying;
+            found.push((group, is_busy));
+        }
+    }
+    Ok(found)
+}
+
+/// The changes by which all replication groups of these user groups follow a change of users.
+pub(super) fn spread(app: &App, user_groups: &[&str]) -> Result<Vec<Change>, ApiError> {
+    let mut changes = Vec::new();
+    for stored in list_all::<Group>(app.records.as_ref())? {
+        let Stored { value: mut group, revision } = stored;
+        let is_concerned = group.user_group.as_deref().is_some_and(|id| user_groups.contains(&id));
+        if group.deleting || !is_concerned {
+            continue;
+        }
+        group.generation += 1;
+        for member in group.members() {
+            if let Some(Stored { value: mut cluster, revision }) =
+                find::<Cluster>(app.records.as_ref(), member)?
+            {
+                cluster.changed(Changing::Modify);
+                changes.push(replace(&cluster, revision)?);
+            }
+        }
+        changes.push(replace(&group, revision)?);
+    }
+    Ok(changes)
+}
+
+/// Writes the members of a user.
+pub(super) fn write(xml: &mut Xml, app: &App, caller: &Caller, user: &User) -> Result<(), ApiError> {
+    let groups = groups_of_user(app, &user.id)?;
+    let mut is_busy = false;
+    for group in &groups {
+        is_busy |= attached(app, &group.id)?.iter().any(|(_, is_busy)| *is_busy);
+    }
+    let arn = caller.arn(SORT, &user.id).to_string();
+    xml.text("UserId", &user.id)
+        .text("UserName", &user.name)
+        .text("Status", if is_busy { "modifying" } else { "active" })
+        .text("Engine", &user.engine)
+        .text("MinimumEngineVersion", minimum_version(&user.engine))
+        .text("AccessString", &user.access)
+        .texts("UserGroupIds", "member", groups.iter().map(|group| group.id.as_str()))
+        .element("Authentication", |xml| match &user.authentication {
+            Authentication::NoPassword => {
+                xml.text("Type", "no-password");
+            }
+            Authentication::Passwords(hashes) => {
+                xml.text("Type", "password").number("PasswordCount", hashes.len());
+            }
+        })
+        .text("ARN", &arn);
+    Ok(())
+}
+
+/// Writes the members of a user group.
+pub(super) fn write_group(
+    xml: &mut Xml,
+    app: &App,
+    caller: &Caller,
+    group: &UserGroup,
+    status: Option<&str>,
+) -> Result<(), ApiError> {
+    let attached = attached(app, &group.id)?;
+    let is_busy = attached.iter().any(|(_, is_busy)| *is_busy);
+    let arn = caller.arn(GROUP_SORT, &group.id).to_string();
+    xml.text("UserGroupId", &group.id)
+        .text("Status", status.unwrap_or(if is_busy { "modifying" } else { "active" }))
+        .text("Engine", &group.engine)
+        .texts("UserIds", "member", group.users.iter().map(String::as_str))
+        .text("MinimumEngineVersion", minimum_version(&group.engine))
+        .texts("ReplicationGroups", "member", attached.iter().map(|(group, _)| group.value.id.as_str()))
+        .empty("ServerlessCaches")
+        .text("ARN", &arn);
+    Ok(())
+}
+
+fn minimum_version(engine: &str) -> &'static str {
+    if engine == "valkey" { "7.2" } else { "6.0" }
+}

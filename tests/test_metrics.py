@@ -1,0 +1,98 @@
+"""CloudWatch through boto3 (CBOR), through JSON and Query as older clients speak it, and the page for Prometheus."""
+
+import datetime
+import json
+import urllib.error
+import urllib.request
+
+import boto3
+import botocore.auth
+import botocore.awsrequest
+import botocore.exceptions
+import pytest
+import redis
+
+from service import endpoint_of, wait_until
+
+# Nodes are sampled at the turn of each minute.
+SAMPLED_S = 200
+
+
+def signed(service, headers, body):
+    """A call to CloudWatch as clients of other ages make it."""
+    session = boto3.Session(service.info["access_key_id"], service.info["secret_access_key"])
+    request = botocore.awsrequest.AWSRequest("POST", service.endpoint + "/", data=body, headers=headers)
+    botocore.auth.SigV4Auth(session.get_credentials(), "monitoring", "us-east-1").add_auth(request)
+    raw = urllib.request.Request(service.endpoint + "/", data=body.encode(), headers=dict(request.headers))
+    with urllib.request.urlopen(raw, timeout=30) as answer:
+        return answer.read().decode()
+
+
+def test_metrics_of_a_node(service):
+    cloudwatch = service.api("cloudwatch")
+    address, port = endpoint_of(service.create("measured"))
+    client = redis.Redis(address, port)
+    client.set("k", "v")
+    dimensions = [{"Name": "CacheClusterId", "Value": "measured"}, {"Name": "CacheNodeId", "Value": "0001"}]
+    listed = lambda: cloudwatch.list_metrics(Namespace="AWS/ElastiCache", MetricName="CurrItems", Dimensions=dimensions)["Metrics"]
+    wait_until("the node is sampled", listed, SAMPLED_S, 1)
+    now = datetime.datetime.now(datetime.timezone.utc)
+    span = {"StartTime": now - datetime.timedelta(hours=1), "EndTime": now + datetime.timedelta(hours=1)}
+
+    def value():
+        metric = {"Namespace": "AWS/ElastiCache", "MetricName": "CurrItems", "Dimensions": dimensions}
+        stat = {"Metric": metric, "Period": 60, "Stat": "Maximum"}
+        answer = cloudwatch.get_metric_data(MetricDataQueries=[{"Id": "a", "MetricStat": stat}], **span)
+        return answer["MetricDataResults"][0]["Values"]
+
+    wait_until("the key is counted", lambda: 1.0 in value(), SAMPLED_S, 1)
+    statistics = cloudwatch.get_metric_statistics(
+        Namespace="AWS/ElastiCache", MetricName="BytesUsedForCache", Dimensions=dimensions[:1], Period=300,
+        Statistics=["Average", "SampleCount"], **span,
+    )
+    point = statistics["Datapoints"][0]
+    assert point["Unit"] == "Bytes" and point["Average"] > 0 and isinstance(point["Timestamp"], datetime.datetime)
+    with urllib.request.urlopen(service.endpoint + "/metrics", timeout=30) as page:
+        text = page.read().decode()
+    assert 'larder_curr_items{cache_cluster_id="measured",cache_node_id="0001"}' in text
+    with pytest.raises(botocore.exceptions.ClientError, match="metric math"):
+        cloudwatch.get_metric_data(MetricDataQueries=[{"Id": "e", "Expression": "a*2"}], **span)
+    client.close()
+
+
+def alarm(name, **changes):
+    return {
+        "AlarmName": name, "Namespace": "AWS/ElastiCache", "MetricName": "CurrConnections", "Period": 60,
+        "Dimensions": [{"Name": "CacheClusterId", "Value": name}], "Statistic": "Maximum", "EvaluationPeriods": 1,
+        "Threshold": 0.0, "ComparisonOperator": "GreaterThanOrEqualToThreshold", **changes,
+    }
+
+
+def test_alarms_change_their_state(service):
+    cloudwatch = service.api("cloudwatch")
+    service.create("watched")
+    cloudwatch.put_metric_alarm(**alarm("watched", Tags=[{"Key": "team", "Value": "search"}]))
+    state = lambda: cloudwatch.describe_alarms(AlarmNames=["watched"])["MetricAlarms"][0]["StateValue"]
+    assert state() == "INSUFFICIENT_DATA"
+    wait_until("the alarm goes off", lambda: state() == "ALARM", SAMPLED_S, 1)
+    cloudwatch.set_alarm_state(AlarmName="watched", StateValue="OK", StateReason="by hand")
+    assert state() == "OK"
+    arn = cloudwatch.describe_alarms(AlarmNames=["watched"])["MetricAlarms"][0]["AlarmArn"]
+    assert cloudwatch.list_tags_for_resource(ResourceARN=arn)["Tags"] == [{"Key": "team", "Value": "search"}]
+    cloudwatch.delete_alarms(AlarmNames=["watched"])
+    with pytest.raises(cloudwatch.exceptions.ResourceNotFound):
+        cloudwatch.set_alarm_state(AlarmName="watched", StateValue="OK", StateReason="gone")
+
+
+def test_older_clients_speak_json_and_query(service):
+    service.api("cloudwatch").put_metric_alarm(**alarm("old"))
+    target = {"X-Amz-Target": "GraniteServiceVersion20100801.DescribeAlarms", "Content-Type": "application/x-amz-json-1.0"}
+    answer = json.loads(signed(service, target, '{"AlarmNames": ["old"]}'))
+    assert answer["MetricAlarms"][0]["Period"] == 60
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    body = "Action=DescribeAlarms&Version=2010-08-01&AlarmNames.member.1=old"
+    assert "<AlarmName>old</AlarmName>" in signed(service, form, body)
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        signed(service, target, '{"AlarmNames": 1}')
+    assert json.load(caught.value)["__type"].endswith("ValidationError")
+    service.api("cloudwatch").delete_alarms(AlarmNames=["old"])
