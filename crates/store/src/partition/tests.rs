@@ -315,8 +315,12 @@ fn values_of_all_kinds_move_and_stay_what_they_are() {
     for n in 0..1000 {
         let bytes = name(n);
         let key = Key { bytes: &bytes, slot: 0, hash: seed.hash(&bytes) };
-        let extras =
-            Extras { deadline: (n % 3 == 0).then_some(NOW.ms + 1000), flags: n as u32, cas: 7, ..Extras::default() };
+        let extras = Extras {
+            deadline: (n % 3 == 0).then_some(NOW.ms + 1000),
+            flags: n as u32,
+            cas: 7,
+            ..Extras::default()
+        };
         shown.push(format!("{:?}", value(n)));
         part.set(0, &key, value(n), extras, access());
     }
