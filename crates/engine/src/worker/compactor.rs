@@ -63,19 +63,23 @@ impl Compactor {
             return;
         }
         let until = began + (since / pause).min(slice);
-        let _direct = slab::Direct::begin();
-        while Instant::now() < until {
-            if self.step(node, (Instant::now() + HOLD).min(until)) && self.next(node, worker, workers) {
-                break;
+        let done = slab::with_mover(|mover| {
+            while Instant::now() < until {
+                let hold = (Instant::now() + HOLD).min(until);
+                if self.step(node, mover, hold) && self.next(node, mover, worker, workers) {
+                    break;
+                }
             }
-        }
+            self.count(mover);
+        });
         self.last = Instant::now();
+        if done.is_none() {
+            self.rests_until = Some(self.last + REST);
+        }
     }
 
     /// Goes on in the partition for a while; true at the end of a database.
-    fn step(&mut self, node: &Node, until: Instant) -> bool {
-        let mut badly = slab::lies_badly;
-        let mut mover = Mover::new(&mut badly);
+    fn step(&mut self, node: &Node, mover: &mut Mover<'_>, until: Instant) -> bool {
         let mut partition = node.store.lock(node.store.partition_at(self.partition));
         let mut next = Some(self.position);
         while let Some(position) = next {
@@ -83,17 +87,21 @@ impl Compactor {
             if Instant::now() >= until {
                 break;
             }
-            next = partition.compact(self.db, position, &mut mover);
+            next = partition.compact(self.db, position, mover);
         }
-        drop(partition);
-        self.looked += mover.looked;
-        self.moved += mover.moved;
-        bound::note_moved(mover.looked, mover.moved);
         next.is_none()
     }
 
+    /// Counts what the mover did.
+    fn count(&mut self, mover: &mut Mover<'_>) {
+        let (looked, moved) = (std::mem::take(&mut mover.looked), std::mem::take(&mut mover.moved));
+        self.looked += looked;
+        self.moved += moved;
+        bound::note_moved(looked, moved);
+    }
+
     /// The next database or partition; true at the end of a walk over all of them.
-    fn next(&mut self, node: &Node, worker: usize, workers: usize) -> bool {
+    fn next(&mut self, node: &Node, mover: &mut Mover<'_>, worker: usize, workers: usize) -> bool {
         self.position = 0;
         self.db += 1;
         if usize::from(self.db) < usize::from(node.store.databases()) {
@@ -105,6 +113,7 @@ impl Compactor {
             return false;
         }
         self.partition = worker;
+        self.count(mover);
         let (looked, moved) = (std::mem::take(&mut self.looked), std::mem::take(&mut self.moved));
         self.rests_until = (moved * VAIN < looked || looked == 0).then(|| Instant::now() + REST);
         true
