@@ -8,7 +8,7 @@ use crate::log::aof;
 use crate::mailbox::Mailbox;
 use crate::memcache::memory_file;
 use crate::memcache::{Auth, AuthError, Binding, Rules, udp};
-use crate::memory;
+use crate::memory::{self, bound};
 use crate::node::Node;
 use crate::snapshot::load::{LoadError, Loaded, load_file};
 use crate::socket::{Engine, listen};
@@ -287,6 +287,7 @@ pub fn start(config: Config) -> Result<Running, RunError> {
     let mailboxes = (0..threads).map(|_| Mailbox::new()).collect::<io::Result<Vec<_>>>();
     let mailboxes = mailboxes.map_err(RunError::Worker)?;
     let seed = RandomState::new().build_hasher().finish();
+    bound::prepare(settings.maxmemory);
     let node = Arc::new(Node::new(settings, startup, seed, mailboxes, families()));
     node.tls.apply(&node.settings().tls)?;
     load_users(&node).map_err(RunError::Users)?;
