@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What is fixed when a node starts.
 #[derive(Clone, Debug)]
@@ -153,11 +153,15 @@ pub enum RunError {
     NoDoor,
 }
 
+/// How long a node that ends waits for a rewrite that it has cancelled.
+const CANCEL_WAIT: Duration = Duration::from_secs(10);
+
 /// A running node.
 pub struct Running {
     node: Arc<Node>,
     workers: Vec<JoinHandle<io::Result<()>>>,
-    log: Option<JoinHandle<()>>,
+    /// The threads that order all writes, and that write the append-only file.
+    log: Option<(JoinHandle<()>, JoinHandle<()>)>,
     files: Vec<PathBuf>,
 }
 
@@ -170,6 +174,7 @@ impl Running {
     /// Ends the node: sessions are told what was still unsent, files are removed.
     pub fn stop(mut self) -> Result<(), RunError> {
         self.node.snapshots.saves.end();
+        aof::rewrite::end(&self.node, CANCEL_WAIT);
         self.node.stop();
         let mut result = Ok(());
         let alone = self.workers.len() == 1;
@@ -186,8 +191,12 @@ impl Running {
         }
         // What the workers logged is written before the node is gone.
         self.node.log.close();
-        if let Some(Err(_)) = self.log.take().map(JoinHandle::join) {
-            result = Err(RunError::Worker(io::Error::other("the log panicked")));
+        if let Some((log, file)) = self.log.take() {
+            let ordered = log.join();
+            self.node.log.aof.feed.close();
+            if ordered.and(file.join()).is_err() {
+                result = Err(RunError::Worker(io::Error::other("the log panicked")));
+            }
         }
         for file in self.files {
             let _ = std::fs::remove_file(file); // somebody may have removed it
@@ -380,13 +389,14 @@ fn memcached_rules(memcached: &Memcached) -> Result<Rules, RunError> {
     })
 }
 
-/// The thread that brings all writes into one order.
-fn spawn_log(node: &Arc<Node>) -> io::Result<JoinHandle<()>> {
-    let node = node.clone();
-    std::thread::Builder::new().name("log".into()).spawn(move || {
-        let mut writer = aof::Writer::new(node.clone());
-        node.log.run(&mut writer);
-    })
+/// The thread that brings all writes into one order, and the one that writes the append-only file.
+fn spawn_log(node: &Arc<Node>) -> io::Result<(JoinHandle<()>, JoinHandle<()>)> {
+    let (ordering, writing) = (node.clone(), node.clone());
+    let log = std::thread::Builder::new().name("log".into());
+    let log = log.spawn(move || ordering.log.run(&mut aof::feed::Feeder(&ordering.log.aof)))?;
+    let file = std::thread::Builder::new().name("aof".into());
+    let file = file.spawn(move || writing.log.aof.feed.run(&writing)).inspect_err(|_| node.log.close())?;
+    Ok((log, file))
 }
 
 /// Loads the file of the configuration.

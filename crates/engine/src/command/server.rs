@@ -264,7 +264,7 @@ fn memory_section(call: &mut Call<'_>, text: &mut String) {
         "mem_clients_slaves": 0,
         "mem_clients_normal": figures.clients,
         "mem_cluster_links": 0,
-        "mem_aof_buffer": 0,
+        "mem_aof_buffer": call.node.log.aof.unwritten.load(Ordering::Relaxed),
         "mem_allocator": "jemalloc",
         "active_defrag_running": 0,
         "lazyfree_pending_objects": 0,

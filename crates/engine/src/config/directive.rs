@@ -194,7 +194,7 @@ pub(super) fn one_of<T: Copy>(names: &[(&'static str, T)], text: &str) -> Result
     found.map(|(_, value)| *value).ok_or_else(error)
 }
 
-pub(super) use {memory, switch};
+pub(super) use {memory, number, switch};
 
 /// All directives but those of [`append_only`].
 pub const TABLE: &[Directive] = &[

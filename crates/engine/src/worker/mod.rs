@@ -375,7 +375,9 @@ impl Worker {
             now,
             access: self.node.access(&settings, now.ms, self.random as u32),
             out_of_memory: false,
-            restrained: self.node.loading.is_on() || self.node.cannot_save(&settings),
+            restrained: self.node.loading.is_on()
+                || self.node.cannot_save(&settings)
+                || self.node.log.aof.failing.load(Ordering::Relaxed),
             restricted: !settings.restricted_commands.is_empty(),
         };
         let exact = now.ms < self.exact_until_ms;
