@@ -18,6 +18,7 @@ use crate::iam::Iam;
 use crate::journal::LogLevel;
 use crate::notify::Classes;
 use crate::run::Startup;
+use crate::session::eviction::ClientsMax;
 use crate::snapshot::save::SavePoint;
 use larder_store::evict::Policy;
 use larder_store::object::Limits;
@@ -55,6 +56,8 @@ impl Sanitize {
 pub struct Settings {
     /// `maxmemory`, bytes; 0 = no bound.
     pub maxmemory: u64,
+    /// `maxmemory-clients`.
+    pub maxmemory_clients: ClientsMax,
     /// `maxmemory-policy`.
     pub maxmemory_policy: Policy,
     /// `maxmemory-samples`.
@@ -294,6 +297,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             maxmemory: 0,
+            maxmemory_clients: ClientsMax::Bytes(0),
             maxmemory_policy: Policy::NoEviction,
             maxmemory_samples: 5,
             lfu_log_factor: 10,
