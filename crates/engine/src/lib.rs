@@ -12,6 +12,7 @@ pub mod blocked;
 pub mod command;
 pub mod commandlog;
 pub mod config;
+pub mod iam;
 pub mod journal;
 pub mod latency;
 pub mod log;

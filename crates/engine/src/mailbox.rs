@@ -1,6 +1,7 @@
 //! Mail from one worker to another, and what wakes a worker up.
 
 use crate::memcache::udp::Datagram;
+use crate::iam::Verdict;
 use rustix::event::{EventfdFlags, eventfd};
 use std::cell::Cell;
 use std::io;
@@ -33,6 +34,13 @@ pub enum Mail {
     CheckChannels,
     /// A Memcached request that came over UDP.
     Datagram(Datagram),
+    /// Whether a session's token of IAM is good.
+    Verdict {
+        /// The session.
+        place: Place,
+        /// The verdict.
+        verdict: Verdict,
+    },
     /// A session's wait is over.
     Unblock {
         /// The session.

@@ -301,6 +301,7 @@ pub fn start(config: Config) -> Result<Running, RunError> {
         files.push(path.clone());
     }
     let log = spawn_log(&node).map_err(RunError::Worker)?;
+    spawn_iam(&node).map_err(RunError::Worker)?;
     let mut running = Running { node, workers: Vec::new(), log: Some(log), udp: Vec::new(), files };
     let data = PathBuf::from(&running.node.settings().persistence.dbfilename);
     snapshot::file::remove_left_over(
@@ -445,6 +446,12 @@ fn spawn_log(node: &Arc<Node>) -> io::Result<(JoinHandle<()>, JoinHandle<()>)> {
     let file = std::thread::Builder::new().name("aof".into());
     let file = file.spawn(move || writing.log.aof.feed.run(&writing)).inspect_err(|_| node.log.close())?;
     Ok((log, file))
+}
+
+/// The thread that asks about tokens of IAM. Nobody waits for its end: it may be in the midst of a question.
+fn spawn_iam(node: &Arc<Node>) -> io::Result<()> {
+    let node = node.clone();
+    std::thread::Builder::new().name("iam".into()).spawn(move || node.iam.run(&node)).map(drop)
 }
 
 /// Loads the file of the configuration.

@@ -241,6 +241,16 @@ impl Worker {
                 Mail::CheckChannels => self.check_channels(),
                 Mail::Datagram(datagram) => self.serve_datagram(&datagram),
                 Mail::Deliver { .. } => {} // those went to their sessions
+                Mail::Verdict { place, verdict } => {
+                    let session =
+                        self.sessions.get(place.index).filter(|session| session.client.id() == place.id);
+                    if let Some(session) = session {
+                        session.client.verdict = Some(verdict);
+                        if session.client.pending.as_ref().is_some_and(|pending| pending.asks) {
+                            self.waits.resumed.push(place.index);
+                        }
+                    }
+                }
                 Mail::Unblock { place, ticket, reply, logged } => {
                     let session =
                         self.sessions.get(place.index).filter(|session| session.client.id() == place.id);

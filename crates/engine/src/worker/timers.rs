@@ -136,7 +136,8 @@ impl Timers {
                 session.client.closing = true;
                 driver.close(session.token, true);
             }
-            if session.tls.as_ref().is_some_and(|tls| tls.is_late()) {
+            let over = session.client.ends.is_some_and(|ends| Instant::now() > ends);
+            if over || session.tls.as_ref().is_some_and(|tls| tls.is_late()) {
                 driver.close(session.token, true);
                 continue;
             }
