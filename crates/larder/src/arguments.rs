@@ -119,6 +119,9 @@ pub(crate) struct Up {
     /// name of the configuration file
     #[arg(long, value_name = "PROGRAM", help_heading = "Service")]
     pub(crate) node_program: Option<PathBuf>,
+    /// Folder of the buckets for exported snapshots: each folder in it is one [default: buckets in the data folder]
+    #[arg(long, value_name = "FOLDER", help_heading = "Service")]
+    pub(crate) buckets: Option<PathBuf>,
     /// Leave the caches running when the service stops
     #[arg(long, help_heading = "Service")]
     pub(crate) keep_nodes: bool,

@@ -22,6 +22,7 @@ use crate::act::{Driver, Tools, note_all_stopped, settings};
 use crate::api::ec2::default_records;
 use crate::front::http;
 use crate::host::local::LocalHost;
+use crate::host::vault::Vault;
 use crate::host::{Host, HostError, NodeKey};
 use crate::identity::AccessKey;
 use crate::metric::{MetricStore, sampler};
@@ -57,6 +58,9 @@ pub struct ServiceConfig {
     /// Where the DNS server listens (UDP and TCP); none switches it off. If the address is taken, the service runs
     /// without names.
     pub dns_listen: Option<SocketAddr>,
+    /// Folder of the buckets that snapshots are exported to and caches are seeded from: each folder in it is one. None
+    /// takes `buckets` in the data folder.
+    pub buckets: Option<PathBuf>,
     /// Whether nodes are stopped with the service. If not, they run on and the next service takes them over.
     pub stop_nodes: bool,
 }
@@ -204,6 +208,8 @@ pub async fn serve(
         names.set_resolves(first_probe == Ok(true));
         tasks.spawn(probe::watch(Arc::clone(&names)));
     }
+    let buckets = config.buckets.clone().unwrap_or_else(|| data_dir.join("buckets"));
+    let vault = Vault::new(&data_dir, buckets);
     let info = first.info(&config, address, dns_address, names.resolves());
     write_info(&data_dir, &info)?;
     let app = Arc::new(App {
@@ -211,6 +217,7 @@ pub async fn serve(
         region: config.region.clone(),
         clock: system_clock,
         names: Arc::clone(&names),
+        vault: vault.clone(),
         metrics: Arc::clone(&metrics),
     });
     tasks.spawn(sampler::run(Arc::clone(&records), metrics, Arc::clone(&host), system_clock));
@@ -218,6 +225,7 @@ pub async fn serve(
         records: Arc::clone(&records),
         host: Arc::clone(&host),
         settings: Arc::new(settings::wanted),
+        vault,
         names,
         clock: system_clock,
     };

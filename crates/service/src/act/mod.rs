@@ -10,6 +10,7 @@ mod group;
 pub mod journal;
 mod place;
 pub mod settings;
+mod snapshot;
 mod step;
 mod sweep;
 
@@ -21,6 +22,7 @@ pub use step::note_all_stopped;
 
 use std::sync::Arc;
 
+use crate::host::vault::Vault;
 use crate::host::{Host, HostError};
 use crate::name::Names;
 use crate::plan::WantedSettings;
@@ -62,6 +64,8 @@ pub struct Tools<H> {
     pub host: Arc<H>,
     /// Settings of nodes.
     pub settings: Arc<SettingsSource>,
+    /// Files of snapshots.
+    pub vault: Vault,
     /// Names of nodes.
     pub names: Arc<Names>,
     /// Unix milliseconds.
@@ -74,6 +78,7 @@ impl<H> Clone for Tools<H> {
             records: Arc::clone(&self.records),
             host: Arc::clone(&self.host),
             settings: Arc::clone(&self.settings),
+            vault: self.vault.clone(),
             names: Arc::clone(&self.names),
             clock: self.clock,
         }

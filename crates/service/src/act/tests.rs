@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::driver::Outcome;
 use super::{Driver, Tools};
+use crate::host::vault::Vault;
 use crate::host::{Host, HostError, Launch, NOBODY, NodeKey, Started};
 use crate::name::Names;
 use crate::name::endpoint::Zone;
@@ -163,7 +164,10 @@ impl Host for SimHost {
                     settings: launch.settings.clone(),
                     told: None,
                     follows: launch.as_replica.then_some(NOBODY),
-                    data: 0,
+                    data: launch
+                        .seed
+                        .as_ref()
+                        .map_or(0, |file| std::fs::read_to_string(file).unwrap().parse().unwrap()),
                     hangs: false,
                 }
             };
@@ -238,6 +242,14 @@ impl Host for SimHost {
         self.act(|_| {})
     }
 
+    async fn save(&self, key: &NodeKey, recorded: &Process, to: &std::path::Path) -> Result<(), HostError> {
+        self.act(|nodes| {
+            let node = nodes.get(key).filter(|node| node.process == *recorded && !node.hangs);
+            let gone = || HostError::Unanswered { what: "is gone".into() };
+            std::fs::write(to, node.ok_or_else(gone)?.data.to_string()).map_err(HostError::io("saving"))
+        })?
+    }
+
     async fn kill(&self, key: &NodeKey, recorded: &Process) -> Result<(), HostError> {
         self.act(|nodes| nodes.retain(|other, node| other != key || node.process != *recorded))
     }
@@ -251,6 +263,7 @@ struct World {
     records: Arc<FileRecords>,
     host: Arc<SimHost>,
     wanted: Arc<Mutex<WantedSettings>>,
+    folder: tempfile::TempDir,
 }
 
 impl World {
@@ -273,7 +286,8 @@ impl World {
         };
         let setting = Setting { value: "volatile-lru".into(), applies: Applies::Live };
         let wanted = WantedSettings::from([("maxmemory-policy".to_owned(), setting)]);
-        World { records, host: Arc::new(host), wanted: Arc::new(Mutex::new(wanted)) }
+        let folder = tempfile::tempdir().unwrap();
+        World { records, host: Arc::new(host), wanted: Arc::new(Mutex::new(wanted)), folder }
     }
 
     /// A new driver over what is there, as after a restart of the service.
@@ -287,6 +301,7 @@ impl World {
             }),
             host: Arc::clone(&self.host),
             settings: Arc::new(move |_, _| Ok(wanted.lock().unwrap().clone())),
+            vault: Vault::new(self.folder.path(), self.folder.path().join("buckets")),
             names: Arc::new(Names::new(Zone { suffix: "abc123".into(), region_code: "use1".into() })),
             clock,
         }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::host::vault::Vault;
 use crate::identity::{AccessKey, Principal};
 use crate::metric::MetricStore;
 use crate::name::Names;
@@ -19,6 +20,8 @@ pub struct App {
     pub clock: fn() -> u64,
     /// Names of nodes, and whether clients can use them.
     pub names: Arc<Names>,
+    /// Files of snapshots, and buckets.
+    pub vault: Vault,
     /// Metrics of nodes.
     pub metrics: Arc<MetricStore>,
 }

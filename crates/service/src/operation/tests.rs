@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{App, Caller, perform};
 use crate::front::query::Form;
 use crate::front::{ApiError, Xml};
+use crate::host::vault::Vault;
 use crate::identity::Principal;
 use crate::metric::MetricStore;
 use crate::name::Names;
@@ -34,6 +35,7 @@ impl Service {
             region: "us-east-1".to_owned(),
             clock: || NOW_MS,
             names: Arc::new(Names::new(Zone { suffix: "abc123".to_owned(), region_code: "use1".to_owned() })),
+            vault: Vault::new(folder.path(), folder.path().join("buckets")),
             metrics: Arc::new(MetricStore::in_memory().unwrap()),
         };
         let caller = Caller {
@@ -93,6 +95,9 @@ impl Service {
             auto_minor_version_upgrade: true,
             pending: Pending::default(),
             group: None,
+            seed: None,
+            snapshots: 0,
+            final_snapshot: None,
         };
         self.app.records.apply(&[state::create(&cluster).unwrap()]).unwrap();
     }

@@ -56,7 +56,7 @@ fn a_redis_cluster_from_creation_to_deletion() {
     service.refused("Action=RebootCacheCluster&CacheClusterId=sessions", "MissingParameter");
     service.settle("sessions");
     let delete = "Action=DeleteCacheCluster&CacheClusterId=sessions";
-    service.refused(&format!("{delete}&FinalSnapshotIdentifier=last"), "SnapshotFeatureNotSupportedFault");
+    service.refused(&format!("{delete}&FinalSnapshotIdentifier=1st"), "InvalidParameterValue");
     let deleted = service.ok(delete);
     assert_eq!(texts(&deleted, "CacheClusterStatus"), ["deleting"]);
     service.refused(delete, "InvalidCacheClusterState");

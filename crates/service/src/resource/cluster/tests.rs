@@ -245,7 +245,7 @@ fn only_an_available_cluster_is_changed() {
     reboot(&mut cluster, Some(&observed), &["0001".into(), "0001".into()]).unwrap();
     assert_eq!(cluster.nodes["0001"].reboots, 1);
     assert_eq!(cluster.status(Some(&observed)).as_str(), "rebooting cluster nodes");
-    delete(&mut cluster).unwrap();
+    delete(&mut cluster, None).unwrap();
     assert_eq!(cluster.status(Some(&observed)), Status::Deleting);
-    assert_eq!(code(delete(&mut cluster)), "InvalidCacheClusterState");
+    assert_eq!(code(delete(&mut cluster, None)), "InvalidCacheClusterState");
 }
