@@ -291,10 +291,10 @@ pub(super) fn write(xml: &mut Xml, caller: &Caller, whole: &WholeSnapshot, uses:
     xml.text("SnapshotName", &snapshot.name);
     match &snapshot.group {
         Some(group) => {
-            xml.text("ReplicationGroupId", &group.id).text("ReplicationGroupDescription", &group.description);
+            xml.text("ReplicationGroupId", &group.id).text("ReplicationGroupDescription", &group.description)
         }
-        None => drop(xml.text("CacheClusterId", &cluster.id)),
-    }
+        None => xml.text("CacheClusterId", &cluster.id),
+    };
     xml.text("SnapshotStatus", whole.status(uses))
         .text("SnapshotSource", if snapshot.automatic { "automated" } else { "manual" })
         .text("CacheNodeType", &cluster.node_type)

@@ -11,6 +11,7 @@ use crate::state::Resource;
 
 pub mod change;
 pub mod create;
+pub mod tests_of_failover;
 
 /// Most members of one shard: a primary and five replicas.
 pub const SHARD_MEMBERS_MAX: usize = 6;

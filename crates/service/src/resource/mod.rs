@@ -17,6 +17,7 @@ pub mod node_type;
 pub mod parameter;
 pub mod parameter_group;
 pub mod refusal;
+pub mod reserved;
 pub mod snapshot;
 pub mod subnet_group;
 pub mod tag;
