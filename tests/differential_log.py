@@ -52,6 +52,14 @@ BITFIELD bit GET u8 0 | LSET nokey 0 1 | LREM d 0 zzz | TOUCH q | FLUSHDB ASYNC 
 """
 
 
+# Only servers that have them: Valkey from 9.1 on.
+CONDITIONAL = """
+SET c 1 | SET c 2 IFEQ 1 | SET c 3 IFEQ 1 | SET c 3 IFEQ 2 EX 100 | SET c 4 IFEQ 3 GET | DELIFEQ c 9 | DELIFEQ c 4
+DELIFEQ c 4 | MSETEX 2 c 1 d 2 | MSETEX 2 c 1 e 2 NX | MSETEX 2 e 1 f 2 NX EX 100 | MSETEX 1 e 3 XX KEEPTTL
+MSETEX 1 e 3 PXAT 33177117420000 | MSETEX 2 g 1 h 1 XX
+"""
+
+
 def encode(args):
     return b"*%d\r\n" % len(args) + b"".join(b"$%d\r\n%s\r\n" % (len(a), a) for a in args)
 
@@ -122,7 +130,10 @@ class Server:
     def __init__(self, program, folder):
         self.folder, self.port = Path(folder), free_port()
         self.folder.mkdir(parents=True, exist_ok=True)
-        options = ["--port", str(self.port), "--dir", str(self.folder), "--appendonly", "yes", "--save", ""]
+        directory = str(self.folder)
+        if program[0] == "chroot":  # it sees its files from there
+            directory = "/" + str(self.folder.relative_to(program[1]))
+        options = ["--port", str(self.port), "--dir", directory, "--appendonly", "yes", "--save", ""]
         self.process = subprocess.Popen(
             [*program, *options, "--enable-debug-command", "yes"], stdout=subprocess.DEVNULL
         )
@@ -161,6 +172,9 @@ class Server:
     def call(self, name, words):
         self.send(name, words)
         return self.receive(name)
+
+    def knows(self, command):
+        return self.call("main", ["COMMAND", "INFO", command]) != [None]
 
     def waiters(self):
         info = self.call("main", ["INFO", "clients"])
@@ -223,14 +237,15 @@ def play(server, step):
     return None if getattr(server, "queues", False) else server.added()
 
 
-def steps():
-    return [step.strip() for line in STEPS.strip().splitlines() for step in line.split("|")]
+def steps(text=STEPS):
+    return [step.strip() for line in text.strip().splitlines() for step in line.split("|")]
 
 
 def compare(larder, peer):
     """Plays all steps on both; answers the differences."""
     differences = []
-    for step in steps():
+    more = steps(CONDITIONAL) if peer.knows("DELIFEQ") else []
+    for step in steps() + more:
         mine, theirs = play(larder, step), play(peer, step)
         if step.startswith("@") or (mine is None and theirs is None):
             continue
@@ -242,12 +257,14 @@ def compare(larder, peer):
 def main(larder_program, peer_program):
     with tempfile.TemporaryDirectory() as folder:
         larder = Server(larder_program, Path(folder) / "larder")
-        peer = Server(peer_program, Path(folder) / "peer")
-        try:
-            return compare(larder, peer)
-        finally:
-            larder.stop()
-            peer.stop()
+        within = Path(peer_program[1]) / "tmp" if peer_program[0] == "chroot" else None
+        with tempfile.TemporaryDirectory(dir=within) as peer_folder:
+            peer = Server(peer_program, Path(peer_folder))
+            try:
+                return compare(larder, peer)
+            finally:
+                larder.stop()
+                peer.stop()
 
 
 if __name__ == "__main__":

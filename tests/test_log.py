@@ -17,6 +17,7 @@ import differential_log
 from differential_log import PATIENCE_SECONDS, Server, play, steps
 from ports import free_port
 from service import BINARY
+from test_redis_dump import PEERS
 
 LARDER = [str(BINARY), "node"]
 KILLS = int(os.environ.get("LARDER_AOF_KILLS", "12"))
@@ -61,8 +62,9 @@ def contents(port):
     return found
 
 
-def test_commands_become_what_they_become_in_redis():
-    assert differential_log.main(LARDER, ["redis-server"]) == []
+@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer[0] if len(peer) == 1 else "peer")
+def test_commands_become_what_they_become_in_a_peer(peer):
+    assert differential_log.main(LARDER, peer) == []
 
 
 @pytest.mark.parametrize("threads", [1, 4])

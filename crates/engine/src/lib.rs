@@ -30,6 +30,7 @@ pub mod session;
 pub mod signal;
 pub mod snapshot;
 pub mod socket;
+pub mod tls;
 pub mod tracking;
 pub mod traffic;
 pub mod worker;

@@ -22,7 +22,7 @@ use crate::snapshot::exit::LastSave;
 use crate::snapshot::load::Loading;
 use crate::tracking::Tracking;
 use crate::traffic::Traffic;
-use crate::{memcache, memory};
+use crate::{memcache, memory, tls};
 use arc_swap::{ArcSwap, Guard};
 use larder_store::evict::Round;
 use larder_store::object::Limits;
@@ -115,6 +115,8 @@ pub struct Node {
     pub tracking: Tracking,
     /// The order of writes.
     pub log: Log,
+    /// Certificates.
+    pub tls: tls::Identity,
     /// The sessions.
     pub sessions: Registry,
     /// A mailbox per worker.
@@ -184,6 +186,7 @@ impl Node {
             hub: Hub::default(),
             tracking: Tracking::new(mailboxes.len()),
             log: Log::new(mailboxes.len(), settings.repl_backlog_size),
+            tls: tls::Identity::default(),
             sessions: Registry::default(),
             memcached,
             mailboxes,
@@ -228,8 +231,18 @@ impl Node {
         }
         self.users.log.shrink(config.settings.acl_log_max);
         crate::journal::set_level(config.settings.loglevel);
+        let before = self.settings();
+        if config.settings.repl_backlog_size != before.repl_backlog_size {
+            self.log.with_backlog(|backlog| backlog.set_capacity(config.settings.repl_backlog_size));
+        }
+        let toggled = config.settings.append_only.on != before.append_only.on;
+        drop(before);
         self.settings.store(Arc::new(config.settings));
         self.find_wanted();
+        if toggled {
+            self.log.aof.rewrites.wanted.store(true, Ordering::Release);
+            self.mailboxes[0].wake();
+        }
     }
 
     /// Finds out again which events somebody may want to hear of.
@@ -338,6 +351,14 @@ impl Node {
         for places in to.chunk_by(|a, b| a.worker == b.worker) {
             let mail = Mail::Deliver { to: places.into(), bytes: bytes.clone(), form: Form::Line };
             self.mailboxes[places[0].worker as usize].send(mail);
+        }
+    }
+
+    /// Has the workers look whether sessions of theirs wait for what has come to the disk.
+    pub fn wake_who_waits_for_disk(&self) {
+        let aof = &self.log.aof;
+        if aof.strict.load(Ordering::Acquire) || aof.awaited.load(Ordering::SeqCst) > 0 {
+            self.mailboxes.iter().for_each(Mailbox::wake);
         }
     }
 

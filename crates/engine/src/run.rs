@@ -12,6 +12,7 @@ use crate::memory;
 use crate::node::Node;
 use crate::snapshot::load::{LoadError, Loaded, load_file};
 use crate::socket::{Engine, listen};
+use crate::tls::TlsError;
 use crate::worker::{Door, Worker};
 use crate::{process, signal, snapshot};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What is fixed when a node starts.
 #[derive(Clone, Debug)]
@@ -144,16 +145,23 @@ pub enum RunError {
     /// The file of the configuration could not be loaded.
     #[error("Fatal error loading the DB {0}: {1}. Exiting.")]
     Load(PathBuf, LoadError),
+    /// TLS cannot be configured.
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
     /// Nothing to listen on.
-    #[error("nothing to listen on: give --port, --memcached-port or --unixsocket")]
+    #[error("nothing to listen on: give --port, --tls-port, --memcached-port or --unixsocket")]
     NoDoor,
 }
+
+/// How long a node that ends waits for a rewrite that it has cancelled.
+const CANCEL_WAIT: Duration = Duration::from_secs(10);
 
 /// A running node.
 pub struct Running {
     node: Arc<Node>,
     workers: Vec<JoinHandle<io::Result<()>>>,
-    log: Option<JoinHandle<()>>,
+    /// The threads that order all writes, and that write the append-only file.
+    log: Option<(JoinHandle<()>, JoinHandle<()>)>,
     files: Vec<PathBuf>,
 }
 
@@ -166,6 +174,7 @@ impl Running {
     /// Ends the node: sessions are told what was still unsent, files are removed.
     pub fn stop(mut self) -> Result<(), RunError> {
         self.node.snapshots.saves.end();
+        aof::rewrite::end(&self.node, CANCEL_WAIT);
         self.node.stop();
         let mut result = Ok(());
         let alone = self.workers.len() == 1;
@@ -182,8 +191,12 @@ impl Running {
         }
         // What the workers logged is written before the node is gone.
         self.node.log.close();
-        if let Some(Err(_)) = self.log.take().map(JoinHandle::join) {
-            result = Err(RunError::Worker(io::Error::other("the log panicked")));
+        if let Some((log, file)) = self.log.take() {
+            let ordered = log.join();
+            self.node.log.aof.feed.close();
+            if ordered.and(file.join()).is_err() {
+                result = Err(RunError::Worker(io::Error::other("the log panicked")));
+            }
         }
         for file in self.files {
             let _ = std::fs::remove_file(file); // somebody may have removed it
@@ -241,6 +254,9 @@ fn announce(node: &Node) {
     if settings.port > 0 {
         tracing::info!("Ready to accept connections tcp");
     }
+    if settings.tls.port > 0 {
+        tracing::info!("Ready to accept connections tls");
+    }
     if let Some(path) = &node.startup.unix_socket {
         tracing::info!("The server is now ready to accept connections at {}", path.display());
         tracing::info!("Ready to accept connections unix");
@@ -263,6 +279,7 @@ pub fn start(config: Config) -> Result<Running, RunError> {
     let mailboxes = mailboxes.map_err(RunError::Worker)?;
     let seed = RandomState::new().build_hasher().finish();
     let node = Arc::new(Node::new(settings, startup, seed, mailboxes, families()));
+    node.tls.apply(&node.settings().tls)?;
     load_users(&node).map_err(RunError::Users)?;
     node.memcached.set_rules(memcached_rules(&startup.memcached)?);
     let mut files: Vec<PathBuf> =
@@ -372,13 +389,14 @@ fn memcached_rules(memcached: &Memcached) -> Result<Rules, RunError> {
     })
 }
 
-/// The thread that brings all writes into one order.
-fn spawn_log(node: &Arc<Node>) -> io::Result<JoinHandle<()>> {
-    let node = node.clone();
-    std::thread::Builder::new().name("log".into()).spawn(move || {
-        let mut writer = aof::Writer::new(node.clone());
-        node.log.run(&mut writer);
-    })
+/// The thread that brings all writes into one order, and the one that writes the append-only file.
+fn spawn_log(node: &Arc<Node>) -> io::Result<(JoinHandle<()>, JoinHandle<()>)> {
+    let (ordering, writing) = (node.clone(), node.clone());
+    let log = std::thread::Builder::new().name("log".into());
+    let log = log.spawn(move || ordering.log.run(&mut aof::feed::Feeder(&ordering.log.aof)))?;
+    let file = std::thread::Builder::new().name("aof".into());
+    let file = file.spawn(move || writing.log.aof.feed.run(&writing)).inspect_err(|_| node.log.close())?;
+    Ok((log, file))
 }
 
 /// Loads the file of the configuration.
@@ -415,7 +433,12 @@ fn await_start(started: &Receiver<io::Result<&'static str>>, threads: usize) -> 
 /// Opens all listeners; a door for each says what it speaks.
 fn open(startup: &Startup, settings: &Settings) -> Result<(Vec<Door>, Vec<OwnedFd>), RunError> {
     let (mut doors, mut listeners) = (Vec::new(), Vec::new());
-    for (door, port) in [(Door::Redis, settings.port), (Door::Memcached, settings.memcached_port)] {
+    let ports = [
+        (Door::Redis, settings.port),
+        (Door::RedisTls, settings.tls.port),
+        (Door::Memcached, settings.memcached_port),
+    ];
+    for (door, port) in ports {
         for bind in settings.bind.iter().filter(|_| port > 0) {
             match open_tcp(bind, port, startup.backlog)? {
                 Some(listener) => {

@@ -36,11 +36,13 @@ Usage: larder memcached [OPTIONS of memcached]
 -Y, --auth-file=<file>       users: a line NAME:PASSWORD each
 -S, --enable-sasl            binary protocol with SASL PLAIN; users from -Y or the file that MEMCACHED_SASL_PWDB names
 -e, --memory-file=<file>     keep the keys across a restart (end with SIGUSR1 or SIGTERM)
+-Z, --enable-ssl             TLS, with these of -o: ssl_chain_cert=<file>, ssl_key=<file>, ssl_ca_cert=<file>,
+                             ssl_verify_mode=<0 to 3>, ssl_min_version=<2 or 3>, ssl_ciphers=<list>, ssl_session_cache
 -o, --extended=<list>        idle_timeout=<seconds>, maxconns_fast
 -V, --version   -h, --help
 
 Taken without effect, as there is nothing they would change: -f -n -L -C -W -r, and of -o what tunes slabs, LRU
-segments, the crawler and hash tables. Refused: -U (UDP), -Z (TLS), -k, -u to another user, -o with ext_, ssl_ or proxy_.
+segments, the crawler and hash tables. Refused: -U (UDP), -k, -u to another user, -o with ext_ or proxy_.
 
 Examples:
   larder memcached -m 1024 -p 11211 -l 127.0.0.1
@@ -217,6 +219,7 @@ fn read(words: &[String]) -> Result<Wish, String> {
     let (mut memory, mut evicts, mut connections, mut threads) = (64, true, 1024, 4);
     let (mut per_event, mut backlog, mut verbosity) = (20, 1024, 0);
     let (mut users, mut sasl) = (None, false);
+    let (mut tls, mut secrets) = (false, Secrets::default());
     for (option, text) in options(words)? {
         let mut set = |directive: &str, value: &str| directives.push(format!("--{directive} {value}"));
         let mut note = |why: &str| notes.push(format!("-{option} has no effect: {why}"));
@@ -263,10 +266,12 @@ fn read(words: &[String]) -> Result<Wish, String> {
             'X' => set("memcached-dump", "no"),
             'Y' => users = Some(text),
             'e' => set("memcached-memory-file", &text),
-            'Z' => return Err("-Z: TLS is not available yet".into()),
+            'Z' => tls = true,
             'o' => {
                 for part in text.split(',').filter(|part| !part.is_empty()) {
-                    extended(part, &mut directives, &mut notes)?;
+                    if !secrets.take(part)? {
+                        extended(part, &mut directives, &mut notes)?;
+                    }
                 }
             }
             other => return Err(format!("invalid option -- '{other}'")),
@@ -281,6 +286,7 @@ fn read(words: &[String]) -> Result<Wish, String> {
         users = users.or_else(|| std::env::var("MEMCACHED_SASL_PWDB").ok());
     }
     directives.extend(users.map(|users| format!("--memcached-auth-file {users}")));
+    directives.extend(secrets.directives(tls)?);
     match socket {
         Some(path) => {
             directives.push(format!("--memcached-unixsocket {path}"));
@@ -306,6 +312,59 @@ fn read(words: &[String]) -> Result<Wish, String> {
         None => vec![line.clone(), String::new()],
     });
     Ok(Wish::Start(words.collect(), notes))
+}
+
+/// What `-o` says of TLS.
+#[derive(Default)]
+struct Secrets {
+    certificate: Option<String>,
+    /// The certificate's file if none is named.
+    key: Option<String>,
+    authorities: Option<String>,
+    /// `ssl_verify_mode`: 1 asks clients for a certificate, 2 and 3 insist on one.
+    verify: u64,
+    version: u64,
+    ciphers: Option<String>,
+    caches: bool,
+}
+
+impl Secrets {
+    /// Takes an option; false if it is not one of TLS.
+    fn take(&mut self, part: &str) -> Result<bool, String> {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        match name {
+            "ssl_chain_cert" => self.certificate = Some(value.to_owned()),
+            "ssl_key" => self.key = Some(value.to_owned()),
+            "ssl_ca_cert" => self.authorities = Some(value.to_owned()),
+            "ssl_verify_mode" => self.verify = number('o', value, 0, 3)?,
+            // 0 and 1 are versions that are not spoken.
+            "ssl_min_version" => self.version = number('o', value, 2, 3)?,
+            "ssl_ciphers" => self.ciphers = Some(value.to_owned()),
+            "ssl_session_cache" => self.caches = true,
+            "ssl_keyformat" if value == "1" => {} // PEM
+            _ if name.starts_with("ssl_") => return Err(format!("-o {part} is not available")),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn directives(self, on: bool) -> Result<Vec<String>, String> {
+        if !on {
+            return Ok(Vec::new()); // as memcached: without -Z they say nothing
+        }
+        let certificate = self.certificate.ok_or("-Z needs -o ssl_chain_cert=<file>,ssl_key=<file>")?;
+        let mut lines = vec!["--tls-mode required".to_owned()];
+        lines.push(format!("--tls-key-file {}", self.key.unwrap_or_else(|| certificate.clone())));
+        lines.push(format!("--tls-cert-file {certificate}"));
+        lines.extend(self.authorities.map(|path| format!("--tls-ca-cert-file {path}")));
+        lines.push(format!("--tls-auth-clients {}", ["no", "optional", "yes", "yes"][self.verify as usize]));
+        if self.version == 3 {
+            lines.push("--tls-protocols TLSv1.3".into());
+        }
+        lines.extend(self.ciphers.map(|ciphers| format!("--tls-ciphers {ciphers}")));
+        lines.push(format!("--tls-session-caching {}", if self.caches { "yes" } else { "no" }));
+        Ok(lines)
+    }
 }
 
 /// The directives for where to listen. A port behind an address stands for `-p`.
@@ -359,7 +418,7 @@ fn extended(part: &str, directives: &mut Vec<String>, notes: &mut Vec<String>) -
         _ if WITHOUT_EFFECT.contains(&name) => {
             notes.push(format!("-o {name} has no effect: there is nothing here that it tunes"));
         }
-        _ if ["ext_", "ssl_", "proxy_"].iter().any(|kind| name.starts_with(kind)) => {
+        _ if ["ext_", "proxy_"].iter().any(|kind| name.starts_with(kind)) => {
             return Err(format!("-o {name} is not available yet"));
         }
         _ => return Err(format!("Illegal suboption \"{name}\"")),
@@ -407,12 +466,41 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_refused_by_name() {
-        for line in
-            ["-U 11211", "-Z", "-k", "-o ssl_key=x", "-o ext_path=x", "-o nonsense", "-q", "-p", "-p x", "x"]
-        {
+        for line in [
+            "-U 11211",
+            "-Z",
+            "-k",
+            "-Z -o ssl_key=x",
+            "-o ssl_wbuf_size=1",
+            "-o ext_path=x",
+            "-o nonsense",
+            "-q",
+            "-p",
+            "-p x",
+            "x",
+        ] {
             assert!(of(line).is_err(), "{line}");
         }
         assert!(of("-I 10").unwrap_err().contains("less than 1024"));
+    }
+
+    #[test]
+    fn tls_is_that_of_a_node() {
+        let line = started(
+            "-Z -o ssl_chain_cert=a.pem,ssl_key=a.key,ssl_ca_cert=b.pem,ssl_verify_mode=3,ssl_min_version=3",
+        );
+        for part in [
+            "--tls-mode required",
+            "--tls-cert-file a.pem",
+            "--tls-key-file a.key",
+            "--tls-ca-cert-file b.pem",
+            "--tls-auth-clients yes",
+            "--tls-protocols TLSv1.3",
+            "--tls-session-caching no",
+        ] {
+            assert!(line.contains(part), "{part} in {line}");
+        }
+        assert!(!started("-o ssl_key=x").contains("tls"), "without -Z");
     }
 
     #[test]

@@ -104,6 +104,7 @@ fn banner(running: &Running, folder: &Path, paint: Paint) -> String {
         ("Access key", format!("{}  {key}", info.access_key_id)),
         ("Subnet", info.default_subnet_id.clone()),
         ("DNS", dns),
+        ("Authority", info.authority.as_ref().map_or_else(String::new, |path| path.display().to_string())),
     ];
     let mut text = format!("\n{} {}\n\n", paint.bold("Larder"), env!("CARGO_PKG_VERSION"));
     for (name, value) in facts {

@@ -6,6 +6,7 @@
 
 pub mod act;
 pub mod api;
+pub mod certificate;
 pub mod front;
 mod hex;
 pub mod host;

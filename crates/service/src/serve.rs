@@ -5,6 +5,7 @@
 //! two acts, nodes are stopped in order if so configured. A service that is killed instead leaves its nodes running;
 //! the next one takes them over.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 
 use crate::act::{Driver, Tools, note_all_stopped, settings};
 use crate::api::ec2::default_records;
+use crate::certificate::Authority;
 use crate::front::http;
 use crate::host::local::LocalHost;
 use crate::host::vault::Vault;
@@ -31,6 +33,7 @@ use crate::name::server::Server;
 use crate::name::{Names, probe};
 use crate::operation::{App, system_clock};
 use crate::random::{number_below, seventeen_digits};
+use crate::resource::cluster::Cluster;
 use crate::resource::network::{DEFAULT_NETWORK_ID, Network};
 use crate::resource::node::Observed;
 use crate::state::{FileRecords, Records, Resource, StateError, create, find, list_all, replace};
@@ -95,6 +98,9 @@ pub struct ServiceInfo {
     /// A name that only this DNS server answers, by which one can find out whether it is asked.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub dns_probe: Option<String>,
+    /// File with the certificate of the authority that signs the certificates of nodes: for clients to trust.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub authority: Option<PathBuf>,
     /// Process id of the service.
     pub pid: u32,
 }
@@ -192,6 +198,9 @@ pub async fn serve(
     let records: Arc<dyn Records> = Arc::new(FileRecords::open(&data_dir)?);
     let metrics = Arc::new(MetricStore::open(&data_dir)?);
     let first = FirstStart::of(&*records, &config)?;
+    let authority = Authority::open(&data_dir, system_clock()).map_err(io("the certificate authority"))?;
+    let authority = Arc::new(authority);
+    forget_certificates(&authority, &*records)?;
     let names = Arc::new(Names::new(first.zone.clone()));
     let host = Arc::new(LocalHost::new(data_dir.join("nodes"), config.node_program.clone())?);
     let listener =
@@ -210,7 +219,8 @@ pub async fn serve(
     }
     let buckets = config.buckets.clone().unwrap_or_else(|| data_dir.join("buckets"));
     let vault = Vault::new(&data_dir, buckets);
-    let info = first.info(&config, address, dns_address, names.resolves());
+    let mut info = first.info(&config, address, dns_address, names.resolves());
+    info.authority = Some(authority.path());
     write_info(&data_dir, &info)?;
     let app = Arc::new(App {
         records: Arc::clone(&records),
@@ -224,7 +234,7 @@ pub async fn serve(
     let tools = Tools {
         records: Arc::clone(&records),
         host: Arc::clone(&host),
-        settings: Arc::new(settings::wanted),
+        settings: Arc::new(settings::source(authority, names.zone().clone(), system_clock)),
         vault,
         names,
         clock: system_clock,
@@ -326,6 +336,7 @@ impl FirstStart {
             dns_zone: self.zone.ends().trim_start_matches('.').to_owned(),
             dns_resolves,
             dns_probe: dns.map(|_| self.zone.probe()),
+            authority: None,
             pid: std::process::id(),
         }
     }
@@ -363,6 +374,16 @@ fn find_or_make<T: Resource>(
     let made = make()?;
     records.apply(&[create(&made)?])?;
     Ok(made)
+}
+
+/// Takes away the certificates of caches that are gone.
+fn forget_certificates(authority: &Authority, records: &dyn Records) -> Result<(), ServeError> {
+    let present: HashSet<String> =
+        list_all::<Cluster>(records)?.into_iter().map(|stored| stored.value.id).collect();
+    for cache in authority.caches().into_iter().filter(|cache| !present.contains(cache)) {
+        authority.forget(&cache, None);
+    }
+    Ok(())
 }
 
 /// Names are a convenience: without the socket for them the service gives addresses.

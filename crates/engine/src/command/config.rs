@@ -127,6 +127,13 @@ fn set(call: &mut Call<'_>) -> Result<(), CommandError> {
         seen.push(row.name());
         row.set(&mut config, &value).map_err(|what| fail(&what))?;
     }
+    if let Some(name) = seen.iter().find(|name| name.starts_with("tls-")) {
+        call.node.tls.apply(&config.settings.tls).map_err(|error| {
+            CommandError::new(format!(
+                "ERR CONFIG SET failed (possibly related to argument '{name}') - {error}"
+            ))
+        })?;
+    }
     call.node.set_config(config);
     call.out.ok();
     Ok(())

@@ -165,6 +165,10 @@ fn refuse_for_now(node: &Node, command: &Command) -> Result<(), String> {
         return Err("LOADING Larder is loading the dataset in memory".into());
     }
     let writes = command.is(flag::WRITE) || command.name == "ping";
+    if writes && node.log.aof.failing.load(std::sync::atomic::Ordering::Relaxed) {
+        let failure = node.log.aof.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        return Err(format!("MISCONF Errors writing to the AOF file: {failure}"));
+    }
     if writes && node.cannot_save(&node.settings()) {
         return Err("MISCONF Larder is configured to save RDB snapshots, but it's currently unable to persist to disk. \
                     Commands that may modify the data set are disabled, because this instance is configured to report \

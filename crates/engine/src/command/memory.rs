@@ -188,7 +188,7 @@ fn stats(call: &mut Call<'_>) -> Result<(), CommandError> {
         ("clients.slaves", 0),
         ("clients.normal", figures.clients),
         ("cluster.links", 0),
-        ("aof.buffer", 0),
+        ("aof.buffer", call.node.log.aof.unwritten.load(Ordering::Relaxed)),
         ("lua.caches", 0),
         ("functions.caches", 0),
     ];

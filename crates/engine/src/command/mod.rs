@@ -50,6 +50,7 @@ pub mod string;
 pub mod table;
 mod tracking;
 pub mod transaction;
+pub mod waitaof;
 pub(crate) mod wake;
 pub mod zset;
 
@@ -88,6 +89,7 @@ pub fn families() -> &'static [&'static [Command]] {
         config::COMMANDS,
         server::COMMANDS,
         persistence::COMMANDS,
+        waitaof::COMMANDS,
         memory::COMMANDS,
         slowlog::COMMANDS,
         latency::COMMANDS,

@@ -36,6 +36,15 @@ pub const COMMANDS: &[Command] = &[
         ..Command::DEFAULT
     },
     Command {
+        name: "bgrewriteaof",
+        summary: "Writes the append-only file anew in the background.",
+        group: "server",
+        flags: flag::ADMIN | flag::NOSCRIPT | flag::NO_ASYNC_LOADING,
+        scope: Scope::All,
+        handler: rewrite_log,
+        ..Command::DEFAULT
+    },
+    Command {
         name: "lastsave",
         summary: "Returns when the keyspace was last saved.",
         group: "server",
@@ -85,6 +94,22 @@ fn save_in_background(call: &mut Call<'_>) -> Answer {
             ));
         }
     }
+    Ok(())
+}
+
+fn rewrite_log(call: &mut Call<'_>) -> Answer {
+    let node = call.node;
+    if node.log.aof.rewrites.running().is_some() {
+        return Err(text("ERR Background append only file rewriting already in progress"));
+    }
+    // A worker begins it in its turn, as soon as no other snapshot is being taken.
+    node.log.aof.rewrites.scheduled.store(true, Ordering::Relaxed);
+    node.log.aof.rewrites.wanted.store(true, Ordering::Release);
+    node.mailboxes[0].wake();
+    call.out.simple(match node.snapshots.is_active() {
+        true => "Background append only file rewriting scheduled",
+        false => "Background append only file rewriting started",
+    });
     Ok(())
 }
 
@@ -179,6 +204,13 @@ pub(super) fn section(call: &mut Call<'_>, out: &mut String) {
     let buffered = current.as_ref().map_or(0, |snapshot| snapshot.queue().bytes());
     let (processed, total) =
         current.as_ref().map_or((0, 0), |snapshot| (snapshot.keys_saved(), snapshot.keys));
+    let (settings, aof) = (node.settings(), &node.log.aof);
+    let rewriting = aof.rewrites.running();
+    // Who asks between the command and the turn in which a worker begins is told that it goes on.
+    let scheduled = aof.rewrites.scheduled.load(Ordering::Relaxed);
+    let unfinished =
+        settings.append_only.on && (!node.log.is_filed() || aof.rewrites.fresh.load(Ordering::Acquire));
+    let begins = (scheduled || unfinished) && !node.snapshots.is_active() && !node.loading.is_on();
     lines!(out,
         "loading": u8::from(node.loading.is_on()),
         "async_loading": 0,
@@ -198,17 +230,27 @@ pub(super) fn section(call: &mut Call<'_>, out: &mut String) {
         "rdb_last_cow_size": get(&saves.last_buffer_bytes),
         "rdb_last_load_keys_expired": get(&node.loading.expired),
         "rdb_last_load_keys_loaded": get(&node.loading.keys),
-        "aof_enabled": 0,
-        "aof_rewrite_in_progress": 0,
-        "aof_rewrite_scheduled": 0,
-        "aof_last_rewrite_time_sec": -1,
-        "aof_current_rewrite_time_sec": -1,
-        "aof_last_bgrewrite_status": "ok",
-        "aof_last_write_status": "ok",
+        "aof_enabled": u8::from(settings.append_only.on),
+        "aof_rewrite_in_progress": u8::from(rewriting.is_some() || begins),
+        "aof_rewrite_scheduled": u8::from(scheduled && !begins),
+        "aof_last_rewrite_time_sec": aof.rewrites.last_seconds.load(Ordering::Relaxed),
+        "aof_current_rewrite_time_sec": rewriting.map_or(-1, |snapshot| snapshot.elapsed().as_secs() as i64),
+        "aof_last_bgrewrite_status": if aof.rewrites.last_worked.load(Ordering::Relaxed) { "ok" } else { "err" },
+        "aof_last_write_status": if aof.failing.load(Ordering::Relaxed) { "err" } else { "ok" },
         "aof_last_cow_size": 0,
         "module_fork_in_progress": 0,
         "module_fork_last_cow_size": 0,
     );
+    if settings.append_only.on {
+        lines!(out,
+            "aof_current_size": get(&aof.size),
+            "aof_base_size": get(&aof.base_size),
+            "aof_pending_rewrite": 0,
+            "aof_buffer_length": get(&aof.unwritten),
+            "aof_pending_bio_fsync": 0,
+            "aof_delayed_fsync": 0,
+        );
+    }
     if node.loading.is_on() {
         loading(node, out);
     }

@@ -148,7 +148,7 @@ fn server(call: &mut Call<'_>, text: &mut String) {
         "process_id": std::process::id(),
         "process_supervised": node.startup.supervision(),
         "run_id": node.run_id,
-        "tcp_port": settings.port,
+        "tcp_port": if settings.port > 0 { settings.port } else { settings.tls.port },
         "memcached_port": settings.memcached_port,
         "server_time_usec": SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_micros()),
         "uptime_in_seconds": uptime,
@@ -173,6 +173,8 @@ fn listeners(node: &crate::node::Node) -> Vec<String> {
     let binds: String = settings.bind.iter().map(|bind| format!("bind={bind},")).collect();
     let mut all = Vec::new();
     all.extend((settings.port > 0).then(|| format!("name=tcp,{binds}port={}", settings.port)));
+    let tls = settings.tls.port;
+    all.extend((tls > 0).then(|| format!("name=tls,{binds}port={tls}")));
     let unix = node.startup.unix_socket.as_ref();
     all.extend(unix.map(|path| format!("name=unix,bind={}", path.display())));
     let memcached = settings.memcached_port;
@@ -262,7 +264,7 @@ fn memory_section(call: &mut Call<'_>, text: &mut String) {
         "mem_clients_slaves": 0,
         "mem_clients_normal": figures.clients,
         "mem_cluster_links": 0,
-        "mem_aof_buffer": 0,
+        "mem_aof_buffer": call.node.log.aof.unwritten.load(Ordering::Relaxed),
         "mem_allocator": "jemalloc",
         "active_defrag_running": 0,
         "lazyfree_pending_objects": 0,

@@ -205,6 +205,6 @@ pub(super) fn block(
     client.pending = Some(Box::new(Pending {
         waiter: Some(waiter),
         silent: client.reply_mode != ReplyMode::On,
-        held_back: VecDeque::new(),
+        ..Pending::default()
     }));
 }

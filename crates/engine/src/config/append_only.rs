@@ -1,6 +1,6 @@
 //! The directives of the append-only file and of the log behind it.
 
-use super::directive::{Directive, When, bytes, memory, one_of, switch, yes_no};
+use super::directive::{Directive, When, bytes, integer, memory, number, one_of, switch, yes_no};
 
 /// `appendfsync`: when what was written is forced to the disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,6 +35,14 @@ pub struct AppendOnly {
     pub load_truncated: bool,
     /// `aof-load-corrupt-tail-max-size`: a file whose end of at most so many bytes makes no sense is cut; 0 = refused.
     pub corrupt_tail_max: u64,
+    /// `auto-aof-rewrite-percentage`: growth since the last rewrite after which the next begins; 0 = none by itself.
+    pub rewrite_percentage: u32,
+    /// `auto-aof-rewrite-min-size`: bytes below which that does not matter.
+    pub rewrite_min_size: u64,
+    /// `aof-use-rdb-preamble`: the base is a snapshot, and not commands.
+    pub rdb_preamble: bool,
+    /// `no-appendfsync-on-rewrite`: nothing is forced to the disk while a snapshot or a base is written.
+    pub no_fsync_on_rewrite: bool,
     /// `aof-timestamp-enabled`: the file says when what was written.
     pub timestamps: bool,
 }
@@ -48,6 +56,10 @@ impl Default for AppendOnly {
             file: "appendonly.aof".into(),
             load_truncated: true,
             corrupt_tail_max: 0,
+            rewrite_percentage: 100,
+            rewrite_min_size: 64 << 20,
+            rdb_preamble: true,
+            no_fsync_on_rewrite: false,
             timestamps: false,
         }
     }
@@ -66,7 +78,7 @@ fn plain_name(text: &str, what: &str) -> Result<String, String> {
 
 /// The rows.
 pub const TABLE: &[Directive] = &[
-    switch!("appendonly", Start, settings.append_only.on),
+    switch!("appendonly", Always, settings.append_only.on),
     Directive {
         name: "appendfsync",
         aliases: &[],
@@ -102,6 +114,17 @@ pub const TABLE: &[Directive] = &[
     },
     switch!("aof-load-truncated", Always, settings.append_only.load_truncated),
     memory!("aof-load-corrupt-tail-max-size", Always, settings.append_only.corrupt_tail_max, 0),
+    number!(
+        "auto-aof-rewrite-percentage",
+        &[],
+        Always,
+        settings.append_only.rewrite_percentage,
+        0,
+        i32::MAX as i64
+    ),
+    memory!("auto-aof-rewrite-min-size", Always, settings.append_only.rewrite_min_size, 0),
+    switch!("aof-use-rdb-preamble", Always, settings.append_only.rdb_preamble),
+    switch!("no-appendfsync-on-rewrite", Always, settings.append_only.no_fsync_on_rewrite),
     switch!("aof-timestamp-enabled", Always, settings.append_only.timestamps),
     memory!("repl-backlog-size", Always, settings.repl_backlog_size, 1),
 ];

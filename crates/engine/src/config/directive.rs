@@ -3,8 +3,7 @@
 //! A directive of Redis whose feature does not exist yet may only say that it is off; anything else is refused by
 //! name, so that nobody believes in a setting that does nothing.
 
-use super::memcached;
-use super::{Allowed, Config, OutputLimit, Sanitize, append_only};
+use super::{Allowed, Config, OutputLimit, Sanitize, append_only, memcached, tls};
 use crate::journal::LogLevel;
 use crate::notify::Classes;
 use crate::run::Supervised;
@@ -39,7 +38,7 @@ pub struct Directive {
 
 /// All directives.
 pub fn all() -> impl Iterator<Item = &'static Directive> {
-    TABLE.iter().chain(memcached::TABLE).chain(append_only::TABLE)
+    TABLE.iter().chain(memcached::TABLE).chain(append_only::TABLE).chain(tls::TABLE)
 }
 
 /// The row of this name or alias, in any case.
@@ -195,7 +194,7 @@ pub(super) fn one_of<T: Copy>(names: &[(&'static str, T)], text: &str) -> Result
     found.map(|(_, value)| *value).ok_or_else(error)
 }
 
-pub(super) use {memory, switch};
+pub(super) use {memory, number, switch};
 
 /// All directives but those of [`append_only`].
 pub const TABLE: &[Directive] = &[

@@ -9,6 +9,7 @@ pub mod memcached;
 pub mod other;
 pub mod parse;
 pub mod row;
+pub mod tls;
 
 pub use append_only::{AppendOnly, Fsync};
 
@@ -19,6 +20,7 @@ use crate::snapshot::save::SavePoint;
 use larder_store::evict::Policy;
 use larder_store::object::Limits;
 use std::collections::BTreeMap;
+use tls::TlsSettings;
 
 /// Everything that a configuration file or the command line can say.
 #[derive(Clone, Debug, Default)]
@@ -125,6 +127,8 @@ pub struct Settings {
     pub append_only: AppendOnly,
     /// `repl-backlog-size`, bytes.
     pub repl_backlog_size: usize,
+    /// TLS.
+    pub tls: TlsSettings,
     /// Values of directives that change nothing here.
     pub hints: BTreeMap<&'static str, String>,
 }
@@ -323,6 +327,7 @@ impl Default for Settings {
             protected_configs: Allowed::No,
             append_only: AppendOnly::default(),
             repl_backlog_size: 10 << 20,
+            tls: TlsSettings::default(),
             hints: BTreeMap::new(),
         }
     }

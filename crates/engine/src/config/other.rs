@@ -116,7 +116,7 @@ const AOF: &str = "the append-only file is";
 const RDB: &str = "snapshots are";
 const REPLICATION: &str = "replication is";
 const CLUSTER: &str = "cluster mode is";
-const TLS: &str = "TLS is";
+const KEY_PASSWORD: &str = "a password of a key file is";
 const SCRIPTS: &str = "bounding scripts is";
 const USERS: &str = "users are";
 const PINNING: &str = "pinning threads to processors is";
@@ -143,9 +143,6 @@ pub const TABLE: &[Other] = &[
     absent("aof-disable-auto-gc", "no", AOF),
     renamed("aof-rewrite-cpulist", &["aof_rewrite_cpulist"], "", PINNING),
     hint("aof-rewrite-incremental-fsync", "yes", Kind::YesNo),
-    absent("aof-use-rdb-preamble", "yes", AOF),
-    hint("auto-aof-rewrite-min-size", "67108864", Kind::Memory),
-    hint("auto-aof-rewrite-percentage", "100", Kind::Number(0, i32::MAX as i64)),
     hint("availability-zone", "", Kind::Text),
     renamed("bgsave-cpulist", &["bgsave_cpulist"], "", PINNING),
     absent("bind-source-addr", "", REPLICATION),
@@ -213,7 +210,6 @@ pub const TABLE: &[Other] = &[
     renamed("min-replicas-max-lag", &["min-slaves-max-lag"], "10", REPLICATION),
     renamed("min-replicas-to-write", &["min-slaves-to-write"], "0", REPLICATION),
     absent("mptcp", "no", "multipath TCP is"),
-    absent("no-appendfsync-on-rewrite", "no", AOF),
     absent("oom-score-adj", "no", "adjusting the score of the kernel's killer is"),
     hint("oom-score-adj-values", "0 200 800", Kind::Text),
     hint("prefetch-batch-max-size", "16", Kind::Number(0, 128)),
@@ -270,28 +266,13 @@ pub const TABLE: &[Other] = &[
     absent("syslog-enabled", "no", SYSLOG),
     absent("syslog-facility", "local0", SYSLOG),
     Other { name: "syslog-ident", aliases: &[], default: "redis", why: Why::Absent(SYSLOG, &["valkey"]) },
-    absent("tls-auth-clients", "yes", TLS),
-    absent("tls-auth-clients-user", "off", TLS),
-    absent("tls-auto-reload-interval", "0", TLS),
-    absent("tls-ca-cert-dir", "", TLS),
-    absent("tls-ca-cert-file", "", TLS),
-    absent("tls-cert-file", "", TLS),
-    absent("tls-ciphers", "", TLS),
-    absent("tls-ciphersuites", "", TLS),
-    absent("tls-client-cert-file", "", TLS),
-    absent("tls-client-key-file", "", TLS),
-    absent("tls-client-key-file-pass", "", TLS),
-    absent("tls-cluster", "no", TLS),
-    absent("tls-dh-params-file", "", TLS),
-    absent("tls-key-file", "", TLS),
-    absent("tls-key-file-pass", "", TLS),
-    absent("tls-port", "0", TLS),
-    absent("tls-prefer-server-ciphers", "no", TLS),
-    absent("tls-protocols", "", TLS),
-    absent("tls-replication", "no", TLS),
-    absent("tls-session-cache-size", "20480", TLS),
-    absent("tls-session-cache-timeout", "300", TLS),
-    absent("tls-session-caching", "yes", TLS),
+    absent("tls-auth-clients-user", "off", "naming users by certificates is"),
+    absent("tls-auto-reload-interval", "0", "looking for new certificates without being asked is"),
+    absent("tls-client-key-file-pass", "", KEY_PASSWORD),
+    absent("tls-cluster", "no", CLUSTER),
+    absent("tls-dh-params-file", "", "key exchange over finite fields is"),
+    absent("tls-key-file-pass", "", KEY_PASSWORD),
+    absent("tls-replication", "no", REPLICATION),
     absent("unixsocketgroup", "", "another group for the Unix socket is"),
     absent("user", "", USERS),
 ];

@@ -29,6 +29,7 @@ impl Host for Node {
             udp_port: 0,
             socket: self.startup.memcached_unix_socket.as_ref().map(|path| path.display().to_string()),
             idle_timeout_seconds: settings.timeout,
+            tls: settings.tls.mode != crate::config::tls::TlsMode::No,
             backlog: self.startup.backlog,
             connections_wait: false,
         }

@@ -44,6 +44,8 @@ pub struct Figures {
     pub socket: Option<String>,
     /// Seconds after which an idle session is closed; 0 = never.
     pub idle_timeout_seconds: u64,
+    /// Whether TLS is spoken.
+    pub tls: bool,
     /// `tcp-backlog`.
     pub backlog: i32,
     /// Sessions beyond the limit wait instead of being refused.
@@ -168,7 +170,7 @@ pub(super) fn settings(turn: &Turn<'_>, out: &mut Vec<u8>) {
     line(out, "lru_segmented", "no");
     line(out, "idle_timeout", figures.idle_timeout_seconds);
     line(out, "track_sizes", "no");
-    line(out, "ssl_enabled", "no");
+    line(out, "ssl_enabled", yes_no(figures.tls));
 }
 
 /// `stats conns`.

@@ -11,6 +11,7 @@ pub mod transaction;
 use crate::acl::identity::Identity;
 use crate::blocked::{Wait, Waiter};
 use crate::command::Command;
+use crate::command::waitaof::DiskWait;
 use crate::node::Node;
 use crate::pubsub::Hub;
 use caching::Caching;
@@ -41,6 +42,8 @@ pub enum ReplyMode {
 pub struct Pending {
     /// What it waits for; nothing if it is only held.
     pub waiter: Option<Arc<Waiter>>,
+    /// It waits for the disk.
+    pub disk: Option<DiskWait>,
     /// The reply that comes at the end is not sent (CLIENT REPLY).
     pub silent: bool,
     /// Requests that were read already, to be executed afterwards.

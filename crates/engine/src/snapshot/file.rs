@@ -27,17 +27,26 @@ pub struct FileWishes {
 /// The system refuses, or the snapshot failed or was cancelled; the temporary file is removed. If it was the system, the
 /// snapshot is told.
 pub fn write(snapshot: &Snapshot, wishes: &FileWishes) -> io::Result<u64> {
-    let temporary = temporary(&wishes.path);
-    let result = write_temporary(snapshot, wishes, &temporary).and_then(|size| {
-        std::fs::rename(&temporary, &wishes.path)?;
-        sync_folder(&wishes.path)?;
-        Ok(size)
-    });
-    if let Err(error) = &result {
-        let _ = std::fs::remove_file(&temporary); // it may never have been made
+    place(&wishes.path, |temporary| write_temporary(snapshot, wishes, temporary)).inspect_err(|error| {
         if matches!(snapshot.state(), State::Walking | State::Complete) {
             snapshot.fail(error.to_string());
         }
+    })
+}
+
+/// Has a temporary file written and renames it, or removes it.
+///
+/// # Errors
+/// As `write` says, or the file system.
+pub fn place(path: &Path, write: impl FnOnce(&Path) -> io::Result<u64>) -> io::Result<u64> {
+    let temporary = temporary(path);
+    let result = write(&temporary).and_then(|size| {
+        std::fs::rename(&temporary, path)?;
+        sync_folder(path)?;
+        Ok(size)
+    });
+    if result.is_err() {
+        let _ = std::fs::remove_file(&temporary); // it may never have been made
     }
     result
 }
@@ -67,13 +76,7 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 }
 
 fn write_temporary(snapshot: &Snapshot, wishes: &FileWishes, temporary: &Path) -> io::Result<u64> {
-    let mut out = Output {
-        file: File::create(temporary)?,
-        size: 0,
-        synced: 0,
-        sum: wishes.checksum.then(Checksum::default),
-        incremental: wishes.incremental,
-    };
+    let mut out = Output::create(temporary, wishes.checksum, wishes.incremental)?;
     let mut writer = if snapshot.compresses() { Writer::new() } else { Writer::uncompressed() };
     while let Some(piece) = snapshot.queue().pop() {
         out.put(&piece.bytes)?;
@@ -93,12 +96,11 @@ fn write_temporary(snapshot: &Snapshot, wishes: &FileWishes, temporary: &Path) -
     out.put(writer.as_bytes())?;
     let sum = write::checksum(out.sum.as_ref());
     out.put(&sum)?;
-    out.file.sync_all()?;
-    Ok(out.size)
+    out.finish()
 }
 
-/// A file with its checksum.
-struct Output {
+/// A file that is being written, with its checksum.
+pub struct Output {
     file: File,
     size: u64,
     synced: u64,
@@ -107,7 +109,29 @@ struct Output {
 }
 
 impl Output {
-    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// An empty file.
+    ///
+    /// # Errors
+    /// As the file system says.
+    pub fn create(path: &Path, checksum: bool, incremental: bool) -> io::Result<Output> {
+        let sum = checksum.then(Checksum::default);
+        Ok(Output { file: File::create(path)?, size: 0, synced: 0, sum, incremental })
+    }
+
+    /// Makes it durable; its size.
+    ///
+    /// # Errors
+    /// As the file system says.
+    pub fn finish(self) -> io::Result<u64> {
+        self.file.sync_all()?;
+        Ok(self.size)
+    }
+
+    /// Appends bytes.
+    ///
+    /// # Errors
+    /// As the file system says.
+    pub fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
         // In portions, so that a large value is no burst either.
         for portion in bytes.chunks(SYNC_BYTES as usize) {
             self.file.write_all(portion)?;

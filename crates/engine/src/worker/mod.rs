@@ -13,6 +13,7 @@ mod ahead;
 mod batch;
 mod commit;
 mod delivery;
+mod handshake;
 mod sessions;
 mod timers;
 mod waits;
@@ -22,6 +23,7 @@ use crate::command::dispatch::{Request, Turn, execute};
 use crate::command::table::flag;
 use crate::command::{Command, Known};
 use crate::config::Settings;
+use crate::config::tls::TlsMode;
 use crate::mailbox::{Mail, Mailbox};
 use crate::meter::stopwatch::{Long, Rules, Stopwatch};
 use crate::node::{Node, now_ms};
@@ -30,6 +32,7 @@ use crate::session::Client;
 use crate::session::registry::Origin;
 use crate::snapshot::take::Walker;
 use crate::socket::{Driver, Engine, listen};
+use crate::tls;
 use batch::{Batch, Entry};
 use delivery::deliver_all;
 use larder_protocol::resp::args::Args;
@@ -64,8 +67,10 @@ const PROTECTED: &[u8] = b"-DENIED Larder is running in protected mode because p
 /// What a listener's connections speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
-    /// Redis over TCP.
+    /// Redis over TCP, with TLS as `tls-mode` says.
     Redis,
+    /// Redis over TCP with TLS.
+    RedisTls,
     /// Redis over a Unix socket.
     RedisUnix,
     /// Memcached over TCP.
@@ -170,6 +175,9 @@ impl Worker {
         self.waits.run(&self.node, now.ms, &mut self.sessions);
         let served = !self.sessions.ready.is_empty();
         self.serve(now);
+        if !self.sessions.handshakes.is_empty() {
+            self.shake_hands();
+        }
         self.timers.run(&self.node, now, &mut self.sessions, &mut self.driver);
         if self.node.snapshots.is_active() || self.walker.waits().is_some() {
             self.walker.run(&self.node, served);
@@ -190,7 +198,8 @@ impl Worker {
 
     /// How long to wait for sockets.
     fn timeout(&self) -> Duration {
-        if !self.later.is_empty() || !self.node.mailboxes[self.id].is_empty() {
+        let mail = !self.later.is_empty() || !self.node.mailboxes[self.id].is_empty();
+        if mail || !self.sessions.handshakes.is_empty() {
             Duration::ZERO // the mail that a worker leaves for itself does not wake it
         } else if self.resting {
             REST
@@ -288,6 +297,12 @@ impl Worker {
             return;
         }
         self.node.stats.connections.fetch_add(1, Ordering::Relaxed);
+        let mode = match door {
+            Door::RedisTls => TlsMode::Required,
+            Door::Redis | Door::Memcached => settings.tls.mode,
+            Door::RedisUnix | Door::MemcachedUnix => TlsMode::No,
+        };
+        let Ok(tls) = self.node.tls.begin(mode) else { return };
         if self.node.sessions.count() >= settings.maxclients {
             self.node.stats.rejected_connections.fetch_add(1, Ordering::Relaxed);
             let text: &[u8] = if door.is_memcached() {
@@ -295,16 +310,22 @@ impl Worker {
             } else {
                 b"-ERR max number of clients reached\r\n"
             };
-            let _ = rustix::io::write(&fd, text); // whoever does not read it is turned away all the same
+            if tls.as_ref().is_none_or(tls::Session::may_be_plain) {
+                let _ = rustix::io::write(&fd, text); // whoever does not read it is turned away all the same
+            }
             return;
         }
         if !door.is_unix() && listen::prepare(&fd, Duration::from_secs(settings.tcp_keepalive)).is_err() {
             return; // gone already
         }
         let mut origin = origin(&fd, door, self.id);
-        let open = settings.protected_mode && settings.requirepass.is_empty() && door == Door::Redis;
-        if open && !origin.is_loopback() {
+        let redis = matches!(door, Door::Redis | Door::RedisTls);
+        let open = settings.protected_mode && settings.requirepass.is_empty() && redis;
+        let refused = open && !origin.is_loopback();
+        if refused {
             self.node.stats.rejected_connections.fetch_add(1, Ordering::Relaxed);
+        }
+        if refused && tls.is_none() {
             let _ = rustix::io::write(&fd, PROTECTED); // whoever does not read it is turned away all the same
             return;
         }
@@ -317,7 +338,14 @@ impl Worker {
         } else {
             Protocol::Resp(Parser::new())
         };
-        self.sessions.insert(token, client, protocol);
+        self.sessions.insert(token, client, protocol, tls.map(Box::new));
+        if refused && let Some(session) = self.sessions.get(token.index) {
+            session.out.raw(PROTECTED);
+            if let Some(tls) = &mut session.tls {
+                tls.hurry();
+            }
+            session.client.closing = true;
+        }
     }
 
     fn bury(&mut self) {
@@ -347,7 +375,9 @@ impl Worker {
             now,
             access: self.node.access(&settings, now.ms, self.random as u32),
             out_of_memory: false,
-            restrained: self.node.loading.is_on() || self.node.cannot_save(&settings),
+            restrained: self.node.loading.is_on()
+                || self.node.cannot_save(&settings)
+                || self.node.log.aof.failing.load(Ordering::Relaxed),
             restricted: !settings.restricted_commands.is_empty(),
         };
         let exact = now.ms < self.exact_until_ms;
@@ -539,16 +569,18 @@ impl Worker {
                 self.driver.close(token, true);
                 continue;
             }
-            if !session.out.is_empty() && session.sending_bytes == 0 {
-                let buffer = session.take_out();
+            // One that waits for its replies to be sent has requests left to execute.
+            let paused = session.output_bytes() > OUTPUT_PAUSE_BYTES;
+            let done = session.client.closing || session.ended && !session.ready && !paused;
+            if session.sending_bytes == 0 && session.has_out(done) {
+                let buffer = session.take_out(done);
                 output_bytes += buffer.len() as u64;
                 writes += 1;
                 self.driver.send(token, buffer);
             }
-            // One that waits for its replies to be sent has requests left to execute.
-            let paused = session.output_bytes() > OUTPUT_PAUSE_BYTES;
             let done = session.client.closing || session.ended && !session.ready && !paused;
-            if done && session.out.is_empty() && !std::mem::replace(&mut session.closed, true) {
+            let silent = session.out.is_empty() && !(session.tls.is_some() && session.has_out(true));
+            if done && silent && !std::mem::replace(&mut session.closed, true) {
                 self.driver.close(token, false);
             }
         }
@@ -561,8 +593,8 @@ impl Worker {
         self.await_disk();
         for session in self.sessions.iter_mut() {
             let answerable = self.node.log.may_be_answered(session.client.logged);
-            if answerable && !session.out.is_empty() && session.sending_bytes == 0 {
-                let buffer = session.take_out();
+            if answerable && session.sending_bytes == 0 && session.has_out(true) {
+                let buffer = session.take_out(true);
                 self.driver.send(session.token, buffer);
             }
             self.driver.close(session.token, false);

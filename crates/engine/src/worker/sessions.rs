@@ -4,9 +4,11 @@ use crate::config::OutputLimits;
 use crate::session::Client;
 use crate::session::registry::Shared;
 use crate::socket::{Sink, Token};
+use crate::tls;
 use crate::traffic::Figures;
 use larder_protocol::resp::reply::Reply;
 use larder_protocol::resp::request::Parser;
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -46,6 +48,8 @@ pub(super) struct Session {
     pub(super) closed: bool,
     /// Its replies wait for the disk, and it executes nothing meanwhile.
     pub(super) held: bool,
+    /// Between the socket and the buffers, unless the session is plain.
+    pub(super) tls: Option<Box<tls::Session>>,
 }
 
 impl Session {
@@ -68,9 +72,29 @@ impl Session {
         }
     }
 
+    /// True if [`Session::take_out`] would have something. `last` is for a session that is to be closed.
+    #[inline]
+    pub(super) fn has_out(&self, last: bool) -> bool {
+        match &self.tls {
+            None => !self.out.is_empty(),
+            Some(tls) => {
+                tls.is_open() && !self.out.is_empty() || tls.has_output() || last && tls.owes_goodbye()
+            }
+        }
+    }
+
     /// Takes the replies to be sent, leaving a buffer for the next ones.
-    pub(super) fn take_out(&mut self) -> Vec<u8> {
-        let buffer = std::mem::replace(self.out.buffer(), std::mem::take(&mut self.spare));
+    pub(super) fn take_out(&mut self, last: bool) -> Vec<u8> {
+        let mut buffer = std::mem::take(&mut self.spare);
+        match &mut self.tls {
+            None => std::mem::swap(self.out.buffer(), &mut buffer),
+            Some(tls) => {
+                tls.seal(self.out.buffer(), last, &mut buffer);
+                if self.out.buffer().capacity() > KEPT_BYTES_MAX {
+                    *self.out.buffer() = Vec::new();
+                }
+            }
+        }
         self.sending_bytes = buffer.len();
         buffer
     }
@@ -113,6 +137,8 @@ pub(super) struct Sessions {
     slots: Vec<Option<Box<Session>>>,
     /// Sessions with input to look at, in the order in which it came.
     pub(super) ready: Vec<u32>,
+    /// Sessions whose handshakes want time, in the order in which they asked.
+    pub(super) handshakes: VecDeque<u32>,
     /// Connections that a listener accepted.
     pub(super) accepted: Vec<(usize, OwnedFd)>,
     /// Sessions that are gone.
@@ -123,7 +149,13 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
-    pub(super) fn insert(&mut self, token: Token, client: Client, protocol: Protocol) {
+    pub(super) fn insert(
+        &mut self,
+        token: Token,
+        client: Client,
+        protocol: Protocol,
+        tls: Option<Box<tls::Session>>,
+    ) {
         let index = token.index as usize;
         if index >= self.slots.len() {
             self.slots.resize_with(index + 1, || None);
@@ -142,6 +174,7 @@ impl Sessions {
             ended: false,
             closed: false,
             held: false,
+            tls,
         }));
     }
 
@@ -180,6 +213,9 @@ impl Sink for Sessions {
         self.traffic.input_bytes += bytes.len() as u64;
         self.traffic.reads += 1;
         if let Some(session) = self.of(token) {
+            if session.tls.is_some() {
+                return self.received_sealed(token.index, bytes);
+            }
             session.input.extend_from_slice(bytes);
             self.make_ready(token.index);
         }
@@ -194,7 +230,7 @@ impl Sink for Sessions {
             session.spare = buffer;
         }
         // More may wait to be sent, or to be executed, or to be closed.
-        if !session.out.is_empty() || session.unread() > 0 || session.ended || session.client.closing {
+        if session.has_out(false) || session.unread() > 0 || session.ended || session.client.closing {
             self.make_ready(token.index);
         }
     }
@@ -202,6 +238,9 @@ impl Sink for Sessions {
     fn ended(&mut self, token: Token) {
         if let Some(session) = self.of(token) {
             session.ended = true;
+            if session.tls.as_ref().is_some_and(|tls| !tls.is_open()) {
+                session.out.buffer().clear(); // it will never be possible to send it
+            }
             self.make_ready(token.index);
         }
     }

@@ -4,6 +4,7 @@
 use super::sessions::Sessions;
 use crate::command::wake::tell_of_gone;
 use crate::latency::EXPIRE_CYCLE;
+use crate::log::aof::rewrite;
 use crate::memory::bound;
 use crate::node::{Node, Stats, now_ms};
 use crate::notify;
@@ -11,6 +12,7 @@ use crate::snapshot::save;
 use crate::socket::{Driver, TICK};
 use crate::traffic::Figures;
 use larder_store::Now;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -60,7 +62,7 @@ impl Timers {
         TICK
     }
 
-    pub(super) fn run(&mut self, node: &Node, now: Now, sessions: &mut Sessions, driver: &mut Driver) {
+    pub(super) fn run(&mut self, node: &Arc<Node>, now: Now, sessions: &mut Sessions, driver: &mut Driver) {
         if now.ms >= self.expire_at_ms {
             let began = Instant::now();
             let done = !expires(node, now) || self.expire(node, now);
@@ -76,6 +78,10 @@ impl Timers {
         if self.worker == 0 && now.ms >= self.measure_at_ms {
             self.measure_at_ms = now.ms + bound::MEASURE_EVERY_MS;
             bound::measure(node.settings().maxmemory);
+        }
+        if self.worker == 0 && node.log.aof.rewrites.wanted.load(Ordering::Relaxed) {
+            node.log.aof.rewrites.wanted.store(false, Ordering::Relaxed);
+            rewrite::look(node);
         }
         if self.worker == 0 && node.last_save.is_wanted() {
             node.last_save.serve(node);
@@ -110,7 +116,13 @@ impl Timers {
         true
     }
 
-    fn look_after_sessions(&mut self, node: &Node, now: Now, sessions: &mut Sessions, driver: &mut Driver) {
+    fn look_after_sessions(
+        &mut self,
+        node: &Arc<Node>,
+        now: Now,
+        sessions: &mut Sessions,
+        driver: &mut Driver,
+    ) {
         let (timeout_ms, limits) = (node.settings().timeout * 1000, node.settings().output_limits);
         for session in sessions.iter_mut() {
             session.publish();
@@ -119,6 +131,10 @@ impl Timers {
                 node.stats.output_limit_closed.fetch_add(1, Ordering::Relaxed);
                 session.client.closing = true;
                 driver.close(session.token, true);
+            }
+            if session.tls.as_ref().is_some_and(|tls| tls.is_late()) {
+                driver.close(session.token, true);
+                continue;
             }
             if session.client.subscriptions.is_some() {
                 continue; // it may be silent as long as it likes
@@ -130,6 +146,7 @@ impl Timers {
         }
         if self.worker == 0 {
             save::look(node);
+            rewrite::look(node);
             node.memcached.flush_if_due(&node.store, now, Some((&node.log, self.worker)));
             self.measure_rates(&node.stats, node.traffic.total());
         }

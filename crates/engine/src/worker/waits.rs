@@ -22,6 +22,8 @@ pub(super) struct Waits {
     deadlines: BTreeSet<(u64, u32, u64)>,
     /// Sessions that CLIENT PAUSE holds.
     paused: Vec<u32>,
+    /// Sessions that wait for the disk (WAITAOF).
+    disk: Vec<u32>,
     /// Sessions that go on.
     pub(super) resumed: Vec<u32>,
 }
@@ -31,6 +33,11 @@ impl Waits {
     pub(super) fn note(&mut self, index: u32, session: &Session) {
         let Some(pending) = &session.client.pending else { return };
         match &pending.waiter {
+            None if pending.disk.is_some() => {
+                if !self.disk.contains(&index) {
+                    self.disk.push(index);
+                }
+            }
             None if self.paused.contains(&index) => {}
             None => self.paused.push(index),
             Some(waiter) => {
@@ -67,21 +74,51 @@ impl Waits {
                 self.unblock(index, session, ticket, waiter.nothing());
             }
         }
+        if !self.disk.is_empty() {
+            self.look_at_disk(node, now_ms, sessions);
+        }
         if !self.paused.is_empty() && node.pause.held(now_ms).is_none() {
             self.resumed.append(&mut self.paused);
+        }
+    }
+
+    /// Lets the sessions go on for which enough has come to the disk.
+    #[cold]
+    fn look_at_disk(&mut self, node: &Node, now_ms: u64, sessions: &mut Sessions) {
+        for index in std::mem::take(&mut self.disk) {
+            let Some(session) = sessions.get(index) else { continue };
+            let Some(pending) = &mut session.client.pending else { continue };
+            let Some(wait) = pending.disk else { continue };
+            let before = session.out.len();
+            if !wait.answer(node, now_ms, &mut session.out) {
+                self.disk.push(index);
+                continue;
+            }
+            if pending.silent {
+                session.out.truncate(before);
+            }
+            pending.disk = None;
+            node.log.aof.awaited.fetch_sub(1, Ordering::SeqCst);
+            session.client.shared.blocked.store(false, Ordering::Relaxed);
+            self.resumed.push(index);
         }
     }
 
     /// Forgets a session that is gone.
     pub(super) fn bury(&mut self, node: &Node, session: &mut Session) {
         let Some(pending) = session.client.pending.take() else { return };
-        if let Some(waiter) = pending.waiter {
-            cancel(node, &waiter);
+        if let Some(waiter) = &pending.waiter {
+            cancel(node, waiter);
             if let Some(deadline) = waiter.deadline_ms {
                 self.deadlines.remove(&(deadline, session.token.index, waiter.ticket));
             }
         }
-        self.paused.retain(|index| *index != session.token.index);
+        if pending.disk.is_some() {
+            node.log.aof.awaited.fetch_sub(1, Ordering::SeqCst);
+        }
+        for waiting in [&mut self.paused, &mut self.disk] {
+            waiting.retain(|index| *index != session.token.index);
+        }
     }
 }
 

@@ -211,6 +211,7 @@ mod tests {
             dns_zone: String::new(),
             dns_resolves: false,
             dns_probe: None,
+            authority: None,
             pid: 1,
         };
         std::fs::write(folder.path().join("service.json"), serde_json::to_string(&info).unwrap()).unwrap();

@@ -1,17 +1,22 @@
 //! What every node of a cluster is told: its parameter group, its node type, its version, and what it must hide.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use super::ActError;
 use crate::api::ec2::security_groups_of;
+use crate::certificate::{AUTHORITY, Authority, FOLDER, Files};
+use crate::name::endpoint::Zone;
 use crate::plan::{Applies, CLOSED, SOURCE_ADDRESS, Setting, WantedSettings};
 use crate::resource::cluster::{Cluster, Engine};
 use crate::resource::ec2::{self, Peer, SecurityGroup, Vpc};
-use crate::resource::group::Group;
+use crate::resource::group::{Group, ONLY_SHARD};
 use crate::resource::network::Address;
+use crate::resource::node::Observed;
 use crate::resource::node_type;
 use crate::resource::parameter_group::{ParameterGroup, changes_at_once, node_directives};
+use crate::resource::transit::Transit;
 use crate::resource::user::{User, UserGroup};
 use crate::state::{Records, find, list_all};
 
@@ -60,6 +65,50 @@ pub fn wanted(records: &dyn Records, cluster: &Cluster) -> Result<WantedSettings
         }
     }
     Ok(wanted)
+}
+
+/// The settings for a cluster's nodes, with the certificates of those that speak TLS.
+pub fn source(
+    authority: Arc<Authority>,
+    zone: Zone,
+    clock: fn() -> u64,
+) -> impl Fn(&dyn Records, &Cluster) -> Result<WantedSettings, ActError> {
+    move |records, cluster| {
+        let mut settings = wanted(records, cluster)?;
+        if cluster.transit != Transit::Never {
+            let names = names(records, &zone, cluster)?;
+            let issued = authority.issue(&cluster.id, &names, clock());
+            let files = issued.map_err(|error| ActError::Missing(format!("no certificate: {error}")))?;
+            encrypt(cluster.transit, &files, &mut settings);
+        }
+        Ok(settings)
+    }
+}
+
+/// All names and addresses by which nodes of the cluster are reached. A replica may become the primary any time.
+fn names(records: &dyn Records, zone: &Zone, cluster: &Cluster) -> Result<BTreeSet<String>, ActError> {
+    let mut names = BTreeSet::from([zone.configuration(&cluster.id)]);
+    for node in cluster.nodes.keys() {
+        names.insert(zone.node(&cluster.id, node));
+    }
+    if let Some(group) = &cluster.group {
+        names.extend([zone.primary(group, ONLY_SHARD), zone.reader(group, ONLY_SHARD)]);
+    }
+    if let Some(observed) = find::<Observed>(records, &cluster.id)? {
+        names.extend(observed.value.nodes.values().map(|node| node.address.to_string()));
+    }
+    Ok(names)
+}
+
+/// The settings of TLS. Files are named from the node's folder.
+fn encrypt(transit: Transit, files: &Files, wanted: &mut WantedSettings) {
+    let mut own =
+        |name: &str, value: String| wanted.insert(name.to_owned(), Setting { value, applies: Applies::Live });
+    own("tls-auth-clients", "no".to_owned());
+    own("tls-ca-cert-file", format!("../../{FOLDER}/{AUTHORITY}"));
+    own("tls-cert-file", format!("../../{FOLDER}/{}", files.certificate.display()));
+    own("tls-key-file", format!("../../{FOLDER}/{}", files.key.display()));
+    own("tls-mode", transit.directive().to_owned());
 }
 
 /// Who may connect, by the security groups of the cluster: ranges of addresses, or `none`. Nodes of one group of

@@ -251,7 +251,7 @@ pub(super) fn write(
         xml.optional("SnapshotWindow", cluster.snapshot_window.as_deref());
     }
     xml.boolean("AuthTokenEnabled", false)
-        .boolean("TransitEncryptionEnabled", false)
+        .boolean("TransitEncryptionEnabled", cluster.transit.is_enabled())
         .boolean("AtRestEncryptionEnabled", false)
         .text("ARN", &caller.arn(SORT, &cluster.id).to_string())
         .boolean("ReplicationGroupLogDeliveryEnabled", false)
@@ -259,6 +259,7 @@ pub(super) fn write(
         .text("NetworkType", "ipv4")
         .text("IpDiscovery", "ipv4");
     xml.optional("ReplicationGroupId", cluster.group.as_deref());
+    xml.optional("TransitEncryptionMode", cluster.transit.mode());
 }
 
 /// The answer with one cluster, as all operations that change one give it.

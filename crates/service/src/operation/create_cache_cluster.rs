@@ -148,6 +148,7 @@ fn join(
         ("SnapshotWindow", input.snapshot_window.is_some()),
         ("SnapshotRetentionLimit", input.snapshot_retention_limit.is_some_and(|days| days != 0)),
         ("AZMode", input.az_mode.is_some()),
+        ("TransitEncryptionEnabled", input.transit_encryption_enabled == Some(true)),
         ("PreferredAvailabilityZones", !input.preferred_availability_zones.is_empty()),
         ("NumCacheNodes", input.num_cache_nodes.is_some_and(|count| count != 1)),
     ];
@@ -178,7 +179,6 @@ fn check_built(input: &CreateCacheCluster) -> Result<(), Refusal> {
     no_cache_security_groups(&input.cache_security_group_names)?;
     not_available("NotificationTopicArn", input.notification_topic_arn.is_some())?;
     not_available("AuthToken", input.auth_token.is_some())?;
-    not_available("TransitEncryptionEnabled", input.transit_encryption_enabled == Some(true))?;
     not_available("OutpostMode", input.outpost_mode.is_some())?;
     not_available("PreferredOutpostArn", input.preferred_outpost_arn.is_some())?;
     not_available("PreferredOutpostArns", !input.preferred_outpost_arns.is_empty())?;
@@ -200,5 +200,7 @@ fn request(input: &CreateCacheCluster) -> CreateRequest {
         snapshot_window: input.snapshot_window.clone(),
         snapshot_retention_days: input.snapshot_retention_limit,
         auto_minor_version_upgrade: input.auto_minor_version_upgrade,
+        transit_enabled: input.transit_encryption_enabled,
+        transit_mode: None,
     }
 }

@@ -9,7 +9,7 @@ use super::cache_cluster::{
     check_node_type, check_quota, check_security_groups, engine_of, no_cache_security_groups, not_available,
     only_ipv4, parameter_group, subnets, version_of,
 };
-use super::replication_group::{self, answer, attachable, store_new_group};
+use super::replication_group::{self, answer, attachable, check_transit, store_new_group};
 use super::snapshot::{begin, engine_like};
 use super::{App, Caller, Input, cache_cluster};
 use crate::front::{ApiError, Xml};
@@ -95,6 +95,11 @@ pub(super) fn run(app: &App, caller: &Caller, input: CreateReplicationGroup) -> 
         None => fresh(app, &input, &id)?,
     };
     let first = members.first().ok_or_else(|| ApiError::internal(&"a group without members"))?;
+    check_transit(first.transit, members.len())?;
+    not_available(
+        "TransitEncryptionEnabled for a cluster without it",
+        input.transit_encryption_enabled == Some(true) && !first.transit.is_enabled(),
+    )?;
     let mut tags = TagSet::none(replication_group::SORT, &id);
     tags.add(input.tags.clone())?;
     for member in members.iter().filter(|member| Some(&member.id) != input.primary_cluster_id.as_ref()) {
@@ -264,6 +269,8 @@ fn fresh(
         snapshot_window: input.snapshot_window.clone(),
         snapshot_retention_days: input.snapshot_retention_limit,
         auto_minor_version_upgrade: input.auto_minor_version_upgrade,
+        transit_enabled: input.transit_encryption_enabled,
+        transit_mode: input.transit_encryption_mode.clone(),
         ..CreateRequest::default()
     };
     let mut first = create(&request, &chosen, &mut crate::random::number_below)?;
@@ -303,8 +310,6 @@ fn check_built(input: &CreateReplicationGroup) -> Result<(), Refusal> {
     if input.auth_token.is_some() && input.transit_encryption_enabled != Some(true) {
         return Err(Refusal::combination("AuthToken can only be specified with TransitEncryptionEnabled."));
     }
-    not_available("TransitEncryptionEnabled", input.transit_encryption_enabled == Some(true))?;
-    not_available("TransitEncryptionMode", input.transit_encryption_mode.is_some())?;
     not_available("KmsKeyId", input.kms_key_id.is_some())?;
     not_available("LogDeliveryConfigurations", !input.log_delivery_configurations.is_empty())?;
     not_available("DataTieringEnabled", input.data_tiering_enabled == Some(true))?;

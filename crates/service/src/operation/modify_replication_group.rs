@@ -7,7 +7,7 @@ use super::cache_cluster::{
     check_node_type, check_security_groups, no_cache_security_groups, not_available, only_ipv4, version_of,
 };
 use super::modify_cache_cluster::versions;
-use super::replication_group::{self, WholeGroup, answer, attachable, update_group};
+use super::replication_group::{self, WholeGroup, answer, attachable, check_transit, update_group};
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
@@ -16,6 +16,7 @@ use crate::resource::cluster::modify::{ModifyRequest, modify};
 use crate::resource::group::change;
 use crate::resource::group::create::{check_failover, check_multi_az};
 use crate::resource::refusal::Refusal;
+use crate::resource::transit::changed;
 use crate::state::Change;
 
 /// The parameters.
@@ -78,6 +79,7 @@ pub(super) fn run(app: &App, caller: &Caller, input: ModifyReplicationGroup) -> 
         change::check_available(&whole.group.value, whole.observed.as_ref())?;
         let mut changes = members(app, whole, &input)?;
         group(whole, &input)?;
+        transit(whole, &input)?;
         changes.extend(users(app, whole, &input)?);
         Ok(changes)
     })?;
@@ -93,6 +95,8 @@ impl ModifyReplicationGroup {
             || self.multi_az_enabled.is_some()
             || self.asks_members()
             || self.asks_users()
+            || self.transit_encryption_enabled.is_some()
+            || self.transit_encryption_mode.is_some()
     }
 
     /// Whether it asks for other users.
@@ -197,6 +201,25 @@ fn group(whole: &mut WholeGroup, input: &ModifyReplicationGroup) -> Result<(), A
     Ok(())
 }
 
+/// Another mode of encryption in transit: all members follow at once.
+fn transit(whole: &mut WholeGroup, input: &ModifyReplicationGroup) -> Result<(), ApiError> {
+    let (enabled, mode) = (input.transit_encryption_enabled, input.transit_encryption_mode.as_deref());
+    let count = whole.members.len();
+    let mut is_changed = false;
+    for member in &mut whole.members {
+        let cluster = &mut member.cluster.value;
+        let after = changed(cluster.transit, &cluster.engine_version, enabled, mode)?;
+        if after != cluster.transit {
+            check_transit(after, count)?;
+            cluster.transit = after;
+            cluster.changed(Changing::Modify);
+            is_changed = true;
+        }
+    }
+    whole.group.value.generation += u64::from(is_changed);
+    Ok(())
+}
+
 /// Another user group, or none: all members follow at once.
 fn users(app: &App, whole: &mut WholeGroup, input: &ModifyReplicationGroup) -> Result<Vec<Change>, ApiError> {
     if !input.asks_users() {
@@ -247,8 +270,6 @@ fn check_built(input: &ModifyReplicationGroup) -> Result<(), Refusal> {
     not_available("AuthToken", input.auth_token.is_some())?;
     not_available("AuthTokenUpdateStrategy", input.auth_token_update_strategy.is_some())?;
     not_available("LogDeliveryConfigurations", !input.log_delivery_configurations.is_empty())?;
-    not_available("TransitEncryptionEnabled", input.transit_encryption_enabled == Some(true))?;
-    not_available("TransitEncryptionMode", input.transit_encryption_mode.is_some())?;
     not_available("ClusterMode", input.cluster_mode.as_deref().is_some_and(|word| word != "disabled"))?;
     not_available(
         "Durability",

@@ -1,6 +1,7 @@
 //! What the operations on replication groups share: looking one up with its members, changing all of them in one
 //! transaction, and their form in answers.
 
+use super::cache_cluster::not_available;
 use super::retry::retrying;
 use super::{App, Caller, cache_cluster};
 use crate::front::{ApiError, Xml};
@@ -8,6 +9,8 @@ use crate::resource::cluster::Cluster;
 use crate::resource::engine_version::EngineVersion;
 use crate::resource::group::{Group, ONLY_NODE, ObservedGroup, Shard, Status};
 use crate::resource::node::Observed;
+use crate::resource::refusal::Refusal;
+use crate::resource::transit::Transit;
 use crate::state::{self, Change, Stored, find, replace};
 
 /// Sort of resource in ARNs.
@@ -118,6 +121,11 @@ pub(super) fn attachable(
     Ok((stored.value.id, vec![hold]))
 }
 
+/// Replicas do not follow their primary over TLS yet: a group that demands it has one member.
+pub(super) fn check_transit(transit: Transit, members: usize) -> Result<(), Refusal> {
+    not_available("TransitEncryptionEnabled with replicas", transit.is_enabled() && members > 1)
+}
+
 /// The answer with one group, as all operations that change one give it.
 pub(super) fn answer(app: &App, caller: &Caller, name: &str) -> Result<Xml, ApiError> {
     let whole = find_group(app, name)?;
@@ -131,6 +139,7 @@ pub(super) fn write(xml: &mut Xml, app: &App, caller: &Caller, whole: &WholeGrou
     let (group, observed) = (&whole.group.value, whole.observed.as_ref());
     let status = group.status(observed);
     let template = whole.members.first().map(|member| &member.cluster.value);
+    let transit = template.map(|template| template.transit).unwrap_or_default();
     xml.text("ReplicationGroupId", &group.id)
         .text("Description", &group.description)
         .text("Status", status.as_str())
@@ -149,7 +158,7 @@ pub(super) fn write(xml: &mut Xml, app: &App, caller: &Caller, whole: &WholeGrou
     xml.boolean("ClusterEnabled", false);
     xml.optional("CacheNodeType", template.map(|template| template.node_type.as_str()))
         .boolean("AuthTokenEnabled", false)
-        .boolean("TransitEncryptionEnabled", false)
+        .boolean("TransitEncryptionEnabled", transit.is_enabled())
         .boolean("AtRestEncryptionEnabled", group.at_rest_encryption)
         .empty("MemberClustersOutpostArns")
         .text("ARN", &caller.arn(SORT, &group.id).to_string())
@@ -165,6 +174,7 @@ pub(super) fn write(xml: &mut Xml, app: &App, caller: &Caller, whole: &WholeGrou
         .text("IpDiscovery", "ipv4")
         .text("ClusterMode", "disabled");
     xml.optional("Engine", template.map(|template| template.engine.as_str()));
+    xml.optional("TransitEncryptionMode", transit.mode());
 }
 
 fn pending(xml: &mut Xml, group: &Group, observed: Option<&ObservedGroup>) {

@@ -98,6 +98,7 @@ impl Service {
             seed: None,
             snapshots: 0,
             final_snapshot: None,
+            transit: Default::default(),
         };
         self.app.records.apply(&[state::create(&cluster).unwrap()]).unwrap();
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::node::{NodePhase, Observed, ObservedNode};
 use super::snapshot::Seed;
+use super::transit::Transit;
 use crate::state::Resource;
 
 pub mod create;
@@ -158,6 +159,9 @@ pub struct Cluster {
     /// The snapshot that must be there before a cluster that is deleted goes away.
     #[serde(default)]
     pub final_snapshot: Option<String>,
+    /// Encryption in transit.
+    #[serde(default)]
+    pub transit: Transit,
 }
 
 impl Resource for Cluster {

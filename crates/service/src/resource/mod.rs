@@ -21,5 +21,6 @@ pub mod reserved;
 pub mod snapshot;
 pub mod subnet_group;
 pub mod tag;
+pub mod transit;
 pub mod user;
 pub mod window;

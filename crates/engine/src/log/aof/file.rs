@@ -1,20 +1,11 @@
-//! Writing the append-only file: the log thread's side.
+//! The files: the folder, the manifest, and what makes them last.
 
 use super::manifest::{Kind, Manifest, Part};
-use crate::config::Fsync;
-use crate::log::merge::Sink;
-use crate::node::{Node, now_ms};
-use std::fs::{File, OpenOptions};
+use super::rewrite;
+use crate::node::Node;
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
-
-/// How often what was written is forced to the disk with `appendfsync everysec`, and how often a write that failed is
-/// tried again.
-const SECOND: Duration = Duration::from_secs(1);
 
 /// The folder of the append-only file.
 pub fn folder(node: &Node) -> PathBuf {
@@ -68,7 +59,9 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
 pub fn prepare(node: &Node) -> io::Result<()> {
     let (folder, name) = (folder(node), node.settings().append_only.file.clone());
     std::fs::create_dir_all(&folder)?;
-    if read_manifest(&folder, &name)?.is_some() {
+    crate::snapshot::file::remove_left_over(&folder);
+    if let Some(mut manifest) = read_manifest(&folder, &name)? {
+        rewrite::remove_history(&folder, &name, &mut manifest)?;
         return Ok(());
     }
     let (old, new) = (Path::new(&name), folder.join(&name));
@@ -85,192 +78,4 @@ pub fn prepare(node: &Node) -> io::Result<()> {
     File::create(folder.join(&part.name))?.sync_all()?;
     manifest.increments.push(part);
     write_manifest(&folder, &name, &manifest)
-}
-
-/// An increment that is being written.
-struct Increment {
-    file: File,
-    len: u64,
-}
-
-/// See the module.
-pub struct Writer {
-    node: Arc<Node>,
-    increment: Option<Increment>,
-    /// What could not be written yet, whole records.
-    kept: Vec<u8>,
-    /// The last sequence number in the file.
-    written: u64,
-    unsynced: bool,
-    synced_at: Instant,
-    tried_at: Instant,
-    /// The second of the last timestamp.
-    stamped: u64,
-}
-
-impl Writer {
-    /// A writer that has no file yet.
-    pub fn new(node: Arc<Node>) -> Writer {
-        let now = Instant::now();
-        Writer {
-            node,
-            increment: None,
-            kept: Vec::new(),
-            written: 0,
-            unsynced: false,
-            synced_at: now,
-            tried_at: now,
-            stamped: 0,
-        }
-    }
-
-    /// Opens the last increment, making one if there is none.
-    fn open(&mut self) -> io::Result<()> {
-        let settings = self.node.settings().append_only.clone();
-        let folder = folder(&self.node);
-        let mut manifest = read_manifest(&folder, &settings.file)?.unwrap_or_default();
-        if manifest.increments.is_empty() {
-            let (_, number) = manifest.next_numbers();
-            let name = format!("{}.{number}.incr.aof", settings.file);
-            File::create(folder.join(&name))?.sync_all()?;
-            manifest.increments.push(Part { name, number, kind: Kind::Increment });
-            write_manifest(&folder, &settings.file, &manifest)?;
-        }
-        let size = |part: &Part| std::fs::metadata(folder.join(&part.name)).map_or(0, |data| data.len());
-        let total: u64 = manifest.live().map(size).sum();
-        if let Some(last) = manifest.increments.last() {
-            let file =
-                OpenOptions::new().write(true).create(true).truncate(false).open(folder.join(&last.name))?;
-            let len = file.metadata()?.len();
-            self.increment = Some(Increment { file, len });
-        }
-        let aof = &self.node.log.aof;
-        aof.size.store(total, Ordering::Relaxed);
-        aof.base_size.store(total, Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn fsync(&self) -> Fsync {
-        self.node.settings().append_only.fsync
-    }
-
-    /// Writes what is kept. With `always` there is no way on after a failure: what was answered is on disk, and what
-    /// is not on disk was not answered.
-    fn flush(&mut self) {
-        if self.kept.is_empty() {
-            return;
-        }
-        self.tried_at = Instant::now();
-        if self.increment.is_none()
-            && let Err(error) = self.open()
-        {
-            return self.fail("opening", &error);
-        }
-        let Some(increment) = &mut self.increment else { return };
-        let aof = &self.node.log.aof;
-        match increment.file.write_all_at(&self.kept, increment.len) {
-            Ok(()) => {
-                increment.len += self.kept.len() as u64;
-                aof.size.fetch_add(self.kept.len() as u64, Ordering::Relaxed);
-                self.kept.clear();
-                if self.kept.capacity() > 4 << 20 {
-                    self.kept = Vec::new();
-                }
-                self.unsynced = true;
-                if aof.failing.swap(false, Ordering::Relaxed) {
-                    tracing::warn!("AOF write error looks solved. The server can write again.");
-                }
-            }
-            Err(error) => {
-                self.fail("writing", &error);
-                // Part of it may have come to the file: it is written again from the same place.
-                if let Some(increment) = &self.increment
-                    && let Err(error) = increment.file.set_len(increment.len)
-                {
-                    tracing::warn!("Could not remove a short write from the append-only file: {error}");
-                }
-            }
-        }
-        self.node.log.aof.unwritten.store(self.kept.len() as u64, Ordering::Relaxed);
-    }
-
-    fn fail(&mut self, doing: &str, error: &io::Error) {
-        if self.fsync() == Fsync::Always {
-            tracing::error!(
-                "Can't recover from AOF write error when the AOF fsync policy is 'always' ({doing}: {error}). Exiting..."
-            );
-            std::process::exit(1);
-        }
-        if !self.node.log.aof.failing.swap(true, Ordering::Relaxed) {
-            tracing::warn!("Error {doing} to the AOF file: {error}");
-        }
-    }
-
-    fn sync(&mut self) {
-        let Some(increment) = &self.increment else { return };
-        self.synced_at = Instant::now();
-        match increment.file.sync_data() {
-            Ok(()) => {
-                self.unsynced = false;
-                if self.kept.is_empty() {
-                    self.tell_durable();
-                }
-            }
-            Err(error) => self.fail("syncing", &error),
-        }
-    }
-
-    /// Lets the replies go that waited for the disk.
-    fn tell_durable(&self) {
-        let log = &self.node.log;
-        log.aof.durable.store(self.written, Ordering::Release);
-        if log.aof.strict.load(Ordering::Acquire) {
-            self.node.mailboxes.iter().for_each(crate::mailbox::Mailbox::wake);
-        }
-    }
-}
-
-impl Sink for Writer {
-    fn write(&mut self, bytes: &[u8], number: u64) {
-        let second = now_ms() / 1000;
-        if self.node.settings().append_only.timestamps && second > self.stamped {
-            self.stamped = second;
-            self.kept.extend_from_slice(format!("#TS:{second}\r\n").as_bytes());
-        }
-        self.kept.extend_from_slice(bytes);
-        self.written = number;
-        // While the disk is full it is not asked for every record.
-        if !self.node.log.aof.failing.load(Ordering::Relaxed) {
-            self.flush();
-        }
-        if self.fsync() == Fsync::Always {
-            self.sync();
-        }
-    }
-
-    fn rotate(&mut self, _: u64) {}
-
-    fn tick(&mut self) {
-        if !self.kept.is_empty() && self.tried_at.elapsed() >= SECOND {
-            self.flush();
-        }
-        let due = match self.fsync() {
-            Fsync::Always => true,
-            Fsync::EverySecond => self.synced_at.elapsed() >= SECOND,
-            Fsync::No => false,
-        };
-        if self.unsynced && due {
-            self.sync();
-        }
-    }
-}
-
-impl Drop for Writer {
-    /// The node ends: what is written is forced to the disk whatever the setting.
-    fn drop(&mut self) {
-        self.flush();
-        if self.unsynced {
-            self.sync();
-        }
-    }
 }

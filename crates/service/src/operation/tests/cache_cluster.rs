@@ -147,7 +147,6 @@ fn what_is_not_built_is_refused_and_nothing_is_made() {
         ("ReplicationGroupId=g", "ReplicationGroupNotFoundFault"),
         ("SnapshotName=s", "InvalidParameterCombination"),
         ("SnapshotArns.SnapshotArn.1=arn:aws:s3:::b/f.rdb", "InvalidParameterCombination"),
-        ("TransitEncryptionEnabled=true", "InvalidParameterCombination"),
         ("AuthToken=abcdefghijklmnopqrst", "InvalidParameterCombination"),
         ("NotificationTopicArn=arn:aws:sns:us-east-1:000000000000:t", "InvalidParameterCombination"),
         ("CacheSecurityGroupNames.CacheSecurityGroupName.1=g", "InvalidParameterCombination"),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Changing, Cluster, Engine, MEMCACHED_NODES_MAX, Pending, WantedNode, node_id};
 use crate::resource::network::Subnet;
 use crate::resource::refusal::Refusal;
+use crate::resource::transit;
 use crate::resource::window::{Daily, Weekly, check_apart, default_daily, default_weekly};
 
 /// Most days that automatic snapshots can be kept.
@@ -37,6 +38,10 @@ pub struct CreateRequest {
     pub snapshot_retention_days: Option<i64>,
     /// AutoMinorVersionUpgrade.
     pub auto_minor_version_upgrade: Option<bool>,
+    /// TransitEncryptionEnabled.
+    pub transit_enabled: Option<bool>,
+    /// TransitEncryptionMode.
+    pub transit_mode: Option<String>,
 }
 
 /// What was looked up for a request.
@@ -94,6 +99,12 @@ pub fn create(
         seed: None,
         snapshots: 0,
         final_snapshot: None,
+        transit: transit::of_new(
+            chosen.engine,
+            chosen.engine_version,
+            request.transit_enabled,
+            request.transit_mode.as_deref(),
+        )?,
     })
 }
 

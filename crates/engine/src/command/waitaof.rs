@@ -1,0 +1,97 @@
+//! WAITAOF: a session waits until what it has written is on disk.
+//!
+//! It waits for no key, so it is not entered in `blocked`: its worker looks again whenever more has come to the disk.
+
+use super::collection::{Answer, integer, text};
+use super::table::{Command, flag};
+use super::{Call, CommandError};
+use crate::node::Node;
+use crate::session::{Pending, ReplyMode};
+use larder_protocol::resp::reply::Reply;
+use std::sync::atomic::Ordering;
+
+/// The rows of this family.
+pub const COMMANDS: &[Command] = &[Command {
+    name: "waitaof",
+    summary: "Waits until what the session has written is on the disks of this server and of replicas.",
+    syntax: "numlocal numreplicas timeout",
+    since: "7.2.0",
+    group: "generic",
+    arity: 4,
+    flags: flag::BLOCKING,
+    categories: &["connection"],
+    handler: wait_for_disk,
+    ..Command::DEFAULT
+}];
+
+const OFF: &str = "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";
+
+/// What a session waits for.
+#[derive(Clone, Copy, Debug)]
+pub struct DiskWait {
+    /// The sequence number that is to be on disk here.
+    number: u64,
+    local: bool,
+    /// Replicas that are to have it on disk. There are none yet.
+    replicas: u64,
+    /// Unix milliseconds after which it waits no more; `None`: never.
+    pub deadline_ms: Option<u64>,
+}
+
+impl DiskWait {
+    /// Writes the answer and says so, if the wait is over.
+    pub fn answer(&self, node: &Node, now_ms: u64, out: &mut Reply) -> bool {
+        if self.local && !node.settings().append_only.on {
+            out.error(OFF);
+            return true;
+        }
+        let aof = &node.log.aof;
+        let is_on_disk =
+            aof.durable.load(Ordering::SeqCst) >= self.number && !aof.rewrites.fresh.load(Ordering::Acquire);
+        let local = is_on_disk && node.log.is_filed();
+        let is_over = self.deadline_ms.is_some_and(|deadline| deadline <= now_ms);
+        if !is_over && (self.local && !local || self.replicas > 0) {
+            return false;
+        }
+        out.array(2);
+        out.integer(i64::from(local));
+        out.integer(0);
+        true
+    }
+}
+
+fn wait_for_disk(call: &mut Call<'_>) -> Answer {
+    let local = integer(call.args.get(1))?;
+    if !(0..=1).contains(&local) {
+        return Err(text("ERR value is out of range, value must between 0 and 1"));
+    }
+    let replicas = u64::try_from(integer(call.args.get(2))?)
+        .map_err(|_| text("ERR value is out of range, must be positive"))?;
+    let timeout = larder_protocol::number::parse_i64(call.args.get(3))
+        .ok_or(text("ERR timeout is not an integer or out of range"))?;
+    let timeout = u64::try_from(timeout).map_err(|_| text("ERR timeout is negative"))?;
+    let out_of_range = || CommandError::new("ERR timeout is out of range");
+    let deadline_ms = match timeout {
+        0 => None,
+        ms => Some(call.keys.now_ms().checked_add(ms).ok_or_else(out_of_range)?),
+    };
+    let wait = DiskWait { number: call.session.logged, local: local == 1, replicas, deadline_ms };
+    if wait.local && !call.node.settings().append_only.on {
+        return Err(text(OFF));
+    }
+    // Counted before it looks: who writes looks at the count after it has said what is on disk.
+    call.node.log.aof.awaited.fetch_add(1, Ordering::SeqCst);
+    // Within EXEC nobody waits.
+    let wait = if call.session.may_wait { wait } else { DiskWait { deadline_ms: Some(0), ..wait } };
+    if wait.answer(call.node, call.keys.now_ms(), call.out) {
+        call.node.log.aof.awaited.fetch_sub(1, Ordering::SeqCst);
+        return Ok(());
+    }
+    call.session.shared.blocked.store(true, Ordering::Relaxed);
+    call.session.pending = Some(Box::new(Pending {
+        disk: Some(wait),
+        silent: call.session.reply_mode != ReplyMode::On,
+        ..Pending::default()
+    }));
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! What the log thread hands to the thread that writes the file.
+//!
+//! The log thread never waits for a disk: while a write or an fsync takes its time, replicas are sent the stream and
+//! commands run on, until [`crate::log::WAITING_BYTES_MAX`] are waiting. What comes meanwhile is one batch: so the slower
+//! the disk, the more commands share an fsync.
+
+use super::Aof;
+use super::write::Writer;
+use crate::log::merge::Sink;
+use crate::node::Node;
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Bytes of an item after which the next one begins.
+const ITEM_BYTES: usize = 1024 * 1024;
+/// How long the writer sleeps at most: while there is a file, time brings it work.
+const SLEEP: Duration = Duration::from_millis(100);
+/// The same while there is none.
+const SLEEP_OFF: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+enum Item {
+    /// Whole records, the last of which has this number.
+    Bytes(Vec<u8>, u64),
+    /// Everything up to this number has come: the next goes to another increment.
+    Rotate(u64),
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    items: VecDeque<Item>,
+    closed: bool,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Feed {
+    inner: Mutex<Inner>,
+    changed: Condvar,
+}
+
+impl Feed {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nothing comes any more: the log thread has ended.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    /// The work of the writing thread, until [`Feed::close`] and until everything is written.
+    pub fn run(&self, node: &Arc<Node>) {
+        let mut writer = Writer::new(node.clone());
+        loop {
+            let sleep = if writer.is_open() || node.log.is_filed() { SLEEP } else { SLEEP_OFF };
+            let mut inner = self.lock();
+            if inner.items.is_empty() && !inner.closed {
+                inner = self.changed.wait_timeout(inner, sleep).unwrap_or_else(PoisonError::into_inner).0;
+            }
+            let (items, closed) = (std::mem::take(&mut inner.items), inner.closed);
+            drop(inner);
+            for item in items {
+                match item {
+                    Item::Bytes(bytes, number) => writer.add(bytes, number),
+                    Item::Rotate(number) => writer.rotate(number),
+                }
+            }
+            writer.settle();
+            if closed && self.lock().items.is_empty() {
+                return;
+            }
+        }
+    }
+}
+
+/// The log thread's end of it.
+#[derive(Debug)]
+pub struct Feeder<'a>(pub &'a Aof);
+
+impl Sink for Feeder<'_> {
+    fn write(&mut self, bytes: &[u8], number: u64) {
+        self.0.unwritten.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        let mut inner = self.0.feed.lock();
+        match inner.items.back_mut() {
+            Some(Item::Bytes(before, last)) if before.len() + bytes.len() <= ITEM_BYTES => {
+                before.extend_from_slice(bytes);
+                *last = number;
+            }
+            _ => inner.items.push_back(Item::Bytes(bytes.to_vec(), number)),
+        }
+        self.0.feed.changed.notify_all();
+    }
+
+    fn rotate(&mut self, number: u64) {
+        self.0.feed.lock().items.push_back(Item::Rotate(number));
+        self.0.feed.changed.notify_all();
+    }
+
+    fn tick(&mut self) {}
+}
