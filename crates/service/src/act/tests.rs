@@ -27,6 +27,7 @@ use crate::resource::node::{Observed, Process, Replication, Settings};
 use crate::state::{Change, FileRecords, Page, Record, Records, StateError, create, find, list_all, replace};
 
 mod group;
+mod snapshot;
 
 thread_local! {
     static NOW_MS: Cell<u64> = const { Cell::new(1_000_000) };

@@ -6,6 +6,9 @@
 mod schedule;
 mod work;
 
+#[cfg(test)]
+pub(super) use schedule::schedule;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
