@@ -11,6 +11,7 @@ pub mod engine_version;
 pub mod event;
 pub mod group;
 pub mod iam;
+pub mod identifier;
 pub mod network;
 pub mod node;
 pub mod node_type;

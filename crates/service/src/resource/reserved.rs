@@ -203,18 +203,7 @@ pub fn identifier(asked: Option<&str>, now_ms: u64) -> Result<String, Refusal> {
         let moment = moment.unwrap_or_default().strftime("%Y-%m-%d-%H-%M-%S");
         return Ok(format!("ri-{moment}-{:03}", now_ms % 1000));
     };
-    let is_word = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric());
-    let fits = text.len() <= ID_BYTES_MAX
-        && text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text.split('-').all(is_word);
-    if fits {
-        return Ok(text.to_ascii_lowercase());
-    }
-    Err(Refusal::value(
-        "The parameter ReservedCacheNodeId is not a valid identifier. Identifiers must begin with a letter; must \
-         contain only ASCII letters, digits, and hyphens; and must not end with a hyphen or contain two consecutive \
-         hyphens.",
-    ))
+    super::identifier::identifier("ReservedCacheNodeId", text, ID_BYTES_MAX)
 }
 
 /// A price as the API tells it: USD with up to six digits.

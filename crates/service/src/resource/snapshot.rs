@@ -220,17 +220,7 @@ impl Snapshot {
 /// # Errors
 /// `InvalidParameterValue`.
 pub fn identifier(parameter: &str, text: &str) -> Result<String, Refusal> {
-    let is_word = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric());
-    let fits = text.len() <= NAME_BYTES_MAX
-        && text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text.split('-').all(is_word);
-    if fits {
-        return Ok(text.to_ascii_lowercase());
-    }
-    Err(Refusal::value(format!(
-        "The parameter {parameter} is not a valid identifier. Identifiers must begin with a letter; must contain only \
-         ASCII letters, digits, and hyphens; and must not end with a hyphen or contain two consecutive hyphens."
-    )))
+    super::identifier::identifier(parameter, text, NAME_BYTES_MAX)
 }
 
 /// The name of a bucket, which is also that of a folder.
