@@ -145,7 +145,7 @@ fn what_is_not_built_is_refused_and_nothing_is_made() {
     let service = Service::new();
     for (parameters, code) in [
         ("ReplicationGroupId=g", "ReplicationGroupNotFoundFault"),
-        ("SnapshotName=s", "InvalidParameterCombination"),
+        ("SnapshotName=s", "SnapshotNotFoundFault"),
         ("SnapshotArns.SnapshotArn.1=arn:aws:s3:::b/f.rdb", "InvalidParameterCombination"),
         ("AuthToken=abcdefghijklmnopqrst", "InvalidParameterCombination"),
         ("NotificationTopicArn=arn:aws:sns:us-east-1:000000000000:t", "InvalidParameterCombination"),
