@@ -6,6 +6,7 @@
 
 pub mod allocator;
 pub mod bound;
+pub mod slab;
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;

@@ -16,6 +16,7 @@ use crate::pause::Pause;
 use crate::pubsub::Hub;
 use crate::run::Startup;
 use crate::session::Client;
+use crate::session::eviction::Charge;
 use crate::session::registry::Registry;
 use crate::snapshot::Snapshots;
 use crate::snapshot::exit::LastSave;
@@ -119,6 +120,8 @@ pub struct Node {
     pub tls: tls::Identity,
     /// The sessions.
     pub sessions: Registry,
+    /// What sessions take together, where that is bounded.
+    pub charge: Charge,
     /// A mailbox per worker.
     pub mailboxes: Vec<Mailbox>,
     /// What Memcached sessions share.
@@ -188,6 +191,7 @@ impl Node {
             log: Log::new(mailboxes.len(), settings.repl_backlog_size),
             tls: tls::Identity::default(),
             sessions: Registry::default(),
+            charge: Charge::default(),
             memcached,
             mailboxes,
             run_id: run_id(seed),

@@ -90,12 +90,22 @@ pub struct Round {
 /// How often a round begins anew, because somebody else took away the key that it had chosen.
 const TRIES_MAX: usize = 64;
 
+/// Looks at a few buckets each that a partition is held for at most.
+const LOOKS_MAX: usize = 64;
+
 /// A key that may leave.
 struct Candidate {
     score: u64,
     partition: crate::PartitionId,
     db: u16,
     key: Vec<u8>,
+}
+
+/// The worst of the keys that were looked at.
+struct Sample<'a> {
+    round: &'a Round,
+    best: Option<Candidate>,
+    seen: usize,
 }
 
 impl Store {
@@ -124,61 +134,111 @@ impl Store {
 
     /// The worst of a sample. Where keys are few a partition holds less than a sample: its neighbours add theirs.
     fn choose(&self, round: &Round, random: &mut dyn FnMut() -> u64) -> Option<Candidate> {
-        let (mut best, mut seen) = (None, 0);
+        let mut sample = Sample { round, best: None, seen: 0 };
         let start = random() as usize;
+        let mut overlooked = None;
         for step in 0..self.partition_count() {
             let id = self.partition_at((start + step) % self.partition_count());
-            seen += self.sample(id, round, random, &mut best);
-            if seen >= round.samples {
-                break;
+            let before = sample.seen;
+            let any = self.sample(id, random, &mut sample);
+            if sample.seen >= round.samples {
+                return sample.best;
+            }
+            if any && sample.seen == before {
+                overlooked = Some(id);
             }
         }
-        best
+        match (sample.best, overlooked) {
+            (None, Some(id)) => self.search(id, round),
+            (best, _) => best,
+        }
     }
 
-    /// Compares some keys of a partition with the worst so far; answers how many.
+    /// Adds some keys of a partition to a sample; false if it has none that may leave.
     fn sample(
         &self,
         id: crate::PartitionId,
-        round: &Round,
         random: &mut dyn FnMut() -> u64,
-        best: &mut Option<Candidate>,
-    ) -> usize {
-        let partition = self.lock(id);
+        sample: &mut Sample<'_>,
+    ) -> bool {
+        let mut partition = self.lock(id);
         if partition.is_empty() {
-            return 0;
+            return false;
         }
-        let mut seen_in_all = 0;
+        let (volatile, wanted) = (sample.round.policy.is_volatile(), sample.round.samples);
+        let mut any = false;
         for db in 0..self.databases() {
-            let wanted =
-                if round.policy.is_volatile() { partition.volatile_len(db) } else { partition.len(db) };
-            if wanted == 0 {
+            let len = if volatile { partition.volatile_len(db) } else { partition.len(db) };
+            if len == 0 {
                 continue;
             }
+            any = true;
             let mut seen = 0;
-            let mut position = Some(random() as u32);
-            // Two turns around the table at most: one may begin in its middle.
-            let mut wrapped = false;
-            while let Some(at) = position {
-                position = partition.scan(db, at, Now { ms: 0 }, |item| {
-                    if round.policy.is_volatile() && item.deadline().is_none() {
-                        return;
-                    }
+            if volatile {
+                let all = len.min(wanted);
+                partition.sample_volatile(db, random() as usize, LOOKS_MAX, |item| {
+                    sample.see(id, db, &item);
                     seen += 1;
-                    let score = round.policy.score(&item, round.now, round.decay_minutes);
-                    if best.as_ref().is_none_or(|worst| score > worst.score) {
-                        *best = Some(Candidate { score, partition: id, db, key: item.key().to_vec() });
-                    }
+                    seen >= all
                 });
-                if seen >= round.samples {
-                    break;
-                }
-                if position.is_none() && !std::mem::replace(&mut wrapped, true) {
-                    position = Some(0);
+            } else {
+                let mut position = Some(random() as u32);
+                // Two turns around the table at most: one may begin in its middle.
+                let mut wrapped = false;
+                while let Some(at) = position {
+                    position = partition.scan(db, at, Now { ms: 0 }, |item| {
+                        sample.see(id, db, &item);
+                        seen += 1;
+                    });
+                    if seen >= wanted {
+                        break;
+                    }
+                    if position.is_none() && !std::mem::replace(&mut wrapped, true) {
+                        position = Some(0);
+                    }
                 }
             }
-            seen_in_all += seen.min(wanted); // the second turn sees some a second time
+            sample.seen += seen.min(len); // the second turn sees some a second time
         }
-        seen_in_all
+        any
+    }
+
+    /// Looks for any key with a deadline in a partition where sampling found none: those with deadlines years away. The
+    /// partition is let go every [`LOOKS_MAX`] buckets.
+    fn search(&self, id: crate::PartitionId, round: &Round) -> Option<Candidate> {
+        let mut sample = Sample { round, best: None, seen: 0 };
+        for db in 0..self.databases() {
+            let mut position = Some(0);
+            while position.is_some() && sample.best.is_none() {
+                let partition = self.lock(id);
+                for _ in 0..LOOKS_MAX {
+                    let Some(at) =
+                        position.filter(|_| partition.volatile_len(db) > 0 && sample.best.is_none())
+                    else {
+                        position = None;
+                        break;
+                    };
+                    position = partition.scan(db, at, Now { ms: 0 }, |item| {
+                        if item.deadline().is_some() {
+                            sample.see(id, db, &item);
+                        }
+                    });
+                }
+            }
+        }
+        sample.best
     }
 }
+
+impl Sample<'_> {
+    /// Compares a key with the worst so far.
+    fn see(&mut self, partition: crate::PartitionId, db: u16, item: &ItemRef<'_>) {
+        let score = self.round.policy.score(item, self.round.now, self.round.decay_minutes);
+        if self.best.as_ref().is_none_or(|worst| score > worst.score) {
+            self.best = Some(Candidate { score, partition, db, key: item.key().to_vec() });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

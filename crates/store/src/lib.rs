@@ -6,6 +6,7 @@
 //!
 //! In reading order: [`key`], [`partition`], [`object`], [`evict`].
 
+pub mod compact;
 pub mod evict;
 pub mod key;
 mod lock;
@@ -115,7 +116,9 @@ impl Drop for Guard<'_> {
     fn drop(&mut self) {
         let hints = self.0.hints();
         let (buckets, count) = self.0.first().extent();
-        if hints.count.load(Ordering::Relaxed) != count {
+        // The index may move while the number of its buckets stays.
+        let moved = hints.buckets.load(Ordering::Relaxed).cast_const() != buckets.cast();
+        if moved || hints.count.load(Ordering::Relaxed) != count {
             hints.count.store(count, Ordering::Relaxed);
             hints.buckets.store(buckets.cast_mut().cast(), Ordering::Relaxed);
         }

@@ -272,7 +272,7 @@ pub(super) fn describe(shared: &Shared, now_ms: u64) -> String {
         shared.watched.load(Ordering::Relaxed),
         get(&shared.input_bytes),
         get(&shared.output_bytes),
-        get(&shared.input_bytes) + get(&shared.output_bytes),
+        get(&shared.total_bytes).max(get(&shared.input_bytes) + get(&shared.output_bytes)),
         shared.command(),
         String::from_utf8_lossy(&shared.user()),
         tracker.as_ref().map_or(-1, |tracker| tracker.redirect() as i64),

@@ -5,7 +5,7 @@ use super::statistics;
 use super::table::{Command, Scope, flag};
 use super::{Call, CommandError};
 use crate::acl::Reason;
-use crate::memory;
+use crate::memory::{self, bound};
 use crate::pause::Held;
 use crate::pubsub::Kind;
 use std::fmt::Write;
@@ -266,7 +266,7 @@ fn memory_section(call: &mut Call<'_>, text: &mut String) {
         "mem_cluster_links": 0,
         "mem_aof_buffer": call.node.log.aof.unwritten.load(Ordering::Relaxed),
         "mem_allocator": "jemalloc",
-        "active_defrag_running": 0,
+        "active_defrag_running": u8::from(bound::is_sparse()),
         "lazyfree_pending_objects": 0,
         "lazyfreed_objects": 0,
     );
@@ -314,7 +314,7 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         "expire_lag_p99_ms": lag_p99,
         "expire_lag_max_ms": lag_max,
         "evicted_keys": counters.evicted,
-        "evicted_clients": 0,
+        "evicted_clients": get(&call.node.charge.evicted),
         "evicted_scripts": 0,
         "keyspace_hits": counters.hits,
         "keyspace_misses": counters.misses,

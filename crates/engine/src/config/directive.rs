@@ -7,6 +7,7 @@ use super::{Allowed, Config, OutputLimit, Sanitize, append_only, memcached, tls}
 use crate::journal::LogLevel;
 use crate::notify::Classes;
 use crate::run::Supervised;
+use crate::session::eviction::ClientsMax;
 use crate::snapshot::save::{parse_points, show_points};
 use crate::socket::Engine;
 use crate::socket::admit::Ranges;
@@ -335,6 +336,16 @@ pub const TABLE: &[Directive] = &[
         },
     },
     memory!("maxmemory", Always, settings.maxmemory, 0),
+    Directive {
+        name: "maxmemory-clients",
+        aliases: &[],
+        when: When::Always,
+        get: |config| config.settings.maxmemory_clients.to_string(),
+        set: |config, text| {
+            config.settings.maxmemory_clients = ClientsMax::parse(text)?;
+            Ok(())
+        },
+    },
     Directive {
         name: "maxmemory-policy",
         aliases: &[],

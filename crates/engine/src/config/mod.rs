@@ -16,6 +16,7 @@ pub use append_only::{AppendOnly, Fsync};
 use crate::journal::LogLevel;
 use crate::notify::Classes;
 use crate::run::Startup;
+use crate::session::eviction::ClientsMax;
 use crate::snapshot::save::SavePoint;
 use larder_store::evict::Policy;
 use larder_store::object::Limits;
@@ -53,6 +54,8 @@ impl Sanitize {
 pub struct Settings {
     /// `maxmemory`, bytes; 0 = no bound.
     pub maxmemory: u64,
+    /// `maxmemory-clients`.
+    pub maxmemory_clients: ClientsMax,
     /// `maxmemory-policy`.
     pub maxmemory_policy: Policy,
     /// `maxmemory-samples`.
@@ -290,6 +293,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             maxmemory: 0,
+            maxmemory_clients: ClientsMax::Bytes(0),
             maxmemory_policy: Policy::NoEviction,
             maxmemory_samples: 5,
             lfu_log_factor: 10,

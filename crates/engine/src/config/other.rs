@@ -205,7 +205,6 @@ pub const TABLE: &[Other] = &[
     renamed("masteruser", &["primaryuser"], "", REPLICATION),
     hint("max-new-connections-per-cycle", "10", Kind::Number(1, 1000)),
     hint("max-new-tls-connections-per-cycle", "1", Kind::Number(1, 1000)),
-    absent("maxmemory-clients", "0", "evicting clients is"),
     hint("maxmemory-eviction-tenacity", "10", Kind::Number(0, 100)),
     renamed("min-replicas-max-lag", &["min-slaves-max-lag"], "10", REPLICATION),
     renamed("min-replicas-to-write", &["min-slaves-to-write"], "0", REPLICATION),

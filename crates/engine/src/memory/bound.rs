@@ -1,20 +1,36 @@
 //! Keeping what is resident, not only what is in use, within `maxmemory`.
 //!
-//! What the allocator hands out is counted exactly, but the process holds more: pages of which only some blocks are in
-//! use, freed pages that were not given back yet, the program itself. Every [`MEASURE_EVERY_MS`] the kernel is asked; if
-//! more is resident than `maxmemory` and [`TARGET_BYTES`], unused pages are given back at once, and what is still too
-//! much counts as used from then on, so that keys make room for it (or writes are refused, as the policy says).
+//! What the allocator hands out is counted exactly, but the process holds more: the program itself, freed pages that were
+//! not given back yet, slabs of which only some blocks are in use, and large pages that the kernel made of a few small
+//! ones. Every [`MEASURE_EVERY_MS`] the kernel and the allocator are asked, and what helps is begun in this order:
+//!
+//! 1. Near the bound the kernel makes no large pages any more. What was filled with them keeps them.
+//! 2. Where slabs are too empty, workers move what is in them (`worker::compactor`).
+//! 3. Beyond [`TARGET_BYTES`] unused pages are given back at once.
+//! 4. What is still too much beyond [`EXCESS_BYTES`] counts as used, so that keys make room for it (or writes are refused,
+//!    as the policy says).
 
 use super::{allocator, resident_bytes, used_bytes};
 use crate::background;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// How far the resident size should lie over `maxmemory` at most: the program, its stacks and tables, and what comes between
-/// two measurements. Not kept yet under fast churn: `tests/test_bounds.py` shows it.
+/// How far the resident size lies over `maxmemory` at most: the program, its stacks and tables, and what comes between
+/// two measurements. `tests/test_bounds.py` holds the node to it.
 pub const RESIDENT_ALLOWANCE_BYTES: u64 = 64 << 20;
 
 /// What is aimed at.
 const TARGET_BYTES: u64 = RESIDENT_ALLOWANCE_BYTES / 2;
+
+/// Beyond this, keys have to leave for what is resident without being of use.
+const EXCESS_BYTES: u64 = RESIDENT_ALLOWANCE_BYTES / 4 * 3;
+
+/// Bytes in sparse slabs from which on moving is worth its time; more of it where more is in use.
+const SPARSE_BYTES: u64 = 4 << 20;
+/// The share of what is in use that may lie in holes of slabs.
+const SPARSE_SHARE: u64 = 12;
+
+/// Up to this `maxmemory` large pages are never made: a few of them are a large part of it.
+const SMALL_BYTES: u64 = 256 << 20;
 
 /// The share of `maxmemory` that may be given up for what is resident without being of use: keys that leave do not always
 /// empty the pages they were in, and never must all of them leave for it.
@@ -25,6 +41,10 @@ pub const MEASURE_EVERY_MS: u64 = 100;
 
 static EXCESS: AtomicU64 = AtomicU64::new(0);
 static MEASURING: AtomicBool = AtomicBool::new(false);
+static SPARSE: AtomicBool = AtomicBool::new(false);
+static PRESSED: AtomicBool = AtomicBool::new(false);
+static MOVED: AtomicU64 = AtomicU64::new(0);
+static LARGE_PAGES: AtomicBool = AtomicBool::new(true);
 
 /// Bytes that `maxmemory` bounds: those in use, and those that are resident without being of use, beyond what is allowed.
 #[inline]
@@ -37,21 +57,41 @@ pub fn excess_bytes() -> u64 {
     EXCESS.load(Ordering::Relaxed)
 }
 
+/// True while workers should move what lies in sparse slabs.
+#[inline]
+pub fn is_sparse() -> bool {
+    SPARSE.load(Ordering::Relaxed)
+}
+
+/// True when the resident size is beyond what is aimed at.
+pub fn is_pressed() -> bool {
+    PRESSED.load(Ordering::Relaxed)
+}
+
+/// Counts blocks that were moved.
+pub fn note_moved(blocks: u64) {
+    MOVED.fetch_add(blocks, Ordering::Relaxed);
+}
+
+/// Blocks that were moved out of sparse slabs since the start.
+pub fn moved() -> u64 {
+    MOVED.load(Ordering::Relaxed)
+}
+
 /// Measures, in the background; `maxmemory` 0 ends the bound.
 pub fn measure(maxmemory: u64) {
     if maxmemory == 0 {
         EXCESS.store(0, Ordering::Relaxed);
+        SPARSE.store(false, Ordering::Relaxed);
+        PRESSED.store(false, Ordering::Relaxed);
+        allow_large_pages(true);
         return;
     }
     if MEASURING.swap(true, Ordering::Relaxed) {
         return;
     }
     let work = move || {
-        if resident_bytes() > maxmemory.saturating_add(TARGET_BYTES) {
-            allocator::purge();
-        }
-        let excess = excess(used_bytes(), resident_bytes(), maxmemory);
-        EXCESS.store(excess, Ordering::Relaxed);
+        judge(maxmemory);
         MEASURING.store(false, Ordering::Relaxed);
     };
     if !background::run_later(work) {
@@ -59,10 +99,47 @@ pub fn measure(maxmemory: u64) {
     }
 }
 
-/// What has to count as used so that the resident size falls to the target.
+fn judge(maxmemory: u64) {
+    let (resident, used) = (resident_bytes(), used_bytes());
+    if large_pages_are_too_large(resident, maxmemory) {
+        allow_large_pages(false);
+    } else if resident < maxmemory / 2 && maxmemory > SMALL_BYTES {
+        allow_large_pages(true);
+    }
+    let figures = allocator::figures(used, resident);
+    let holes = figures.active.saturating_sub(figures.allocated);
+    SPARSE.store(is_worth_moving(holes, used, resident, maxmemory, is_sparse()), Ordering::Relaxed);
+    let target = maxmemory.saturating_add(TARGET_BYTES);
+    PRESSED.store(resident > target, Ordering::Relaxed);
+    if resident > target {
+        allocator::purge();
+    }
+    EXCESS.store(excess(used_bytes(), resident_bytes(), maxmemory), Ordering::Relaxed);
+}
+
+fn large_pages_are_too_large(resident: u64, maxmemory: u64) -> bool {
+    maxmemory <= SMALL_BYTES || resident > maxmemory / 8 * 7
+}
+
+/// Tells the kernel, when that is something new, whether it may make large pages of small ones.
+fn allow_large_pages(allowed: bool) {
+    if LARGE_PAGES.swap(allowed, Ordering::Relaxed) != allowed {
+        // Where the kernel has no such switch, it makes them as before.
+        let _ = rustix::thread::disable_transparent_huge_pages(!allowed);
+    }
+}
+
+/// Whether moving should begin, or go on once it began.
+fn is_worth_moving(holes: u64, used: u64, resident: u64, maxmemory: u64, moving: bool) -> bool {
+    let allowed = SPARSE_BYTES.max(used / SPARSE_SHARE);
+    let allowed = if moving { allowed / 4 * 3 } else { allowed };
+    holes > allowed && resident > maxmemory
+}
+
+/// What has to count as used so that the resident size falls.
 fn excess(used: u64, resident: u64, maxmemory: u64) -> u64 {
-    match resident > maxmemory.saturating_add(TARGET_BYTES) {
-        true => resident.saturating_sub(used).saturating_sub(TARGET_BYTES).min(maxmemory / EXCESS_SHARE),
+    match resident > maxmemory.saturating_add(EXCESS_BYTES) {
+        true => resident.saturating_sub(used).saturating_sub(EXCESS_BYTES).min(maxmemory / EXCESS_SHARE),
         false => 0,
     }
 }
@@ -73,7 +150,7 @@ mod tests {
 
     #[test]
     fn only_what_is_resident_beyond_the_target_counts() {
-        let (max, target) = (1 << 30, TARGET_BYTES);
+        let (max, target) = (1 << 30, EXCESS_BYTES);
         assert_eq!(excess(max, max + target, max), 0);
         assert_eq!(excess(max / 2, max, max), 0);
         // Keys of as many bytes as there are too many have to go, whatever is in use.
@@ -83,5 +160,24 @@ mod tests {
         }
         assert_eq!(excess(max, u64::MAX, u64::MAX), 0);
         assert_eq!(excess(0, 10 * max, max), max / EXCESS_SHARE);
+    }
+
+    #[test]
+    fn moving_begins_near_the_bound_and_ends_below_where_it_began() {
+        let (max, used) = (1 << 30, 960 << 20);
+        let allowed = used / SPARSE_SHARE;
+        assert!(is_worth_moving(allowed + 1, used, max + 1, max, false));
+        assert!(!is_worth_moving(allowed, used, max + 1, max, false));
+        assert!(!is_worth_moving(allowed + 1, used, max, max, false), "there is room");
+        assert!(is_worth_moving(allowed, used, max + 1, max, true));
+        assert!(!is_worth_moving(allowed / 4 * 3, used, max + 1, max, true));
+        assert!(!is_worth_moving(SPARSE_BYTES, 1 << 20, max + 1, max, false), "too little to bother");
+    }
+
+    #[test]
+    fn large_pages_end_near_the_bound_and_with_a_small_one() {
+        assert!(large_pages_are_too_large(0, SMALL_BYTES));
+        assert!(!large_pages_are_too_large(1 << 30, 2 << 30));
+        assert!(large_pages_are_too_large((2 << 30) - 1, 2 << 30));
     }
 }

@@ -4,6 +4,7 @@
 //! parser belong to the worker.
 
 pub mod caching;
+pub mod eviction;
 pub mod registry;
 pub mod subscriptions;
 pub mod transaction;

@@ -50,6 +50,8 @@ pub struct Shared {
     pub input_bytes: AtomicU64,
     /// Bytes waiting to be sent.
     pub output_bytes: AtomicU64,
+    /// Bytes that it takes in all.
+    pub total_bytes: AtomicU64,
     /// True while it waits for a key.
     pub blocked: AtomicBool,
     /// CLIENT NO-EVICT.
@@ -184,6 +186,7 @@ impl Registry {
             resp: AtomicU16::new(2),
             input_bytes: AtomicU64::new(0),
             output_bytes: AtomicU64::new(0),
+            total_bytes: AtomicU64::new(0),
             blocked: AtomicBool::new(false),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),

@@ -6,12 +6,13 @@
 //! in all, so that nobody waits long; a session with more to do stays ready, and then the turn does not wait.
 //!
 //! In reading order: `sessions` (buffers), `batch` (requests), `ahead` (memory), this file (the turn), `waits` (sessions
-//! that execute nothing for now), `commit` (replies that wait for the disk, and loading), `timers` (what happens without
-//! a request).
+//! that execute nothing for now), `commit` (replies that wait for the disk, and loading), `timers` and
+//! `compactor` (what happens without a request).
 
 mod ahead;
 mod batch;
 mod commit;
+mod compactor;
 mod delivery;
 mod handshake;
 mod sessions;
@@ -25,15 +26,17 @@ use crate::command::{Command, Known};
 use crate::config::Settings;
 use crate::config::tls::TlsMode;
 use crate::mailbox::{Mail, Mailbox};
+use crate::memory::bound;
 use crate::meter::stopwatch::{Long, Rules, Stopwatch};
 use crate::node::{Node, now_ms};
 use crate::observe;
-use crate::session::Client;
 use crate::session::registry::Origin;
+use crate::session::{Client, eviction};
 use crate::snapshot::take::Walker;
 use crate::socket::{Driver, Engine, listen};
 use crate::tls;
 use batch::{Batch, Entry};
+use compactor::Compactor;
 use delivery::deliver_all;
 use larder_protocol::resp::args::Args;
 use larder_protocol::resp::reply::Reply;
@@ -105,6 +108,7 @@ pub struct Worker {
     /// Sessions whose replies wait for the disk.
     held: Vec<u32>,
     timers: Timers,
+    compactor: Compactor,
     walker: Walker,
     waits: Waits,
     doors: Vec<Door>,
@@ -121,6 +125,7 @@ impl Worker {
         let driver = Driver::new(engine, node.mailboxes[id].fd())?;
         Ok(Worker {
             timers: Timers::new(id, node.mailboxes.len()),
+            compactor: Compactor::new(id),
             walker: Walker::default(),
             waits: Waits::default(),
             random: node.started_ms ^ (id as u64) << 32 | 1,
@@ -179,6 +184,9 @@ impl Worker {
             self.shake_hands();
         }
         self.timers.run(&self.node, now, &mut self.sessions, &mut self.driver);
+        if bound::is_sparse() {
+            self.compactor.run(&self.node, self.id, self.node.mailboxes.len());
+        }
         if self.node.snapshots.is_active() || self.walker.waits().is_some() {
             self.walker.run(&self.node, served);
         }
@@ -350,6 +358,7 @@ impl Worker {
 
     fn bury(&mut self) {
         for mut session in std::mem::take(&mut self.sessions.gone) {
+            session.discharge(&self.node.charge);
             session.client.watching.clear(&self.node.store);
             session.client.listen_no_more(&self.node.hub);
             session.client.cache_no_more(&self.node);
@@ -546,11 +555,15 @@ impl Worker {
         let strict = self.node.log.is_strict();
         let (mut writes, mut output_bytes) = (0, 0);
         let query_limit = settings.client_query_buffer_limit;
+        let bounded = settings.maxmemory_clients.bytes(settings.maxmemory);
         for at in 0..self.touched.len() {
             let index = self.touched[at];
             let Some(session) = self.sessions.get(index) else { continue };
             session.compact();
             let token = session.token;
+            if bounded.is_some() {
+                session.charge(&self.node.charge);
+            }
             if session.client.pending.is_some() {
                 self.waits.note(index, session);
             }
@@ -583,6 +596,9 @@ impl Worker {
             if done && silent && !std::mem::replace(&mut session.closed, true) {
                 self.driver.close(token, false);
             }
+        }
+        if let Some(limit) = bounded.filter(|limit| self.node.charge.bytes() > *limit) {
+            eviction::evict(&self.node, limit);
         }
         self.sessions.traffic.output_bytes += output_bytes;
         self.sessions.traffic.writes += writes;

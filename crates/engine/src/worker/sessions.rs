@@ -2,6 +2,7 @@
 
 use crate::config::OutputLimits;
 use crate::session::Client;
+use crate::session::eviction::Charge;
 use crate::session::registry::Shared;
 use crate::socket::{Sink, Token};
 use crate::tls;
@@ -46,6 +47,8 @@ pub(super) struct Session {
     pub(super) ended: bool,
     /// The socket was told to close.
     pub(super) closed: bool,
+    /// Bytes of it that count in [`Charge`].
+    charged: u64,
     /// Its replies wait for the disk, and it executes nothing meanwhile.
     pub(super) held: bool,
     /// Between the socket and the buffers, unless the session is plain.
@@ -118,11 +121,36 @@ impl Session {
         self.out.len() + self.sending_bytes
     }
 
+    /// Bytes that it takes: buffers, queued commands, itself.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        let queued = self.client.transaction.as_ref().map_or(0, |queue| queue.memory_bytes());
+        let buffers =
+            self.input.capacity() + self.out.capacity() + self.sending_bytes + self.spare.capacity();
+        (size_of::<Session>() + buffers + queued) as u64
+    }
+
+    /// Brings what counts of it up to date.
+    #[inline]
+    pub(super) fn charge(&mut self, charge: &Charge) {
+        let bytes = self.memory_bytes();
+        if bytes != self.charged {
+            self.client.shared.total_bytes.store(bytes, Ordering::Relaxed);
+            charge.add(bytes as i64 - self.charged as i64);
+            self.charged = bytes;
+        }
+    }
+
+    /// Takes it out of what counts.
+    pub(super) fn discharge(&mut self, charge: &Charge) {
+        charge.add(-(std::mem::take(&mut self.charged) as i64));
+    }
+
     /// Tells the public side what changed.
     pub(super) fn publish(&self) {
         let shared: &Arc<Shared> = &self.client.shared;
         shared.input_bytes.store(self.unread() as u64, Ordering::Relaxed);
         shared.output_bytes.store(self.output_bytes() as u64, Ordering::Relaxed);
+        shared.total_bytes.store(self.memory_bytes(), Ordering::Relaxed);
         shared.db.store(self.client.db, Ordering::Relaxed);
         let queued = self.client.transaction.as_ref().map_or(-1, |t| t.queued.len() as i64);
         shared.queued.store(queued, Ordering::Relaxed);
@@ -173,6 +201,7 @@ impl Sessions {
             ready: false,
             ended: false,
             closed: false,
+            charged: 0,
             held: false,
             tls,
         }));

@@ -124,8 +124,12 @@ impl Timers {
         driver: &mut Driver,
     ) {
         let (timeout_ms, limits) = (node.settings().timeout * 1000, node.settings().output_limits);
+        let bounded = node.settings().maxmemory_clients.bytes(node.settings().maxmemory).is_some();
         for session in sessions.iter_mut() {
             session.publish();
+            if bounded {
+                session.charge(&node.charge);
+            }
             let idle_ms = now.ms.saturating_sub(session.client.shared.last_ms.load(Ordering::Relaxed));
             if !session.client.closing && session.is_output_exceeded(&limits) {
                 node.stats.output_limit_closed.fetch_add(1, Ordering::Relaxed);

@@ -58,6 +58,11 @@ impl Reply {
         self.buf.is_empty()
     }
 
+    /// Bytes that the buffer has room for.
+    pub fn capacity(&self) -> usize {
+        self.buf.capacity()
+    }
+
     /// Takes back everything written after `len`.
     pub fn truncate(&mut self, len: usize) {
         self.buf.truncate(len);

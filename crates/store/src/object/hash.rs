@@ -8,6 +8,7 @@ use super::packed::{Adopted, Element, Packed};
 use super::table::{Entry, Table};
 use super::timetable::Timetable;
 use super::{Limits, Random, below};
+use crate::compact::Mover;
 
 /// A hash value.
 #[derive(Clone, Debug)]
@@ -68,6 +69,13 @@ impl Hash {
             Form::Table(_) => "hashtable",
             Form::Timed(timed) if matches!(timed.plain.form, Form::Packed(_)) => "listpackex",
             Form::Timed(_) => "hashtable",
+        }
+    }
+
+    /// Lets a packed value take other memory where it lies badly. A grown one is mostly whole pages.
+    pub(crate) fn compact(&mut self, mover: &mut Mover<'_>) {
+        if let Form::Packed(packed) = &mut self.form {
+            packed.compact(mover);
         }
     }
 

@@ -1,5 +1,7 @@
 //! A sorted sequence of integers, all stored in the smallest of 2, 4 or 8 bytes that holds the widest of them.
 
+use crate::compact::Mover;
+
 #[derive(Clone, Debug)]
 pub(super) struct IntSet {
     bytes: Vec<u8>,
@@ -21,6 +23,11 @@ impl IntSet {
 
     pub(super) fn len(&self) -> usize {
         self.bytes.len() / self.width
+    }
+
+    /// Takes another block of memory if this one lies badly.
+    pub(super) fn compact(&mut self, mover: &mut Mover<'_>) {
+        mover.renew(&mut self.bytes);
     }
 
     pub(super) fn memory_bytes(&self) -> usize {

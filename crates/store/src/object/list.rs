@@ -5,6 +5,7 @@
 
 use super::Limits;
 use super::packed::{Element, Packed, packed_len};
+use crate::compact::Mover;
 use std::collections::VecDeque;
 
 /// Which end of a list.
@@ -18,6 +19,9 @@ pub enum End {
 
 /// Bytes of a node when the limit is a number of elements.
 const NODE_BYTES_SAFE: usize = 8 << 10;
+
+/// Nodes of a list beyond which they stay where they are: moving them all at once would hold its partition too long.
+const COMPACT_NODES_MAX: usize = 16;
 
 /// A list value.
 #[derive(Clone, Debug, Default)]
@@ -63,6 +67,13 @@ impl List {
     /// Name of the present form, as `OBJECT ENCODING` prints it.
     pub fn encoding(&self) -> &'static str {
         if self.nodes.len() <= 1 { "listpack" } else { "quicklist" }
+    }
+
+    /// Lets the nodes take other memory where they lie badly, unless there are very many.
+    pub(crate) fn compact(&mut self, mover: &mut Mover<'_>) {
+        if self.nodes.len() <= COMPACT_NODES_MAX {
+            self.nodes.iter_mut().for_each(|node| node.compact(mover));
+        }
     }
 
     /// Bytes that the value holds beside its own size.

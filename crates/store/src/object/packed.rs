@@ -13,6 +13,7 @@ mod adopt;
 
 pub use adopt::Adopted;
 
+use crate::compact::Mover;
 use std::cmp::Ordering;
 
 /// A value as it is stored: either bytes or an integer that stands for its decimal digits.
@@ -301,6 +302,11 @@ impl Packed {
     #[inline]
     fn entries(&self) -> &[u8] {
         &self.bytes[self.free as usize..]
+    }
+
+    /// Takes another block of memory if this one lies badly.
+    pub(super) fn compact(&mut self, mover: &mut Mover<'_>) {
+        mover.renew(&mut self.bytes);
     }
 
     /// Bytes allocated.

@@ -4,6 +4,7 @@ use super::intset::IntSet;
 use super::packed::{Adopted, Element, Packed};
 use super::table::Table;
 use super::{Limits, Random, below};
+use crate::compact::Mover;
 
 /// A set value.
 #[derive(Clone, Debug)]
@@ -50,6 +51,15 @@ impl Set {
             Form::Ints(_) => "intset",
             Form::Packed(_) => "listpack",
             Form::Table(_) => "hashtable",
+        }
+    }
+
+    /// Lets a packed value take other memory where it lies badly. A grown one is mostly whole pages.
+    pub(crate) fn compact(&mut self, mover: &mut Mover<'_>) {
+        match &mut self.form {
+            Form::Ints(ints) => ints.compact(mover),
+            Form::Packed(packed) => packed.compact(mover),
+            Form::Table(_) => {}
         }
     }
 

@@ -8,6 +8,7 @@ use super::packed::{Digits, Element, Packed};
 use super::table::Table;
 use super::tree::Tree;
 use super::{Limits, Random, below};
+use crate::compact::Mover;
 use std::cmp::Ordering;
 
 /// A sorted set value.
@@ -115,6 +116,13 @@ impl SortedSet {
         match self.form {
             Form::Packed(_) => "listpack",
             Form::Tree(_) => "skiplist",
+        }
+    }
+
+    /// Lets a packed value take other memory where it lies badly. A grown one is mostly whole pages.
+    pub(crate) fn compact(&mut self, mover: &mut Mover<'_>) {
+        if let Form::Packed(packed) = &mut self.form {
+            packed.compact(mover);
         }
     }
 

@@ -8,6 +8,8 @@
 //! Invariant: a leaf is never later than the earliest deadline in its buckets (it may be earlier: a key that was removed
 //! or lives longer is found out about at the next look), and a node never later than its children.
 
+use crate::compact::Mover;
+
 /// Milliseconds of a tick. A key is reclaimed within a tick of its deadline, never before it.
 pub(crate) const TICK_MS: u64 = 32;
 
@@ -33,6 +35,12 @@ pub(super) struct Deadlines {
 impl Deadlines {
     pub(super) fn new(epoch_ms: u64) -> Deadlines {
         Deadlines { levels: Vec::new(), first: NEVER, epoch_ms }
+    }
+
+    /// Lets the levels take other memory where they lie badly.
+    pub(super) fn compact(&mut self, mover: &mut Mover<'_>) {
+        mover.renew(&mut self.levels);
+        self.levels.iter_mut().for_each(|level| mover.renew(level));
     }
 
     /// The epoch that ticks count from.
@@ -124,6 +132,28 @@ impl Deadlines {
             at = children.min_by_key(|(_, tick)| **tick).map_or(0, |(child, _)| child);
         }
         Some(at)
+    }
+
+    /// Leaves there are.
+    pub(super) fn leaves(&self) -> usize {
+        self.levels.first().map_or(0, Vec::len)
+    }
+
+    /// The first leaf from `at` on that may have a deadline. O(log n), but for nodes that are too early.
+    pub(super) fn leaf_from(&self, mut at: usize) -> Option<usize> {
+        let mut depth = 0;
+        loop {
+            let level = self.levels.get(depth)?;
+            let is_root = depth + 1 == self.levels.len();
+            let end = if is_root { level.len() } else { (at / FAN + 1) * FAN };
+            let found = (at..end.min(level.len())).find(|node| level[*node] != NEVER);
+            match (found, depth.checked_sub(1)) {
+                (Some(leaf), None) => return Some(leaf),
+                (Some(node), Some(below)) => (at, depth) = (node * FAN, below),
+                (None, _) if is_root => return None,
+                (None, _) => (at, depth) = (end / FAN, depth + 1),
+            }
+        }
     }
 
     /// Notes what a look at a leaf has found: the earliest tick that is left in its buckets.

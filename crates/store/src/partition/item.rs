@@ -20,6 +20,7 @@
 //! Invariant: an [`Item`] owns its allocation; the address is 8-byte aligned and fits in 48 bits; the header
 //! describes exactly the bytes that follow it. Everything unsafe about items is in this file.
 
+use crate::compact::Mover;
 use crate::object::{Hash, List, Set, SortedSet, Stream};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
@@ -683,6 +684,52 @@ impl Item {
         item.write_extras(&new, extras);
         item.put(new.key, self.bytes(old.key, old.key_len + old.value_len));
         self.free(old.size());
+        item
+    }
+
+    /// The same item in other memory as far as it lies badly: the item itself, and the value that it points to.
+    pub(super) fn elsewhere(self, mover: &mut Mover<'_>) -> Item {
+        let shape = self.shape();
+        let at = shape.key + shape.key_len;
+        let boxed = |address: usize| self.put(at, &(address as u64).to_le_bytes());
+        // SAFETY: the kind says what was boxed, and the item owns it; its address is replaced by that of the box which
+        // the value is in afterwards.
+        unsafe {
+            match shape.head & KIND {
+                HASH => {
+                    let mut value = mover.rebox(Box::from_raw(self.boxed::<Hash>(at)));
+                    value.compact(mover);
+                    boxed(Box::into_raw(value).expose_provenance());
+                }
+                LIST => {
+                    let mut value = mover.rebox(Box::from_raw(self.boxed::<List>(at)));
+                    value.compact(mover);
+                    boxed(Box::into_raw(value).expose_provenance());
+                }
+                SET => {
+                    let mut value = mover.rebox(Box::from_raw(self.boxed::<Set>(at)));
+                    value.compact(mover);
+                    boxed(Box::into_raw(value).expose_provenance());
+                }
+                SORTED_SET => {
+                    let mut value = mover.rebox(Box::from_raw(self.boxed::<SortedSet>(at)));
+                    value.compact(mover);
+                    boxed(Box::into_raw(value).expose_provenance());
+                }
+                STREAM => {
+                    let value = mover.rebox(Box::from_raw(self.boxed::<Stream>(at)));
+                    boxed(Box::into_raw(value).expose_provenance());
+                }
+                _ => {} // in the item itself, or a long string, which is whole pages
+            }
+        }
+        let size = shape.size();
+        if !mover.wants(self.0.as_ptr()) {
+            return self;
+        }
+        let item = Item::allocate(size);
+        item.put(0, self.bytes(0, size));
+        self.free(size);
         item
     }
 

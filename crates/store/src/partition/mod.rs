@@ -19,6 +19,7 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
+use crate::compact::Mover;
 use crate::key::{Key, Seed};
 use access::Access;
 use gone::GoneList;
@@ -393,6 +394,33 @@ impl Partition {
                 visit(item);
             }
         })
+    }
+
+    /// Lets what belongs to one bucket at a scan position take other memory where it lies badly; answers as
+    /// [`Partition::scan`] does. Nothing that can be seen changes.
+    pub fn compact(&mut self, db: u16, position: u32, mover: &mut Mover<'_>) -> Option<u32> {
+        match db {
+            0 => self.first.compact(position, mover),
+            _ => self.more.get_mut(db as usize - 1)?.compact(position, mover),
+        }
+    }
+
+    /// Visits keys with a deadline, from a random place on, until one visit says that it was enough, or for `looks` looks
+    /// at a few buckets each. O(looks), however few of the keys have one.
+    pub fn sample_volatile(
+        &mut self,
+        db: u16,
+        random: usize,
+        looks: usize,
+        visit: impl FnMut(ItemRef<'_>) -> bool,
+    ) {
+        let table = match db {
+            0 => Some(&mut self.first),
+            _ => self.more.get_mut(db as usize - 1),
+        };
+        if let Some(table) = table {
+            table.sample_volatile(random, looks, visit);
+        }
     }
 
     /// Takes all keys of a database out.

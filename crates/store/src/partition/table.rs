@@ -19,6 +19,7 @@
 
 use super::expire::{Deadlines, LEAF_BUCKETS, NEVER};
 use super::item::{Extras, Item, ValueMut, ValueRef};
+use crate::compact::Mover;
 use crate::key::Seed;
 use crate::object::Hash;
 use std::cell::Cell;
@@ -359,6 +360,45 @@ impl Table {
         next
     }
 
+    /// Visits items with a deadline, from some place on and around, until one says that it was enough, or for `looks`
+    /// looks at neighbouring buckets.
+    pub(super) fn sample_volatile(
+        &mut self,
+        random: usize,
+        looks: usize,
+        mut visit: impl FnMut(ItemRef<'_>) -> bool,
+    ) {
+        let Some(first) = random.checked_rem(self.deadlines.leaves()) else { return };
+        let (mut at, mut around) = (first, false);
+        for _ in 0..looks {
+            let leaf = match self.deadlines.leaf_from(at) {
+                Some(leaf) if !around || leaf < first => leaf,
+                None if !around => {
+                    (at, around) = (0, true);
+                    continue;
+                }
+                _ => return,
+            };
+            at = leaf + 1;
+            let (mut timed, mut enough) = (false, false);
+            for Bucket(bucket) in self.buckets.iter().skip(leaf * LEAF_BUCKETS).take(LEAF_BUCKETS) {
+                bucket.each(|slot| {
+                    let item = ItemRef { item: borrow(slot), table: PhantomData };
+                    timed |= item.is_volatile();
+                    if item.deadline().is_some() {
+                        enough |= visit(item);
+                    }
+                });
+            }
+            if enough {
+                return;
+            }
+            if !timed {
+                self.looked(leaf); // what it had is gone
+            }
+        }
+    }
+
     /// Visits the items of the bucket at a position that are not of this generation, and makes them of it; answers as
     /// [`Table::scan`] does.
     pub(super) fn sweep(
@@ -375,6 +415,28 @@ impl Table {
                 cell.set(cell.get() ^ GENERATION);
                 visit(&borrow(cell.get()));
             }
+        }
+        next
+    }
+
+    /// Lets what belongs to the bucket at a position take other memory where a block of it lies badly; answers as
+    /// [`Table::scan`] does. The first bucket brings the index itself with it.
+    pub(super) fn compact(&mut self, position: u32, mover: &mut Mover<'_>) -> Option<u32> {
+        let (index, next) = self.bucket_at(position)?;
+        if position == 0 {
+            mover.renew(&mut self.buckets);
+            self.deadlines.compact(mover);
+        }
+        let Bucket(bucket) = &mut self.buckets[index];
+        bucket.each(|slot| super::prefetch((slot & ADDRESS) as *const u8));
+        let mut link = &mut bucket.child;
+        while let Some(chunk) = link.take() {
+            link = &mut link.insert(mover.rebox(chunk)).child;
+        }
+        for cell in bucket.cells().filter(|cell| cell.get() != 0) {
+            // SAFETY: the table owns the item, and nobody can see the slot before it has the new address.
+            let item = unsafe { Item::from_address(cell.get() & ADDRESS) };
+            cell.set(cell.get() & !ADDRESS | item.elsewhere(mover).into_address());
         }
         next
     }

@@ -38,6 +38,7 @@ enum Act {
     Remove { key: u8 },
     Wait { ms: u16 },
     Reclaim,
+    Compact { mask: u8 },
 }
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
@@ -50,6 +51,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         2 => any::<u8>().prop_map(|key| Act::Remove { key }),
         1 => (0u16..500).prop_map(|ms| Act::Wait { ms }),
         1 => Just(Act::Reclaim),
+        1 => any::<u8>().prop_map(|mask| Act::Compact { mask }),
     ];
     proptest::collection::vec(act, 1..400)
 }
@@ -114,6 +116,7 @@ fn apply(part: &mut Partition, seed: &Seed, model: &mut Model, now: &mut Now, ac
                 |item: ItemRef<'_>| assert!(item.deadline().is_none_or(|d| d + expire::TICK_MS > now.ms));
             part.first.each(late);
         }
+        Act::Compact { mask } => compact(part, &mut |block| block.addr() >> 4 & usize::from(*mask) == 0),
     }
 }
 
@@ -302,4 +305,79 @@ fn a_read_marks_a_value_as_fetched_until_another_is_set() {
     assert_eq!(lru.idle_seconds(read, 5_007_000), 7);
     assert!(!lru.is_fetched(lru.after_set(read)));
     assert!(!lru.is_fetched(lru.after_use(word)));
+}
+
+/// Moves what lies badly, in all of the first database.
+fn compact(part: &mut Partition, badly: &mut dyn FnMut(*const u8) -> bool) {
+    let mut mover = Mover::new(badly);
+    let mut position = Some(0);
+    while let Some(at) = position {
+        position = part.compact(0, at, &mut mover);
+    }
+}
+
+#[test]
+fn values_of_all_kinds_move_and_stay_what_they_are() {
+    use crate::object::{End, Hash, Limits, List, Set, SortedSet};
+    let (mut part, seed) = partition();
+    let limits = Limits::default();
+    let name = |n: usize| format!("key:{n}").into_bytes();
+    let value = |n: usize| -> Value<'static> {
+        let members = (0..n % 300).map(|m| format!("member {m}").into_bytes());
+        match n % 5 {
+            0 => Value::Long(vec![b'x'; 100 * n]),
+            1 => {
+                let mut list = Box::new(List::default());
+                members.for_each(|member| list.push(End::Right, &member, &limits));
+                Value::List(list)
+            }
+            2 => {
+                let mut set = Box::new(Set::default());
+                members.for_each(|member| _ = set.insert(&member, &limits));
+                Value::Set(set)
+            }
+            3 => {
+                let mut set = Box::new(SortedSet::default());
+                members.enumerate().for_each(|(at, member)| _ = set.insert(&member, at as f64, &limits));
+                Value::SortedSet(set)
+            }
+            _ => {
+                let mut hash = Box::new(Hash::default());
+                members.for_each(|member| _ = hash.insert(&member, b"value", &limits));
+                Value::Hash(hash)
+            }
+        }
+    };
+    let mut shown = Vec::new();
+    for n in 0..1000 {
+        let bytes = name(n);
+        let key = Key { bytes: &bytes, slot: 0, hash: seed.hash(&bytes) };
+        let extras = Extras {
+            deadline: (n % 3 == 0).then_some(NOW.ms + 1000),
+            flags: n as u32,
+            cas: 7,
+            ..Extras::default()
+        };
+        shown.push(format!("{:?}", value(n)));
+        part.set(0, &key, value(n), extras, access());
+    }
+    let mut asked = 0;
+    compact(&mut part, &mut |_| {
+        asked += 1;
+        true
+    });
+    assert!(asked > 2000, "items, boxes and buffers: {asked}");
+    for (n, shown) in shown.iter().enumerate() {
+        let bytes = name(n);
+        let key = Key { bytes: &bytes, slot: 0, hash: seed.hash(&bytes) };
+        let item = part.peek(0, &key, NOW).unwrap();
+        assert_eq!((item.extras().flags, item.extras().cas), (n as u32, 7));
+        let value = match item.value() {
+            item::ValueRef::String(bytes) => format!("Long({bytes:?})"),
+            value => format!("{value:?}"),
+        };
+        assert_eq!(value, *shown);
+    }
+    assert!(part.expire_due(Now { ms: NOW.ms + 2000 }, usize::MAX) > 0);
+    assert_eq!(part.len(0), 666);
 }

@@ -1,0 +1,182 @@
+//! Which blocks lie badly: those in slabs of the allocator that are emptier than others of their kind.
+//!
+//! A slab is the pages that small blocks of one size are cut from. It stays resident while one block of it is in use.
+//! Moving the blocks of the emptier half of all slabs into the holes of the fuller half empties the former.
+
+use std::ffi::c_void;
+use std::sync::OnceLock;
+
+/// How full slabs of a size are to be, of 16, for nothing of them to be moved: what comes and goes needs holes.
+const FULL_SIXTEENTHS: usize = 15;
+
+/// What the allocator answers about a block, in its order.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+struct Answer {
+    /// Where the slab lies from which the next blocks are taken.
+    current: *const u8,
+    /// Free blocks of the block's slab.
+    free: usize,
+    /// All blocks of the slab.
+    blocks: usize,
+    /// Bytes of the slab.
+    bytes: usize,
+    /// Free blocks of all slabs for this size.
+    kind_free: usize,
+    /// All blocks of all slabs for this size.
+    kind_blocks: usize,
+}
+
+const NOTHING: Answer =
+    Answer { current: std::ptr::null(), free: 0, blocks: 0, bytes: 0, kind_free: 0, kind_blocks: 0 };
+
+/// The allocator's number for the question, asked once.
+fn question() -> Option<&'static [usize; 3]> {
+    static QUESTION: OnceLock<Option<[usize; 3]>> = OnceLock::new();
+    QUESTION
+        .get_or_init(|| {
+            let (mut parts, mut len) = ([0; 3], 3);
+            // SAFETY: the name ends with a zero, and `len` is how many parts there is room for.
+            let error = unsafe {
+                let name = c"experimental.utilization.query".as_ptr();
+                tikv_jemalloc_sys::mallctlnametomib(name, parts.as_mut_ptr(), &raw mut len)
+            };
+            (error == 0 && len == 3).then_some(parts)
+        })
+        .as_ref()
+}
+
+fn ask(block: *const u8) -> Option<Answer> {
+    let (mut answer, mut len, mut block) = (NOTHING, size_of::<Answer>(), block);
+    let question = question()?;
+    // SAFETY: the control reads an address and writes six words, for which there is room; it looks the address up in
+    // its own index, and does not follow it.
+    let error = unsafe {
+        tikv_jemalloc_sys::mallctlbymib(
+            question.as_ptr(),
+            question.len(),
+            (&raw mut answer).cast::<c_void>(),
+            &raw mut len,
+            (&raw mut block).cast::<c_void>(),
+            size_of::<*const u8>(),
+        )
+    };
+    (error == 0).then_some(answer)
+}
+
+impl Answer {
+    /// True if the block should be taken out of its slab.
+    fn is_bad(&self, block: *const u8) -> bool {
+        let is_slab = self.kind_blocks > 0 && self.free > 0;
+        let is_current = block.addr().wrapping_sub(self.current.addr()) < self.bytes;
+        if !is_slab || is_current {
+            return false; // it would only come back
+        }
+        let used = |free: usize, blocks: usize| (blocks - free.min(blocks)) as u128;
+        let (kind, all) = (used(self.kind_free, self.kind_blocks), self.kind_blocks as u128);
+        // No fuller than the mean, and the mean leaves something to win.
+        used(self.free, self.blocks) * all <= kind * self.blocks as u128
+            && kind * 16 < all * FULL_SIXTEENTHS as u128
+    }
+}
+
+/// True if a block of the allocator should be moved elsewhere.
+pub fn lies_badly(block: *const u8) -> bool {
+    ask(block).is_some_and(|answer| answer.is_bad(block))
+}
+
+/// While this lives, what the thread frees goes back to its slab at once, and what it allocates comes from the oldest
+/// slab with room: not from the blocks that it freed last, which are those to be emptied.
+#[derive(Debug)]
+pub struct Direct(bool);
+
+impl Direct {
+    /// Begins it for this thread.
+    pub fn begin() -> Direct {
+        Direct(set_cache(false))
+    }
+}
+
+impl Drop for Direct {
+    fn drop(&mut self) {
+        if self.0 {
+            set_cache(true);
+        }
+    }
+}
+
+/// Switches this thread's cache of blocks; true if it was on.
+fn set_cache(on: bool) -> bool {
+    let (mut before, mut len, mut on) = (false, size_of::<bool>(), on);
+    // SAFETY: the name ends with a zero, and the control reads and writes one bool each.
+    let error = unsafe {
+        tikv_jemalloc_sys::mallctl(
+            c"thread.tcache.enabled".as_ptr(),
+            (&raw mut before).cast::<c_void>(),
+            &raw mut len,
+            (&raw mut on).cast::<c_void>(),
+            size_of::<bool>(),
+        )
+    };
+    error == 0 && before
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::alloc::{GlobalAlloc, Layout};
+    use tikv_jemallocator::Jemalloc;
+
+    const LAYOUT: Layout = Layout::new::<[u64; 20]>();
+
+    #[test]
+    fn blocks_of_sparse_slabs_lie_badly_until_they_were_moved() {
+        const BLOCKS: usize = 64 * 1024;
+        // A thread of its own, so that its cache and nobody else's is switched.
+        let work = || {
+            let direct = Direct::begin();
+            assert!(!set_cache(false), "it is off");
+            // SAFETY: the layout is not empty; each block is given back once, with the same layout.
+            unsafe {
+                let mut blocks: Vec<*mut u8> = (0..BLOCKS).map(|_| Jemalloc.alloc(LAYOUT)).collect();
+                let bad = |blocks: &[*mut u8]| blocks.iter().filter(|block| lies_badly(**block)).count();
+                assert!(bad(&blocks) < BLOCKS / 64, "full slabs are fine");
+                // Every fifth stays.
+                let mut at = 0;
+                blocks.retain(|block| {
+                    at += 1;
+                    at % 5 == 0 || {
+                        Jemalloc.dealloc(*block, LAYOUT);
+                        false
+                    }
+                });
+                assert!(bad(&blocks) > blocks.len() / 4);
+                for _ in 0..20 {
+                    for block in &mut blocks {
+                        if lies_badly(*block) {
+                            let other = Jemalloc.alloc(LAYOUT);
+                            Jemalloc.dealloc(std::mem::replace(block, other), LAYOUT);
+                        }
+                    }
+                }
+                assert!(bad(&blocks) < blocks.len() / 64, "{}", bad(&blocks));
+                blocks.into_iter().for_each(|block| Jemalloc.dealloc(block, LAYOUT));
+            }
+            drop(direct);
+            assert!(set_cache(true), "it is on again");
+        };
+        std::thread::spawn(work).join().unwrap();
+    }
+
+    #[test]
+    fn what_is_no_block_of_a_slab_stays() {
+        assert!(!lies_badly(std::ptr::null()));
+        assert!(!lies_badly(std::ptr::from_ref(&NOTHING).cast()));
+        let answer = Answer { free: 8, blocks: 10, bytes: 100, kind_free: 50, kind_blocks: 100, ..NOTHING };
+        let block = std::ptr::without_provenance::<u8>;
+        assert!(answer.is_bad(block(1000)));
+        assert!(!Answer { current: block(950), ..answer }.is_bad(block(1000)));
+        assert!(!Answer { free: 4, ..answer }.is_bad(block(1000)));
+        assert!(!Answer { kind_free: 5, ..answer }.is_bad(block(1000)));
+    }
+}

@@ -1,0 +1,95 @@
+//! What leaves, and that finding it does not take longer where few keys may.
+
+use super::*;
+use crate::partition::access::Access;
+use crate::partition::item::{Extras, Value};
+use crate::{Config, Store};
+
+const NOW: Now = Now { ms: 1_700_000_000_000 };
+const POLICIES: [Policy; 4] =
+    [Policy::VolatileLru, Policy::VolatileLfu, Policy::VolatileRandom, Policy::VolatileTtl];
+
+fn store() -> Store {
+    Store::new(&Config { partitions: 1, databases: 2, seed: 7, now_ms: NOW.ms, free: drop, exclusive: false })
+}
+
+fn set(store: &Store, db: u16, name: &str, deadline: Option<u64>) {
+    let key = store.key(name.as_bytes(), 0);
+    let extras = Extras { deadline, ..Extras::default() };
+    let mut partition = store.lock(store.partition_of(0));
+    partition.set(db, &key, Value::String(b"v"), extras, Access::lru(NOW.ms));
+    if let Some(at) = deadline {
+        assert!(at > NOW.ms);
+    }
+}
+
+fn evict(store: &Store, policy: Policy, dice: &mut u64) -> Option<String> {
+    let round = Round { policy, samples: 5, decay_minutes: 1, now: NOW };
+    let mut random = || {
+        *dice = dice.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        *dice ^ *dice >> 32
+    };
+    let (_, key, _) = store.evict_one(&round, &mut random, &mut |_, _| ())?;
+    Some(String::from_utf8(key).unwrap())
+}
+
+#[test]
+fn the_few_keys_with_a_deadline_leave_and_no_other() {
+    const YEAR_MS: u64 = 365 * 86_400_000;
+    for policy in POLICIES {
+        let (store, mut dice) = (store(), 1);
+        for n in 0..20_000 {
+            set(&store, n % 2, &format!("stays:{n}"), None);
+        }
+        for n in 0..10 {
+            set(&store, n % 2, &format!("soon:{n}"), Some(NOW.ms + 1000 * u64::from(n + 1)));
+            set(&store, n % 2, &format!("in years:{n}"), Some(NOW.ms + 10 * YEAR_MS));
+        }
+        let mut left: Vec<String> = std::iter::from_fn(|| evict(&store, policy, &mut dice)).collect();
+        left.sort();
+        left.dedup();
+        assert_eq!(left.len(), 20, "{policy:?}: {left:?}");
+        assert!(left.iter().all(|key| !key.starts_with("stays")), "{left:?}");
+        let partition = store.lock(store.partition_of(0));
+        assert_eq!(partition.len(0) + partition.len(1), 20_000);
+    }
+}
+
+#[test]
+fn sampling_looks_at_few_buckets_where_few_keys_have_a_deadline() {
+    let store = store();
+    for n in 0..50_000 {
+        set(&store, 0, &format!("stays:{n}"), None);
+    }
+    for n in 0..100 {
+        set(&store, 0, &format!("leaves:{n}"), Some(NOW.ms + 60_000));
+    }
+    let mut partition = store.lock(store.partition_of(0));
+    for random in 0..1000 {
+        let mut seen = 0;
+        partition.sample_volatile(0, random * 7919, 32, |_| {
+            seen += 1;
+            seen >= 5
+        });
+        assert!(seen >= 5, "of {seen} in 32 looks at two buckets each, where 50,000 keys fill thousands");
+    }
+}
+
+#[test]
+fn buckets_whose_deadlines_are_gone_are_forgotten() {
+    let store = store();
+    for n in 0..1000 {
+        set(&store, 0, &format!("k:{n}"), Some(NOW.ms + 60_000));
+    }
+    for n in 0..1000 {
+        set(&store, 0, &format!("k:{n}"), None);
+    }
+    let mut dice = 5;
+    assert_eq!(evict(&store, Policy::VolatileTtl, &mut dice), None);
+    let mut partition = store.lock(store.partition_of(0));
+    assert!(partition.next_deadline().is_some());
+    for _ in 0..10 {
+        partition.sample_volatile(0, 0, 64, |_| true);
+    }
+    assert_eq!(partition.next_deadline(), None);
+}
