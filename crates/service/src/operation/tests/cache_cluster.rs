@@ -146,7 +146,7 @@ fn what_is_not_built_is_refused_and_nothing_is_made() {
     for (parameters, code) in [
         ("ReplicationGroupId=g", "ReplicationGroupNotFoundFault"),
         ("SnapshotName=s", "SnapshotNotFoundFault"),
-        ("SnapshotArns.SnapshotArn.1=arn:aws:s3:::b/f.rdb", "InvalidParameterCombination"),
+        ("SnapshotArns.SnapshotArn.1=arn:aws:s3:::bucket/f.rdb", "InvalidParameterValue"),
         ("AuthToken=abcdefghijklmnopqrst", "InvalidParameterCombination"),
         ("NotificationTopicArn=arn:aws:sns:us-east-1:000000000000:t", "InvalidParameterCombination"),
         ("CacheSecurityGroupNames.CacheSecurityGroupName.1=g", "InvalidParameterCombination"),
