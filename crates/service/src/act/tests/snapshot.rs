@@ -86,8 +86,8 @@ async fn restoring_survives_a_kill_at_every_instant_and_happens_once() {
         world.host.fuse.left.store(instant, Ordering::SeqCst);
         let outcome = world.run(&cluster.id).await;
         let was_killed = world.host.fuse.is_spent();
+        world.host.fuse.mend();
         if was_killed {
-            world.host.fuse.mend();
             world.run(&cluster.id).await.unwrap();
         } else {
             outcome.unwrap();
