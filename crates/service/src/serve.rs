@@ -24,7 +24,6 @@ use crate::api::ec2::default_records;
 use crate::certificate::Authority;
 use crate::front::http;
 use crate::host::local::LocalHost;
-use crate::host::vault::Vault;
 use crate::host::{Host, HostError, NodeKey};
 use crate::identity::AccessKey;
 use crate::metric::{MetricStore, sampler};
@@ -37,6 +36,7 @@ use crate::resource::cluster::Cluster;
 use crate::resource::network::{DEFAULT_NETWORK_ID, Network};
 use crate::resource::node::Observed;
 use crate::state::{FileRecords, Records, Resource, StateError, create, find, list_all, replace};
+use crate::vault::Vault;
 
 /// How long the start waits for this machine's resolver.
 const FIRST_PROBE_TIMEOUT: Duration = Duration::from_secs(1);

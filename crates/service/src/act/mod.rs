@@ -22,12 +22,12 @@ pub use step::note_all_stopped;
 
 use std::sync::Arc;
 
-use crate::host::vault::Vault;
 use crate::host::{Host, HostError};
 use crate::name::Names;
 use crate::plan::WantedSettings;
 use crate::resource::cluster::Cluster;
 use crate::state::{Records, StateError};
+use crate::vault::Vault;
 
 /// Where the settings of a cluster's nodes come from: node type, version and parameter group.
 pub type SettingsSource = dyn Fn(&dyn Records, &Cluster) -> Result<WantedSettings, ActError> + Send + Sync;

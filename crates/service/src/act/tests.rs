@@ -14,7 +14,6 @@ use tokio::sync::watch;
 
 use super::driver::Outcome;
 use super::{Driver, Tools};
-use crate::host::vault::Vault;
 use crate::host::{Host, HostError, Launch, NOBODY, NodeKey, Started};
 use crate::name::Names;
 use crate::name::endpoint::Zone;
@@ -25,6 +24,7 @@ use crate::resource::event::Event;
 use crate::resource::network::{Address, Network};
 use crate::resource::node::{Observed, Process, Replication, Settings};
 use crate::state::{Change, FileRecords, Page, Record, Records, StateError, create, find, list_all, replace};
+use crate::vault::Vault;
 
 mod group;
 mod snapshot;

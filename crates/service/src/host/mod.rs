@@ -7,7 +7,6 @@ mod control;
 mod folder;
 pub mod local;
 mod process;
-pub mod vault;
 
 #[cfg(test)]
 pub(crate) mod tests;

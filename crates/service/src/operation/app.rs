@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::host::vault::Vault;
 use crate::identity::{AccessKey, Principal};
 use crate::metric::MetricStore;
 use crate::name::Names;
 use crate::resource::arn::Arn;
 use crate::state::{self, Records, StateError};
+use crate::vault::Vault;
 
 /// The service, as operations see it.
 pub struct App {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::{App, Caller, perform};
 use crate::front::query::Form;
 use crate::front::{ApiError, Xml};
-use crate::host::vault::Vault;
 use crate::identity::Principal;
 use crate::metric::MetricStore;
 use crate::name::Names;
@@ -14,6 +13,7 @@ use crate::resource::cluster::{Changing, Cluster, Engine, Pending, WantedNode};
 use crate::resource::event::{Event, SourceType};
 use crate::resource::network::Network;
 use crate::state::{self, FileRecords};
+use crate::vault::Vault;
 
 /// 2026-11-23T14:00:00Z.
 const NOW_MS: u64 = 1_795_442_400_000;

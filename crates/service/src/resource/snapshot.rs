@@ -1,6 +1,6 @@
 //! A snapshot of a cache as it is *desired* and as it is *observed*, with the rules of the operations on snapshots.
 //!
-//! The file of a snapshot is the business of [`crate::host::vault`]; here it has a size and a checksum. What the cache
+//! The file of a snapshot is the business of [`crate::vault`]; here it has a size and a checksum. What the cache
 //! was like is kept whole, so that a new one can be made like it when the old one is long gone.
 
 use serde::{Deserialize, Serialize};

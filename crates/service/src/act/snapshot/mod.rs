@@ -83,10 +83,8 @@ pub(super) async fn supervise<H: Host>(
             Err(error) => return error,
         };
         for name in waiting {
-            if !busy.contains_key(&name) {
-                let task = running.spawn(drive(tools.clone(), name.clone(), Arc::clone(&turns)));
-                busy.insert(name, task);
-            }
+            let work = || drive(tools.clone(), name.clone(), Arc::clone(&turns));
+            busy.entry(name.clone()).or_insert_with(|| running.spawn(work()));
         }
     }
 }

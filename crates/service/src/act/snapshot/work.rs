@@ -4,7 +4,6 @@ use super::super::group::{Recorded, node_key};
 use super::super::step::event_of;
 use super::super::{ActError, Tools};
 use super::Job;
-use crate::host::vault::{Sum, Vault};
 use crate::host::{Host, HostError, NodeKey};
 use crate::resource::event::SourceType;
 use crate::resource::group::{ONLY_NODE, ONLY_SHARD, ObservedGroup};
@@ -12,6 +11,7 @@ use crate::resource::node::{NodePhase, Observed, Process};
 use crate::resource::snapshot::{ObservedSnapshot, Origin, Phase, SORT, Snapshot};
 use crate::resource::tag::TagSet;
 use crate::state::{Change, Expect, Records, StateError, create, find, put_any, remove, replace};
+use crate::vault::{Sum, Vault};
 
 /// Longest failure text that is kept.
 const FAILURE_CHARS_MAX: usize = 500;

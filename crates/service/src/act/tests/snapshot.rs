@@ -153,7 +153,7 @@ async fn automatic_ones_are_taken_once_in_a_window_and_kept_for_their_days() {
     look(5 * HOUR_MS);
     look(5 * HOUR_MS + 60_000);
     let first = format!("automatic.{}-2024-10-04-05-00", cluster.id);
-    assert_eq!(names(), [first.clone()]);
+    assert_eq!(names(), std::slice::from_ref(&first));
     look(day + 5 * HOUR_MS);
     assert_eq!(names().len(), 1, "the cache is still giving its data");
     world.finish(&first).await.unwrap();

@@ -30,7 +30,7 @@ impl Server {
         let names =
             Arc::new(Names::new(Zone { suffix: "abc123".to_owned(), region_code: "use1".to_owned() }));
         let metrics = Arc::new(crate::metric::MetricStore::in_memory().unwrap());
-        let vault = crate::host::vault::Vault::new(folder.path(), folder.path().join("buckets"));
+        let vault = crate::vault::Vault::new(folder.path(), folder.path().join("buckets"));
         let region = "us-east-1".to_owned();
         let app = Arc::new(App { records, region, clock: system_clock, names, vault, metrics });
         let key = AccessKey::generate("000000000000", "root").unwrap();

@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest;
 
-use super::HostError;
 use crate::hex;
+use crate::host::HostError;
 use crate::resource::snapshot::{Object, Seed};
 
 /// The file of the only shard.
