@@ -340,3 +340,31 @@ def test_iam_for_people(own_service, tmp_path):
     environment = own_service.environment()
     for name in ("ELASTICACHE", "EC2", "IAM", "STS", "CLOUDWATCH"):
         assert environment[f"AWS_ENDPOINT_URL_{name}"] == own_service.endpoint
+
+
+def test_groups_snapshots_and_users_for_people(own_service):
+    larder = own_service.larder
+    made = larder("create", "shop", "--replicas", "0", "--wait").stdout
+    assert "shop is available at" in made
+    shown = larder("show", "shop").stdout
+    assert "Primary endpoint" in shown and "shop-001  primary" in shown, shown
+    group = json.loads(larder("show", "shop", "--output", "json").stdout)
+    assert group["members"][0]["role"] == "primary"
+    node = redis.Redis(group["primary_endpoint"]["address"], group["primary_endpoint"]["port"], decode_responses=True)
+    node.set("k", "v")
+    assert "There are no snapshots" in larder("snapshots").stdout
+    assert "shop-1 is there" in larder("backup", "shop", "--wait").stdout
+    table = larder("snapshots", "shop").stdout
+    assert "SNAPSHOT" in table and "shop-1" in table and "available" in table and "manual" in table, table
+    assert "again is available" in larder("restore", "shop-1", "again", "--wait").stdout
+    cache = json.loads(larder("show", "again", "--output", "json").stdout)
+    restored = redis.Redis(cache["nodes"][0]["address"], cache["nodes"][0]["port"], decode_responses=True)
+    assert restored.get("k") == "v"
+    said = larder("failover", "shop", check=False)
+    assert said.returncode == 1 and "TestFailoverNotAvailableFault" in said.stderr
+    assert larder("failover", "nobody", check=False).returncode == 4
+    assert larder("show", "nobody", check=False).returncode == 4
+    assert larder("restore", "nobody", "new", check=False).returncode == 4
+    assert larder("create", "x1", "--engine", "memcached", "--replicas", "1", check=False).returncode == 2
+    assert "default" in larder("users").stdout
+    assert json.loads(larder("users", "--output", "json").stdout)[0]["id"] == "default"

@@ -78,6 +78,27 @@ def test_rules_are_held_at_the_node_at_once(own_service):
     assert code_of(ec2.describe_vpcs, VpcIds=[vpc]) == "InvalidVpcID.NotFound"
 
 
+def test_what_a_replication_group_uses_cannot_be_deleted(own_service):
+    ec2, cache = own_service.api("ec2"), own_service.client()
+    vpc = ec2.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.7.1.0/24")["Subnet"]["SubnetId"]
+    group = ec2.create_security_group(GroupName="g", Description="g", VpcId=vpc)["GroupId"]
+    cache.create_cache_subnet_group(CacheSubnetGroupName="own", CacheSubnetGroupDescription="own", SubnetIds=[subnet])
+    cache.create_replication_group(
+        ReplicationGroupId="shop", ReplicationGroupDescription="d", Engine="redis", CacheNodeType="cache.t3.micro",
+        NumCacheClusters=1, CacheSubnetGroupName="own", SecurityGroupIds=[group],
+    )
+    assert code_of(ec2.delete_security_group, GroupId=group) == "DependencyViolation"
+    assert code_of(ec2.delete_subnet, SubnetId=subnet) == "DependencyViolation"
+    waiter = {"ReplicationGroupId": "shop", "WaiterConfig": {"Delay": 1, "MaxAttempts": 60}}
+    cache.get_waiter("replication_group_available").wait(**waiter)
+    cache.delete_replication_group(ReplicationGroupId="shop")
+    cache.get_waiter("replication_group_deleted").wait(**waiter)
+    cache.delete_cache_subnet_group(CacheSubnetGroupName="own")
+    ec2.delete_security_group(GroupId=group)
+    ec2.delete_subnet(SubnetId=subnet)
+
+
 def test_members_of_a_group_are_admitted(own_service):
     ec2 = own_service.api("ec2")
     clients = ec2.create_security_group(GroupName="clients", Description="c")["GroupId"]

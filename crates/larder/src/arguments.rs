@@ -49,6 +49,16 @@ pub(crate) enum Command {
     Connect(Connect),
     /// Show what happened to the caches
     Events(Events),
+    /// Let a replica take the place of the primary
+    Failover(Failover),
+    /// Take a snapshot of a cache
+    Backup(Backup),
+    /// List the snapshots
+    Snapshots(Snapshots),
+    /// Make a new cache from a snapshot
+    Restore(Restore),
+    /// List the users of caches and what they may do
+    Users(Users),
     /// Manage users, access keys and policies
     Iam(Iam),
     /// See and install how the names of caches are resolved
@@ -119,6 +129,9 @@ pub(crate) struct Up {
     /// name of the configuration file
     #[arg(long, value_name = "PROGRAM", help_heading = "Service")]
     pub(crate) node_program: Option<PathBuf>,
+    /// Folder of the buckets for exported snapshots: each folder in it is one [default: buckets in the data folder]
+    #[arg(long, value_name = "FOLDER", help_heading = "Service")]
+    pub(crate) buckets: Option<PathBuf>,
     /// Leave the caches running when the service stops
     #[arg(long, help_heading = "Service")]
     pub(crate) keep_nodes: bool,
@@ -205,6 +218,7 @@ const CREATE_EXAMPLES: &str = "\
 Examples:
   larder create sessions --wait                                   one Redis node
   larder create pages --engine memcached --nodes 3 --wait         three Memcached nodes
+  larder create shop --replicas 2 --wait                          a primary and two replicas
   larder create jobs --engine valkey --node-type cache.t3.small --tag team=search";
 
 #[derive(Args, Debug)]
@@ -224,6 +238,10 @@ pub(crate) struct Create {
     /// How many nodes; more than one is for memcached
     #[arg(long, short, value_name = "COUNT", default_value_t = 1, help_heading = "Cache")]
     pub(crate) nodes: u32,
+    /// Make a replication group: a primary and so many replicas, one of which takes over when the primary is lost
+    #[arg(long, short, value_name = "COUNT", conflicts_with = "nodes", help_heading = "Cache",
+          value_parser = clap::value_parser!(u32).range(0..=5))]
+    pub(crate) replicas: Option<u32>,
     /// Port of each node [default: 6379, or 11211 for memcached]
     #[arg(long, help_heading = "Cache")]
     pub(crate) port: Option<u16>,
@@ -343,6 +361,108 @@ pub(crate) struct Events {
     /// How far to look back, in minutes
     #[arg(long, short, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=20160))]
     pub(crate) minutes: u32,
+    #[command(flatten)]
+    pub(crate) place: Where,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+const FAILOVER_EXAMPLES: &str = "\
+Examples:
+  larder failover shop      ends the primary of shop, and returns when a replica has taken over";
+
+#[derive(Args, Debug)]
+#[command(after_help = FAILOVER_EXAMPLES)]
+pub(crate) struct Failover {
+    /// Name of the replication group
+    pub(crate) name: String,
+    /// Longest wait, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub(crate) timeout: u64,
+    #[command(flatten)]
+    pub(crate) place: Where,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+const BACKUP_EXAMPLES: &str = "\
+Examples:
+  larder backup sessions --wait            named sessions-1, sessions-2, ...
+  larder backup shop before-upgrade";
+
+#[derive(Args, Debug)]
+#[command(after_help = BACKUP_EXAMPLES)]
+pub(crate) struct Backup {
+    /// Name of the cache or of the replication group
+    pub(crate) name: String,
+    /// Name of the snapshot [default: that of the cache and a number]
+    pub(crate) snapshot: Option<String>,
+    /// Return when the snapshot is there
+    #[arg(long, short)]
+    pub(crate) wait: bool,
+    /// Longest wait, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub(crate) timeout: u64,
+    #[command(flatten)]
+    pub(crate) place: Where,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+const SNAPSHOTS_EXAMPLES: &str = "\
+Examples:
+  larder snapshots
+  larder snapshots sessions --output json | jq -r '.[].name'";
+
+#[derive(Args, Debug)]
+#[command(after_help = SNAPSHOTS_EXAMPLES)]
+pub(crate) struct Snapshots {
+    /// Only those of this cache or group
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: Where,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+const RESTORE_EXAMPLES: &str = "\
+Examples:
+  larder restore sessions-1 sessions-again --wait
+  larder restore before-upgrade shop2 --replicas 1 --node-type cache.t3.small";
+
+#[derive(Args, Debug)]
+#[command(after_help = RESTORE_EXAMPLES)]
+pub(crate) struct Restore {
+    /// Name of the snapshot
+    pub(crate) snapshot: String,
+    /// Name of the new cache
+    pub(crate) name: String,
+    /// Size of each node [default: as it was]
+    #[arg(long, short = 't', value_name = "TYPE")]
+    pub(crate) node_type: Option<String>,
+    /// Make a replication group with so many replicas
+    #[arg(long, short, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(0..=5))]
+    pub(crate) replicas: Option<u32>,
+    /// Return when the cache can be used
+    #[arg(long, short)]
+    pub(crate) wait: bool,
+    /// Longest wait, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub(crate) timeout: u64,
+    #[command(flatten)]
+    pub(crate) place: Where,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+const USERS_EXAMPLES: &str = "\
+Examples:
+  larder users
+  larder users --output json | jq -r '.[] | select(.groups == []) | .id'";
+
+#[derive(Args, Debug)]
+#[command(after_help = USERS_EXAMPLES)]
+pub(crate) struct Users {
     #[command(flatten)]
     pub(crate) place: Where,
     #[command(flatten)]

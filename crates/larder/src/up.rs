@@ -47,6 +47,7 @@ fn config(arguments: &Up, data_dir: PathBuf) -> Result<ServiceConfig, Failure> {
         account: arguments.account.clone(),
         vpc_base: arguments.vpc_cidr.map_or(DEFAULT_VPC_BASE, |range| range.0),
         dns_listen: arguments.dns_listen.0,
+        buckets: arguments.buckets.as_deref().map(std::path::absolute).transpose()?,
         stop_nodes: !arguments.keep_nodes,
     })
 }

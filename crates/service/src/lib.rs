@@ -20,5 +20,6 @@ mod random;
 pub mod resource;
 pub mod serve;
 pub mod state;
+pub mod vault;
 
 pub use serve::{Running, ServeError, ServiceConfig, ServiceInfo, serve};

@@ -37,6 +37,7 @@ use crate::resource::cluster::Cluster;
 use crate::resource::network::{DEFAULT_NETWORK_ID, Network};
 use crate::resource::node::Observed;
 use crate::state::{FileRecords, Records, Resource, StateError, create, find, list_all, replace};
+use crate::vault::Vault;
 
 /// How long the start waits for this machine's resolver.
 const FIRST_PROBE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -61,6 +62,9 @@ pub struct ServiceConfig {
     /// Where the DNS server listens (UDP and TCP); none switches it off. If the address is taken, the service runs
     /// without names.
     pub dns_listen: Option<SocketAddr>,
+    /// Folder of the buckets that snapshots are exported to and caches are seeded from: each folder in it is one. None
+    /// takes `buckets` in the data folder.
+    pub buckets: Option<PathBuf>,
     /// Whether nodes are stopped with the service. If not, they run on and the next service takes them over.
     pub stop_nodes: bool,
 }
@@ -214,6 +218,8 @@ pub async fn serve(
         names.set_resolves(first_probe == Ok(true));
         tasks.spawn(probe::watch(Arc::clone(&names)));
     }
+    let buckets = config.buckets.clone().unwrap_or_else(|| data_dir.join("buckets"));
+    let vault = Vault::new(&data_dir, buckets);
     let mut info = first.info(&config, address, dns_address, names.resolves());
     info.authority = Some(authority.path());
     write_info(&data_dir, &info)?;
@@ -222,6 +228,7 @@ pub async fn serve(
         region: config.region.clone(),
         clock: system_clock,
         names: Arc::clone(&names),
+        vault: vault.clone(),
         metrics: Arc::clone(&metrics),
     });
     let questions = login::listen(&data_dir).map_err(io("the socket for questions of nodes"))?;
@@ -231,6 +238,7 @@ pub async fn serve(
         records: Arc::clone(&records),
         host: Arc::clone(&host),
         settings: Arc::new(settings::source(authority, names.zone().clone(), system_clock)),
+        vault,
         names,
         clock: system_clock,
     };

@@ -173,6 +173,7 @@ impl Api {
             "AccessDenied" => Failure::new(Code::Denied, text),
             "RequestExpired" => Failure::new(Code::Denied, text).hint("Do the clocks of both machines agree?"),
             "CacheClusterNotFound" => Failure::new(Code::NotFound, text).hint("See what there is: larder caches"),
+            "ReplicationGroupNotFoundFault" | "SnapshotNotFoundFault" => Failure::new(Code::NotFound, text),
             _ => Failure::failed(text),
         }
     }

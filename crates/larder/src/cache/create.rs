@@ -9,6 +9,9 @@ use crate::terminal::{print, print_json};
 pub(crate) fn create(arguments: &Create) -> Result<(), Failure> {
     let parameters = parameters(arguments)?;
     let api = Api::find(&arguments.place)?;
+    if let Some(replicas) = arguments.replicas {
+        return super::group::create(&api, arguments, replicas, &tags(arguments)?);
+    }
     let borrowed: Vec<(&str, &str)> =
         parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let answer = api.call("CreateCacheCluster", &borrowed)?;
@@ -44,6 +47,14 @@ fn parameters(arguments: &Create) -> Result<Vec<(String, String)>, Failure> {
             add(name, value);
         }
     }
+    list.extend(tags(arguments)?);
+    Ok(list)
+}
+
+/// The API's parameters for the tags.
+fn tags(arguments: &Create) -> Result<Vec<(String, String)>, Failure> {
+    let mut list: Vec<(String, String)> = Vec::new();
+    let mut add = |name: &str, value: String| list.push((name.to_owned(), value));
     for (index, tag) in arguments.tags.iter().enumerate() {
         let (key, value) = tag.split_once('=').ok_or_else(|| {
             Failure::new(Code::WrongUse, format!("--tag {tag}: expected KEY=VALUE"))
@@ -64,7 +75,7 @@ pub(super) fn engine_name(engine: Engine) -> &'static str {
     }
 }
 
-fn is_available(seen: Option<&Cache>) -> Result<bool, Failure> {
+pub(super) fn is_available(seen: Option<&Cache>) -> Result<bool, Failure> {
     let Some(cache) = seen else {
         return Err(Failure::failed("the cache was deleted while it was being made"));
     };

@@ -34,12 +34,12 @@ impl Event {
     }
 }
 
-/// Events of the last `minutes`, oldest first; of one cache, if named.
-pub(super) fn latest(api: &Api, name: Option<&str>, minutes: u32) -> Result<Vec<Event>, Failure> {
+/// Events of the last `minutes`, oldest first; of one source, if it is named with its type.
+pub(super) fn latest(api: &Api, source: Option<(&str, &str)>, minutes: u32) -> Result<Vec<Event>, Failure> {
     let minutes = minutes.to_string();
     let mut parameters = vec![("Duration", minutes.as_str())];
-    if let Some(name) = name {
-        parameters.extend([("SourceIdentifier", name), ("SourceType", "cache-cluster")]);
+    if let Some((name, source_type)) = source {
+        parameters.extend([("SourceIdentifier", name), ("SourceType", source_type)]);
     }
     let mut events: Vec<Event> =
         api.all("DescribeEvents", "Events", &parameters)?.iter().map(Event::read).collect();
@@ -49,7 +49,16 @@ pub(super) fn latest(api: &Api, name: Option<&str>, minutes: u32) -> Result<Vec<
 }
 
 pub(crate) fn events(arguments: &Events) -> Result<(), Failure> {
-    let events = latest(&Api::find(&arguments.place)?, arguments.name.as_deref(), arguments.minutes)?;
+    let api = Api::find(&arguments.place)?;
+    let events = match arguments.name.as_deref() {
+        None => latest(&api, None, arguments.minutes)?,
+        Some(name) => {
+            let mut events = latest(&api, Some((name, "cache-cluster")), arguments.minutes)?;
+            events.extend(latest(&api, Some((name, "replication-group")), arguments.minutes)?);
+            events.sort_by(|a, b| a.date.cmp(&b.date)); // stable, too
+            events
+        }
+    };
     match arguments.format.output {
         Output::Json => print_json(&events),
         Output::Table if events.is_empty() => {

@@ -1,11 +1,14 @@
-//! Caches on the command line: list, create, show, delete, events. Each reads the API's answer into the shapes here,
+//! Caches on the command line: list, create, show, delete, events; groups with replicas; snapshots; users. Each reads the API's answer into the shapes here,
 //! which are also what `--output json` prints.
 
 mod create;
 mod delete;
 mod event;
+mod group;
 mod list;
 mod show;
+mod snapshot;
+mod user;
 
 use std::time::{Duration, Instant};
 
@@ -17,8 +20,11 @@ use crate::failure::{Code, Failure};
 pub(crate) use create::create;
 pub(crate) use delete::delete;
 pub(crate) use event::events;
+pub(crate) use group::failover;
 pub(crate) use list::caches;
 pub(crate) use show::show;
+pub(crate) use snapshot::{backup, restore, snapshots};
+pub(crate) use user::users;
 
 /// How long to wait between two looks at a cache that changes.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);

@@ -1,10 +1,10 @@
 //! `larder show`: everything about one cache on one page.
 
 use super::event::{Event, latest};
-use super::{Cache, one};
+use super::{Cache, group, one};
 use crate::api::Api;
 use crate::arguments::{Output, Show};
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 use crate::terminal::{Paint, Table, clean, print, print_json};
 
 /// How far back the page looks for events, in minutes.
@@ -14,12 +14,28 @@ const EVENTS_MAX: usize = 8;
 
 pub(crate) fn show(arguments: &Show) -> Result<(), Failure> {
     let api = Api::find(&arguments.place)?;
-    let cache = one(&api, &arguments.name)?;
+    let cache = match one(&api, &arguments.name) {
+        Err(failure) if failure.code == Code::NotFound => return show_group(&api, arguments, failure),
+        found => found?,
+    };
     match arguments.format.output {
         Output::Json => print_json(&cache),
         Output::Table => {
-            let events = latest(&api, Some(&cache.name), EVENTS_MINUTES)?;
+            let events = latest(&api, Some((&cache.name, "cache-cluster")), EVENTS_MINUTES)?;
             print(&page(&cache, &events, Paint::for_stdout()));
+        }
+    }
+    Ok(())
+}
+
+/// What is no cache may be a group of caches.
+fn show_group(api: &Api, arguments: &Show, missing: Failure) -> Result<(), Failure> {
+    let group = group::find(api, &arguments.name)?.ok_or(missing)?;
+    match arguments.format.output {
+        Output::Json => print_json(&group),
+        Output::Table => {
+            let events = latest(api, Some((&group.name, "replication-group")), EVENTS_MINUTES)?;
+            print(&group::page(&group, &events, Paint::for_stdout()));
         }
     }
     Ok(())
@@ -58,7 +74,7 @@ fn nodes(cache: &Cache, paint: Paint) -> String {
     format!("\n{}", table.render(paint))
 }
 
-fn recent(events: &[Event], paint: Paint) -> String {
+pub(super) fn recent(events: &[Event], paint: Paint) -> String {
     if events.is_empty() {
         return String::new();
     }

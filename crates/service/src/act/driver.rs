@@ -15,6 +15,7 @@ use crate::resource::cluster::{Cluster, Status};
 use crate::resource::ec2::SecurityGroup;
 use crate::resource::node::{Observed, Process};
 use crate::resource::parameter_group::ParameterGroup;
+use crate::resource::snapshot::{ObservedSnapshot, Phase, Snapshot};
 use crate::resource::window::Weekly;
 use crate::state::{Resource, StateError, Stored, find, list_all, replace};
 
@@ -28,6 +29,8 @@ const SCAN_EVERY: Duration = Duration::from_secs(30);
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
 /// Plans made in one turn; a cluster that still is not settled then gives others their turn.
 const ROUNDS_MAX: usize = 32;
+/// How often it is looked whether the last snapshot of a deleted cluster is there, in milliseconds.
+const FINAL_SNAPSHOT_POLL_MS: u64 = 250;
 /// Pause after a failed turn that did not say when to try again; doubles up to the longest.
 const RETRY: Duration = Duration::from_millis(250);
 /// Longest pause.
@@ -70,12 +73,14 @@ impl<H: Host> Driver<H> {
     /// # Errors
     /// The failure of the record file.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), StateError> {
-        let (mut running, mut groups) = (JoinSet::new(), JoinSet::new());
+        let (mut running, mut groups, mut snapshots) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
         let ended = tokio::select! {
             () = stop => Ok(()),
             error = self.supervise(&mut running) => Err(error),
             error = super::group::supervise(&self.tools, &mut groups) => Err(error),
+            error = super::snapshot::supervise(&self.tools, &mut snapshots) => Err(error),
         };
+        snapshots.shutdown().await;
         groups.shutdown().await;
         running.shutdown().await;
         ended
@@ -235,6 +240,9 @@ impl<H: Host> Tools<H> {
                 continue;
             }
             let cluster = cluster.value;
+            if cluster.deleting && self.waits_for_snapshot(&cluster).await? {
+                return Ok(Outcome::Until((self.clock)() + FINAL_SNAPSHOT_POLL_MS));
+            }
             let planned = match self.plan(&cluster, &observed).await {
                 Ok(planned) => planned,
                 Err(ActError::State(error)) => return Err(error),
@@ -251,6 +259,17 @@ impl<H: Host> Tools<H> {
             }
         }
         Ok(Outcome::Unfinished)
+    }
+
+    /// Whether a cluster must stay for its last snapshot. One that failed keeps it, until somebody deletes that snapshot.
+    async fn waits_for_snapshot(&self, cluster: &Cluster) -> Result<bool, StateError> {
+        let Some(name) = cluster.final_snapshot.clone() else { return Ok(false) };
+        self.with_records(move |records| {
+            let observed = find::<ObservedSnapshot>(records, &name)?;
+            let is_there = observed.is_some_and(|stored| stored.value.phase == Phase::Done);
+            Ok(!is_there && find::<Snapshot>(records, &name)?.is_some())
+        })
+        .await
     }
 
     async fn plan(&self, cluster: &Cluster, observed: &Observed) -> Result<crate::plan::Plan, ActError> {

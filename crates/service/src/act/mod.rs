@@ -10,6 +10,7 @@ mod group;
 pub mod journal;
 mod place;
 pub mod settings;
+mod snapshot;
 mod step;
 mod sweep;
 
@@ -26,6 +27,7 @@ use crate::name::Names;
 use crate::plan::WantedSettings;
 use crate::resource::cluster::Cluster;
 use crate::state::{Records, StateError};
+use crate::vault::Vault;
 
 /// Where the settings of a cluster's nodes come from: node type, version and parameter group.
 pub type SettingsSource = dyn Fn(&dyn Records, &Cluster) -> Result<WantedSettings, ActError> + Send + Sync;
@@ -62,6 +64,8 @@ pub struct Tools<H> {
     pub host: Arc<H>,
     /// Settings of nodes.
     pub settings: Arc<SettingsSource>,
+    /// Files of snapshots.
+    pub vault: Vault,
     /// Names of nodes.
     pub names: Arc<Names>,
     /// Unix milliseconds.
@@ -74,6 +78,7 @@ impl<H> Clone for Tools<H> {
             records: Arc::clone(&self.records),
             host: Arc::clone(&self.host),
             settings: Arc::clone(&self.settings),
+            vault: self.vault.clone(),
             names: Arc::clone(&self.names),
             clock: self.clock,
         }

@@ -9,7 +9,7 @@ use crate::api::ec2::security_groups_of;
 use crate::certificate::{AUTHORITY, Authority, FOLDER, Files};
 use crate::login;
 use crate::name::endpoint::Zone;
-use crate::plan::{Applies, CLOSED, Setting, WantedSettings};
+use crate::plan::{Applies, CLOSED, SOURCE_ADDRESS, Setting, WantedSettings};
 use crate::resource::cluster::{Cluster, Engine};
 use crate::resource::ec2::{self, Peer, SecurityGroup, Vpc};
 use crate::resource::group::{Group, ONLY_SHARD};
@@ -60,6 +60,10 @@ pub fn wanted(records: &dyn Records, cluster: &Cluster) -> Result<WantedSettings
     wanted.insert(name, Setting { value, applies: Applies::Live });
     if let Some(group) = &cluster.group {
         users(records, group, &mut wanted)?;
+        if let Some(address) = own_address(records, cluster, group)? {
+            let setting = Setting { value: address.to_string(), applies: Applies::Live };
+            wanted.insert(SOURCE_ADDRESS.to_owned(), setting);
+        }
     }
     Ok(wanted)
 }
@@ -126,6 +130,17 @@ fn allowed_sources(records: &dyn Records, cluster: &Cluster) -> Result<String, A
         ec2::sources(&groups, &vpcs, cluster.port, of).iter().map(ToString::to_string).collect();
     sources.extend(companions(records, cluster)?.iter().map(|address| format!("{address}/32")));
     Ok(if sources.is_empty() { "none".to_owned() } else { sources.join(" ") })
+}
+
+/// The address from which a member of a group with replicas must come to its primary, which admits no other.
+fn own_address(records: &dyn Records, cluster: &Cluster, group: &str) -> Result<Option<Ipv4Addr>, ActError> {
+    let group = find::<Group>(records, group)?;
+    if !group.is_some_and(|group| group.value.starts_as_replica(&cluster.id)) {
+        return Ok(None);
+    }
+    let addresses = list_all::<Address>(records)?.into_iter().map(|stored| stored.value);
+    let mut own = addresses.filter(|address| address.cluster_id == cluster.id);
+    Ok(own.next().map(|address| address.address))
 }
 
 /// Addresses of the other nodes of the same replication group.

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{ActError, Tools, place};
@@ -175,14 +176,22 @@ impl<H: Host> Tools<H> {
         }
         let recorded = self.recorded(cluster, node).await?;
         let as_replica = self.starts_as_replica(cluster).await?;
-        let launch = Launch {
-            as_replica,
-            is_memcached: cluster.engine == Engine::Memcached,
-            address: recorded.address,
-            port: recorded.port,
-            settings,
+        let started = match self.seed(cluster).await {
+            Ok(seed) => {
+                let launch = Launch {
+                    as_replica,
+                    is_memcached: cluster.engine == Engine::Memcached,
+                    address: recorded.address,
+                    port: recorded.port,
+                    settings,
+                    seed,
+                };
+                self.host.start(&key(cluster, node), &launch).await
+            }
+            Err(ActError::Host(error)) => Err(error),
+            Err(error) => return Err(error),
         };
-        match self.host.start(&key(cluster, node), &launch).await {
+        match started {
             Ok(started) => {
                 let reboots = cluster.nodes.get(node).map_or(0, |wanted| wanted.reboots);
                 let (id, now_ms) = (node.to_owned(), (self.clock)());
@@ -198,6 +207,17 @@ impl<H: Host> Tools<H> {
                 Err(error.into())
             }
         }
+    }
+
+    /// The file that a node begins with, as long as its cluster was never available: later it begins empty.
+    async fn seed(&self, cluster: &Cluster) -> Result<Option<PathBuf>, ActError> {
+        let Some(seed) = cluster.seed.clone() else { return Ok(None) };
+        let id = cluster.id.clone();
+        let observed = self.with_records(move |records| find::<Observed>(records, &id)).await?;
+        if observed.is_some_and(|stored| stored.value.applied_generation > 0) {
+            return Ok(None);
+        }
+        Ok(Some(self.with_vault(move |vault| vault.seed(&seed)).await?))
     }
 
     /// Whether the node must wait to be told what it is, because another member of its group may be the primary.

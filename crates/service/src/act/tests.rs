@@ -24,8 +24,10 @@ use crate::resource::event::Event;
 use crate::resource::network::{Address, Network};
 use crate::resource::node::{Observed, Process, Replication, Settings};
 use crate::state::{Change, FileRecords, Page, Record, Records, StateError, create, find, list_all, replace};
+use crate::vault::Vault;
 
 mod group;
+mod snapshot;
 
 thread_local! {
     static NOW_MS: Cell<u64> = const { Cell::new(1_000_000) };
@@ -163,7 +165,10 @@ impl Host for SimHost {
                     settings: launch.settings.clone(),
                     told: None,
                     follows: launch.as_replica.then_some(NOBODY),
-                    data: 0,
+                    data: launch
+                        .seed
+                        .as_ref()
+                        .map_or(0, |file| std::fs::read_to_string(file).unwrap().parse().unwrap()),
                     hangs: false,
                 }
             };
@@ -238,6 +243,14 @@ impl Host for SimHost {
         self.act(|_| {})
     }
 
+    async fn save(&self, key: &NodeKey, recorded: &Process, to: &std::path::Path) -> Result<(), HostError> {
+        self.act(|nodes| {
+            let node = nodes.get(key).filter(|node| node.process == *recorded && !node.hangs);
+            let gone = || HostError::Unanswered { what: "is gone".into() };
+            std::fs::write(to, node.ok_or_else(gone)?.data.to_string()).map_err(HostError::io("saving"))
+        })?
+    }
+
     async fn kill(&self, key: &NodeKey, recorded: &Process) -> Result<(), HostError> {
         self.act(|nodes| nodes.retain(|other, node| other != key || node.process != *recorded))
     }
@@ -251,6 +264,7 @@ struct World {
     records: Arc<FileRecords>,
     host: Arc<SimHost>,
     wanted: Arc<Mutex<WantedSettings>>,
+    folder: tempfile::TempDir,
 }
 
 impl World {
@@ -273,7 +287,8 @@ impl World {
         };
         let setting = Setting { value: "volatile-lru".into(), applies: Applies::Live };
         let wanted = WantedSettings::from([("maxmemory-policy".to_owned(), setting)]);
-        World { records, host: Arc::new(host), wanted: Arc::new(Mutex::new(wanted)) }
+        let folder = tempfile::tempdir().unwrap();
+        World { records, host: Arc::new(host), wanted: Arc::new(Mutex::new(wanted)), folder }
     }
 
     /// A new driver over what is there, as after a restart of the service.
@@ -287,6 +302,7 @@ impl World {
             }),
             host: Arc::clone(&self.host),
             settings: Arc::new(move |_, _| Ok(wanted.lock().unwrap().clone())),
+            vault: Vault::new(self.folder.path(), self.folder.path().join("buckets")),
             names: Arc::new(Names::new(Zone { suffix: "abc123".into(), region_code: "use1".into() })),
             clock,
         }

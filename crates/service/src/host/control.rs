@@ -7,7 +7,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::AsRawFd;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use larder_protocol::resp;
 use larder_protocol::resp::value::{Value, decode};
@@ -15,13 +15,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::HostError;
-use super::folder::{MEMCACHED_SOCKET, SOCKET};
+use super::folder::{Folder, MEMCACHED_SOCKET, SOCKET};
 use crate::resource::node::Replication;
 
 /// How long a node may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a node of a replication group may take to answer before it is doubted.
 const HEALTH_TIMEOUT: Duration = Duration::from_millis(300);
+/// How long a node may take to write all its data into a file.
+const SAVE_TIMEOUT: Duration = Duration::from_secs(3600);
+/// Pause between two looks at a node that does.
+const SAVE_POLL: Duration = Duration::from_millis(50);
 /// Largest answer that is taken.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// Longest path that fits into the address of a Unix socket.
@@ -174,6 +178,59 @@ fn parse_replication(text: &str) -> Option<Replication> {
         syncing: field("master_sync_in_progress") == Some("1"),
         offset: offset.unwrap_or(0),
     })
+}
+
+/// Whether a node is still loading its first data.
+pub(super) async fn is_loading(folder: &Path) -> Result<bool, HostError> {
+    Ok(persistence(folder).await?.lines().any(|line| line == "loading:1"))
+}
+
+async fn persistence(folder: &Path) -> Result<String, HostError> {
+    match ask(folder, &[b"INFO", b"persistence"]).await? {
+        Value::Bulk(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        other => Err(unexpected("INFO", &other)),
+    }
+}
+
+/// Lets a node write all its data into the file in its folder, and answers when it is there. A save that somebody else
+/// asked for is waited for, and does not count: it may be older than what this one is to hold.
+pub(super) async fn save(folder: &Folder) -> Result<(), HostError> {
+    let deadline = Instant::now() + SAVE_TIMEOUT;
+    let late = || HostError::Unanswered { what: "does not come to the end of its snapshot".to_owned() };
+    loop {
+        idle(folder, deadline).await?;
+        folder.remove_data()?;
+        match ask(folder.path(), &[b"BGSAVE"]).await? {
+            Value::Simple(_) => break,
+            // Another one was faster, such as one for a replica that joins.
+            Value::Error(why) if why.contains("in progress") || why.contains("child process") => {}
+            other => return Err(unexpected("BGSAVE", &other)),
+        }
+        if Instant::now() >= deadline {
+            return Err(late());
+        }
+        tokio::time::sleep(SAVE_POLL).await;
+    }
+    let text = idle(folder, deadline).await?;
+    let worked = text.lines().any(|line| line == "rdb_last_bgsave_status:ok");
+    if worked && folder.data().exists() {
+        return Ok(());
+    }
+    Err(HostError::Unanswered { what: "could not write its snapshot; see its log".to_owned() })
+}
+
+/// Waits until no snapshot is being written, and answers what the node said then.
+async fn idle(folder: &Folder, deadline: Instant) -> Result<String, HostError> {
+    loop {
+        let text = persistence(folder.path()).await?;
+        if text.lines().any(|line| line == "rdb_bgsave_in_progress:0") {
+            return Ok(text);
+        }
+        if Instant::now() >= deadline {
+            return Err(HostError::Unanswered { what: "writes a snapshot for too long".to_owned() });
+        }
+        tokio::time::sleep(SAVE_POLL).await;
+    }
 }
 
 /// Sends a command whose answer must be OK.

@@ -16,6 +16,8 @@ use crate::resource::node::Settings;
 pub(super) const SOCKET: &str = "node.sock";
 /// The memcached socket.
 pub(super) const MEMCACHED_SOCKET: &str = "memcached.sock";
+/// The file that a node loads when it starts, and writes when it is asked for a snapshot.
+const DATA: &str = "dump.rdb";
 /// The line of the configuration after which the settings stand.
 const SETTINGS_MARK: &str = "# settings";
 /// A log that is larger than this is put aside at the next start.
@@ -90,18 +92,37 @@ impl Folder {
         text.trim().parse().ok()
     }
 
-    /// Takes away what a process that is gone has left. To be called with the lock held.
+    /// Takes away what a process that is gone has left, its data among it. To be called with the lock held.
     pub(super) fn clear(&self) -> Result<(), HostError> {
-        for name in [SOCKET, MEMCACHED_SOCKET, "node.pid"] {
-            let path = self.file(name);
-            match fs::remove_file(&path) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(HostError::io(format!("removing {}", path.display()))(e));
-                }
-                _ => {}
+        [SOCKET, MEMCACHED_SOCKET, "node.pid", DATA].into_iter().try_for_each(|name| self.remove_file(name))
+    }
+
+    /// The file of a snapshot that the node was asked for.
+    pub(super) fn data(&self) -> PathBuf {
+        self.file(DATA)
+    }
+
+    /// Takes away the file of an earlier snapshot.
+    pub(super) fn remove_data(&self) -> Result<(), HostError> {
+        self.remove_file(DATA)
+    }
+
+    fn remove_file(&self, name: &str) -> Result<(), HostError> {
+        let path = self.file(name);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(HostError::io(format!("removing {}", path.display()))(e))
             }
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Puts the file there that the node is to load. Nobody writes into such a file, so a second name for it is as
+    /// good as a copy, and is made at once however large it is.
+    pub(super) fn place_data(&self, from: &Path) -> Result<(), HostError> {
+        let to = self.data();
+        let placed = fs::hard_link(from, &to).or_else(|_| fs::copy(from, &to).map(drop));
+        placed.map_err(HostError::io(format!("copying {}", from.display())))
     }
 
     /// Writes `node.conf`: whole, or not at all.
@@ -211,6 +232,7 @@ mod tests {
             address: std::net::Ipv4Addr::new(127, 64, 0, 9),
             port: 11211,
             as_replica: false,
+            seed: None,
             settings: settings.iter().map(own).collect(),
         }
     }

@@ -21,6 +21,10 @@ use crate::resource::node::{Process, Replication};
 
 /// How long a node may take from its start to its first answer.
 const START_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a node may take to load its first data.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(1800);
+/// Pause between two looks at a node that loads.
+const LOAD_POLL: Duration = Duration::from_millis(50);
 /// Pause between two looks at a node that starts.
 const START_POLL: Duration = Duration::from_millis(10);
 /// How long a node may take to end after it was asked to, before it gets the next stronger hint.
@@ -99,6 +103,9 @@ impl LocalHost {
     fn spawn(&self, folder: &Folder, lock: File, launch: &Launch) -> Result<(Held, u64), HostError> {
         folder.clear()?;
         folder.write_configuration(launch)?;
+        if let Some(seed) = &launch.seed {
+            folder.place_data(seed)?;
+        }
         let log = folder.open_log()?;
         let log_from = folder.log_bytes();
         let errors = log.try_clone().map_err(HostError::io("sharing the log"))?;
@@ -176,6 +183,24 @@ impl LocalHost {
     }
 }
 
+/// Waits until a node that answers has loaded its first data.
+async fn loaded(folder: &Folder, held: &Held, log_from: u64) -> Result<(), HostError> {
+    let deadline = Instant::now() + LOAD_TIMEOUT;
+    loop {
+        let last = match control::is_loading(folder.path()).await {
+            Ok(false) => return Ok(()),
+            Ok(true) => HostError::Unanswered { what: "does not come to the end of its data".to_owned() },
+            Err(error) => error,
+        };
+        if held.ended_within(LOAD_POLL).await {
+            return Err(HostError::Died { log: folder.log_tail(log_from) });
+        }
+        if Instant::now() >= deadline {
+            return Err(last);
+        }
+    }
+}
+
 impl Host for LocalHost {
     async fn is_alive(&self, key: &NodeKey, recorded: &Process) -> Result<bool, HostError> {
         if start_ticks(recorded.pid) != Some(recorded.start_ticks) {
@@ -218,7 +243,11 @@ impl Host for LocalHost {
         folder.make()?;
         if let Some(held) = self.holder(&folder)? {
             tracing::info!(node = key.folder_name(), pid = held.pid(), "a running node is taken over");
-            let process = match self.answers(&folder, &held, folder.log_bytes()).await {
+            let answered = match self.answers(&folder, &held, folder.log_bytes()).await {
+                Ok(process) => loaded(&folder, &held, folder.log_bytes()).await.map(|()| process),
+                Err(error) => Err(error),
+            };
+            let process = match answered {
                 Ok(process) => process,
                 Err(error) => {
                     self.end(&folder, &held).await?;
@@ -232,7 +261,11 @@ impl Host for LocalHost {
         let lock = locked
             .ok_or_else(|| HostError::Unanswered { what: "was started by somebody else".to_owned() })?;
         let (held, log_from) = self.spawn(&folder, lock, launch)?;
-        match self.answers(&folder, &held, log_from).await {
+        let answered = match self.answers(&folder, &held, log_from).await {
+            Ok(process) if launch.seed.is_some() => loaded(&folder, &held, log_from).await.map(|()| process),
+            answered => answered,
+        };
+        match answered {
             Ok(process) => {
                 self.note_answer(key, &process);
                 Ok(Started { process, settings: launch.settings.clone() })
@@ -317,6 +350,20 @@ impl Host for LocalHost {
             }
             None => control::order(folder.path(), &[b"CLIENT", b"UNPAUSE"]).await,
         }
+    }
+
+    async fn save(&self, key: &NodeKey, recorded: &Process, to: &Path) -> Result<(), HostError> {
+        let folder = self.folder(key);
+        let is_same = || start_ticks(recorded.pid) == Some(recorded.start_ticks);
+        let gone = || HostError::Unanswered { what: "is run by another process now".to_owned() };
+        if !is_same() {
+            return Err(gone());
+        }
+        control::save(&folder).await?;
+        if !is_same() {
+            return Err(gone());
+        }
+        std::fs::rename(folder.data(), to).map_err(HostError::io(format!("moving to {}", to.display())))
     }
 
     async fn kill(&self, key: &NodeKey, recorded: &Process) -> Result<(), HostError> {

@@ -12,6 +12,7 @@ mod process;
 pub(crate) mod tests;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::{Path, PathBuf};
 
 use crate::resource::node::{Process, Replication, Settings};
 
@@ -44,6 +45,8 @@ pub struct Launch {
     pub as_replica: bool,
     /// Its settings.
     pub settings: Settings,
+    /// An RDB file with its first data; without one it begins empty.
+    pub seed: Option<PathBuf>,
 }
 
 /// A node that runs.
@@ -151,6 +154,15 @@ pub trait Host: Send + Sync + 'static {
         &self,
         key: &NodeKey,
         time: Option<std::time::Duration>,
+    ) -> impl Future<Output = Result<(), HostError>> + Send;
+
+    /// Lets the recorded process write all its data into an RDB file, while it goes on serving, and moves the file to
+    /// that place. Fails if it is not that process any more.
+    fn save(
+        &self,
+        key: &NodeKey,
+        recorded: &Process,
+        to: &Path,
     ) -> impl Future<Output = Result<(), HostError>> + Send;
 
     /// Ends the recorded process at once, whatever condition it is in, and answers when it is gone.

@@ -38,6 +38,7 @@ fn launch() -> Launch {
     let [.., high, low] = std::process::id().to_be_bytes();
     Launch {
         as_replica: false,
+        seed: None,
         is_memcached: false,
         address: std::net::Ipv4Addr::new(127, 70, high, low.max(1)),
         port: 6379,

@@ -8,6 +8,7 @@ use crate::metric::MetricStore;
 use crate::name::Names;
 use crate::resource::arn::Arn;
 use crate::state::{self, Records, StateError};
+use crate::vault::Vault;
 
 /// The service, as operations see it.
 pub struct App {
@@ -19,6 +20,8 @@ pub struct App {
     pub clock: fn() -> u64,
     /// Names of nodes, and whether clients can use them.
     pub names: Arc<Names>,
+    /// Files of snapshots, and buckets.
+    pub vault: Vault,
     /// Metrics of nodes.
     pub metrics: Arc<MetricStore>,
 }

@@ -9,6 +9,7 @@ use super::cache_cluster::{
 };
 use super::increase_replica_count::add_members;
 use super::replication_group::{find_group, update_group};
+use super::snapshot::{begin, engine_like};
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
@@ -19,7 +20,7 @@ use crate::resource::group::change;
 use crate::resource::refusal::Refusal;
 use crate::resource::subnet_group::DEFAULT_NAME;
 use crate::resource::tag::{Tag, TagSet};
-use crate::state::find;
+use crate::state::{Change, find};
 
 /// The parameters.
 #[derive(Deserialize)]
@@ -78,13 +79,21 @@ pub(super) fn run(app: &App, caller: &Caller, input: CreateCacheCluster) -> Resu
     if let Some(group) = &input.replication_group_id {
         return join(app, caller, &input, &id, group);
     }
-    let engine_name = input.engine.as_deref().unwrap_or("memcached");
-    let version = engine_version::resolve(engine_name, input.engine_version.as_deref())?;
+    let begin = begin(app, input.snapshot_name.as_deref(), &input.snapshot_arns)?;
+    let like = begin.as_ref().and_then(|begin| begin.like.as_ref());
+    let default_engine = if begin.is_some() { "redis" } else { "memcached" };
+    let (engine_name, engine_version) =
+        engine_like(input.engine.as_deref(), input.engine_version.as_deref(), like, default_engine)?;
+    let version = engine_version::resolve(engine_name, engine_version)?;
     let engine = engine_of(version)?;
-    let node_type = input.cache_node_type.as_deref().ok_or_else(|| {
+    let node_type = input.cache_node_type.as_deref().or(like.map(|like| like.node_type.as_str()));
+    let node_type = node_type.ok_or_else(|| {
         ApiError::invalid_value("The parameter CacheNodeType must be provided and must not be null.")
     })?;
     check_node_type(node_type, engine)?;
+    if let Some(begin) = &begin {
+        begin.check(engine, version.full, node_type)?;
+    }
     check_security_groups(app, &input.security_group_ids)?;
     let (group, group_hold) = parameter_group(app, input.cache_parameter_group_name.as_deref(), version)?;
     let subnet_group = input.cache_subnet_group_name.as_deref().unwrap_or(DEFAULT_NAME).to_ascii_lowercase();
@@ -103,9 +112,16 @@ pub(super) fn run(app: &App, caller: &Caller, input: CreateCacheCluster) -> Resu
     };
     let mut tags = TagSet::none(cache_cluster::SORT, &id);
     tags.add(input.tags.clone())?;
-    let cluster = create(&request(&input), &chosen, &mut crate::random::number_below)?;
+    let mut request = request(&input);
+    request.port = request.port.or(like.map(|like| i64::from(like.port)));
+    let mut cluster = create(&request, &chosen, &mut crate::random::number_below)?;
+    let mut holds: Vec<Change> = group_hold.into_iter().chain(subnet_hold).collect();
+    if let Some(begin) = begin {
+        cluster.seed = Some(begin.seed);
+        holds.extend(begin.hold);
+    }
     check_quota(app, cluster.nodes.len(), |_| true)?;
-    store_new(app, &cluster, &tags, group_hold.into_iter().chain(subnet_hold).collect())?;
+    store_new(app, &cluster, &tags, holds)?;
     Ok(answer(app, caller, &cluster, None))
 }
 
@@ -120,6 +136,8 @@ fn join(
     find_group(app, group)?;
     let inherited = [
         ("CacheNodeType", input.cache_node_type.is_some()),
+        ("SnapshotName", input.snapshot_name.is_some()),
+        ("SnapshotArns", !input.snapshot_arns.is_empty()),
         ("Engine", input.engine.is_some()),
         ("EngineVersion", input.engine_version.is_some()),
         ("CacheParameterGroupName", input.cache_parameter_group_name.is_some()),
@@ -159,8 +177,6 @@ fn join(
 /// Refuses what is not built, rather than ignoring it.
 fn check_built(input: &CreateCacheCluster) -> Result<(), Refusal> {
     no_cache_security_groups(&input.cache_security_group_names)?;
-    not_available("SnapshotArns", !input.snapshot_arns.is_empty())?;
-    not_available("SnapshotName", input.snapshot_name.is_some())?;
     not_available("NotificationTopicArn", input.notification_topic_arn.is_some())?;
     not_available("AuthToken", input.auth_token.is_some())?;
     not_available("OutpostMode", input.outpost_mode.is_some())?;

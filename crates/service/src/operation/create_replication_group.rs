@@ -10,6 +10,7 @@ use super::cache_cluster::{
     only_ipv4, parameter_group, subnets, version_of,
 };
 use super::replication_group::{self, answer, attachable, check_transit, store_new_group};
+use super::snapshot::{begin, engine_like};
 use super::{App, Caller, Input, cache_cluster};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
@@ -131,6 +132,7 @@ pub(super) fn run(app: &App, caller: &Caller, input: CreateReplicationGroup) -> 
         at_rest_encryption: input.at_rest_encryption_enabled.unwrap_or(first.engine == Engine::Valkey),
         snapshotting_cluster: None,
         user_group,
+        snapshots: 0,
         replication_password: crate::random::password(),
     };
     store_new_group(app, &group, changes)?;
@@ -156,6 +158,8 @@ fn adopt(
 ) -> Result<(Vec<Cluster>, Vec<Change>), ApiError> {
     let inherited = [
         ("CacheNodeType", input.cache_node_type.is_some()),
+        ("SnapshotName", input.snapshot_name.is_some()),
+        ("SnapshotArns", !input.snapshot_arns.is_empty()),
         ("EngineVersion", input.engine_version.is_some()),
         ("Port", input.port.is_some()),
         ("CacheSubnetGroupName", input.cache_subnet_group_name.is_some()),
@@ -214,16 +218,23 @@ fn fresh(
     input: &CreateReplicationGroup,
     id: &str,
 ) -> Result<(Vec<Cluster>, Vec<Change>), ApiError> {
-    let engine_name = input.engine.as_deref().unwrap_or("redis");
-    let version = engine_version::resolve(engine_name, input.engine_version.as_deref())?;
+    let begin = begin(app, input.snapshot_name.as_deref(), &input.snapshot_arns)?;
+    let like = begin.as_ref().and_then(|begin| begin.like.as_ref());
+    let (engine_name, engine_version) =
+        engine_like(input.engine.as_deref(), input.engine_version.as_deref(), like, "redis")?;
+    let version = engine_version::resolve(engine_name, engine_version)?;
     let engine = engine_of(version)?;
     if engine == Engine::Memcached {
         return Err(ApiError::invalid_value("A replication group cannot have the engine memcached."));
     }
-    let node_type = input.cache_node_type.as_deref().ok_or_else(|| {
+    let node_type = input.cache_node_type.as_deref().or(like.map(|like| like.node_type.as_str()));
+    let node_type = node_type.ok_or_else(|| {
         ApiError::invalid_value("The parameter CacheNodeType must be provided and must not be null.")
     })?;
     check_node_type(node_type, engine)?;
+    if let Some(begin) = &begin {
+        begin.check(engine, version.full, node_type)?;
+    }
     check_security_groups(app, &input.security_group_ids)?;
     let (group, group_hold) = parameter_group(app, input.cache_parameter_group_name.as_deref(), version)?;
     let subnet_group = input.cache_subnet_group_name.as_deref().unwrap_or(DEFAULT_NAME).to_ascii_lowercase();
@@ -252,7 +263,7 @@ fn fresh(
     let request = CreateRequest {
         id: member_id(id, 1),
         zone: zones.first().cloned(),
-        port: input.port,
+        port: input.port.or(like.map(|like| i64::from(like.port))),
         security_group_ids: input.security_group_ids.clone(),
         maintenance_window: input.preferred_maintenance_window.clone(),
         snapshot_window: input.snapshot_window.clone(),
@@ -270,6 +281,11 @@ fn fresh(
     }
     check_quota(app, all.len(), |_| true)?;
     let mut changes: Vec<Change> = group_hold.into_iter().chain(subnet_hold).collect();
+    if let Some(begin) = begin {
+        // The others get the data from the first.
+        all[0].seed = Some(begin.seed);
+        changes.extend(begin.hold);
+    }
     for member in &all {
         changes.push(state::create(member)?);
     }
@@ -289,8 +305,6 @@ fn check_built(input: &CreateReplicationGroup) -> Result<(), Refusal> {
     not_available("NumNodeGroups", input.num_node_groups.is_some_and(|count| count != 1))?;
     not_available("NodeGroupConfiguration", !input.node_group_configuration.is_empty())?;
     not_available("GlobalReplicationGroupId", input.global_replication_group_id.is_some())?;
-    not_available("SnapshotArns", !input.snapshot_arns.is_empty())?;
-    not_available("SnapshotName", input.snapshot_name.is_some())?;
     not_available("ServerlessCacheSnapshotName", input.serverless_cache_snapshot_name.is_some())?;
     not_available("NotificationTopicArn", input.notification_topic_arn.is_some())?;
     if input.auth_token.is_some() && input.transit_encryption_enabled != Some(true) {

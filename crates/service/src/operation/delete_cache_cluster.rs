@@ -4,13 +4,13 @@ use serde::Deserialize;
 
 use super::cache_cluster::{self, answer, update};
 use super::replication_group::{WholeGroup, find_group};
+use super::snapshot::{check_cluster_available, of_cluster};
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
-use crate::resource::cluster::Engine;
 use crate::resource::cluster::modify::delete;
 use crate::resource::group::change;
-use crate::resource::refusal::Refusal;
+use crate::resource::snapshot::check_supported;
 use crate::state::replace;
 
 /// The parameters.
@@ -29,27 +29,29 @@ impl Input for DeleteCacheCluster {
 
 /// Wants a cluster gone. Answers it, deleting.
 pub(super) fn run(app: &App, caller: &Caller, input: DeleteCacheCluster) -> Result<Xml, ApiError> {
-    let (cluster, observed) = update(app, &input.cache_cluster_id, |cluster, _| {
+    let (cluster, observed) = update(app, &input.cache_cluster_id, |cluster, seen| {
         let mut changes = vec![];
-        if input.final_snapshot_identifier.is_some() {
-            return Err(no_final_snapshot(cluster.engine).into());
-        }
         if let Some(group) = cluster.group.as_deref().filter(|_| !cluster.deleting) {
             let WholeGroup { group: mut stored, observed, .. } = find_group(app, group)?;
             change::check_available(&stored.value, observed.as_ref())?;
             change::leave(&mut stored.value, observed.as_ref(), &cluster.id)?;
             changes.push(replace(&stored.value, stored.revision)?);
+            if input.final_snapshot_identifier.is_some() {
+                return Err(ApiError::invalid_combination(
+                    "A member of a replication group has no final snapshot; use CreateSnapshot for the group.",
+                ));
+            }
         }
-        delete(cluster)?;
+        if input.final_snapshot_identifier.is_some() {
+            check_supported(cluster)?;
+            check_cluster_available(cluster, seen)?;
+        }
+        delete(cluster, seen)?;
+        if let Some(name) = &input.final_snapshot_identifier {
+            cluster.final_snapshot = Some(name.to_ascii_lowercase());
+            changes.extend(of_cluster(app, "FinalSnapshotIdentifier", name, cluster, vec![])?);
+        }
         Ok(changes)
     })?;
     Ok(answer(app, caller, &cluster, observed.as_ref()))
-}
-
-fn no_final_snapshot(engine: Engine) -> Refusal {
-    let message = match engine {
-        Engine::Memcached => "Snapshots are not supported for memcached clusters.",
-        Engine::Redis | Engine::Valkey => "A final snapshot is not available in this version of the service.",
-    };
-    Refusal::new("SnapshotFeatureNotSupportedFault", message)
 }

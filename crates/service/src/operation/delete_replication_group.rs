@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::replication_group::{self, answer, update_group};
+use super::snapshot::of_group;
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
@@ -25,16 +26,17 @@ impl Input for DeleteReplicationGroup {
 
 /// Wants a group gone, with its members or without its primary. Answers it, deleting.
 pub(super) fn run(app: &App, caller: &Caller, input: DeleteReplicationGroup) -> Result<Xml, ApiError> {
-    if input.final_snapshot_identifier.is_some() {
-        return Err(ApiError::new(
-            "SnapshotFeatureNotSupportedFault",
-            "A final snapshot is not available in this version of the service.",
+    let retain = input.retain_primary_cluster == Some(true);
+    if retain && input.final_snapshot_identifier.is_some() {
+        return Err(ApiError::invalid_combination(
+            "FinalSnapshotIdentifier cannot be specified together with RetainPrimaryCluster: the data stay in that \
+             cluster.",
         ));
     }
-    let retain = input.retain_primary_cluster == Some(true);
     let whole = update_group(app, &input.replication_group_id, |whole| {
         let (group, observed) = (&mut whole.group.value, whole.observed.as_ref());
-        if retain || group.status(observed) == Status::Deleting {
+        let is_busy = matches!(group.status(observed), Status::Deleting | Status::Snapshotting);
+        if retain || is_busy || input.final_snapshot_identifier.is_some() {
             change::check_available(group, observed)?;
         }
         let kept =
@@ -54,7 +56,12 @@ pub(super) fn run(app: &App, caller: &Caller, input: DeleteReplicationGroup) -> 
         }
         group.deleting = true;
         group.generation += 1;
-        Ok(vec![])
+        let Some(name) = &input.final_snapshot_identifier else { return Ok(vec![]) };
+        let changes = of_group(app, "FinalSnapshotIdentifier", name, whole, None, vec![])?;
+        for member in whole.members.iter_mut().filter(|member| member.cluster.value.deleting) {
+            member.cluster.value.final_snapshot = Some(name.to_ascii_lowercase());
+        }
+        Ok(changes)
     })?;
     answer(app, caller, &whole.group.value.id)
 }

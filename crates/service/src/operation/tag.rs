@@ -5,6 +5,8 @@ use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
 use crate::resource::cluster::Cluster;
 use crate::resource::parameter_group::ParameterGroup;
+use crate::resource::reserved::{self, Reservation};
+use crate::resource::snapshot::{self, Snapshot};
 use crate::resource::subnet_group::SubnetGroup;
 use crate::resource::tag::TagSet;
 use crate::resource::user::{User, UserGroup};
@@ -79,6 +81,14 @@ fn find_record(app: &App, arn: &Arn) -> Result<Option<state::Record>, ApiError> 
         }
         "replicationgroup" => {
             let record = app.records.get(crate::resource::group::Group::KIND, &arn.name)?;
+            return record.map(Some).ok_or_else(|| not_found(arn));
+        }
+        reserved::SORT => {
+            let record = app.records.get(Reservation::KIND, &arn.name)?;
+            return record.map(Some).ok_or_else(|| not_found(arn));
+        }
+        snapshot::SORT => {
+            let record = app.records.get(Snapshot::KIND, &arn.name)?;
             return record.map(Some).ok_or_else(|| not_found(arn));
         }
         "cluster" => {

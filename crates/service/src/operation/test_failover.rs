@@ -7,6 +7,8 @@ use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
 use crate::resource::group::change;
+use crate::resource::group::tests_of_failover::FailoverTests;
+use crate::state::{Change, create, find, replace};
 
 /// The parameters.
 #[derive(Deserialize)]
@@ -26,7 +28,19 @@ impl Input for TestFailover {
 pub(super) fn run(app: &App, caller: &Caller, input: TestFailover) -> Result<Xml, ApiError> {
     let whole = update_group(app, &input.replication_group_id, |whole| {
         change::test_failover(&mut whole.group.value, whole.observed.as_ref(), &input.node_group_id)?;
-        Ok(vec![])
+        Ok(vec![counted(app)?])
     })?;
     answer(app, caller, &whole.group.value.id)
+}
+
+/// Counts one more test of the day.
+fn counted(app: &App) -> Result<Change, ApiError> {
+    let stored = find::<FailoverTests>(app.records.as_ref(), FailoverTests::ID)?;
+    let revision = stored.as_ref().map(|stored| stored.revision);
+    let mut tests = stored.map(|stored| stored.value).unwrap_or_default();
+    tests.add(app.now_ms())?;
+    Ok(match revision {
+        Some(revision) => replace(&tests, revision)?,
+        None => create(&tests)?,
+    })
 }

@@ -13,6 +13,7 @@ use crate::resource::cluster::{Changing, Cluster, Engine, Pending, WantedNode};
 use crate::resource::event::{Event, SourceType};
 use crate::resource::network::Network;
 use crate::state::{self, FileRecords};
+use crate::vault::Vault;
 
 /// 2026-11-23T14:00:00Z.
 const NOW_MS: u64 = 1_795_442_400_000;
@@ -34,6 +35,7 @@ impl Service {
             region: "us-east-1".to_owned(),
             clock: || NOW_MS,
             names: Arc::new(Names::new(Zone { suffix: "abc123".to_owned(), region_code: "use1".to_owned() })),
+            vault: Vault::new(folder.path(), folder.path().join("buckets")),
             metrics: Arc::new(MetricStore::in_memory().unwrap()),
         };
         let caller = Caller {
@@ -93,6 +95,9 @@ impl Service {
             auto_minor_version_upgrade: true,
             pending: Pending::default(),
             group: None,
+            seed: None,
+            snapshots: 0,
+            final_snapshot: None,
             transit: Default::default(),
         };
         self.app.records.apply(&[state::create(&cluster).unwrap()]).unwrap();

@@ -33,6 +33,8 @@ pub struct Member {
     pub node: Option<ObservedNode>,
     /// Whether its cluster is as desired.
     pub settled: bool,
+    /// Whether its first data were restored: no other member can have them before it was the primary.
+    pub is_seeded: bool,
     /// How it was found.
     pub health: Health,
 }
@@ -164,8 +166,8 @@ pub fn plan_group(facts: &GroupFacts<'_>) -> Vec<GroupStep> {
     let none = ObservedShard::default();
     for (id, shard) in &facts.group.shards {
         let seen = facts.observed.shards.get(id).unwrap_or(&none);
-        let members: Vec<&Member> =
-            facts.members.iter().filter(|member| shard.members.contains(&member.id)).collect();
+        let member = |id: &String| facts.members.iter().find(|member| member.id == *id);
+        let members: Vec<&Member> = shard.members.iter().filter_map(member).collect();
         let view = View { group: facts.group, id, shard, seen, members };
         let own = view.steps();
         all_done &= own.is_empty() && view.is_done();
@@ -219,6 +221,11 @@ impl View<'_> {
 
     /// Who becomes the primary of a new shard: the first member, or the first that runs when that one cannot.
     fn first(&self) -> Option<&Member> {
+        // Data that were to be restored are nowhere else.
+        let seeded = self.members.iter().copied().find(|member| member.is_seeded);
+        if let Some(seeded) = seeded.filter(|_| self.seen.primary.is_none()) {
+            return Some(seeded).filter(|member| member.well().is_some());
+        }
         self.members.iter().copied().find(|member| member.well().is_some())
     }
 

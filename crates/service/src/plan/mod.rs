@@ -233,6 +233,9 @@ fn keep(facts: &Facts<'_>, id: &str, reboots: u64, node: &ObservedNode, plan: &m
 /// The directive of a node that lets nobody in until its users were set.
 pub const CLOSED: &str = "user";
 
+/// The directive with the address from which a node dials others.
+pub const SOURCE_ADDRESS: &str = "bind-source-addr";
+
 /// Whether a setting is a user of the node: `user NAME`, whose value are rules.
 pub fn is_user(name: &str) -> bool {
     name.strip_prefix(CLOSED).is_some_and(|rest| rest.starts_with(' '))
@@ -283,7 +286,7 @@ impl Differences {
             match name.as_str() {
                 // A user without rules is deleted; so are the credentials that nobody asks for any more.
                 name if is_user(name) => differences.live.push((name.to_owned(), String::new())),
-                "masteruser" | "masterauth" | "iam-authenticator" | "iam-cache" => {
+                "masteruser" | "masterauth" | "iam-authenticator" | "iam-cache" | SOURCE_ADDRESS => {
                     differences.live.push((name.clone(), "\"\"".to_owned()))
                 }
                 CLOSED => {}

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::node::{NodePhase, Observed};
+use super::node::{NodePhase, Observed, ObservedNode};
+use super::snapshot::Seed;
 use super::transit::Transit;
 use crate::state::Resource;
 
@@ -149,6 +150,15 @@ pub struct Cluster {
     /// The replication group that it is a member of.
     #[serde(default)]
     pub group: Option<String>,
+    /// Where its first data come from, if it does not begin empty.
+    #[serde(default)]
+    pub seed: Option<Seed>,
+    /// Number of snapshots that were asked for.
+    #[serde(default)]
+    pub snapshots: u64,
+    /// The snapshot that must be there before a cluster that is deleted goes away.
+    #[serde(default)]
+    pub final_snapshot: Option<String>,
     /// Encryption in transit.
     #[serde(default)]
     pub transit: Transit,
@@ -173,6 +183,10 @@ pub enum Status {
     Modifying,
     /// Starting nodes anew.
     Rebooting,
+    /// Giving its data to a snapshot.
+    Snapshotting,
+    /// Its first data cannot be read.
+    RestoreFailed,
     /// Going away.
     Deleting,
 }
@@ -185,6 +199,8 @@ impl Status {
             Status::Available => "available",
             Status::Modifying => "modifying",
             Status::Rebooting => "rebooting cluster nodes",
+            Status::Snapshotting => "snapshotting",
+            Status::RestoreFailed => "restore-failed",
             Status::Deleting => "deleting",
         }
     }
@@ -197,13 +213,26 @@ impl Cluster {
             return Status::Deleting;
         }
         match observed {
-            Some(observed) if observed.applied_generation >= self.generation => Status::Available,
+            Some(observed) if observed.applied_generation >= self.generation => {
+                let is_taken = observed.snapshots < self.snapshots;
+                if is_taken { Status::Snapshotting } else { Status::Available }
+            }
             Some(observed) if observed.applied_generation > 0 => match self.changing {
                 Changing::Reboot => Status::Rebooting,
                 Changing::Create | Changing::Modify => Status::Modifying,
             },
+            Some(observed)
+                if self.seed.is_some() && observed.nodes.values().any(ObservedNode::is_hopeless) =>
+            {
+                Status::RestoreFailed
+            }
             _ => Status::Creating,
         }
+    }
+
+    /// Whether its nodes are as they should be; a snapshot that is being taken changes nothing about that.
+    pub fn is_settled(&self, observed: Option<&Observed>) -> bool {
+        matches!(self.status(observed), Status::Available | Status::Snapshotting)
     }
 
     /// Ids of nodes that need a reboot before all parameters are in force.

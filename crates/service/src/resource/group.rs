@@ -11,6 +11,7 @@ use crate::state::Resource;
 
 pub mod change;
 pub mod create;
+pub mod tests_of_failover;
 
 /// Most members of one shard: a primary and five replicas.
 pub const SHARD_MEMBERS_MAX: usize = 6;
@@ -58,6 +59,9 @@ pub struct Group {
     /// User group whose users may use it.
     #[serde(default)]
     pub user_group: Option<String>,
+    /// Number of snapshots that were asked for.
+    #[serde(default)]
+    pub snapshots: u64,
     /// By which replicas prove to the primary who they are, where clients must prove it.
     pub replication_password: String,
 }
@@ -156,6 +160,9 @@ pub struct ObservedGroup {
     pub shards: BTreeMap<String, ObservedShard>,
     /// The newest step.
     pub step: Option<StepRecord>,
+    /// Snapshots that were taken, or given up.
+    #[serde(default)]
+    pub snapshots: u64,
 }
 
 impl Resource for ObservedGroup {
@@ -175,6 +182,8 @@ pub enum Status {
     Available,
     /// Following a change.
     Modifying,
+    /// Giving its data to a snapshot.
+    Snapshotting,
     /// Going away.
     Deleting,
 }
@@ -186,6 +195,7 @@ impl Status {
             Status::Creating => "creating",
             Status::Available => "available",
             Status::Modifying => "modifying",
+            Status::Snapshotting => "snapshotting",
             Status::Deleting => "deleting",
         }
     }
@@ -198,7 +208,10 @@ impl Group {
             return Status::Deleting;
         }
         match observed {
-            Some(observed) if observed.applied_generation >= self.generation => Status::Available,
+            Some(observed) if observed.applied_generation >= self.generation => {
+                let is_taken = observed.snapshots < self.snapshots;
+                if is_taken { Status::Snapshotting } else { Status::Available }
+            }
             Some(observed) if observed.applied_generation > 0 => Status::Modifying,
             _ => Status::Creating,
         }

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::state::Resource;
 
+/// Failed first starts after which a node's first data are believed to be unusable.
+const FIRST_STARTS_MAX: u32 = 3;
+
 /// Settings of a node: directive to value, as they stand in `node.conf` (an empty value is two quotes).
 pub type Settings = BTreeMap<String, String>;
 
@@ -125,6 +128,9 @@ pub struct Observed {
     pub membership: Membership,
     /// The newest step.
     pub step: Option<StepRecord>,
+    /// Snapshots that were taken, or given up.
+    #[serde(default)]
+    pub snapshots: u64,
 }
 
 impl Resource for Observed {
@@ -139,5 +145,10 @@ impl ObservedNode {
     /// Whether clients can use it, or could until it ended by itself a moment ago.
     pub fn is_member(&self) -> bool {
         matches!(self.phase, NodePhase::Running | NodePhase::Recovering | NodePhase::Rebooting)
+    }
+
+    /// Whether it never ran, and failed to start so often that it is believed never to do.
+    pub fn is_hopeless(&self) -> bool {
+        self.start_count == 0 && self.failures >= FIRST_STARTS_MAX
     }
 }

@@ -93,6 +93,14 @@ impl Daily {
         (self.end + DAY_MINUTES - self.start) % DAY_MINUTES
     }
 
+    /// When the window opened that is open at a moment of Unix time, in milliseconds; none if it is closed.
+    pub fn opened_ms(self, now_ms: u64) -> Option<u64> {
+        let minute = (now_ms / 60_000 % u64::from(DAY_MINUTES)) as u32;
+        let since = (minute + DAY_MINUTES - self.start) % DAY_MINUTES;
+        let opened = (now_ms / 60_000).saturating_sub(u64::from(since)) * 60_000;
+        (since < self.length()).then_some(opened)
+    }
+
     /// As the API returns it.
     pub fn text(self) -> String {
         format!("{}-{}", clock_text(self.start), clock_text(self.end))

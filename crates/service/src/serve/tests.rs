@@ -47,6 +47,7 @@ impl Service {
             account: "000000000000".into(),
             vpc_base: crate::resource::network::DEFAULT_VPC_BASE,
             dns_listen: Some("127.0.0.1:0".parse().unwrap()),
+            buckets: None,
             stop_nodes: true,
         };
         let deadline = Instant::now() + PATIENCE;
@@ -317,6 +318,7 @@ async fn one_service_per_folder_and_only_its_owner_reads_the_key() {
         account: "000000000000".into(),
         vpc_base: crate::resource::network::DEFAULT_VPC_BASE,
         dns_listen: None,
+        buckets: None,
         stop_nodes: true,
     };
     let error = serve(config("us-east-1"), async {}).await.unwrap_err();

@@ -15,7 +15,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::{ActError, Tools};
 use crate::host::{Host, HostError, NodeKey};
 use crate::plan::group::{GroupFacts, Health, Member, plan_group};
-use crate::resource::cluster::{Cluster, Status};
+use crate::resource::cluster::Cluster;
 use crate::resource::group::{Group, ONLY_NODE, ObservedGroup};
 use crate::resource::node::{Observed, Process};
 use crate::state::{Records, Resource, StateError, find, list_all};
@@ -120,7 +120,7 @@ pub(super) struct Recorded {
 }
 
 impl Recorded {
-    fn of(records: &dyn Records, id: &str) -> Result<Option<Recorded>, StateError> {
+    pub(super) fn of(records: &dyn Records, id: &str) -> Result<Option<Recorded>, StateError> {
         let Some(group) = find::<Group>(records, id)? else { return Ok(None) };
         let group = group.value;
         let observed = find::<ObservedGroup>(records, id)?.map(|stored| stored.value).unwrap_or_default();
@@ -168,7 +168,10 @@ impl<H: Host> Tools<H> {
             let steps = plan_group(&facts);
             if steps.is_empty() {
                 let status = recorded.group.status(Some(&recorded.observed));
-                let is_settled = status == crate::resource::group::Status::Available;
+                let is_settled = matches!(
+                    status,
+                    crate::resource::group::Status::Available | crate::resource::group::Status::Snapshotting
+                );
                 return Ok(Outcome::Idle { alone: is_settled && members.len() < 2 });
             }
             for step in &steps {
@@ -206,7 +209,8 @@ impl<H: Host> Tools<H> {
         let member = |(id, (cluster, seen)): (&String, &(Cluster, Option<Observed>))| Member {
             id: id.clone(),
             node: seen.as_ref().and_then(|seen| seen.nodes.get(ONLY_NODE).cloned()),
-            settled: cluster.status(seen.as_ref()) == Status::Available,
+            settled: cluster.is_settled(seen.as_ref()),
+            is_seeded: cluster.seed.is_some(),
             health: health(id, answers.remove(id), began, doubts),
         };
         recorded.clusters.iter().map(member).collect()

@@ -53,6 +53,7 @@ fn group_of(count: usize) -> (Group, Vec<Cluster>) {
         at_rest_encryption: false,
         snapshotting_cluster: None,
         user_group: None,
+        snapshots: 0,
         replication_password: "secret".into(),
     };
     (group, clusters)

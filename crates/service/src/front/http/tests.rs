@@ -30,8 +30,9 @@ impl Server {
         let names =
             Arc::new(Names::new(Zone { suffix: "abc123".to_owned(), region_code: "use1".to_owned() }));
         let metrics = Arc::new(crate::metric::MetricStore::in_memory().unwrap());
-        let app =
-            Arc::new(App { records, region: "us-east-1".to_owned(), clock: system_clock, names, metrics });
+        let vault = crate::vault::Vault::new(folder.path(), folder.path().join("buckets"));
+        let region = "us-east-1".to_owned();
+        let app = Arc::new(App { records, region, clock: system_clock, names, vault, metrics });
         let key = AccessKey::generate("000000000000", "root").unwrap();
         let network = Network::default_of("us-east-1", DEFAULT_VPC_BASE, || "0".repeat(17));
         app.records.apply(&[state::create(&key).unwrap(), state::create(&network).unwrap()]).unwrap();

@@ -56,7 +56,7 @@ fn a_redis_cluster_from_creation_to_deletion() {
     service.refused("Action=RebootCacheCluster&CacheClusterId=sessions", "MissingParameter");
     service.settle("sessions");
     let delete = "Action=DeleteCacheCluster&CacheClusterId=sessions";
-    service.refused(&format!("{delete}&FinalSnapshotIdentifier=last"), "SnapshotFeatureNotSupportedFault");
+    service.refused(&format!("{delete}&FinalSnapshotIdentifier=1st"), "InvalidParameterValue");
     let deleted = service.ok(delete);
     assert_eq!(texts(&deleted, "CacheClusterStatus"), ["deleting"]);
     service.refused(delete, "InvalidCacheClusterState");
@@ -145,8 +145,8 @@ fn what_is_not_built_is_refused_and_nothing_is_made() {
     let service = Service::new();
     for (parameters, code) in [
         ("ReplicationGroupId=g", "ReplicationGroupNotFoundFault"),
-        ("SnapshotName=s", "InvalidParameterCombination"),
-        ("SnapshotArns.SnapshotArn.1=arn:aws:s3:::b/f.rdb", "InvalidParameterCombination"),
+        ("SnapshotName=s", "SnapshotNotFoundFault"),
+        ("SnapshotArns.SnapshotArn.1=arn:aws:s3:::bucket/f.rdb", "InvalidParameterValue"),
         ("AuthToken=abcdefghijklmnopqrst", "InvalidParameterCombination"),
         ("NotificationTopicArn=arn:aws:sns:us-east-1:000000000000:t", "InvalidParameterCombination"),
         ("CacheSecurityGroupNames.CacheSecurityGroupName.1=g", "InvalidParameterCombination"),

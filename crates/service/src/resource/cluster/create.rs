@@ -96,6 +96,9 @@ pub fn create(
         auto_minor_version_upgrade: request.auto_minor_version_upgrade.unwrap_or(true),
         pending: Pending::default(),
         group: None,
+        seed: None,
+        snapshots: 0,
+        final_snapshot: None,
         transit: transit::of_new(
             chosen.engine,
             chosen.engine_version,
@@ -165,12 +168,7 @@ pub(super) fn retention(asked: Option<i64>, engine: Engine) -> Result<u8, Refusa
     if days > 0 && engine == Engine::Memcached {
         return Err(no_memcached_snapshots());
     }
-    if days > 0 {
-        return Err(Refusal::combination(
-            "Automatic snapshots are not available in this version of the service: SnapshotRetentionLimit must be 0.",
-        ));
-    }
-    Ok(0)
+    u8::try_from(days).map_err(|_| Refusal::value("Invalid SnapshotRetentionLimit."))
 }
 
 pub(super) fn no_memcached_snapshots() -> Refusal {
@@ -321,6 +319,9 @@ impl Cluster {
             deleting: false,
             created_ms: now_ms,
             nodes: BTreeMap::from([(node_id(1), node)]),
+            seed: None,
+            snapshots: 0,
+            final_snapshot: None,
             ..self.clone()
         })
     }

@@ -84,8 +84,8 @@ pub fn reboot(cluster: &mut Cluster, observed: Option<&Observed>, ids: &[String]
 }
 
 /// Wants the cluster gone, as DeleteCacheCluster asks.
-pub fn delete(cluster: &mut Cluster) -> Result<(), Refusal> {
-    if cluster.deleting {
+pub fn delete(cluster: &mut Cluster, observed: Option<&Observed>) -> Result<(), Refusal> {
+    if cluster.deleting || cluster.status(observed) == Status::Snapshotting {
         return Err(not_available(cluster));
     }
     cluster.delete();

@@ -156,10 +156,8 @@ fn ports_windows_and_snapshots() {
         "InvalidParameterCombination"
     );
     assert_eq!(code(with(Engine::Redis, |r| r.snapshot_retention_days = Some(36))), "InvalidParameterValue");
-    assert_eq!(
-        code(with(Engine::Redis, |r| r.snapshot_retention_days = Some(5))),
-        "InvalidParameterCombination"
-    );
+    let kept = with(Engine::Redis, |r| r.snapshot_retention_days = Some(5)).unwrap();
+    assert_eq!(kept.snapshot_retention_days, 5);
     assert_eq!(
         code(with(Engine::Redis, |r| {
             r.maintenance_window = Some("sun:05:00-sun:09:00".into());
@@ -245,7 +243,7 @@ fn only_an_available_cluster_is_changed() {
     reboot(&mut cluster, Some(&observed), &["0001".into(), "0001".into()]).unwrap();
     assert_eq!(cluster.nodes["0001"].reboots, 1);
     assert_eq!(cluster.status(Some(&observed)).as_str(), "rebooting cluster nodes");
-    delete(&mut cluster).unwrap();
+    delete(&mut cluster, None).unwrap();
     assert_eq!(cluster.status(Some(&observed)), Status::Deleting);
-    assert_eq!(code(delete(&mut cluster)), "InvalidCacheClusterState");
+    assert_eq!(code(delete(&mut cluster, None)), "InvalidCacheClusterState");
 }

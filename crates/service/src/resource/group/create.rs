@@ -14,18 +14,7 @@ const ID_BYTES_MAX: usize = 40;
 /// # Errors
 /// `InvalidParameterValue`.
 pub fn identifier(text: &str) -> Result<String, Refusal> {
-    let is_word = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric());
-    let fits = text.len() <= ID_BYTES_MAX
-        && text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text.split('-').all(is_word);
-    if fits {
-        return Ok(text.to_ascii_lowercase());
-    }
-    Err(Refusal::value(
-        "The parameter ReplicationGroupId is not a valid identifier. Identifiers must begin with a letter; must \
-         contain only ASCII letters, digits, and hyphens; and must not end with a hyphen or contain two consecutive \
-         hyphens.",
-    ))
+    crate::resource::identifier::identifier("ReplicationGroupId", text, ID_BYTES_MAX)
 }
 
 /// How many members there will be, and in which zones.

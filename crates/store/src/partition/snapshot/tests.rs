@@ -3,7 +3,7 @@
 use super::{Entry, Saver};
 use crate::evict::{Policy, Round};
 use crate::object::stream::{Id, Stream};
-use crate::object::{End, Hash, Limits, List, Set, SortedSet};
+use crate::object::{End, Hash, Limits};
 use crate::partition::access::Access;
 use crate::partition::item::{Extras, INLINE_STRING_BYTES_MAX, Value, ValueMut, ValueRef};
 use crate::{Config, Now, Store};
@@ -188,9 +188,9 @@ impl Subject {
             (kind, _) => {
                 drop(partition);
                 let value = match kind {
-                    0 => Value::List(Box::new(List::new())),
-                    1 => Value::Set(Box::new(Set::new())),
-                    2 => Value::SortedSet(Box::new(SortedSet::new())),
+                    0 => Value::List(Box::default()),
+                    1 => Value::Set(Box::default()),
+                    2 => Value::SortedSet(Box::default()),
                     _ => Value::Stream(Box::default()),
                 };
                 self.set(key, db, value, Extras::default());
