@@ -89,7 +89,7 @@ def test_users_are_made_changed_and_deleted(api):
         (lambda: user(api, "x", Passwords=["short"]), "InvalidParameterValue"),
         (lambda: user(api, "x", NoPasswordRequired=False), "InvalidParameterValue"),
         (lambda: user(api, "x", access="on nopass"), "InvalidParameterValue"),
-        (lambda: user(api, "x", AuthenticationMode={"Type": "iam"}), "InvalidParameterCombination"),
+        (lambda: user(api, "x", AuthenticationMode={"Type": "iam", "Passwords": ["x" * 16]}), "InvalidParameterCombination"),
         (lambda: api.modify_user(UserId="default", AccessString="on"), "InvalidParameterValue"),
         (lambda: api.modify_user(UserId="nobody", AccessString="on"), "UserNotFound"),
         (lambda: api.delete_user(UserId="nobody"), "UserNotFound"),

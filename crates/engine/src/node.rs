@@ -23,7 +23,7 @@ use crate::snapshot::exit::LastSave;
 use crate::snapshot::load::Loading;
 use crate::tracking::Tracking;
 use crate::traffic::Traffic;
-use crate::{memcache, memory, tls};
+use crate::{iam, memcache, memory, tls};
 use arc_swap::{ArcSwap, Guard};
 use larder_store::evict::Round;
 use larder_store::object::Limits;
@@ -118,6 +118,8 @@ pub struct Node {
     pub tracking: Tracking,
     /// The order of writes.
     pub log: Log,
+    /// Questions about tokens of IAM.
+    pub iam: iam::Desk,
     /// Certificates.
     pub tls: tls::Identity,
     /// The sessions.
@@ -191,6 +193,7 @@ impl Node {
             hub: Hub::default(),
             tracking: Tracking::new(mailboxes.len()),
             log: Log::new(mailboxes.len(), settings.repl_backlog_size),
+            iam: iam::Desk::default(),
             tls: tls::Identity::default(),
             sessions: Registry::default(),
             charge: Charge::default(),
@@ -373,6 +376,7 @@ impl Node {
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
         self.mailboxes.iter().for_each(Mailbox::wake);
+        self.iam.wake();
     }
 }
 

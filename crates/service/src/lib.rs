@@ -11,6 +11,7 @@ pub mod front;
 mod hex;
 pub mod host;
 pub mod identity;
+pub mod login;
 pub mod metric;
 pub mod name;
 pub mod operation;

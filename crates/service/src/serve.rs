@@ -26,6 +26,7 @@ use crate::front::http;
 use crate::host::local::LocalHost;
 use crate::host::{Host, HostError, NodeKey};
 use crate::identity::AccessKey;
+use crate::login;
 use crate::metric::{MetricStore, sampler};
 use crate::name::endpoint::{ZONE_ID, Zone};
 use crate::name::server::Server;
@@ -223,6 +224,8 @@ pub async fn serve(
         names: Arc::clone(&names),
         metrics: Arc::clone(&metrics),
     });
+    let questions = login::listen(&data_dir).map_err(io("the socket for questions of nodes"))?;
+    tasks.spawn(login::serve(questions, Arc::clone(&app)));
     tasks.spawn(sampler::run(Arc::clone(&records), metrics, Arc::clone(&host), system_clock));
     let tools = Tools {
         records: Arc::clone(&records),

@@ -70,6 +70,8 @@ pub struct User {
     name: Box<[u8]>,
     enabled: bool,
     any_password: bool,
+    /// It shows tokens of IAM, and no passwords.
+    iam: bool,
     payload: Payload,
     passwords: Vec<PasswordHash>,
     root: Selector,
@@ -134,6 +136,7 @@ impl User {
             name: name.into(),
             enabled: false,
             any_password: false,
+            iam: false,
             payload: Payload::Unsaid,
             passwords: Vec::new(),
             root: Selector::nothing(all_channels),
@@ -169,6 +172,16 @@ impl User {
     /// True if one may log in without a password.
     pub fn is_open(&self) -> bool {
         self.enabled && self.any_password
+    }
+
+    /// True if one logs in with a token of IAM.
+    pub fn is_iam(&self) -> bool {
+        self.iam
+    }
+
+    /// True if one may log in at all.
+    pub fn is_enabled(&self) -> bool {
+        self.enabled
     }
 
     /// True if commands need no check.
@@ -237,11 +250,15 @@ impl User {
             b"on" => self.enabled = true,
             b"off" => self.enabled = false,
             b"nopass" => {
-                self.any_password = true;
+                (self.any_password, self.iam) = (true, false);
                 self.passwords.clear();
             }
             b"resetpass" => {
-                self.any_password = false;
+                (self.any_password, self.iam) = (false, false);
+                self.passwords.clear();
+            }
+            b"iam" => {
+                (self.any_password, self.iam) = (false, true);
                 self.passwords.clear();
             }
             b"sanitize-payload" => self.payload = Payload::Sanitize,
@@ -268,7 +285,7 @@ impl User {
         if !self.passwords.contains(&hash) {
             self.passwords.push(hash);
         }
-        self.any_password = false;
+        (self.any_password, self.iam) = (false, false);
     }
 
     fn remove_password(&mut self, hash: &PasswordHash) -> Result<(), RuleError> {
@@ -281,6 +298,7 @@ impl User {
     pub fn flags(&self) -> Vec<&'static str> {
         let mut flags = vec![if self.enabled { "on" } else { "off" }];
         flags.extend(self.any_password.then_some("nopass"));
+        flags.extend(self.iam.then_some("iam"));
         flags.extend(match self.payload {
             Payload::Unsaid => None,
             Payload::Sanitize => Some("sanitize-payload"),

@@ -4,10 +4,12 @@ use super::table::{Command, flag};
 use super::{Call, CommandError};
 use crate::acl::identity::Identity;
 use crate::acl::users::DEFAULT;
+use crate::iam;
 use crate::session::ReplyMode;
 use crate::session::transaction::Transaction;
 use larder_protocol::number::parse_i64;
 use larder_protocol::resp::reply::Version;
+use std::time::{Duration, Instant};
 
 const FLAGS: u32 = flag::NOSCRIPT | flag::LOADING | flag::STALE | flag::FAST | flag::ALLOW_BUSY;
 
@@ -119,10 +121,17 @@ fn select(call: &mut Call<'_>) -> Result<(), CommandError> {
 }
 
 fn log_in(call: &mut Call<'_>, user: &[u8], password: &[u8]) -> Result<(), CommandError> {
-    let Some(found) = call.node.users.authenticate(user, password) else {
+    let by_token = call.node.users.get(user).filter(|found| found.is_iam() && found.is_enabled());
+    let accepted = match by_token {
+        Some(found) => Some(found).filter(|_| iam::accepts(call.session, user, password)),
+        None => call.node.users.authenticate(user, password),
+    };
+    let Some(found) = accepted else {
         super::acl::note_failed_login(call, user);
         return Err(text("WRONGPASS invalid username-password pair or user is disabled."));
     };
+    let lasts = Duration::from_secs(call.node.settings().iam.session_seconds);
+    call.session.ends = found.is_iam().then(|| Instant::now() + lasts);
     call.session.authenticated = true;
     call.session.shared.set_user(found.name());
     call.session.identity.become_user(found);
@@ -232,6 +241,7 @@ fn reset(call: &mut Call<'_>) -> Result<(), CommandError> {
     (session.no_touch, session.no_evict) = (false, false);
     session.authenticated = session.local || call.node.users.is_open();
     session.identity = Identity::new(session.local);
+    session.ends = None;
     session.shared.set_user(DEFAULT);
     session.shared.set_names(|names| names.name.clear());
     call.out.set_version(Version::Resp2);

@@ -5,6 +5,7 @@ use super::keyspace::{Keyspace, Locked};
 use super::table::{Command, Scope, flag};
 use super::wake::{self, Changed, wake, widen};
 use super::{CommandError, Keys, Known};
+use crate::iam;
 use crate::log::Effects;
 use crate::node::Node;
 use crate::notify::Classes;
@@ -63,9 +64,9 @@ pub fn execute(node: &Node, turn: &Turn, client: &mut Client, request: &Request<
             out.simple("QUEUED");
             0
         }
-        Ok(Admitted::HeldBack) => {
+        Ok(Admitted::HeldBack { asks }) => {
             let held_back = [OwnedArgs::copy(request.args.iter())].into();
-            client.pending = Some(Box::new(Pending { held_back, ..Pending::default() }));
+            client.pending = Some(Box::new(Pending { held_back, asks, ..Pending::default() }));
             return 0;
         }
         Ok(Admitted::Foreign) => {
@@ -91,8 +92,10 @@ pub fn execute(node: &Node, turn: &Turn, client: &mut Client, request: &Request<
 enum Admitted {
     Run(&'static Command),
     Queued,
-    /// CLIENT PAUSE keeps it waiting.
-    HeldBack,
+    /// CLIENT PAUSE keeps it waiting, or a question that is being asked.
+    HeldBack {
+        asks: bool,
+    },
     /// A web page makes a browser post here, or the session's user was deleted: cut off without a word.
     Foreign,
 }
@@ -135,7 +138,10 @@ fn admit(
         return queue(client, command, args);
     }
     if node.pause.is_set() && is_held_back(node, turn, client, command) {
-        return Ok(Admitted::HeldBack);
+        return Ok(Admitted::HeldBack { asks: false });
+    }
+    if command.is(flag::NO_AUTH) && iam::must_ask(node, client, command, args) {
+        return Ok(Admitted::HeldBack { asks: true });
     }
     Ok(Admitted::Run(command))
 }

@@ -3,7 +3,7 @@
 //! A directive of Redis whose feature does not exist yet may only say that it is off; anything else is refused by
 //! name, so that nobody believes in a setting that does nothing.
 
-use super::{Allowed, Config, OutputLimit, Sanitize, append_only, memcached, tls};
+use super::{Allowed, Config, OutputLimit, Sanitize, append_only, iam, memcached, tls};
 use crate::journal::LogLevel;
 use crate::notify::Classes;
 use crate::run::Supervised;
@@ -39,7 +39,7 @@ pub struct Directive {
 
 /// All directives.
 pub fn all() -> impl Iterator<Item = &'static Directive> {
-    TABLE.iter().chain(memcached::TABLE).chain(append_only::TABLE).chain(tls::TABLE)
+    TABLE.iter().chain(memcached::TABLE).chain(append_only::TABLE).chain(tls::TABLE).chain(iam::TABLE)
 }
 
 /// The row of this name or alias, in any case.

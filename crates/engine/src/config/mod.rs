@@ -5,6 +5,7 @@
 
 pub mod append_only;
 pub mod directive;
+pub mod iam;
 pub mod memcached;
 pub mod other;
 pub mod parse;
@@ -13,6 +14,7 @@ pub mod tls;
 
 pub use append_only::{AppendOnly, Fsync};
 
+use crate::iam::Iam;
 use crate::journal::LogLevel;
 use crate::notify::Classes;
 use crate::run::Startup;
@@ -132,6 +134,8 @@ pub struct Settings {
     pub repl_backlog_size: usize,
     /// TLS.
     pub tls: TlsSettings,
+    /// Logging in with tokens of IAM.
+    pub iam: Iam,
     /// Values of directives that change nothing here.
     pub hints: BTreeMap<&'static str, String>,
 }
@@ -332,6 +336,7 @@ impl Default for Settings {
             append_only: AppendOnly::default(),
             repl_backlog_size: 10 << 20,
             tls: TlsSettings::default(),
+            iam: Iam::default(),
             hints: BTreeMap::new(),
         }
     }

@@ -13,6 +13,7 @@ use crate::acl::identity::Identity;
 use crate::blocked::{Wait, Waiter};
 use crate::command::Command;
 use crate::command::waitaof::DiskWait;
+use crate::iam::Verdict;
 use crate::node::Node;
 use crate::pubsub::Hub;
 use caching::Caching;
@@ -21,6 +22,7 @@ use registry::Shared;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 use subscriptions::Subscriptions;
 use transaction::{Transaction, Watching};
 
@@ -47,6 +49,8 @@ pub struct Pending {
     pub disk: Option<DiskWait>,
     /// The reply that comes at the end is not sent (CLIENT REPLY).
     pub silent: bool,
+    /// It waits for the verdict on a token of IAM.
+    pub asks: bool,
     /// Requests that were read already, to be executed afterwards.
     pub held_back: VecDeque<OwnedArgs>,
 }
@@ -93,6 +97,10 @@ pub struct Client {
     pub pending: Option<Box<Pending>>,
     /// Sequence number of the last of its commands that was logged.
     pub logged: u64,
+    /// The verdict on the token of IAM that it has shown.
+    pub verdict: Option<Verdict>,
+    /// When it ends, if it logged in with a token of IAM and shows no other until then.
+    pub ends: Option<Instant>,
 }
 
 impl Client {
@@ -119,6 +127,8 @@ impl Client {
             may_wait: true,
             pending: None,
             logged: 0,
+            verdict: None,
+            ends: None,
         }
     }
 

@@ -38,7 +38,7 @@ impl Waits {
                     self.disk.push(index);
                 }
             }
-            None if self.paused.contains(&index) => {}
+            None if pending.asks || self.paused.contains(&index) => {}
             None => self.paused.push(index),
             Some(waiter) => {
                 self.deadlines.extend(waiter.deadline_ms.map(|deadline| (deadline, index, waiter.ticket)));

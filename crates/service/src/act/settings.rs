@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::ActError;
 use crate::api::ec2::security_groups_of;
 use crate::certificate::{AUTHORITY, Authority, FOLDER, Files};
+use crate::login;
 use crate::name::endpoint::Zone;
 use crate::plan::{Applies, CLOSED, Setting, WantedSettings};
 use crate::resource::cluster::{Cluster, Engine};
@@ -17,7 +18,7 @@ use crate::resource::node::Observed;
 use crate::resource::node_type;
 use crate::resource::parameter_group::{ParameterGroup, changes_at_once, node_directives};
 use crate::resource::transit::Transit;
-use crate::resource::user::{User, UserGroup};
+use crate::resource::user::{Authentication, User, UserGroup};
 use crate::state::{Records, find, list_all};
 
 /// Commands that ElastiCache hides from users of redis and valkey nodes (elasticache-facts d.2).
@@ -178,12 +179,18 @@ fn users(records: &dyn Records, group: &str, wanted: &mut WantedSettings) -> Res
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, group.replication_password.as_bytes());
     let rules = format!("on #{} -@all +psync +replconf +ping", crate::hex::encode(hash.as_ref()));
     own(format!("user {REPLICATION_USER}"), rules, Applies::Live);
+    let mut by_token = false;
     for id in &user_group.users {
         let user = match find::<User>(records, id)? {
             Some(stored) => stored.value,
             None => User::default_user(),
         };
+        by_token |= user.authentication == Authentication::Iam;
         own(format!("user {}", user.name), user.node_rules(), Applies::Live);
+    }
+    if by_token {
+        own("iam-authenticator".to_owned(), format!("../../{}", login::SOCKET), Applies::Live);
+        own("iam-cache".to_owned(), group.id.clone(), Applies::Live);
     }
     Ok(())
 }

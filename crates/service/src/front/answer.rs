@@ -145,14 +145,7 @@ fn form_body(request: &Request) -> Result<&[u8], ApiError> {
 }
 
 fn caller(verified: Verified, source: Option<IpAddr>) -> Caller {
-    Caller {
-        principal: verified.key.principal(),
-        source,
-        user_arn: verified.key.user_arn(),
-        access_key_id: verified.key.id,
-        account: verified.key.account,
-        region: verified.region,
-    }
+    Caller::of(verified, source)
 }
 
 fn other_service(service: &str) -> ApiError {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::identity::{AccessKey, Principal};
+use crate::identity::{AccessKey, Principal, Verified};
 use crate::metric::MetricStore;
 use crate::name::Names;
 use crate::resource::arn::Arn;
@@ -59,6 +59,18 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Who a verified request comes from.
+    pub fn of(verified: Verified, source: Option<IpAddr>) -> Caller {
+        Caller {
+            principal: verified.key.principal(),
+            source,
+            user_arn: verified.key.user_arn(),
+            access_key_id: verified.key.id,
+            account: verified.key.account,
+            region: verified.region,
+        }
+    }
+
     /// The ARN of something that is the caller's: `arn:aws:elasticache:{region}:{account}:{sort}:{name}`.
     pub fn arn(&self, sort: &str, name: &str) -> Arn {
         Arn::new(&self.region, &self.account, sort, name)

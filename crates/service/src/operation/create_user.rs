@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::user::{self, AuthenticationMode, authentication_of, no_password_given};
+use super::user::{self, AuthenticationMode, authentication_of, check_iam, no_password_given};
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
@@ -45,6 +45,7 @@ pub(super) fn run(app: &App, caller: &Caller, input: CreateUser) -> Result<Xml, 
         authentication: proof.ok_or_else(no_password_given)?,
         id,
     };
+    check_iam(&user)?;
     let mut tags = TagSet::none(user::SORT, &user.id);
     tags.add(input.tags)?;
     let exists = || ApiError::new("UserAlreadyExists", format!("User {} already exists.", user.id));

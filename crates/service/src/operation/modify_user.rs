@@ -3,7 +3,9 @@
 use serde::Deserialize;
 
 use super::retry::retrying;
-use super::user::{self, AuthenticationMode, authentication_of, find_user, groups_of_user, spread};
+use super::user::{
+    self, AuthenticationMode, authentication_of, check_iam, find_user, groups_of_user, spread,
+};
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
@@ -67,6 +69,7 @@ fn change(user: &mut User, input: &ModifyUser) -> Result<(), ApiError> {
     let mode = input.authentication_mode.as_ref();
     if let Some(proof) = authentication_of(&input.passwords, input.no_password_required, mode)? {
         user.authentication = proof;
+        check_iam(user)?;
     }
     if let Some(text) = &input.engine {
         let wanted = engine(text)?;

@@ -48,9 +48,10 @@ pub(super) fn authentication_of(
         Some("password") if mode.passwords.is_empty() => Err(no_password_given()),
         Some("password") => authentication(&mode.passwords, false, sha256),
         Some("no-password-required" | "no-password") => authentication(&mode.passwords, true, sha256),
-        Some("iam") => Err(Refusal::combination(
-            "The authentication type iam is not available in this version of the service.",
-        )),
+        Some("iam") if !mode.passwords.is_empty() => {
+            Err(Refusal::combination("Passwords cannot be specified with the authentication type iam."))
+        }
+        Some("iam") => Ok(Some(Authentication::Iam)),
         _ => Err(Refusal::value("AuthenticationMode.Type must be password, no-password-required or iam.")),
     }
 }
@@ -60,6 +61,17 @@ pub(super) fn no_password_given() -> Refusal {
         "No password was provided. If you want to create/update the user without password, please use the \
          NoPasswordRequired flag.",
     )
+}
+
+/// With IAM the name that clients give is the id that policies know.
+///
+/// # Errors
+/// `InvalidParameterValue`.
+pub(super) fn check_iam(user: &User) -> Result<(), Refusal> {
+    if user.authentication == Authentication::Iam && user.name != user.id {
+        return Err(Refusal::value("UserId and UserName must be the same for the authentication type iam."));
+    }
+    Ok(())
 }
 
 fn sha256(password: &str) -> String {
@@ -180,6 +192,9 @@ pub(super) fn write(xml: &mut Xml, app: &App, caller: &Caller, user: &User) -> R
         .element("Authentication", |xml| match &user.authentication {
             Authentication::NoPassword => {
                 xml.text("Type", "no-password");
+            }
+            Authentication::Iam => {
+                xml.text("Type", "iam");
             }
             Authentication::Passwords(hashes) => {
                 xml.text("Type", "password").number("PasswordCount", hashes.len());

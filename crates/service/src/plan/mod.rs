@@ -283,7 +283,9 @@ impl Differences {
             match name.as_str() {
                 // A user without rules is deleted; so are the credentials that nobody asks for any more.
                 name if is_user(name) => differences.live.push((name.to_owned(), String::new())),
-                "masteruser" | "masterauth" => differences.live.push((name.clone(), "\"\"".to_owned())),
+                "masteruser" | "masterauth" | "iam-authenticator" | "iam-cache" => {
+                    differences.live.push((name.clone(), "\"\"".to_owned()))
+                }
                 CLOSED => {}
                 _ => differences.reboot.push(name.clone()),
             }

@@ -32,6 +32,8 @@ pub enum Authentication {
     Passwords(Vec<String>),
     /// Not at all.
     NoPassword,
+    /// With a token of IAM.
+    Iam,
 }
 
 /// A user as it should be.
@@ -73,6 +75,7 @@ impl User {
     pub fn node_rules(&self) -> String {
         let proof = match &self.authentication {
             Authentication::NoPassword => "nopass".to_owned(),
+            Authentication::Iam => "iam".to_owned(),
             Authentication::Passwords(hashes) => {
                 hashes.iter().map(|hash| format!("#{hash}")).collect::<Vec<_>>().join(" ")
             }

@@ -1,0 +1,187 @@
+"""Logging in to a node with tokens of IAM, as ElastiCache's own examples make them: a presigned URL without its scheme."""
+
+import json
+import socket
+import subprocess
+import threading
+import time
+import urllib.parse
+
+import botocore.auth
+import botocore.awsrequest
+import botocore.credentials
+import pytest
+import redis
+
+from ports import free_port
+from service import BINARY, REGION, wait_until
+
+DEADLINE = 60
+
+
+def token(cache, user, key, secret, session=None, region=REGION, expires=900, action="connect", service="elasticache"):
+    credentials = botocore.credentials.Credentials(key, secret, session)
+    query = urllib.parse.urlencode({"Action": action, "User": user})
+    request = botocore.awsrequest.AWSRequest("GET", f"http://{cache}/?{query}")
+    botocore.auth.SigV4QueryAuth(credentials, service, region, expires=expires).add_auth(request)
+    return request.url.removeprefix("http://")
+
+
+def connect(where, **options):
+    return redis.Redis(where["Address"], where["Port"], socket_timeout=DEADLINE, decode_responses=True, **options)
+
+
+def refused(where, name, password):
+    with pytest.raises(redis.AuthenticationError):
+        connect(where, username=name, password=password).ping()
+
+
+def test_tokens_let_in_whom_policies_let_in(service):
+    api, iam, sts = service.client(), service.api("iam"), service.api("sts")
+    info = service.info
+    root = info["access_key_id"], info["secret_access_key"]
+    api.create_user(
+        UserId="ann", UserName="ann", Engine="redis", AccessString="on ~* +@all", AuthenticationMode={"Type": "iam"}
+    )
+    api.create_user(
+        UserId="bob", UserName="bob", Engine="redis", AccessString="on ~* +@all",
+        AuthenticationMode={"Type": "password", "Passwords": ["bob-has-a-password"]},
+    )
+    with pytest.raises(Exception, match="must be the same"):
+        api.create_user(
+            UserId="eve", UserName="adam", Engine="redis", AccessString="on ~* +@all",
+            AuthenticationMode={"Type": "iam"},
+        )
+    api.create_user_group(UserGroupId="people", Engine="redis", UserIds=["default", "ann", "bob"])
+    api.create_replication_group(
+        ReplicationGroupId="vault", ReplicationGroupDescription="x", NumCacheClusters=1, Engine="redis",
+        EngineVersion="7.1", CacheNodeType="cache.t3.micro", UserGroupIds=["people"],
+    )
+
+    def group():
+        [found] = api.describe_replication_groups(ReplicationGroupId="vault")["ReplicationGroups"]
+        return found["Status"] == "available" and found
+
+    where = wait_until("the group is available", group)["NodeGroups"][0]["PrimaryEndpoint"]
+    assert api.describe_users(UserId="ann")["Users"][0]["Authentication"] == {"Type": "iam"}
+
+    good = token("vault", "ann", *root)
+    wait_until("the users are there", lambda: not_refused(where, "ann", good))
+    for protocol in (2, 3):
+        client = connect(where, username="ann", password=good, protocol=protocol)
+        assert client.execute_command("ACL", "WHOAMI") == "ann"
+        assert client.set("a", "1") and client.get("a") == "1"
+    # Requests behind AUTH wait for the verdict, in their order.
+    with socket.create_connection((where["Address"], where["Port"]), timeout=DEADLINE) as plain:
+        plain.sendall(f"AUTH ann {good}\r\nSET b 2\r\nGET b\r\n".encode())
+        answer = b""
+        while answer.count(b"\r\n") < 4:
+            answer += plain.recv(100)
+        assert answer == b"+OK\r\n+OK\r\n$1\r\n2\r\n"
+    assert connect(where, username="bob", password="bob-has-a-password").ping()
+
+    for bad in (
+        "nonsense", "vault/?Action=connect", good[:-1], good + "0", token("other", "ann", *root),
+        token("vault", "bob", *root), token("vault", "ann", root[0], "x" * 40), token("vault", "ann", "AKIAX" * 4, root[1]),
+        token("vault", "ann", *root, expires=3600), token("vault", "ann", *root, region="eu-west-1"),
+        token("vault", "ann", *root, action="disconnect"), token("vault", "ann", *root, service="s3"), "x" * 9000,
+    ):
+        refused(where, "ann", bad)
+    refused(where, "bob", token("vault", "bob", *root))
+
+    # A user of IAM, who may only with a policy, and a role.
+    iam.create_user(UserName="worker")
+    key = iam.create_access_key(UserName="worker")["AccessKey"]
+    mine = token("vault", "ann", key["AccessKeyId"], key["SecretAccessKey"])
+    refused(where, "ann", mine)
+    account = info["account"]
+    statement = {
+        "Effect": "Allow", "Action": "elasticache:Connect",
+        "Resource": [
+            f"arn:aws:elasticache:{REGION}:{account}:replicationgroup:vault",
+            f"arn:aws:elasticache:{REGION}:{account}:user:ann",
+        ],
+    }
+    put = lambda **changes: iam.put_user_policy(
+        UserName="worker", PolicyName="p",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement | changes]}),
+    )
+    put()
+    assert connect(where, username="ann", password=mine).ping()
+    put(Resource=statement["Resource"][:1])
+    refused(where, "ann", mine)
+
+    # Without the service nobody new gets in, and who is in stays.
+    client = connect(where, username="ann", password=good)
+    assert client.ping()
+    service.process.send_signal(19)  # SIGSTOP: it hangs
+    try:
+        began = time.monotonic()
+        refused(where, "ann", token("vault", "ann", *root))
+        assert client.ping() and time.monotonic() - began < DEADLINE
+        assert connect(where, username="bob", password="bob-has-a-password").ping()
+    finally:
+        service.process.send_signal(18)
+
+
+def not_refused(where, name, password):
+    try:
+        return connect(where, username=name, password=password).ping()
+    except redis.AuthenticationError:
+        return False
+
+
+def test_a_session_ends_unless_it_shows_a_new_token(tmp_path):
+    """A node with an authenticator of this test."""
+
+    path = tmp_path / "iam.sock"
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen()
+    asked = []
+
+    def answer():
+        while True:
+            try:
+                peer, _ = listener.accept()
+            except OSError:
+                return
+            with peer:
+                asked.append(peer.makefile().readline())
+                peer.sendall(b"OK\n" if " good" in asked[-1] else b"NO bad\n")
+
+    threading.Thread(target=answer, daemon=True).start()
+    port = free_port()
+    command = [
+        str(BINARY), "node", "--port", str(port), "--threads", "2", "--iam-authenticator", str(path), "--iam-cache", "shop",
+        "--iam-session-seconds", "2", "--user", "ann", "on", "iam", "~*", "+@all",
+    ]
+    with open(tmp_path / "log", "wb") as log:
+        node = subprocess.Popen(command, stdout=log, stderr=log, cwd=tmp_path)
+    try:
+        def up():
+            assert node.poll() is None, (tmp_path / "log").read_text()
+            try:
+                return redis.Redis("127.0.0.1", port).ping()
+            except redis.ConnectionError:
+                return False
+
+        wait_until("the node answers", up)
+        admin = redis.Redis("127.0.0.1", port, decode_responses=True)
+        assert "user ann on iam" in "\n".join(admin.execute_command("ACL", "LIST"))
+        with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as plain:
+            stream = plain.makefile("rb")
+            plain.sendall(b"AUTH ann bad\r\n")
+            assert stream.readline().startswith(b"-WRONGPASS")
+            plain.sendall(b"AUTH ann good\r\n")
+            assert stream.readline() == b"+OK\r\n"
+            assert asked == ["connect shop ann bad\n", "connect shop ann good\n"]
+            for turn in range(8):  # new tokens keep it
+                time.sleep(0.5)
+                plain.sendall(b"AUTH ann good%d\r\nPING\r\n" % turn)
+                assert stream.readline() == b"+OK\r\n" and stream.readline() == b"+PONG\r\n"
+            assert stream.readline() == b"", "it ends"
+    finally:
+        listener.close()
+        node.terminate()
+        node.wait(DEADLINE)
