@@ -1,7 +1,7 @@
 //! Mail from one worker to another, and what wakes a worker up.
 
-use crate::memcache::udp::Datagram;
 use crate::iam::Verdict;
+use crate::memcache::udp::Datagram;
 use rustix::event::{EventfdFlags, eventfd};
 use std::cell::Cell;
 use std::io;
