@@ -15,7 +15,8 @@ use crate::background;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// How far the resident size lies over `maxmemory` at most: the program, its stacks and tables, and what comes between
-/// two measurements. `tests/test_bounds.py` holds the node to it.
+/// two measurements. `tests/test_bounds.py` holds the node to it. Buffers of clients that grow by more than that at once
+/// still exceed it.
 pub const RESIDENT_ALLOWANCE_BYTES: u64 = 64 << 20;
 
 /// What is aimed at.
