@@ -88,10 +88,21 @@ def parse(text):
     return commands
 
 
+def apart(words):
+    """MSETEX as the SETs that do the same: a node logs those, which any server can load. A condition held."""
+    if words[0].upper() != "MSETEX":
+        return [words]
+    count = int(words[1])
+    pairs, options = words[2 : 2 + 2 * count], [word for word in words[2 + 2 * count :] if word not in ("NX", "XX")]
+    if options == ["KEEPTTL"]:  # the key of that step has a deadline
+        options = ["PXAT", "1000000000000"]
+    return [["SET", *pairs[at : at + 2], *options] for at in range(0, len(pairs), 2)]
+
+
 def normal(commands):
     """Commands in a form in which those with the same effect are the same."""
     out, effects = [], []
-    for words in commands:
+    for words in (part for command in commands for part in apart(command)):
         words = list(words)
         words[0] = words[0].upper()
         if words[0] in ("MULTI", "EXEC"):
@@ -107,6 +118,7 @@ def normal(commands):
             words[words.index("TIME") + 1] = "<time>"
         if words[0] == "SET":  # a condition that held
             words = words[:3] + [word for word in words[3:] if word not in ("NX", "XX")]
+            words = words[:3] if words[3:4] == ["IFEQ"] else words
         if words[0] == "SREM" and len(words) == 3 and effects and effects[-1][:2] == words[:2]:
             effects[-1].append(words[2])
             continue

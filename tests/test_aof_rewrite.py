@@ -6,6 +6,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -18,6 +19,7 @@ from redis.retry import Retry
 from ports import free_port
 from service import BINARY
 from test_log import contents, everything
+from test_redis_dump import PEERS
 from differential_log import PATIENCE_SECONDS, Server, play
 
 KILLS = int(os.environ.get("LARDER_AOF_KILLS", "12"))
@@ -27,7 +29,7 @@ LIMIT_BYTES = 256 * 1024
 class Node:
     """A node whose files may be bounded in size, which stands for a full disk."""
 
-    def __init__(self, folder, *options, limit=None):
+    def __init__(self, folder, *options, limit=None, environment=None):
         self.folder, self.port = Path(folder), free_port()
         self.folder.mkdir(parents=True, exist_ok=True)
 
@@ -42,6 +44,7 @@ class Node:
             stdout=subprocess.DEVNULL,
             preexec_fn=bound if limit else None,
             restore_signals=limit is None,
+            env={**os.environ, **(environment or {})},
         )
         self.client = self.connect()
         self.until(self.is_ready)
@@ -181,29 +184,42 @@ def test_no_acknowledged_write_is_lost_while_the_file_is_written_anew(tmp_path, 
     assert len(node.files()) == 3, node.files()
 
 
-def test_it_is_written_anew_with_everything_in_it_and_redis_loads_it(tmp_path, nodes):
-    for preamble in ["yes", "no"]:
-        folder = tmp_path / preamble
-        server = Server([str(BINARY), "node", "--aof-use-rdb-preamble", preamble], folder)
-        for step in everything():
-            play(server, step)
-        server.call("main", ["BGREWRITEAOF"])
-        client = redis.Redis(port=server.port)
-        while client.info("persistence")["aof_rewrite_in_progress"]:
-            time.sleep(0.01)
-        client.rpush("l", "after")
-        before = contents(server.port)
-        server.stop()
-        names = sorted(path.name for path in (folder / "appendonlydir").iterdir())
-        base = f"appendonly.aof.1.base.{'rdb' if preamble == 'yes' else 'aof'}"
-        assert names == [base, "appendonly.aof.2.incr.aof", "appendonly.aof.manifest"]
-        shutil.copytree(folder / "appendonlydir", tmp_path / f"redis-{preamble}" / "appendonlydir")
-        for program, where in [([str(BINARY), "node"], folder), (["redis-server"], tmp_path / f"redis-{preamble}")]:
+def within(program, tmp_path):
+    """A new folder that the program can see."""
+    parent = Path(program[1]) / "tmp" if program[0] == "chroot" else tmp_path
+    return Path(tempfile.mkdtemp(dir=parent))
+
+
+@pytest.mark.parametrize("preamble", ["yes", "no"])
+def test_it_is_written_anew_with_everything_in_it_and_peers_load_it(tmp_path, preamble):
+    node = [str(BINARY), "node", "--aof-use-rdb-preamble", preamble]
+    folder = tmp_path / "node"
+    server = Server(node, folder)
+    for step in everything():
+        play(server, step)
+    server.call("main", ["BGREWRITEAOF"])
+    client = redis.Redis(port=server.port)
+    while client.info("persistence")["aof_rewrite_in_progress"]:
+        time.sleep(0.01)
+    client.rpush("l", "after")
+    before = contents(server.port)
+    server.stop()
+    names = sorted(path.name for path in (folder / "appendonlydir").iterdir())
+    base = f"appendonly.aof.1.base.{'rdb' if preamble == 'yes' else 'aof'}"
+    assert names == [base, "appendonly.aof.2.incr.aof", "appendonly.aof.manifest"]
+    # Redis 7.0 is too old for the snapshots that a node writes.
+    peers = [peer for peer in PEERS if preamble == "no" or peer != ["redis-server"]]
+    for program in [node, *peers]:
+        where = within(program, tmp_path)
+        try:
+            shutil.copytree(folder / "appendonlydir", where / "appendonlydir")
             again = Server(program, where)
             try:
                 assert contents(again.port) == before
             finally:
                 again.stop()
+        finally:
+            shutil.rmtree(where)
 
 
 def test_it_is_turned_on_and_off_while_the_node_runs(tmp_path, nodes):
@@ -338,3 +354,50 @@ def test_a_session_waits_for_the_disk(tmp_path, nodes):
     node.client.config_set("appendonly", "no")
     with pytest.raises(redis.exceptions.ResponseError, match="WAITAOF cannot be used when numlocal is set"):
         wait(1, 0, 0)
+
+
+SLOW_DISK = """
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+int fdatasync(int file) {
+    int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, "fdatasync");
+    while (access(getenv("CLOSED_GATE"), F_OK) == 0) usleep(1000);
+    return real(file);
+}
+"""
+
+
+@pytest.mark.parametrize("setting", ["everysec", "always"])
+def test_a_disk_that_takes_its_time_holds_up_nobody_but_who_waits_for_it(tmp_path, nodes, setting):
+    """An fsync takes until a file is gone."""
+    if shutil.which("cc") is None:
+        pytest.skip("there is no C compiler")
+    source, library, gate = tmp_path / "disk.c", tmp_path / "disk.so", tmp_path / "gate"
+    source.write_text("#define _GNU_SOURCE\n" + SLOW_DISK)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"], check=True)
+    environment = {"LD_PRELOAD": str(library), "CLOSED_GATE": str(gate)}
+    node = nodes(tmp_path / "node", "--appendonly", "yes", "--appendfsync", setting, "--threads", "1", environment=environment)
+    node.client.set("before", 1)
+    assert node.client.execute_command("WAITAOF", 1, 0, 0) == [1, 0]
+    gate.touch()
+    answers = {}
+
+    def write(client):
+        answers["set"] = client.set("slow", 1)
+        answers["waitaof"] = client.execute_command("WAITAOF", 1, 0, 0)
+
+    writer = threading.Thread(target=write, args=(node.connect(),))
+    writer.start()
+    node.until(lambda: node.client.get("slow") == b"1")
+    # Others read, and with everysec they write, more than once round.
+    time.sleep(1.5)
+    for n in range(1000):
+        assert node.client.get("before") == b"1"
+        if setting == "everysec":
+            node.client.set("other", n)
+    assert "waitaof" not in answers and ("set" in answers) == (setting == "everysec")
+    gate.unlink()
+    writer.join()
+    assert answers == {"set": True, "waitaof": [1, 0]}

@@ -1,13 +1,17 @@
-"""A node as Memcached clients see it: memcapable of libmemcached, pymemcache, users, a restart that keeps the keys."""
+"""A node as Memcached clients see it: memcapable of libmemcached, three clients, UDP, users, a restart that keeps the keys."""
 
 import os
+import random
 import shutil
 import signal
 import socket
 import struct
 import subprocess
+import threading
 import time
 
+import memcache
+import pylibmc
 import pytest
 from pymemcache.client.base import Client
 
@@ -91,6 +95,39 @@ def test_pymemcache(tmp_path):
         client.close()
 
 
+@pytest.mark.parametrize("binary", [False, True])
+def test_libmemcached(tmp_path, binary):
+    """pylibmc, which is libmemcached: pools of connections, compression, many keys at once, over text and binary."""
+    with Cache(tmp_path) as cache:
+        behaviors = {"cas": True, "tcp_nodelay": True}
+        client = pylibmc.Client([f"127.0.0.1:{cache.port}"], binary=binary, behaviors=behaviors)
+        assert client.set("a", {"x": [1, 2, 3]}) and client.get("a") == {"x": [1, 2, 3]}
+        assert client.set("long", "v" * 100_000, min_compress_len=1000) and client.get("long") == "v" * 100_000
+        value, cas = client.gets("a")
+        assert client.cas("a", 1, cas) and not client.cas("a", 2, cas)
+        assert client.set("n", 41) and client.incr("n") == 42 and client.decr("n", 50) == 0
+        assert client.add("n", 1) is False and client.replace("nowhere", 1) is False
+        assert client.set("s", "b") and client.append("s", "c") and client.prepend("s", "a") and client.get("s") == "abc"
+        assert client.set_multi({f"k{n}": n for n in range(300)}) == []
+        assert client.get_multi([f"k{n}" for n in range(400)]) == {f"k{n}": n for n in range(300)}
+        assert client.touch("s", 100) and client.delete("s") and client.get("s") is None
+        assert client.flush_all() and client.get("a") is None
+
+
+def test_python_memcached(tmp_path):
+    with Cache(tmp_path) as cache:
+        client = memcache.Client([f"127.0.0.1:{cache.port}"], cache_cas=True)
+        assert client.set("a", {"x": 1}) and client.get("a") == {"x": 1}
+        assert client.gets("a") == {"x": 1} and client.cas("a", 2) and client.get("a") == 2
+        assert client.set("n", 1) and client.incr("n", 2) == 3 and client.decr("n", 9) == 0
+        assert client.set_multi({f"k{n}": n for n in range(300)}) == []
+        assert len(client.get_multi([f"k{n}" for n in range(400)])) == 300
+        assert client.delete_multi([f"k{n}" for n in range(300)]) and client.get_multi(["k1", "k2"]) == {}
+        (_, stats), = client.get_stats()
+        assert stats["curr_items"] == "2"
+        client.disconnect_all()
+
+
 def test_meta_commands(tmp_path):
     with Cache(tmp_path) as cache:
         answer = cache.ask(b"ms a 2 F7 T90\r\nhi\r\nmg a v f t\r\nmd a I T30\r\nmg a v\r\nmg a v\r\nmn\r\n", b"MN\r\n")
@@ -157,3 +194,114 @@ def test_command_line(tmp_path):
         assert b"STAT maxconns 50\r\n" in settings
         cache.ask(b"shutdown\r\n")
         assert cache.process.wait(DEADLINE) == 0
+
+
+def test_udp(tmp_path):
+    udp = free_port()
+    with Cache(tmp_path, "-U", str(udp)) as cache, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.connect(("127.0.0.1", udp))
+        client.settimeout(DEADLINE)
+
+        def ask(number, text):
+            client.send(struct.pack(">HHHH", number, 0, 1, 0) + text)
+            parts, count = {}, 1
+            while len(parts) < count:
+                piece = client.recv(65536)
+                got, part, count, nothing = struct.unpack(">HHHH", piece[:8])
+                assert (got, nothing) == (number, 0)
+                parts[part] = piece[8:]
+            return b"".join(parts[part] for part in range(count))
+
+        assert ask(1, b"set a 7 0 5\r\nhello\r\n") == b"STORED\r\n"
+        assert cache.ask(b"get a\r\n", b"END\r\n") == b"VALUE a 7 5\r\nhello\r\nEND\r\n"
+        cache.ask(b"set large 0 0 20000\r\n" + b"v" * 20000 + b"\r\n")
+        assert ask(2, b"get large\r\n") == b"VALUE large 0 20000\r\n" + b"v" * 20000 + b"\r\nEND\r\n"
+        # What is no request does not stop the next one.
+        for garbage in (b"", b"1234567", b"\0" * 9, b"\x80" * 60000):
+            client.send(garbage)
+        while ask(3, b"version\r\n")[:7] != b"VERSION":
+            pass
+        assert b"STAT udpport %d\r\n" % udp in cache.ask(b"stats settings\r\n", b"END\r\n")
+
+
+def test_idle_sessions_are_closed_and_counted(tmp_path):
+    with Cache(tmp_path, "-o", "idle_timeout=1") as cache:
+        with socket.create_connection(("127.0.0.1", cache.port), timeout=DEADLINE) as client:
+            client.sendall(b"get a\r\n")
+            assert client.recv(100) == b"END\r\n"
+            assert client.recv(100) == b""
+        assert b"STAT idle_kicks 1\r\n" in cache.ask(b"stats\r\n", b"END\r\n")
+
+
+def test_users_are_read_again(tmp_path):
+    users = tmp_path / "users"
+    users.write_text("bob:old\n")
+    with Cache(tmp_path, "-Y", str(users)) as cache:
+        attempt = b"set x 0 0 7\r\nbob new\r\n"
+        assert cache.ask(attempt) == b"CLIENT_ERROR unauthenticated\r\n"
+        users.write_text("nonsense\n")
+        cache.process.send_signal(signal.SIGHUP)
+        users.write_text("bob:new\n")
+        cache.process.send_signal(signal.SIGHUP)
+        until = time.monotonic() + DEADLINE
+        while cache.ask(attempt) != b"STORED\r\n":
+            assert time.monotonic() < until
+            time.sleep(0.05)
+
+
+def test_prefixes_are_counted_from_the_start(tmp_path):
+    with Cache(tmp_path, "-D", ":") as cache:
+        cache.ask(b"set a:1 0 0 1\r\nx\r\nget a:1\r\nget a:2\r\ndelete a:1\r\n", b"DELETED\r\n")
+        assert cache.ask(b"stats detail dump\r\n", b"END\r\n") == b"PREFIX a get 2 hit 1 set 1 del 1\r\nEND\r\n"
+
+
+def load(port, seed, until, failures):
+    """Sets of changing sizes and times to live, and reads of them, over sessions that come and go."""
+    dice = random.Random(seed)
+    try:
+        while time.monotonic() < until:
+            with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as client:
+                for _ in range(50):
+                    request = b""
+                    for _ in range(40):
+                        key = dice.randrange(200_000)
+                        if dice.random() < 0.5:
+                            value = b"v" * int(dice.paretovariate(1.2) * 40 % 40_000)
+                            request += b"set key:%d 0 %d %d\r\n%s\r\n" % (key, dice.choice((0, 0, 1, 5)), len(value), value)
+                        else:
+                            request += b"mg key:%d v\r\n" % key if dice.random() < 0.3 else b"get key:%d\r\n" % key
+                    client.sendall(request + b"mn\r\n")
+                    tail = b""
+                    while not tail.endswith(b"MN\r\n"):
+                        piece = client.recv(1 << 20)
+                        assert piece, "closed"
+                        tail = (tail + piece)[-4:]
+    except Exception as error:  # the test's own thread has to hear of it
+        failures.append(repr(error))
+
+
+@pytest.mark.skipif("LARDER_SOAK_MINUTES" not in os.environ, reason="LARDER_SOAK_MINUTES is not set")
+def test_a_long_time_at_full_load_leaves_the_size_flat(tmp_path):
+    seconds = 60 * float(os.environ["LARDER_SOAK_MINUTES"])
+    with Cache(tmp_path, "-m", "96") as cache:
+        def resident():
+            with open(f"/proc/{cache.process.pid}/status") as status:
+                return next(int(line.split()[1]) << 10 for line in status if line.startswith("VmRSS"))
+
+        until, failures, sizes = time.monotonic() + seconds, [], []
+        threads = [threading.Thread(target=load, args=(cache.port, seed, until, failures)) for seed in range(4)]
+        for thread in threads:
+            thread.start()
+        while time.monotonic() < until:
+            time.sleep(min(5, seconds / 20))
+            sizes.append(resident())
+        for thread in threads:
+            thread.join()
+        assert not failures, failures[:5]
+        stats = Client(("127.0.0.1", cache.port)).stats()
+        print({name: stats[name.encode()] for name in ("cmd_get", "cmd_set", "get_hits", "evictions", "reclaimed",
+               "evicted_unfetched", "total_connections")}, "sizes", sizes)
+        assert stats[b"evictions"] > 0 and stats[b"reclaimed"] > 0
+        # Flat: the second half is no larger than the first, once it was full.
+        half = len(sizes) // 2
+        assert max(sizes[half:]) <= max(sizes[half // 2 : half]) * 1.1

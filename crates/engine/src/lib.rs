@@ -1,11 +1,12 @@
 //! A Larder node: sockets, workers, sessions and commands around the keyspace.
 //!
 //! In reading order: [`node`] (what everything shares), [`config`], [`socket`], [`worker`] (the loop), [`session`],
-//! [`command`], [`blocked`] (who waits for a key), [`pause`], [`acl`], [`memcache`], and what stands beside them:
+//! [`command`], [`blocked`] (who waits for a key), [`pause`], [`acl`], [`memcache`], `ahead` (memory), and what stands beside them:
 //! [`memory`], [`mailbox`], [`background`], [`snapshot`]; what an operator sees: [`meter`], [`traffic`], [`observe`],
 //! [`commandlog`], [`latency`], [`monitor`].
 
 pub mod acl;
+mod ahead;
 pub mod background;
 pub mod blocked;
 pub mod command;

@@ -1,5 +1,6 @@
 //! Mail from one worker to another, and what wakes a worker up.
 
+use crate::memcache::udp::Datagram;
 use crate::iam::Verdict;
 use rustix::event::{EventfdFlags, eventfd};
 use std::cell::Cell;
@@ -31,6 +32,8 @@ pub enum Mail {
     },
     /// Close the sessions that listen to channels which their users may not use any more.
     CheckChannels,
+    /// A Memcached request that came over UDP.
+    Datagram(Datagram),
     /// Whether a session's token of IAM is good.
     Verdict {
         /// The session.

@@ -33,11 +33,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Time that a batch gives to eviction while no more than [`EVICTION_SLACK_BYTES`] too many are in use.
+/// Time that a batch gives to eviction while no more than a slack of bytes too many are in use.
 const EVICTION_BUDGET: Duration = Duration::from_micros(500);
 /// Time that it gives when there are more: memory must not come faster than it goes.
 const EVICTION_BUDGET_MAX: Duration = Duration::from_millis(20);
 const EVICTION_SLACK_BYTES: u64 = 8 << 20;
+/// The slack is no larger than this share of `maxmemory`.
+const EVICTION_SLACK_SHARE: u64 = 16;
 
 /// Counters of the whole node, as INFO shows them: of what is rare. What is not stands in [`Traffic`].
 #[derive(Debug, Default)]
@@ -324,6 +326,7 @@ impl Node {
             *random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
             *random ^ *random >> 32
         };
+        let slack = EVICTION_SLACK_BYTES.min(settings.maxmemory / EVICTION_SLACK_SHARE);
         let mut full = false;
         loop {
             let mut told = |db, key: &[u8]| notify::evicted(self, worker, db, key);
@@ -332,7 +335,7 @@ impl Node {
                 break;
             };
             free(Some(removed));
-            let many = memory::used_bytes() > settings.maxmemory.saturating_add(EVICTION_SLACK_BYTES);
+            let many = memory::used_bytes() > settings.maxmemory.saturating_add(slack);
             let budget = if many { EVICTION_BUDGET_MAX } else { EVICTION_BUDGET };
             if memory::bound::bounded_bytes() <= settings.maxmemory || began.elapsed() > budget {
                 break;

@@ -7,8 +7,8 @@ use crate::config::{Config, Settings};
 use crate::log::aof;
 use crate::mailbox::Mailbox;
 use crate::memcache::memory_file;
-use crate::memcache::{Auth, AuthError, Binding, Rules};
-use crate::memory;
+use crate::memcache::{Auth, AuthError, Binding, Rules, udp};
+use crate::memory::{self, bound};
 use crate::node::Node;
 use crate::snapshot::load::{LoadError, Loaded, load_file};
 use crate::socket::{Engine, listen};
@@ -133,6 +133,9 @@ pub enum RunError {
     /// The users of the Memcached doors.
     #[error("memcached-auth-file: {0}")]
     MemcachedUsers(#[from] AuthError),
+    /// Over UDP nobody shows who they are.
+    #[error("memcached-udp-port cannot be used together with a memcached-auth-file")]
+    UdpWithUsers,
     /// SASL without users.
     #[error("memcached-sasl needs a memcached-auth-file")]
     NoUsers,
@@ -162,6 +165,7 @@ pub struct Running {
     workers: Vec<JoinHandle<io::Result<()>>>,
     /// The threads that order all writes, and that write the append-only file.
     log: Option<(JoinHandle<()>, JoinHandle<()>)>,
+    udp: Vec<JoinHandle<()>>,
     files: Vec<PathBuf>,
 }
 
@@ -183,6 +187,11 @@ impl Running {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => result = Err(RunError::Worker(error)),
                 Err(_) => result = Err(RunError::Worker(io::Error::other("panicked"))),
+            }
+        }
+        for thread in self.udp {
+            if thread.join().is_err() {
+                result = Err(RunError::Worker(io::Error::other("a thread of UDP panicked")));
             }
         }
         // A worker that is alone has its partitions to itself, and did this at its end.
@@ -214,7 +223,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
     announce(&running.node);
     process::notify(startup.supervised, "STATUS=Ready to accept connections\nREADY=1\n");
     loop {
-        let stop = signal::wait();
+        let stop = signal::wait(|| reload(&running.node));
         tracing::warn!("Received {}, shutting down...", stop.name());
         match running.node.last_save.ask(&running.node) {
             Ok(()) => break,
@@ -278,10 +287,12 @@ pub fn start(config: Config) -> Result<Running, RunError> {
     let mailboxes = (0..threads).map(|_| Mailbox::new()).collect::<io::Result<Vec<_>>>();
     let mailboxes = mailboxes.map_err(RunError::Worker)?;
     let seed = RandomState::new().build_hasher().finish();
+    bound::prepare(settings.maxmemory);
     let node = Arc::new(Node::new(settings, startup, seed, mailboxes, families()));
     node.tls.apply(&node.settings().tls)?;
     load_users(&node).map_err(RunError::Users)?;
-    node.memcached.set_rules(memcached_rules(&startup.memcached)?);
+    node.memcached.set_auth(memcached_users(&startup.memcached)?);
+    node.memcached.set_rules(memcached_rules(&startup.memcached));
     let mut files: Vec<PathBuf> =
         startup.unix_socket.iter().chain(&startup.memcached_unix_socket).cloned().collect();
     if let Some(path) = &startup.pidfile {
@@ -291,7 +302,7 @@ pub fn start(config: Config) -> Result<Running, RunError> {
     }
     let log = spawn_log(&node).map_err(RunError::Worker)?;
     spawn_iam(&node).map_err(RunError::Worker)?;
-    let mut running = Running { node, workers: Vec::new(), log: Some(log), files };
+    let mut running = Running { node, workers: Vec::new(), log: Some(log), udp: Vec::new(), files };
     let data = PathBuf::from(&running.node.settings().persistence.dbfilename);
     snapshot::file::remove_left_over(
         data.parent().filter(|dir| *dir != Path::new("")).unwrap_or(Path::new(".")),
@@ -349,6 +360,10 @@ pub fn start(config: Config) -> Result<Running, RunError> {
                 running.stop()?;
                 return Err(RunError::LoadLog(error));
             }
+            if let Err(error) = listen_udp(&mut running) {
+                running.stop()?;
+                return Err(error);
+            }
             running.node.loading.set(loads);
             if loads && let Err(error) = load(&running.node, &data) {
                 running.stop()?;
@@ -372,22 +387,55 @@ fn save_memory(node: &Node) {
     }
 }
 
+/// Takes datagrams at all addresses, if a port is given for them.
+fn listen_udp(running: &mut Running) -> Result<(), RunError> {
+    let (settings, port) = (running.node.settings(), running.node.startup.memcached.udp_port);
+    for bind in settings.bind.iter().filter(|_| port > 0) {
+        let address = SocketAddr::new(address_of(bind)?, port);
+        match udp::listen(&running.node, address) {
+            Ok(thread) => running.udp.push(thread),
+            Err(_) if bind.starts_with('-') => tracing::warn!("{bind}: not listening there for UDP"),
+            Err(source) => return Err(RunError::Listen { address: format!("{address} (UDP)"), source }),
+        }
+    }
+    Ok(())
+}
+
+/// Who may use the Memcached doors.
+fn memcached_users(memcached: &Memcached) -> Result<Auth, RunError> {
+    match &memcached.auth_file {
+        Some(_) if memcached.udp_port > 0 => Err(RunError::UdpWithUsers),
+        Some(path) => Ok(Auth::read(path, memcached.sasl)?),
+        None if memcached.sasl => Err(RunError::NoUsers),
+        None => Ok(Auth::default()),
+    }
+}
+
+/// SIGHUP: reads the file of users again. A file that cannot be taken changes nothing.
+fn reload(node: &Node) {
+    match memcached_users(&node.startup.memcached) {
+        Ok(_) if node.startup.memcached.auth_file.is_none() => {
+            tracing::info!("SIGHUP: nothing to read again")
+        }
+        Ok(auth) => {
+            node.memcached.set_auth(auth);
+            tracing::info!("SIGHUP: the users of the Memcached doors were read again");
+        }
+        Err(error) => tracing::warn!("SIGHUP: the users stay as they were: {error}"),
+    }
+}
+
 /// What is fixed for Memcached sessions.
-fn memcached_rules(memcached: &Memcached) -> Result<Rules, RunError> {
-    let auth = match &memcached.auth_file {
-        Some(path) => Auth::read(path, memcached.sasl)?,
-        None if memcached.sasl => return Err(RunError::NoUsers),
-        None => Auth::default(),
-    };
-    Ok(Rules {
+fn memcached_rules(memcached: &Memcached) -> Rules {
+    Rules {
         binding: if memcached.sasl { Binding::Binary } else { memcached.binding },
-        auth,
         shutdown: memcached.shutdown,
         flush_disabled: !memcached.flush,
         dump_disabled: !memcached.dump,
         requests_per_turn: memcached.requests_per_turn,
         prefix_end: memcached.prefix_end,
-    })
+        detail: memcached.detail,
+    }
 }
 
 /// The thread that brings all writes into one order, and the one that writes the append-only file.
@@ -473,12 +521,7 @@ fn open(startup: &Startup, settings: &Settings) -> Result<(Vec<Door>, Vec<OwnedF
 /// `None` for an address with a leading `-` (as in redis.conf) that the machine does not have.
 fn open_tcp(bind: &str, port: u16, backlog: i32) -> Result<Option<OwnedFd>, RunError> {
     let optional = bind.starts_with('-');
-    let ip = match bind.trim_start_matches('-') {
-        "*" => IpAddr::from([0, 0, 0, 0]),
-        "localhost" => IpAddr::from([127, 0, 0, 1]),
-        text => text.parse().map_err(|_| RunError::BadAddress(bind.into()))?,
-    };
-    let address = SocketAddr::new(ip, port);
+    let address = SocketAddr::new(address_of(bind)?, port);
     match listen::tcp(address, backlog) {
         Ok(listener) => Ok(Some(listener)),
         Err(error) if optional && error.raw_os_error() != Some(libc::EADDRINUSE) => {
@@ -487,6 +530,14 @@ fn open_tcp(bind: &str, port: u16, backlog: i32) -> Result<Option<OwnedFd>, RunE
         }
         Err(source) => Err(RunError::Listen { address: address.to_string(), source }),
     }
+}
+
+fn address_of(bind: &str) -> Result<IpAddr, RunError> {
+    Ok(match bind.trim_start_matches('-') {
+        "*" => IpAddr::from([0, 0, 0, 0]),
+        "localhost" => IpAddr::from([127, 0, 0, 1]),
+        text => text.parse().map_err(|_| RunError::BadAddress(bind.into()))?,
+    })
 }
 
 fn open_unix(path: &Path, mode: Option<u32>, backlog: i32) -> Result<OwnedFd, RunError> {

@@ -1,4 +1,4 @@
-//! SIGTERM, SIGINT and SIGUSR1: blocked in all threads, waited for by one.
+//! SIGTERM, SIGINT, SIGUSR1 and SIGHUP: blocked in all threads, waited for by one.
 
 use std::io;
 
@@ -32,6 +32,7 @@ fn set() -> libc::sigset_t {
         libc::sigaddset(&raw mut set, libc::SIGTERM);
         libc::sigaddset(&raw mut set, libc::SIGINT);
         libc::sigaddset(&raw mut set, libc::SIGUSR1);
+        libc::sigaddset(&raw mut set, libc::SIGHUP);
         set
     }
 }
@@ -49,8 +50,8 @@ pub fn block() -> io::Result<()> {
     if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
 }
 
-/// Waits until the process is asked to end. [`block`] must have been called.
-pub fn wait() -> Stop {
+/// Waits until the process is asked to end, and meanwhile calls `reload` for each SIGHUP. [`block`] must have been called.
+pub fn wait(mut reload: impl FnMut()) -> Stop {
     let set = set();
     let mut signal = 0;
     loop {
@@ -59,6 +60,7 @@ pub fn wait() -> Stop {
         match (error, signal) {
             (0, libc::SIGINT) => return Stop::Interrupt,
             (0, libc::SIGUSR1) => return Stop::User,
+            (0, libc::SIGHUP) => reload(),
             (0, _) => return Stop::Terminate,
             _ => {}
         }

@@ -15,6 +15,7 @@ const HELP: &str = "\
 Usage: larder memcached [OPTIONS of memcached]
 
 -p, --port=<num>             TCP port (default: 11211; 0 = none)
+-U, --udp-port=<num>         UDP port (default: 0 = none)
 -s, --unix-socket=<file>     Unix socket to listen on (disables TCP)
 -a, --unix-mask=<mask>       its permissions, in octal (default: 700)
 -l, --listen=<addr>          addresses to listen on, separated by commas
@@ -30,7 +31,7 @@ Usage: larder memcached [OPTIONS of memcached]
 -b, --listen-backlog=<num>   backlog of the listeners (default: 1024)
 -B, --protocol=<name>        ascii, binary or auto (default)
 -I, --max-item-size=<num>    largest item (default: 1m)
--D <char>                    what ends a key's prefix in \"stats detail\"
+-D <char>                    count by prefix for \"stats detail\"; what ends a prefix
 -F, --disable-flush-all      disable flush_all
 -X, --disable-dumping        disable stats cachedump and lru_crawler metadump
 -Y, --auth-file=<file>       users: a line NAME:PASSWORD each
@@ -42,7 +43,7 @@ Usage: larder memcached [OPTIONS of memcached]
 -V, --version   -h, --help
 
 Taken without effect, as there is nothing they would change: -f -n -L -C -W -r, and of -o what tunes slabs, LRU
-segments, the crawler and hash tables. Refused: -U (UDP), -k, -u to another user, -o with ext_ or proxy_.
+segments, the crawler and hash tables. Refused: -k, -u to another user, -o with ext_ or proxy_.
 
 Examples:
   larder memcached -m 1024 -p 11211 -l 127.0.0.1
@@ -218,7 +219,7 @@ fn read(words: &[String]) -> Result<Wish, String> {
     let (mut port, mut socket, mut mask, mut addresses) = (11211, None, "700".to_owned(), Vec::new());
     let (mut memory, mut evicts, mut connections, mut threads) = (64, true, 1024, 4);
     let (mut per_event, mut backlog, mut verbosity) = (20, 1024, 0);
-    let (mut users, mut sasl) = (None, false);
+    let (mut users, mut sasl, mut udp_port) = (None, false, 0);
     let (mut tls, mut secrets) = (false, Secrets::default());
     for (option, text) in options(words)? {
         let mut set = |directive: &str, value: &str| directives.push(format!("--{directive} {value}"));
@@ -228,8 +229,7 @@ fn read(words: &[String]) -> Result<Wish, String> {
             'V' => return Ok(Wish::Version),
             'i' => return Err("-i: see the file LICENSE of Larder".into()),
             'p' => port = number(option, &text, 0, 65535)?,
-            'U' if number(option, &text, 0, 65535)? == 0 => {}
-            'U' => return Err("-U: UDP is not available yet".into()),
+            'U' => udp_port = number(option, &text, 0, 65535)?,
             's' => socket = Some(text),
             'a' => mask = text,
             'l' => addresses.extend(text.split(',').map(str::to_owned)),
@@ -251,7 +251,10 @@ fn read(words: &[String]) -> Result<Wish, String> {
             'r' => note("core dumps are left as the system limits them"),
             'W' => note("there is no watch command"),
             'C' => note("items have a CAS unique only once a client asked for one"),
-            'D' if text.len() == 1 => set("memcached-stats-prefix", &text),
+            'D' if text.len() == 1 => {
+                set("memcached-stats-prefix", &text);
+                set("memcached-stats-detail", "yes");
+            }
             'D' => return Err("-D takes one character".into()),
             't' => threads = number(option, &text, 1, 1024)?,
             'R' => per_event = number(option, &text, 1, 1 << 31)?,
@@ -292,7 +295,10 @@ fn read(words: &[String]) -> Result<Wish, String> {
             directives.push(format!("--memcached-unixsocket {path}"));
             directives.push(format!("--memcached-unixsocketperm {mask}"));
         }
-        None => directives.extend(listen(&addresses, &mut port)?),
+        None => {
+            directives.extend(listen(&addresses, &mut port)?);
+            directives.push(format!("--memcached-udp-port {udp_port}"));
+        }
     }
     directives.extend([
         format!("--maxmemory {memory}mb"),
@@ -467,7 +473,7 @@ mod tests {
     #[test]
     fn what_is_not_there_is_refused_by_name() {
         for line in [
-            "-U 11211",
+            "-U x",
             "-Z",
             "-k",
             "-Z -o ssl_key=x",

@@ -156,12 +156,22 @@ const MODULE: &[Command] = &[
         ..ROW
     },
     Command {
+        name: "loadex",
+        summary: "Refused: modules are not available.",
+        since: "7.0.0",
+        syntax: "path [CONFIG name value [CONFIG name value ...]] [ARGS args [args ...]]",
+        arity: -3,
+        flags: MODULE_FLAGS,
+        handler: module_refused,
+        ..ROW
+    },
+    Command {
         name: "unload",
         summary: "Refused: modules are not available.",
         since: "4.0.0",
         syntax: "name",
         flags: MODULE_FLAGS,
-        handler: module_refused,
+        handler: module_unknown,
         ..ROW
     },
     Command {
@@ -334,11 +344,21 @@ fn modules(call: &mut Call<'_>) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn module_refused(call: &mut Call<'_>) -> Result<(), CommandError> {
-    let allowed = call.node.settings().module_commands;
-    if !allowed.admits(call.session.is_of_this_machine()) {
-        return Err(not_allowed("MODULE", "enable-module-command"));
+/// Whether the caller may use commands about modules at all.
+fn admit_modules(call: &Call<'_>) -> Result<(), CommandError> {
+    match call.node.settings().module_commands.admits(call.session.is_of_this_machine()) {
+        true => Ok(()),
+        false => Err(not_allowed("MODULE", "enable-module-command")),
     }
+}
+
+fn module_unknown(call: &mut Call<'_>) -> Result<(), CommandError> {
+    admit_modules(call)?;
+    Err(text("ERR Error unloading module: no such module with that name"))
+}
+
+fn module_refused(call: &mut Call<'_>) -> Result<(), CommandError> {
+    admit_modules(call)?;
     Err(text("ERR Error loading the extension. Modules are not available."))
 }
 

@@ -15,6 +15,22 @@ pub struct KeyAt {
 }
 
 impl KeyAt {
+    /// The key that these bytes of `input` are.
+    #[inline]
+    pub fn new(store: &Store, input: &[u8], range: std::ops::Range<usize>) -> KeyAt {
+        let bytes = &input[range.clone()];
+        let slot = slot_of(bytes);
+        let hash = store.key(bytes, slot).hash;
+        KeyAt { range: ArgRange::new(range.start as u32, bytes.len() as u32), hash, slot }
+    }
+
+    /// The key, whose bytes are in `input`.
+    #[inline]
+    pub fn key<'k>(&self, input: &'k [u8]) -> Key<'k> {
+        let start = self.range.start();
+        Key { bytes: &input[start..start + self.range.len()], slot: self.slot, hash: self.hash }
+    }
+
     /// Finds the keys of a request and appends them to `keys`. O(arguments).
     #[inline]
     pub fn find(store: &Store, command: &Command, args: &Args<'_>, keys: &mut Vec<KeyAt>) {

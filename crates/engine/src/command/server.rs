@@ -316,6 +316,8 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         "evicted_keys": counters.evicted,
         "evicted_clients": get(&call.node.charge.evicted),
         "evicted_scripts": 0,
+        "active_defrag_hits": bound::moved(),
+        "active_defrag_misses": bound::left(),
         "keyspace_hits": counters.hits,
         "keyspace_misses": counters.misses,
         "pubsub_channels": hub.count(Kind::Channel),

@@ -310,8 +310,9 @@ impl Command {
             "string" | "bitmap" | "hash" | "list" | "set" | "geo" | "stream" | "hyperloglog"
             | "connection" => Some(group),
             "sorted-set" => Some("sortedset"),
-            // SORT is about what is behind keys, and stands with the types that it sorts.
-            "generic" => Some("keyspace").filter(|_| !matches!(self.keys, Keys::Sort { .. })),
+            // SORT is about what is behind keys, and stands with the types that it sorts; WAITAOF is about a connection.
+            "generic" if matches!(self.keys, Keys::Sort { .. }) || self.is(flag::BLOCKING) => None,
+            "generic" => Some("keyspace"),
             "transactions" => Some("transaction"),
             "scripting" => Some("scripting"),
             _ => None,

@@ -23,6 +23,10 @@ pub struct Memcached {
     pub requests_per_turn: usize,
     /// `memcached-stats-prefix`.
     pub prefix_end: u8,
+    /// `memcached-stats-detail`.
+    pub detail: bool,
+    /// `memcached-udp-port`; 0 = no UDP.
+    pub udp_port: u16,
     /// `memcached-unixsocketperm`.
     pub socket_mode: Option<u32>,
     /// `memcached-memory-file`: keeps the keys across a planned restart.
@@ -40,6 +44,8 @@ impl Default for Memcached {
             dump: true,
             requests_per_turn: REQUESTS_PER_TURN_MAX,
             prefix_end: b':',
+            detail: false,
+            udp_port: 0,
             socket_mode: None,
             memory_file: None,
         }
@@ -94,6 +100,7 @@ macro_rules! number {
 /// The rows.
 pub const TABLE: &[Directive] = &[
     number!("memcached-port", settings.memcached_port, 0, 65535),
+    number!("memcached-udp-port", startup.memcached.udp_port, 0, 65535),
     file!("memcached-unixsocket", startup.memcached_unix_socket),
     Directive {
         name: "memcached-unixsocketperm",
@@ -147,6 +154,7 @@ pub const TABLE: &[Directive] = &[
     switch!("memcached-shutdown", shutdown),
     switch!("memcached-flush", flush),
     switch!("memcached-dump", dump),
+    switch!("memcached-stats-detail", detail),
     number!(
         "memcached-requests-per-event",
         startup.memcached.requests_per_turn,

@@ -225,13 +225,14 @@ fn get(
         turn.count(Counter::CmdTouch);
     }
     let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    let expired = partition.counters().expired;
     let mut digits = itoa::Buffer::new();
     let found = partition.read(DB, key, turn.now, turn.access).map(|item| (item.extras(), item.value()));
     let Some((old, data)) =
         found.as_ref().and_then(|(extras, value)| Some((*extras, string(value, &mut digits)?)))
     else {
         turn.log_gone(&mut partition);
-        turn.count(Counter::GetMisses);
+        turn.count_miss(&partition, expired);
         turn.detail(key.bytes, Event::Get { hit: false });
         if touch.is_some() {
             turn.count(Counter::TouchMisses);

@@ -2,6 +2,7 @@
 
 use crossbeam_utils::CachePadded;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What is counted: the names are those of memcached's `stats` (protocol.txt, "General-purpose statistics").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +14,7 @@ pub(crate) enum Counter {
     CmdMeta,
     GetHits,
     GetMisses,
+    GetExpired,
     DeleteMisses,
     DeleteHits,
     IncrMisses,
@@ -42,6 +44,7 @@ pub(crate) const NAMES: [&str; COUNT] = [
     "cmd_meta",
     "get_hits",
     "get_misses",
+    "get_expired",
     "delete_misses",
     "delete_hits",
     "incr_misses",
@@ -68,20 +71,33 @@ const COUNT: usize = Counter::TotalItems as usize + 1;
 #[derive(Debug)]
 pub(crate) struct Counters {
     workers: Box<[CachePadded<[AtomicU64; COUNT]>]>,
+    /// What was counted when `stats reset` came: a counter itself is written by its worker alone.
+    before: Mutex<[u64; COUNT]>,
 }
 
 impl Counters {
     pub(crate) fn new(workers: usize) -> Counters {
-        Counters { workers: (0..workers.max(1)).map(|_| CachePadded::default()).collect() }
+        let workers = (0..workers.max(1)).map(|_| CachePadded::default()).collect();
+        Counters { workers, before: Mutex::default() }
     }
 
+    /// Only the worker itself counts in its set, so that no locked instruction is needed.
     #[inline]
     pub(crate) fn add(&self, worker: usize, counter: Counter, n: u64) {
-        self.workers[worker % self.workers.len()][counter as usize].fetch_add(n, Ordering::Relaxed);
+        if let Some(counters) = self.workers.get(worker) {
+            let counter = &counters[counter as usize];
+            counter.store(counter.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+        }
     }
 
     /// The sums over all workers, by [`Counter`].
     pub(crate) fn sums(&self) -> [u64; COUNT] {
+        let (mut sums, before) = (self.totals(), self.before());
+        sums.iter_mut().zip(before.iter()).for_each(|(sum, before)| *sum = sum.saturating_sub(*before));
+        sums
+    }
+
+    fn totals(&self) -> [u64; COUNT] {
         let mut sums = [0; COUNT];
         for worker in &self.workers {
             for (sum, counter) in sums.iter_mut().zip(worker.iter()) {
@@ -92,6 +108,11 @@ impl Counters {
     }
 
     pub(crate) fn reset(&self) {
-        self.workers.iter().flat_map(|worker| worker.iter()).for_each(|n| n.store(0, Ordering::Relaxed));
+        let totals = self.totals();
+        *self.before() = totals;
+    }
+
+    fn before(&self) -> MutexGuard<'_, [u64; COUNT]> {
+        self.before.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -38,6 +38,11 @@ impl Detail {
         self.on.load(Ordering::Relaxed)
     }
 
+    /// Whether to count.
+    pub(super) fn set(&self, on: bool) {
+        self.on.store(on, Ordering::Relaxed);
+    }
+
     /// Counts what happened to a key.
     #[cold]
     pub(super) fn note(&self, key: &[u8], end: u8, event: Event) {
@@ -60,8 +65,8 @@ impl Detail {
     /// `stats detail on|off|dump`.
     pub(super) fn command(&self, words: &[&[u8]], out: &mut Vec<u8>) -> &'static [u8] {
         match words {
-            [b"on", ..] => self.on.store(true, Ordering::Relaxed),
-            [b"off", ..] => self.on.store(false, Ordering::Relaxed),
+            [b"on", ..] => self.set(true),
+            [b"off", ..] => self.set(false),
             [b"dump", ..] => {
                 for (prefix, uses) in &*self.prefixes.lock().unwrap_or_else(PoisonError::into_inner) {
                     let Uses { get, hit, set, del } = uses;

@@ -26,7 +26,7 @@ impl Host for Node {
             port: settings.memcached_port,
             interface: settings.bind.join(","),
             evicts: settings.maxmemory_policy != Policy::NoEviction,
-            udp_port: 0,
+            udp_port: self.startup.memcached.udp_port,
             socket: self.startup.memcached_unix_socket.as_ref().map(|path| path.display().to_string()),
             idle_timeout_seconds: settings.timeout,
             tls: settings.tls.mode != crate::config::tls::TlsMode::No,

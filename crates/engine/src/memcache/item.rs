@@ -38,9 +38,13 @@ pub(crate) fn value_line(
     out.extend_from_slice(word);
     out.push(b' ');
     out.extend_from_slice(key);
-    out.push(b' ');
-    out.extend_from_slice(digits.format(flags).as_bytes());
-    out.push(b' ');
+    if flags == 0 {
+        out.extend_from_slice(b" 0 ");
+    } else {
+        out.push(b' ');
+        out.extend_from_slice(digits.format(flags).as_bytes());
+        out.push(b' ');
+    }
     out.extend_from_slice(digits.format(data.len()).as_bytes());
     if let Some(cas) = cas {
         out.push(b' ');
@@ -83,7 +87,7 @@ pub(super) fn get(turn: &mut Turn<'_>, keys: Words<'_>, cas: bool, touch: Option
     out.extend_from_slice(b"END\r\n");
 }
 
-fn get_one(turn: &mut Turn<'_>, key: &Key<'_>, cas: bool, touch: Option<i32>, out: &mut Vec<u8>) {
+pub(super) fn get_one(turn: &mut Turn<'_>, key: &Key<'_>, cas: bool, touch: Option<i32>, out: &mut Vec<u8>) {
     turn.count(Counter::CmdGet);
     if touch.is_some() {
         turn.count(Counter::CmdTouch);
@@ -92,11 +96,12 @@ fn get_one(turn: &mut Turn<'_>, key: &Key<'_>, cas: bool, touch: Option<i32>, ou
         return turn.count(Counter::GetHits);
     }
     let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    let expired = partition.counters().expired;
     let item = partition.read(DB, key, turn.now, turn.access);
     let old = item.and_then(|item| answer(turn, &item, cas, out));
     turn.log_gone(&mut partition);
     let Some(old) = old else {
-        turn.count(Counter::GetMisses);
+        turn.count_miss(&partition, expired);
         turn.detail(key.bytes, Event::Get { hit: false });
         return if touch.is_some() {
             turn.count(Counter::TouchMisses)
@@ -184,29 +189,28 @@ pub(super) fn put(
 pub(super) fn store(
     turn: &mut Turn<'_>,
     verb: Verb,
-    key: &[u8],
+    key: &Key<'_>,
     flags: u32,
     exptime: i32,
     data: &[u8],
 ) -> &'static [u8] {
     turn.count(Counter::CmdSet);
-    turn.detail(key, Event::Set);
-    let key = turn.key(key);
+    turn.detail(key.bytes, Event::Set);
     let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
     if turn.memory_full {
         turn.count(Counter::StoreNoMemory);
-        forget(turn, &mut partition, &key, verb);
+        forget(turn, &mut partition, key, verb);
         return NO_MEMORY;
     }
-    if let Err(answer) = admit(turn, &partition, &key, verb) {
+    if let Err(answer) = admit(turn, &partition, key, verb) {
         return answer;
     }
     let stored = match verb {
-        Verb::Append => join(turn, &mut partition, &key, data, false),
-        Verb::Prepend => join(turn, &mut partition, &key, data, true),
+        Verb::Append => join(turn, &mut partition, key, data, false),
+        Verb::Prepend => join(turn, &mut partition, key, data, true),
         Verb::Set | Verb::Add | Verb::Replace | Verb::Cas(_) => {
             let extras = Extras { deadline: turn.deadline(exptime), flags, ..Extras::default() };
-            put(turn, &mut partition, &key, value(data), extras);
+            put(turn, &mut partition, key, value(data), extras);
             true
         }
     };

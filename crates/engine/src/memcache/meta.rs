@@ -154,18 +154,19 @@ fn get(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec<u8>) {
     }
     let access = if meta.has(b'u') { turn.access.silent() } else { turn.access };
     let mut digits = itoa::Buffer::new();
+    let expired = partition.counters().expired;
     let item = partition.read(DB, key, turn.now, access);
     let found = item.map(|item| (item.extras(), item.value()));
     let Some((old, data)) =
         found.as_ref().and_then(|(extras, value)| Some((*extras, string(value, &mut digits)?)))
     else {
-        turn.count(Counter::GetMisses);
+        // A key of another type is not there, and nothing is put in its place.
+        let vacant = found.is_none();
+        turn.count_miss(&partition, expired);
         turn.detail(key.bytes, Event::Get { hit: false });
         if touches {
             turn.count(Counter::TouchMisses);
         }
-        // A key of another type is not there, and nothing is put in its place.
-        let vacant = found.is_none();
         turn.log_gone(&mut partition);
         if meta.has(b'N') && vacant {
             return vivify(turn, &mut partition, meta, key, out);

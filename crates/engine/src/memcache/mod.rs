@@ -5,9 +5,9 @@
 //! pending `flush_all` and the Auto Discovery setting ([`Shared`], one per node); it touches neither sockets nor the
 //! clock. Keys set here are strings to Redis clients and the other way round; keys of other types are not there.
 //!
-//! In reading order: this file (a turn of a session), `item` (requests about keys), `keep` (storing with CAS uniques),
+//! In reading order: this file (a turn of a session), `run` (plain requests one behind the other), `item` (requests about keys), `keep` (storing with CAS uniques),
 //! `meta` (the meta commands), `binary` (the binary protocol), `auth`, `discovery` (Auto Discovery), `admin` and `dump`
-//! (commands for operators), `memory_file` (a restart that keeps the keys), `stats`, `detail`, `counters`.
+//! (commands for operators), `udp`, `memory_file` (a restart that keeps the keys), `stats`, `detail`, `counters`.
 
 mod admin;
 mod auth;
@@ -21,9 +21,12 @@ mod item;
 mod keep;
 pub mod memory_file;
 mod meta;
+mod run;
 mod stats;
+pub mod udp;
 
 pub use auth::{Auth, AuthError};
+pub use run::Run;
 pub use stats::{Connection, Figures};
 
 use admin::Act;
@@ -31,6 +34,7 @@ use auth::Verdict;
 use binary::Binary;
 
 use crate::log::{Effects, Log};
+use arc_swap::{ArcSwap, Guard};
 use counters::{Counter, Counters};
 use detail::{Detail, Event};
 use discovery::Discovery;
@@ -41,8 +45,8 @@ use larder_protocol::memcache::text::{Limits, LineTooLong, Parser, Step};
 use larder_protocol::slot::slot_of;
 use larder_store::partition::access::Access;
 use larder_store::{Key, Now, Partition, Removed, Store};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Requests that one turn carries out before other sessions have theirs, at most.
 pub const REQUESTS_PER_TURN_MAX: usize = 64;
@@ -79,6 +83,7 @@ pub struct Shared {
     version: String,
     detail: Detail,
     rules: OnceLock<Rules>,
+    auth: ArcSwap<Auth>,
 }
 
 /// Which of memcached's protocols a node speaks (`-B`).
@@ -98,8 +103,6 @@ pub enum Binding {
 pub struct Rules {
     /// Which protocols are spoken.
     pub binding: Binding,
-    /// Who may come in.
-    pub auth: Auth,
     /// Clients may end the node (`-A`).
     pub shutdown: bool,
     /// `flush_all` is not to be had (`-F`).
@@ -110,18 +113,20 @@ pub struct Rules {
     pub requests_per_turn: usize,
     /// What ends a key's prefix in `stats detail` (`-D`).
     pub prefix_end: u8,
+    /// Uses of keys are counted for `stats detail` from the start.
+    pub detail: bool,
 }
 
 impl Default for Rules {
     fn default() -> Rules {
         Rules {
             binding: Binding::Auto,
-            auth: Auth::default(),
             shutdown: false,
             flush_disabled: false,
             dump_disabled: false,
             requests_per_turn: REQUESTS_PER_TURN_MAX,
             prefix_end: b':',
+            detail: false,
         }
     }
 }
@@ -151,11 +156,13 @@ impl Shared {
             version: version.to_owned(),
             detail: Detail::default(),
             rules: OnceLock::new(),
+            auth: ArcSwap::default(),
         }
     }
 
     /// Says what is fixed from now on; only the first call counts.
     pub fn set_rules(&self, rules: Rules) {
+        self.detail.set(rules.detail);
         let _ = self.rules.set(rules);
     }
 
@@ -163,8 +170,13 @@ impl Shared {
         self.rules.get_or_init(Rules::default)
     }
 
-    fn auth(&self) -> &Auth {
-        &self.rules().auth
+    /// Says who may come in from now on. Sessions that came in before stay.
+    pub fn set_auth(&self, auth: Auth) {
+        self.auth.store(Arc::new(auth));
+    }
+
+    fn auth(&self) -> Guard<Arc<Auth>> {
+        self.auth.load()
     }
 
     fn dumps(&self) -> bool {
@@ -262,6 +274,8 @@ pub struct Turn<'a> {
     pub memory_full: bool,
     /// The node around the session.
     pub host: &'a dyn Host,
+    /// Room to read requests into.
+    pub run: &'a mut Run,
     /// Changes made to keys; the turn adds to it.
     pub changes: u64,
     /// The log; none in tests.
@@ -274,6 +288,15 @@ impl Turn<'_> {
     #[inline]
     fn count(&self, counter: Counter) {
         self.shared.counters.add(self.worker, counter, 1);
+    }
+
+    /// Counts a miss. The partition had counted this many expired keys before it was asked.
+    #[inline]
+    fn count_miss(&self, partition: &Partition, expired_before: u64) {
+        self.count(Counter::GetMisses);
+        if partition.counters().expired != expired_before {
+            self.count(Counter::GetExpired);
+        }
     }
 
     #[inline]
@@ -427,13 +450,25 @@ impl Text {
             return self.authenticate(turn, input, out);
         }
         let output_max = out.len() + OUTPUT_PER_TURN_BYTES_MAX;
+        let mut most = turn.shared.requests_per_turn();
+        if self.parser.is_idle() && outcome.consumed == 0 {
+            let mut run = std::mem::take(turn.run);
+            let done = run.serve(turn, input, (most, output_max), out);
+            *turn.run = run;
+            outcome.consumed = done.consumed;
+            most -= done.count;
+            if done.full || done.consumed == input.len() {
+                outcome.need = usize::from(done.consumed == input.len());
+                return outcome;
+            }
+        }
+        let mut begin = outcome.consumed;
         let mut batch = Vec::new();
-        let too_long = self.read(input, &limits, turn.shared.requests_per_turn(), &mut batch, &mut outcome);
+        let too_long = self.read(input, &limits, most, &mut batch, &mut outcome);
         if outcome.need == 0 && !too_long && outcome.consumed < input.len() {
             turn.count(Counter::ConnYields);
         }
         prefetch(turn, &batch);
-        let mut begin = 0;
         for (request, end) in batch {
             if let Request::Admin { command, words } = request {
                 match admin::execute(turn, command, words, end - begin) {
@@ -557,7 +592,8 @@ fn execute(turn: &mut Turn<'_>, request: Request<'_>, out: &mut Vec<u8>) -> bool
             return false;
         }
         Request::Store { verb, key, flags, exptime, data, noreply } => {
-            (item::store(turn, verb, key, flags, exptime, data), noreply)
+            let key = turn.key(key);
+            (item::store(turn, verb, &key, flags, exptime, data), noreply)
         }
         Request::Oversized { verb, key } => {
             item::oversized(turn, verb, key);

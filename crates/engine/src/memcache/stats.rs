@@ -1,7 +1,8 @@
 //! Answers to `stats`: what exporters and clients read, as far as it is true of this engine.
 
-use super::counters::NAMES;
+use super::counters::{Counter, NAMES};
 use super::{Binding, DB, Turn};
+use larder_store::partition::access::Access;
 use larder_store::{ItemRef, ValueRef};
 use std::fmt::Display;
 use std::io::Write;
@@ -77,6 +78,8 @@ struct Keys {
     count: usize,
     evicted: u64,
     expired: u64,
+    evicted_unread: u64,
+    expired_unread: u64,
 }
 
 fn keys(turn: &Turn<'_>) -> Keys {
@@ -86,6 +89,8 @@ fn keys(turn: &Turn<'_>) -> Keys {
         keys.count += partition.len(DB);
         keys.evicted += partition.counters().evicted;
         keys.expired += partition.counters().expired;
+        keys.evicted_unread += partition.counters().evicted_unread;
+        keys.expired_unread += partition.counters().expired_unread;
     }
     keys
 }
@@ -101,6 +106,7 @@ pub(super) fn general(turn: &Turn<'_>, out: &mut Vec<u8>) {
     processor_time(out);
     line(out, "max_connections", figures.connections_max);
     line(out, "curr_connections", figures.connections);
+    line(out, "connection_structures", figures.connections);
     line(out, "total_connections", figures.total_connections);
     line(out, "rejected_connections", figures.rejected_connections);
     line(out, "refused_sources", figures.refused_sources);
@@ -111,6 +117,8 @@ pub(super) fn general(turn: &Turn<'_>, out: &mut Vec<u8>) {
     line(out, "bytes_written", figures.output_bytes);
     line(out, "limit_maxbytes", figures.memory_max_bytes);
     line(out, "accepting_conns", 1);
+    // The listeners never pause: who comes beyond the limit is told so.
+    line(out, "listen_disabled_num", 0);
     line(out, "time_in_listen_disabled_us", 0);
     line(out, "threads", figures.threads);
     line(out, "hash_is_expanding", 0);
@@ -118,6 +126,18 @@ pub(super) fn general(turn: &Turn<'_>, out: &mut Vec<u8>) {
     line(out, "curr_items", keys.count);
     line(out, "evictions", keys.evicted);
     line(out, "reclaimed", keys.expired);
+    unread(turn, &keys, "", out);
+    // `flush_all` leaves nothing to be found, and what cannot be allocated ends the process.
+    line(out, "get_flushed", 0);
+    line(out, "malloc_fails", 0);
+}
+
+/// What left without ever having been read; under LFU policies nobody knows.
+fn unread(turn: &Turn<'_>, keys: &Keys, class: &str, out: &mut Vec<u8>) {
+    if matches!(turn.access, Access::Lru { .. }) {
+        line(out, &format!("{class}expired_unfetched"), keys.expired_unread);
+        line(out, &format!("{class}evicted_unfetched"), keys.evicted_unread);
+    }
 }
 
 fn processor_time(out: &mut Vec<u8>) {
@@ -158,8 +178,8 @@ pub(super) fn settings(turn: &Turn<'_>, out: &mut Vec<u8>) {
         Binding::Binary => "binary",
     };
     line(out, "binding_protocol", binding);
-    line(out, "auth_enabled_sasl", yes_no(rules.auth.sasl()));
-    line(out, "auth_enabled_ascii", if rules.auth.ascii() { "yes" } else { "no" });
+    line(out, "auth_enabled_sasl", yes_no(turn.shared.auth().sasl()));
+    line(out, "auth_enabled_ascii", if turn.shared.auth().ascii() { "yes" } else { "no" });
     line(out, "item_size_max", turn.shared.item_size_max());
     line(out, "maxconns_fast", yes_no(!figures.connections_wait));
     line(out, "slab_reassign", "no");
@@ -204,15 +224,33 @@ pub(super) fn items(turn: &Turn<'_>, out: &mut Vec<u8>) {
     if keys.count > 0 {
         line(out, "items:1:number", keys.count);
         line(out, "items:1:evicted", keys.evicted);
+        line(out, "items:1:outofmemory", turn.shared.counters.sums()[Counter::StoreNoMemory as usize]);
         line(out, "items:1:reclaimed", keys.expired);
+        unread(turn, &keys, "items:1:", out);
     }
 }
+
+/// What memcached counts by class: here all of it belongs to the one class.
+const OF_CLASS: [Counter; 8] = [
+    Counter::GetHits,
+    Counter::CmdSet,
+    Counter::DeleteHits,
+    Counter::IncrHits,
+    Counter::DecrHits,
+    Counter::CasHits,
+    Counter::CasBadval,
+    Counter::TouchHits,
+];
 
 /// `stats slabs`.
 pub(super) fn slabs(turn: &Turn<'_>, out: &mut Vec<u8>) {
     let keys = keys(turn);
     if keys.count > 0 {
         line(out, "1:used_chunks", keys.count);
+        let sums = turn.shared.counters.sums();
+        for counter in OF_CLASS {
+            line(out, &format!("1:{}", NAMES[counter as usize]), sums[counter as usize]);
+        }
     }
     line(out, "active_slabs", u8::from(keys.count > 0));
     line(out, "total_malloced", turn.host.figures().used_bytes);

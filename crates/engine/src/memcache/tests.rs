@@ -4,7 +4,7 @@ use larder_store::Config;
 const START_MS: u64 = 1_700_000_000_000;
 
 /// A node without sockets.
-struct Bench {
+pub(super) struct Bench {
     store: Store,
     shared: Shared,
     session: Session,
@@ -13,14 +13,22 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(local: bool) -> Bench {
+    pub(super) fn new(local: bool) -> Bench {
         let store = Store::new(&Config { partitions: 8, ..Config::new(1, START_MS) });
         let (shared, session) = (Shared::new(1, "1.6.22"), Session::new(local));
         Bench { store, shared, session, now_ms: START_MS, memory_full: false }
     }
 
     fn serve(&mut self, input: &[u8]) -> (String, Outcome) {
-        let mut turn = Turn {
+        let mut session = std::mem::replace(&mut self.session, Session::new(false));
+        let mut out = Vec::new();
+        let outcome = self.with_turn(|turn| session.serve(turn, input, &mut out));
+        self.session = session;
+        (String::from_utf8(out).unwrap(), outcome)
+    }
+
+    pub(super) fn with_turn<T>(&mut self, act: impl FnOnce(&mut Turn<'_>) -> T) -> T {
+        act(&mut Turn {
             store: &self.store,
             shared: &self.shared,
             worker: 0,
@@ -28,18 +36,16 @@ impl Bench {
             access: Access::lru(self.now_ms),
             memory_full: self.memory_full,
             host: &Figures { connections: 3, ..Figures::default() },
+            run: &mut Run::default(),
             changes: 0,
             log: None,
             logged: 0,
-        };
-        let mut out = Vec::new();
-        let outcome = self.session.serve(&mut turn, input, &mut out);
-        (String::from_utf8(out).unwrap(), outcome)
+        })
     }
 
     /// Sends whole requests and compares the answers.
     #[track_caller]
-    fn says(&mut self, input: &str, answers: &str) {
+    pub(super) fn says(&mut self, input: &str, answers: &str) {
         let (out, outcome) = self.serve(input.as_bytes());
         assert_eq!(out, answers);
         assert!(outcome.close || outcome.consumed == input.len());
@@ -222,4 +228,65 @@ fn a_session_ends_where_it_must() {
     let mut bench = Bench::new(false);
     let (out, outcome) = bench.serve(&[b'x'; 5000]);
     assert_eq!((out.as_str(), outcome.close), ("CLIENT_ERROR line too long\r\n", true));
+}
+
+#[test]
+fn what_was_there_too_long_is_told_from_what_never_was() {
+    let mut bench = Bench::new(false);
+    bench.says(
+        "set a 0 5 1\r\nx\r\nset b 0 5 1\r\nx\r\nget b\r\n",
+        "STORED\r\nSTORED\r\nVALUE b 0 1\r\nx\r\nEND\r\n",
+    );
+    bench.now_ms += 10_000;
+    bench.says("get a\r\nmg b\r\nget never\r\n", "END\r\nEN\r\nEND\r\n");
+    let (stats, _) = bench.serve(b"stats\r\n");
+    for line in
+        ["get_misses 3", "get_expired 2", "get_hits 1", "cmd_get 4", "expired_unfetched 1", "reclaimed 2"]
+    {
+        assert!(stats.contains(&format!("STAT {line}\r\n")), "{line} in {stats}");
+    }
+    let (_, _) = bench.serve(b"stats reset\r\n");
+    bench.says("get never\r\n", "END\r\n");
+    let (stats, _) = bench.serve(b"stats\r\n");
+    assert!(stats.contains("STAT get_misses 1\r\n") && stats.contains("STAT get_expired 0\r\n"), "{stats}");
+}
+
+#[test]
+fn a_run_is_cut_anywhere() {
+    let all = "set a 1 0 1\r\nx\r\nget a b a\r\nset b 0 0 2 noreply\r\nyy\r\nget b\r\nincr a 1\r\nget a\r\nset c 0 0 1\r\nzz\r\nget b\r\n";
+    let expected = {
+        let mut bench = Bench::new(false);
+        bench.serve(all.as_bytes()).0
+    };
+    assert!(
+        expected.contains("CLIENT_ERROR bad data chunk\r\n")
+            && expected.ends_with("VALUE b 0 2\r\nyy\r\nEND\r\n")
+    );
+    for cut in 1..all.len() {
+        let mut bench = Bench::new(false);
+        let (mut said, mut input) = (String::new(), all.as_bytes()[..cut].to_vec());
+        let (first, outcome) = bench.serve(&input);
+        said += &first;
+        input.drain(..outcome.consumed);
+        input.extend_from_slice(&all.as_bytes()[cut..]);
+        said += &bench.serve(&input).0;
+        assert_eq!(said, expected, "{cut}");
+    }
+}
+
+#[test]
+fn users_can_change() {
+    let users = |text: &str| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        Auth::read(file.path(), false).unwrap()
+    };
+    let mut bench = Bench::new(false);
+    bench.shared.set_auth(users("bob:old"));
+    bench.says("set x 0 0 7\r\nbob new\r\n", "CLIENT_ERROR unauthenticated\r\n");
+    bench.shared.set_auth(users("bob:new"));
+    bench.says("set x 0 0 7\r\nbob old\r\n", "CLIENT_ERROR unauthenticated\r\n");
+    bench.says("set x 0 0 7\r\nbob new\r\n", "STORED\r\n");
+    bench.shared.set_auth(users("ann:x"));
+    bench.says("get x\r\n", "END\r\n");
 }

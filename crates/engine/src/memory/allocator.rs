@@ -14,6 +14,13 @@ pub struct Allocator {
     pub resident: u64,
 }
 
+impl Allocator {
+    /// Bytes of pages in use that no block is in: mostly holes in slabs.
+    pub fn holes_bytes(&self) -> u64 {
+        self.active.saturating_sub(self.allocated)
+    }
+}
+
 /// The allocator's figures; where it has none, what is `used` and `resident` stands for them.
 pub fn figures(used: u64, resident: u64) -> Allocator {
     let read = || -> Option<Allocator> {

@@ -21,6 +21,9 @@ pub const RESIDENT_ALLOWANCE_BYTES: u64 = 64 << 20;
 /// What is aimed at.
 const TARGET_BYTES: u64 = RESIDENT_ALLOWANCE_BYTES / 2;
 
+/// Beyond this, workers give more of their time to moving.
+const PRESSED_BYTES: u64 = RESIDENT_ALLOWANCE_BYTES / 8 * 3;
+
 /// Beyond this, keys have to leave for what is resident without being of use.
 const EXCESS_BYTES: u64 = RESIDENT_ALLOWANCE_BYTES / 4 * 3;
 
@@ -37,13 +40,14 @@ const SMALL_BYTES: u64 = 256 << 20;
 const EXCESS_SHARE: u64 = 4;
 
 /// Milliseconds between two measurements.
-pub const MEASURE_EVERY_MS: u64 = 100;
+pub const MEASURE_EVERY_MS: u64 = 20;
 
 static EXCESS: AtomicU64 = AtomicU64::new(0);
 static MEASURING: AtomicBool = AtomicBool::new(false);
 static SPARSE: AtomicBool = AtomicBool::new(false);
 static PRESSED: AtomicBool = AtomicBool::new(false);
 static MOVED: AtomicU64 = AtomicU64::new(0);
+static LEFT: AtomicU64 = AtomicU64::new(0);
 static LARGE_PAGES: AtomicBool = AtomicBool::new(true);
 
 /// Bytes that `maxmemory` bounds: those in use, and those that are resident without being of use, beyond what is allowed.
@@ -63,19 +67,32 @@ pub fn is_sparse() -> bool {
     SPARSE.load(Ordering::Relaxed)
 }
 
-/// True when the resident size is beyond what is aimed at.
+/// True when the resident size is so large that moving is urgent.
 pub fn is_pressed() -> bool {
     PRESSED.load(Ordering::Relaxed)
 }
 
-/// Counts blocks that were moved.
-pub fn note_moved(blocks: u64) {
-    MOVED.fetch_add(blocks, Ordering::Relaxed);
+/// Counts blocks that were looked at, and those of them that were moved.
+pub fn note_moved(looked: usize, moved: usize) {
+    MOVED.fetch_add(moved as u64, Ordering::Relaxed);
+    LEFT.fetch_add((looked - moved) as u64, Ordering::Relaxed);
+}
+
+/// Blocks that were looked at and left where they were since the start.
+pub fn left() -> u64 {
+    LEFT.load(Ordering::Relaxed)
 }
 
 /// Blocks that were moved out of sparse slabs since the start.
 pub fn moved() -> u64 {
     MOVED.load(Ordering::Relaxed)
+}
+
+/// To be called with the first `maxmemory`, before much is allocated: what is in a large page by then stays in it.
+pub fn prepare(maxmemory: u64) {
+    if maxmemory > 0 && large_pages_are_too_large(0, maxmemory) {
+        allow_large_pages(false);
+    }
 }
 
 /// Measures, in the background; `maxmemory` 0 ends the bound.
@@ -106,11 +123,13 @@ fn judge(maxmemory: u64) {
     } else if resident < maxmemory / 2 && maxmemory > SMALL_BYTES {
         allow_large_pages(true);
     }
-    let figures = allocator::figures(used, resident);
-    let holes = figures.active.saturating_sub(figures.allocated);
-    SPARSE.store(is_worth_moving(holes, used, resident, maxmemory, is_sparse()), Ordering::Relaxed);
+    let holes = match resident > maxmemory {
+        true => allocator::figures(used, resident).holes_bytes(),
+        false => 0, // they hurt nobody, and asking for them is work
+    };
+    SPARSE.store(is_worth_moving(holes, used, is_sparse()), Ordering::Relaxed);
     let target = maxmemory.saturating_add(TARGET_BYTES);
-    PRESSED.store(resident > target, Ordering::Relaxed);
+    PRESSED.store(resident > maxmemory.saturating_add(PRESSED_BYTES), Ordering::Relaxed);
     if resident > target {
         allocator::purge();
     }
@@ -130,10 +149,10 @@ fn allow_large_pages(allowed: bool) {
 }
 
 /// Whether moving should begin, or go on once it began.
-fn is_worth_moving(holes: u64, used: u64, resident: u64, maxmemory: u64, moving: bool) -> bool {
+fn is_worth_moving(holes: u64, used: u64, moving: bool) -> bool {
     let allowed = SPARSE_BYTES.max(used / SPARSE_SHARE);
     let allowed = if moving { allowed / 4 * 3 } else { allowed };
-    holes > allowed && resident > maxmemory
+    holes > allowed
 }
 
 /// What has to count as used so that the resident size falls.
@@ -163,15 +182,14 @@ mod tests {
     }
 
     #[test]
-    fn moving_begins_near_the_bound_and_ends_below_where_it_began() {
-        let (max, used) = (1 << 30, 960 << 20);
+    fn moving_ends_below_where_it_began() {
+        let used = 960 << 20;
         let allowed = used / SPARSE_SHARE;
-        assert!(is_worth_moving(allowed + 1, used, max + 1, max, false));
-        assert!(!is_worth_moving(allowed, used, max + 1, max, false));
-        assert!(!is_worth_moving(allowed + 1, used, max, max, false), "there is room");
-        assert!(is_worth_moving(allowed, used, max + 1, max, true));
-        assert!(!is_worth_moving(allowed / 4 * 3, used, max + 1, max, true));
-        assert!(!is_worth_moving(SPARSE_BYTES, 1 << 20, max + 1, max, false), "too little to bother");
+        assert!(is_worth_moving(allowed + 1, used, false));
+        assert!(!is_worth_moving(allowed, used, false));
+        assert!(is_worth_moving(allowed, used, true));
+        assert!(!is_worth_moving(allowed / 4 * 3, used, true));
+        assert!(!is_worth_moving(SPARSE_BYTES, 1 << 20, false), "too little to bother");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A slab is the pages that small blocks of one size are cut from. It stays resident while one block of it is in use.
 //! Moving the blocks of the emptier half of all slabs into the holes of the fuller half empties the former.
 
+use larder_store::compact::Mover;
 use std::ffi::c_void;
 use std::sync::OnceLock;
 
@@ -46,11 +47,13 @@ fn question() -> Option<&'static [usize; 3]> {
         .as_ref()
 }
 
-fn ask(block: *const u8) -> Option<Answer> {
+/// # Safety
+/// The block is in use, and the allocator's.
+unsafe fn ask(block: *const u8) -> Option<Answer> {
     let (mut answer, mut len, mut block) = (NOTHING, size_of::<Answer>(), block);
     let question = question()?;
-    // SAFETY: the control reads an address and writes six words, for which there is room; it looks the address up in
-    // its own index, and does not follow it.
+    // SAFETY: the control reads an address, which is that of a block it knows, and writes six words, for which there is
+    // room.
     let error = unsafe {
         tikv_jemalloc_sys::mallctlbymib(
             question.as_ptr(),
@@ -80,19 +83,45 @@ impl Answer {
     }
 }
 
-/// True if a block of the allocator should be moved elsewhere.
-pub fn lies_badly(block: *const u8) -> bool {
-    ask(block).is_some_and(|answer| answer.is_bad(block))
+/// True if a block should be moved elsewhere.
+///
+/// # Safety
+/// The block is in use, and the allocator's.
+unsafe fn lies_badly(block: *const u8) -> bool {
+    // SAFETY: the caller's promise is handed on.
+    unsafe { ask(block) }.is_some_and(|answer| answer.is_bad(block))
+}
+
+/// True if what the process allocates is jemalloc's, and not another allocator's.
+fn is_ours() -> bool {
+    static OURS: OnceLock<bool> = OnceLock::new();
+    *OURS.get_or_init(|| {
+        let Ok(allocated) = tikv_jemalloc_ctl::thread::allocatedp::read() else { return false };
+        let before = allocated.get();
+        drop(std::hint::black_box(Box::new([0u64; 8])));
+        allocated.get() != before
+    })
+}
+
+/// Does something with a mover that takes blocks out of sparse slabs; `None` where the process's allocator has none.
+pub fn with_mover<R>(work: impl FnOnce(&mut Mover<'_>) -> R) -> Option<R> {
+    if !is_ours() {
+        return None;
+    }
+    // SAFETY: a mover asks only about blocks that the store has in use, and all of the process are jemalloc's.
+    let mut badly = |block| unsafe { lies_badly(block) };
+    let _direct = Direct::begin();
+    Some(work(&mut Mover::new(&mut badly)))
 }
 
 /// While this lives, what the thread frees goes back to its slab at once, and what it allocates comes from the oldest
 /// slab with room: not from the blocks that it freed last, which are those to be emptied.
 #[derive(Debug)]
-pub struct Direct(bool);
+struct Direct(bool);
 
 impl Direct {
     /// Begins it for this thread.
-    pub fn begin() -> Direct {
+    fn begin() -> Direct {
         Direct(set_cache(false))
     }
 }
@@ -169,14 +198,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_block_of_a_slab_stays() {
-        assert!(!lies_badly(std::ptr::null()));
-        assert!(!lies_badly(std::ptr::from_ref(&NOTHING).cast()));
+    fn full_and_current_slabs_stay() {
         let answer = Answer { free: 8, blocks: 10, bytes: 100, kind_free: 50, kind_blocks: 100, ..NOTHING };
         let block = std::ptr::without_provenance::<u8>;
         assert!(answer.is_bad(block(1000)));
         assert!(!Answer { current: block(950), ..answer }.is_bad(block(1000)));
         assert!(!Answer { free: 4, ..answer }.is_bad(block(1000)));
         assert!(!Answer { kind_free: 5, ..answer }.is_bad(block(1000)));
+        assert!(!NOTHING.is_bad(block(1000)), "whole pages");
+    }
+
+    #[test]
+    fn another_allocator_is_not_asked() {
+        assert!(!is_ours(), "tests run on the system's");
+        assert!(with_mover(|_| ()).is_none());
     }
 }

@@ -1,7 +1,7 @@
 //! The requests of a turn, read from the inputs of several sessions, and room for them that is used again.
 
-use super::ahead::Ahead;
 use super::sessions::{Protocol, Session};
+use crate::ahead::Ahead;
 use crate::command::Command;
 use crate::command::known::KeyAt;
 use crate::node::Node;

@@ -1,20 +1,21 @@
 //! Moving what lies badly in memory, a slice of a worker's turns at a time, while the resident size is too near its bound.
 //!
 //! A worker looks after its share of the partitions, bucket by bucket, as expiry does. A busy worker gives it a quarter of
-//! its time, half when the bound is passed; an idle one a slice per turn.
+//! its time, half when it is urgent; an idle one a slice per turn.
 
 use crate::memory::{bound, slab};
 use crate::node::Node;
 use larder_store::compact::Mover;
 use std::time::{Duration, Instant};
 
-/// How long a slice takes at most.
+/// How long a slice takes at most: usually, and when it is urgent.
 const SLICE: Duration = Duration::from_micros(500);
+const SLICE_PRESSED: Duration = Duration::from_millis(2);
 /// The shortest slice worth switching the thread's cache off for.
 const SLICE_MIN: Duration = Duration::from_micros(100);
 /// How long a partition is held at most, but for what one bucket takes.
 const HOLD: Duration = Duration::from_micros(100);
-/// Times as much time for requests as for a slice: usually, and when the bound is passed.
+/// Times as much time for requests as for a slice: usually, and when it is urgent.
 const PAUSE: u32 = 3;
 const PAUSE_PRESSED: u32 = 1;
 /// A walk that moved less than one of so many blocks was in vain.
@@ -55,25 +56,30 @@ impl Compactor {
         if self.rests_until.is_some_and(|until| began < until) {
             return;
         }
-        let pause = if bound::is_pressed() { PAUSE_PRESSED } else { PAUSE };
+        let (pause, slice) =
+            if bound::is_pressed() { (PAUSE_PRESSED, SLICE_PRESSED) } else { (PAUSE, SLICE) };
         let since = began - self.last;
         if since < SLICE_MIN * pause {
             return;
         }
-        let until = began + (since / pause).min(SLICE);
-        let _direct = slab::Direct::begin();
-        while Instant::now() < until {
-            if self.step(node, (Instant::now() + HOLD).min(until)) && self.next(node, worker, workers) {
-                break;
+        let until = began + (since / pause).min(slice);
+        let done = slab::with_mover(|mover| {
+            while Instant::now() < until {
+                let hold = (Instant::now() + HOLD).min(until);
+                if self.step(node, mover, hold) && self.next(node, mover, worker, workers) {
+                    break;
+                }
             }
-        }
+            self.count(mover);
+        });
         self.last = Instant::now();
+        if done.is_none() {
+            self.rests_until = Some(self.last + REST);
+        }
     }
 
     /// Goes on in the partition for a while; true at the end of a database.
-    fn step(&mut self, node: &Node, until: Instant) -> bool {
-        let mut badly = slab::lies_badly;
-        let mut mover = Mover::new(&mut badly);
+    fn step(&mut self, node: &Node, mover: &mut Mover<'_>, until: Instant) -> bool {
         let mut partition = node.store.lock(node.store.partition_at(self.partition));
         let mut next = Some(self.position);
         while let Some(position) = next {
@@ -81,17 +87,21 @@ impl Compactor {
             if Instant::now() >= until {
                 break;
             }
-            next = partition.compact(self.db, position, &mut mover);
+            next = partition.compact(self.db, position, mover);
         }
-        drop(partition);
-        self.looked += mover.looked;
-        self.moved += mover.moved;
-        bound::note_moved(mover.moved as u64);
         next.is_none()
     }
 
+    /// Counts what the mover did.
+    fn count(&mut self, mover: &mut Mover<'_>) {
+        let (looked, moved) = (std::mem::take(&mut mover.looked), std::mem::take(&mut mover.moved));
+        self.looked += looked;
+        self.moved += moved;
+        bound::note_moved(looked, moved);
+    }
+
     /// The next database or partition; true at the end of a walk over all of them.
-    fn next(&mut self, node: &Node, worker: usize, workers: usize) -> bool {
+    fn next(&mut self, node: &Node, mover: &mut Mover<'_>, worker: usize, workers: usize) -> bool {
         self.position = 0;
         self.db += 1;
         if usize::from(self.db) < usize::from(node.store.databases()) {
@@ -103,6 +113,7 @@ impl Compactor {
             return false;
         }
         self.partition = worker;
+        self.count(mover);
         let (looked, moved) = (std::mem::take(&mut self.looked), std::mem::take(&mut self.moved));
         self.rests_until = (moved * VAIN < looked || looked == 0).then(|| Instant::now() + REST);
         true

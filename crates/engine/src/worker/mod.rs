@@ -5,11 +5,10 @@
 //! sockets, which send them with the system call that waits for the next turn. Batches are bounded per session and
 //! in all, so that nobody waits long; a session with more to do stays ready, and then the turn does not wait.
 //!
-//! In reading order: `sessions` (buffers), `batch` (requests), `ahead` (memory), this file (the turn), `waits` (sessions
+//! In reading order: `sessions` (buffers), `batch` (requests), this file (the turn), `waits` (sessions
 //! that execute nothing for now), `commit` (replies that wait for the disk, and loading), `timers` and
 //! `compactor` (what happens without a request).
 
-mod ahead;
 mod batch;
 mod commit;
 mod compactor;
@@ -26,6 +25,8 @@ use crate::command::{Command, Known};
 use crate::config::Settings;
 use crate::config::tls::TlsMode;
 use crate::mailbox::{Mail, Mailbox};
+use crate::memcache;
+use crate::memcache::udp::Datagram;
 use crate::memory::bound;
 use crate::meter::stopwatch::{Long, Rules, Stopwatch};
 use crate::node::{Node, now_ms};
@@ -42,6 +43,7 @@ use larder_protocol::resp::args::Args;
 use larder_protocol::resp::reply::Reply;
 use larder_protocol::resp::request::{Limits, Parser};
 use larder_store::Now;
+use larder_store::partition::access::Access;
 use sessions::{Protocol, Session, Sessions};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -99,6 +101,8 @@ pub struct Worker {
     driver: Driver,
     sessions: Sessions,
     batch: Batch,
+    /// Room for the requests of Memcached sessions.
+    run: memcache::Run,
     /// Sessions whose replies are to be sent.
     touched: Vec<u32>,
     /// Mail that came while a batch was executed, and can wait for the next turn.
@@ -134,6 +138,7 @@ impl Worker {
             driver,
             sessions: Sessions::default(),
             batch: Batch::default(),
+            run: memcache::Run::default(),
             touched: Vec::new(),
             later: Vec::new(),
             resting: false,
@@ -234,6 +239,7 @@ impl Worker {
                     }
                 }
                 Mail::CheckChannels => self.check_channels(),
+                Mail::Datagram(datagram) => self.serve_datagram(&datagram),
                 Mail::Deliver { .. } => {} // those went to their sessions
                 Mail::Verdict { place, verdict } => {
                     let session =
@@ -258,6 +264,20 @@ impl Worker {
         if !self.touched.is_empty() {
             self.send_replies(&self.node.settings());
         }
+    }
+
+    /// Carries out a Memcached request that came over UDP. While data is loaded nobody is answered: such clients ask again.
+    #[cold]
+    fn serve_datagram(&mut self, datagram: &Datagram) {
+        if self.node.loading.is_on() {
+            return;
+        }
+        let (settings, now) = (self.node.settings(), Now { ms: now_ms() });
+        let memory_full = self.node.make_room(&settings, self.id, now, &mut self.random);
+        let access = self.node.access(&settings, now.ms, self.random as u32);
+        let mut turn = memcached_turn(&self.node, self.id, &mut self.run, (now, access, memory_full));
+        datagram.serve(&mut turn);
+        self.node.stats.changes.fetch_add(turn.changes, Ordering::Relaxed);
     }
 
     /// Tells those who cache what is still to be told.
@@ -352,7 +372,7 @@ impl Worker {
         let shared = self.node.sessions.add(origin, now_ms);
         let client = Client::new(shared, self.node.users.is_open() || door.is_unix(), door.is_unix());
         let protocol = if door.is_memcached() {
-            Protocol::Memcached(Box::new(crate::memcache::Session::new(door.is_unix())))
+            Protocol::Memcached(Box::new(memcache::Session::new(door.is_unix())))
         } else {
             Protocol::Resp(Parser::new())
         };
@@ -465,21 +485,14 @@ impl Worker {
                     self.sessions.make_ready(index);
                 }
                 Protocol::Memcached(memcached) => {
-                    let mut turn = crate::memcache::Turn {
-                        store: &self.node.store,
-                        shared: &self.node.memcached,
-                        worker: self.id,
-                        now: turn.now,
-                        access: turn.access,
-                        memory_full: turn.out_of_memory,
-                        host: &*self.node,
-                        changes: 0,
-                        log: Some(&self.node.log),
-                        logged: 0,
-                    };
+                    let of_turn = (turn.now, turn.access, turn.out_of_memory);
+                    let mut turn = memcached_turn(&self.node, self.id, &mut self.run, of_turn);
                     let input = &session.input[session.start..];
                     let served = memcached.serve(&mut turn, input, session.out.buffer());
                     session.start += served.consumed;
+                    if turn.changes > 0 {
+                        self.node.stats.changes.fetch_add(turn.changes, Ordering::Relaxed);
+                    }
                     session.client.logged = session.client.logged.max(turn.logged);
                     session.client.closing |= served.close;
                     // Its turn was over before its input was.
@@ -685,6 +698,28 @@ fn refuse_monitor(node: &Node, client: &Client, command: Option<&Command>, out: 
         out.error("ERR Replica can't interact with the keyspace");
     }
     refused
+}
+
+/// What Memcached requests are served with: the time, how uses are noted, and whether memory is full.
+fn memcached_turn<'a>(
+    node: &'a Node,
+    worker: usize,
+    run: &'a mut memcache::Run,
+    (now, access, memory_full): (Now, Access, bool),
+) -> memcache::Turn<'a> {
+    memcache::Turn {
+        store: &node.store,
+        shared: &node.memcached,
+        worker,
+        now,
+        access,
+        memory_full,
+        host: node,
+        run,
+        changes: 0,
+        log: Some(&node.log),
+        logged: 0,
+    }
 }
 
 /// Where a connection comes from, as CLIENT LIST shows it.

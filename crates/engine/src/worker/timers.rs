@@ -145,7 +145,11 @@ impl Timers {
                 continue; // it may be silent as long as it likes
             }
             let idle = session.output_bytes() == 0 && session.client.pending.is_none();
-            if timeout_ms > 0 && idle_ms > timeout_ms && idle {
+            if timeout_ms > 0 && idle_ms > timeout_ms && idle && !session.closed {
+                session.closed = true;
+                if session.client.shared.memcached {
+                    node.memcached.count_idle_kick(self.worker);
+                }
                 driver.close(session.token, true);
             }
         }

@@ -9,7 +9,7 @@
 mod binary;
 mod meta;
 
-use larder_engine::memcache::{Figures, Session, Shared, Turn};
+use larder_engine::memcache::{Figures, Run, Session, Shared, Turn};
 use larder_store::partition::access::Access;
 use larder_store::{Config, Now, Store};
 use std::io::{ErrorKind, Read, Write};
@@ -104,6 +104,7 @@ impl Ours {
                 access: Access::lru(now.ms),
                 memory_full: false,
                 host: &Figures::default(),
+                run: &mut Run::default(),
                 changes: 0,
                 log: None,
                 logged: 0,

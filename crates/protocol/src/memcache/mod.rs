@@ -1,7 +1,8 @@
-//! The protocols of Memcached: what a client may ask ([`request`]), how the text form of it is read ([`text`]), with
-//! the meta commands ([`meta`]), and the binary form ([`binary`]).
+//! The protocols of Memcached: what a client may ask ([`request`]), how the text form of it is read ([`text`], and
+//! [`quick`] for what is asked most), with the meta commands ([`meta`]), and the binary form ([`binary`]).
 
 pub mod binary;
 pub mod meta;
+pub mod quick;
 pub mod request;
 pub mod text;

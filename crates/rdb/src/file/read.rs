@@ -4,8 +4,9 @@
 //! holds [`BATCH_BYTES`] of records, or one record that is larger. A record claims nothing: bytes are kept as they come,
 //! and a length that the rest of the file cannot hold is an error at once.
 
+use super::opcode;
+use super::record::{Batch, Spares};
 use super::shape::{Progress, Walk, is_value};
-use super::{opcode, record::Batch};
 use crate::checksum::Checksum;
 use crate::error::{Error, Problem};
 use crate::kind;
@@ -112,6 +113,7 @@ pub struct FileReader<R> {
     /// What must stay together with the record that follows: a key's deadline, its use.
     prefix: bool,
     finished: bool,
+    spares: Spares,
 }
 
 impl<R: Read> FileReader<R> {
@@ -131,6 +133,7 @@ impl<R: Read> FileReader<R> {
             db: 0,
             prefix: false,
             finished: false,
+            spares: Spares::default(),
         };
         while reader.filled < HEAD_BYTES {
             if reader.fill()? == 0 {
@@ -271,13 +274,17 @@ impl<R: Read> FileReader<R> {
         let (offset, length) = (self.offset, std::mem::take(&mut self.batch));
         self.add_to_sum(length);
         // The batch takes the buffer; what was read beyond it, less than a piece or a record under way, is copied.
-        let rest = self.bytes[length..self.filled].to_vec();
-        let mut bytes = std::mem::replace(&mut self.bytes, rest);
-        bytes.truncate(length);
+        let rest = &self.bytes[length..self.filled];
+        let mut next = self.spares.take();
+        if next.len() < rest.len() {
+            next.resize(rest.len(), 0);
+        }
+        next[..rest.len()].copy_from_slice(rest);
+        let bytes = std::mem::replace(&mut self.bytes, next);
         self.filled -= length;
         self.summed -= length;
         self.offset += length as u64;
-        Part::Keys(Batch { db: self.db, offset, bytes })
+        Part::Keys(Batch { db: self.db, offset, bytes, length, spares: self.spares.clone() })
     }
 
     fn give_away(&mut self, length: usize) {

@@ -114,6 +114,11 @@ impl Access {
     }
 }
 
+/// True for an LRU word of a value that was not read since it was set.
+pub(super) fn is_unread(word: u32) -> bool {
+    word & FETCHED == 0
+}
+
 /// The counter of an LFU word now.
 pub fn decayed(word: u32, minutes: u32, decay_minutes: u32) -> u32 {
     let elapsed = minutes.wrapping_sub(word >> 8) & 0xffff;

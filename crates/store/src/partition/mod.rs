@@ -55,6 +55,10 @@ pub struct Counters {
     pub expired_fields: u64,
     /// Keys removed to make room.
     pub evicted: u64,
+    /// Of the expired keys, those whose value was never read: known where uses are noted by [`Access::Lru`].
+    pub expired_unread: u64,
+    /// The same of those removed to make room.
+    pub evicted_unread: u64,
 }
 
 /// A locked piece of the keyspace.
@@ -251,6 +255,7 @@ impl Partition {
             }
             _ => {
                 self.counters.expired += 1;
+                self.counters.expired_unread += u64::from(access::is_unread(item.access()));
                 Left::Key
             }
         };
@@ -349,7 +354,9 @@ impl Partition {
         self.save_first(db, place);
         self.changed(db, key);
         self.counters.evicted += 1;
-        Some(Removed(self.table_mut(db).remove(key.hash, place)))
+        let item = self.table_mut(db).remove(key.hash, place);
+        self.counters.evicted_unread += u64::from(access::is_unread(item.access()));
+        Some(Removed(item))
     }
 
     /// Tells those who watch a key that it changed. Every method that changes a key does it; who changes a value in

@@ -270,43 +270,6 @@ fn a_long_string_is_boxed_and_comes_back() {
     }
 }
 
-/// A string with a state keeps it, with and without the other optional fields, and is no hash with timed fields.
-#[test]
-fn a_state_takes_room_only_where_there_is_one() {
-    let key = b"key";
-    let plain = Item::new(key, Value::String(b"value"), Extras::default(), 0);
-    for (deadline, flags, cas) in
-        [(None, 0, 0), (Some(NOW.ms + 5), 7, 0), (Some(NOW.ms + 5), 0, 9), (None, 3, 9)]
-    {
-        let usual = Extras { deadline, flags, cas, ..Extras::default() };
-        let extras = Extras { state: State { stale: true, won: false }, ..usual };
-        let mut item = Item::new(key, Value::String(b"value"), extras, 0);
-        assert_eq!((item.extras(), item.key()), (extras, &key[..]));
-        assert!(!item.has_timed_fields());
-        let won = Extras { state: State { stale: true, won: true }, ..extras };
-        assert!(item.overwrite_extras(won));
-        assert_eq!(item.extras(), won);
-        assert!(!item.overwrite_extras(usual));
-        let item = item.with_extras(usual);
-        assert_eq!(item.extras(), usual);
-        let there = item.with_extras(extras);
-        assert_eq!(there.extras(), extras);
-        assert!(matches!(there.value(), ValueRef::String(b"value")));
-    }
-    assert_eq!(plain.size_bytes(), 4 + 2 + 3 + 5);
-}
-
-#[test]
-fn a_read_marks_a_value_as_fetched_until_another_is_set() {
-    let (lru, word) = (Access::lru(5_000_000), Access::lru(4_000_000).of_new());
-    assert!(!lru.is_fetched(word));
-    let read = lru.after_read(word);
-    assert!(lru.is_fetched(read) && lru.is_fetched(lru.after_use(read)));
-    assert_eq!(lru.idle_seconds(read, 5_007_000), 7);
-    assert!(!lru.is_fetched(lru.after_set(read)));
-    assert!(!lru.is_fetched(lru.after_use(word)));
-}
-
 /// Moves what lies badly, in all of the first database.
 fn compact(part: &mut Partition, badly: &mut dyn FnMut(*const u8) -> bool) {
     let mut mover = Mover::new(badly);
@@ -380,4 +343,41 @@ fn values_of_all_kinds_move_and_stay_what_they_are() {
     }
     assert!(part.expire_due(Now { ms: NOW.ms + 2000 }, usize::MAX) > 0);
     assert_eq!(part.len(0), 666);
+}
+
+/// A string with a state keeps it, with and without the other optional fields, and is no hash with timed fields.
+#[test]
+fn a_state_takes_room_only_where_there_is_one() {
+    let key = b"key";
+    let plain = Item::new(key, Value::String(b"value"), Extras::default(), 0);
+    for (deadline, flags, cas) in
+        [(None, 0, 0), (Some(NOW.ms + 5), 7, 0), (Some(NOW.ms + 5), 0, 9), (None, 3, 9)]
+    {
+        let usual = Extras { deadline, flags, cas, ..Extras::default() };
+        let extras = Extras { state: State { stale: true, won: false }, ..usual };
+        let mut item = Item::new(key, Value::String(b"value"), extras, 0);
+        assert_eq!((item.extras(), item.key()), (extras, &key[..]));
+        assert!(!item.has_timed_fields());
+        let won = Extras { state: State { stale: true, won: true }, ..extras };
+        assert!(item.overwrite_extras(won));
+        assert_eq!(item.extras(), won);
+        assert!(!item.overwrite_extras(usual));
+        let item = item.with_extras(usual);
+        assert_eq!(item.extras(), usual);
+        let there = item.with_extras(extras);
+        assert_eq!(there.extras(), extras);
+        assert!(matches!(there.value(), ValueRef::String(b"value")));
+    }
+    assert_eq!(plain.size_bytes(), 4 + 2 + 3 + 5);
+}
+
+#[test]
+fn a_read_marks_a_value_as_fetched_until_another_is_set() {
+    let (lru, word) = (Access::lru(5_000_000), Access::lru(4_000_000).of_new());
+    assert!(!lru.is_fetched(word));
+    let read = lru.after_read(word);
+    assert!(lru.is_fetched(read) && lru.is_fetched(lru.after_use(read)));
+    assert_eq!(lru.idle_seconds(read, 5_007_000), 7);
+    assert!(!lru.is_fetched(lru.after_set(read)));
+    assert!(!lru.is_fetched(lru.after_use(word)));
 }

@@ -87,7 +87,8 @@ impl Manifest {
         parts
             .map(|part| {
                 let Part { name, number, kind } = part;
-                let name = if name.contains([' ', '"', '\\']) { quoted(name) } else { name.clone() };
+                let plain = |letter: char| !letter.is_whitespace() && letter != '"' && letter != '\\';
+                let name = if name.chars().all(plain) { name.clone() } else { quoted(name) };
                 format!("file {name} seq {number} type {}\n", kind.letter())
             })
             .collect()
@@ -186,6 +187,15 @@ mod tests {
         assert_eq!(manifest.next_numbers(), (3, 4));
         let names: Vec<&str> = manifest.live().map(|part| part.name.as_str()).collect();
         assert_eq!(names, ["appendonly.aof.2.base.rdb", "appendonly.aof.2.incr.aof", "my file.3.incr.aof"]);
+    }
+
+    #[test]
+    fn a_name_is_printed_as_it_was() {
+        for name in ["a b", "\ta", "a\"b", "a\\", "\u{a0}a", "plain"] {
+            let part = Part { name: name.into(), number: 1, kind: Kind::Base };
+            let manifest = Manifest { base: Some(part), ..Manifest::default() };
+            assert_eq!(Manifest::parse(&manifest.print()), Ok(manifest));
+        }
     }
 
     #[test]

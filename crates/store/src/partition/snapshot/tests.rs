@@ -2,12 +2,13 @@
 
 use super::{Entry, Saver};
 use crate::evict::{Policy, Round};
-use crate::object::{Hash, Limits};
+use crate::object::stream::{Id, Stream};
+use crate::object::{End, Hash, Limits, List, Set, SortedSet};
 use crate::partition::access::Access;
 use crate::partition::item::{Extras, INLINE_STRING_BYTES_MAX, Value, ValueMut, ValueRef};
 use crate::{Config, Now, Store};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 const START: Now = Now { ms: 1_000_000 };
@@ -26,7 +27,19 @@ fn image_of(value: &ValueRef<'_>, extras: Extras) -> String {
                 hash.iter().map(|(field, value)| (format!("{field:?}"), format!("{value:?}"))).collect();
             format!("{fields:?} {} timed", hash.timed_len())
         }
-        other => format!("{other:?}"),
+        ValueRef::List(list) => format!("{:?}", list.iter().map(|e| e.to_vec()).collect::<Vec<_>>()),
+        ValueRef::Set(set) => format!("{:?}", set.iter().map(|e| e.to_vec()).collect::<BTreeSet<_>>()),
+        ValueRef::SortedSet(set) => {
+            format!("{:?}", set.iter().map(|(e, score)| (e.to_vec(), score)).collect::<Vec<_>>())
+        }
+        ValueRef::Stream(stream) => {
+            let mut ids = Vec::new();
+            stream.range(Id::MIN, Id::MAX, &mut |entry| {
+                ids.push(entry.id);
+                true
+            });
+            format!("{ids:?} {:?} {}", stream.last_id, stream.entries_added)
+        }
     };
     format!("{value} {extras:?}")
 }
@@ -54,6 +67,7 @@ enum Act {
     SetInteger { key: u8, db: u16, n: i64 },
     Change { key: u8, db: u16, byte: u8, in_ms: u16 },
     Hash { key: u8, db: u16, field: u8, in_ms: u16 },
+    Collect { key: u8, db: u16, kind: u8, member: u8, many: bool },
     Expire { key: u8, db: u16, in_ms: Option<u16>, flags: u32 },
     Remove { key: u8, db: u16 },
     Read { key: u8, db: u16 },
@@ -76,6 +90,8 @@ fn act() -> impl Strategy<Value = Act> {
         6 => (key(), db(), any::<u8>(), 0u16..900)
             .prop_map(|(key, db, byte, in_ms)| Act::Change { key, db, byte, in_ms }),
         3 => (key(), db(), 0u8..5, 0u16..900).prop_map(|(key, db, field, in_ms)| Act::Hash { key, db, field, in_ms }),
+        6 => (key(), db(), 0u8..4, any::<u8>(), any::<bool>())
+            .prop_map(|(key, db, kind, member, many)| Act::Collect { key, db, kind, member, many }),
         3 => (key(), db(), in_ms(), 0u32..3).prop_map(|(key, db, in_ms, flags)| Act::Expire { key, db, in_ms, flags }),
         4 => (key(), db()).prop_map(|(key, db)| Act::Remove { key, db }),
         2 => (key(), db()).prop_map(|(key, db)| Act::Read { key, db }),
@@ -144,6 +160,46 @@ impl Subject {
         self.store.lock(id).set(db, &key, value, extras, Access::lru(self.now.ms));
     }
 
+    /// Adds a member, or many, to a collection; one is made if there is none of that kind.
+    fn collect(&self, key: u8, db: u16, kind: u8, members: impl Iterator<Item = u16>) {
+        let limits = Limits::default();
+        let (bytes, slot) = ([key], u16::from(key) * 64);
+        let id = self.store.key(&bytes, slot);
+        let mut partition = self.store.lock(self.store.partition_of(slot));
+        let value =
+            partition.write(db, &id, self.now, Access::lru(self.now.ms)).map(|item| item.into_value());
+        let add_to_stream = |stream: &mut Stream, member: u16| {
+            let id = Id { ms: stream.last_id.ms + 1, seq: member.into() };
+            stream.add(id, &[b"field", &member.to_le_bytes()], 4096, 100);
+        };
+        match (kind, value) {
+            (0, Some(ValueMut::List(list))) => {
+                members.for_each(|m| list.push(End::Right, &m.to_le_bytes(), &limits));
+            }
+            (1, Some(ValueMut::Set(set))) => members.for_each(|m| {
+                set.insert(&m.to_le_bytes(), &limits);
+            }),
+            (2, Some(ValueMut::SortedSet(set))) => {
+                members.for_each(|m| {
+                    set.insert(&m.to_le_bytes(), f64::from(m), &limits);
+                });
+            }
+            (3, Some(ValueMut::Stream(stream))) => members.for_each(|m| add_to_stream(stream, m)),
+            (kind, _) => {
+                drop(partition);
+                let value = match kind {
+                    0 => Value::List(Box::new(List::new())),
+                    1 => Value::Set(Box::new(Set::new())),
+                    2 => Value::SortedSet(Box::new(SortedSet::new())),
+                    _ => Value::Stream(Box::default()),
+                };
+                self.set(key, db, value, Extras::default());
+                return self.collect(key, db, kind, members);
+            }
+        }
+        partition.changed(db, &id);
+    }
+
     fn act(&mut self, act: Act) {
         let (now, access) = (self.now, Access::lru(self.now.ms));
         let in_ms = |in_ms: Option<u16>| Extras {
@@ -184,6 +240,10 @@ impl Subject {
                 let deadline = (in_ms > 400).then_some(now.ms + u64::from(in_ms));
                 hash.set_deadline(&[field], deadline, &Limits::default());
                 self.set(key, db, Value::Hash(Box::new(hash)), Extras::default());
+            }
+            Act::Collect { key, db, kind, member, many } => {
+                let first = u16::from(member);
+                self.collect(key, db, kind, first..first + if many { 300 } else { 1 });
             }
             Act::Expire { key, db, in_ms: ms, flags } => {
                 let (bytes, slot) = ([key], u16::from(key) * 64);

@@ -21,7 +21,7 @@ const TO_USE: usize = 28;
 
 /// How far the keys of a batch are asked for.
 #[derive(Default)]
-pub(super) struct Ahead {
+pub(crate) struct Ahead {
     /// Keys whose partitions were asked for.
     time: usize,
     /// Which of the last keys may have their items behind overflow buckets: a bit each.
@@ -31,7 +31,7 @@ pub(super) struct Ahead {
 impl Ahead {
     /// Keys were read: asks for what the first ones of the batch need.
     #[inline]
-    pub(super) fn read(&mut self, store: &Store, keys: &[KeyAt]) {
+    pub(crate) fn read(&mut self, store: &Store, keys: &[KeyAt]) {
         while self.time < keys.len().min(TO_USE) {
             self.tick(store, keys);
         }
@@ -39,7 +39,7 @@ impl Ahead {
 
     /// The batch is read: the first keys catch up with where they have to be when their requests are executed. What is
     /// alone gains nothing from it.
-    pub(super) fn begin(&mut self, store: &Store, keys: &[KeyAt]) {
+    pub(crate) fn begin(&mut self, store: &Store, keys: &[KeyAt]) {
         if keys.len() > 1 {
             let now = std::mem::replace(&mut self.time, TO_USE);
             let between = |lead: usize| now.saturating_sub(lead)..(TO_USE - lead).min(keys.len());
@@ -51,7 +51,7 @@ impl Ahead {
 
     /// Goes on before a request with `count` keys is executed.
     #[inline]
-    pub(super) fn step(&mut self, store: &Store, keys: &[KeyAt], count: u32) {
+    pub(crate) fn step(&mut self, store: &Store, keys: &[KeyAt], count: u32) {
         (0..count).for_each(|_| self.tick(store, keys));
     }
 
