@@ -142,11 +142,22 @@ pub fn peak_bytes() -> u64 {
 
 /// Resident bytes of the process, from the kernel; zero where it does not tell.
 pub fn resident_bytes() -> u64 {
-    let pages = std::fs::read_to_string("/proc/self/statm")
-        .ok()
-        .and_then(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok())
-        .unwrap_or(0);
-    pages * rustix::param::page_size() as u64
+    statm().0
+}
+
+/// Resident bytes that are no file's: what the process itself took. The program's own pages are the page cache's, and
+/// go when memory is short.
+pub fn anonymous_bytes() -> u64 {
+    let (resident, of_files) = statm();
+    resident.saturating_sub(of_files)
+}
+
+/// Bytes that are resident, and those of them that are of files.
+fn statm() -> (u64, u64) {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let mut pages = text.split_whitespace().skip(1).map(|field| field.parse::<u64>().unwrap_or(0));
+    let page_bytes = rustix::param::page_size() as u64;
+    (pages.next().unwrap_or(0) * page_bytes, pages.next().unwrap_or(0) * page_bytes)
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Keeping what is resident, not only what is in use, within `maxmemory`.
 //!
-//! What the allocator hands out is counted exactly, but the process holds more: the program itself, freed pages that were
-//! not given back yet, slabs of which only some blocks are in use, and large pages that the kernel made of a few small
-//! ones. Every [`MEASURE_EVERY_MS`] the kernel and the allocator are asked, and what helps is begun in this order:
+//! What the allocator hands out is counted exactly, but the process holds more (the pages of the program itself, which
+//! are of a file, not counted): freed pages that were not given back yet, slabs of which only some blocks are in use, and
+//! large pages that the kernel made of a few small ones. Every [`MEASURE_EVERY_MS`] the kernel and the allocator are
+//! asked, and what helps is begun in this order:
 //!
 //! 1. Near the bound the kernel makes no large pages any more. What was filled with them keeps them.
 //! 2. Where slabs are too empty, workers move what is in them (`worker::compactor`).
@@ -10,7 +11,7 @@
 //! 4. What is still too much beyond [`EXCESS_BYTES`] counts as used, so that keys make room for it (or writes are refused,
 //!    as the policy says).
 
-use super::{allocator, resident_bytes, used_bytes};
+use super::{allocator, anonymous_bytes, used_bytes};
 use crate::background;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -118,7 +119,7 @@ pub fn measure(maxmemory: u64) {
 }
 
 fn judge(maxmemory: u64) {
-    let (resident, used) = (resident_bytes(), used_bytes());
+    let (resident, used) = (anonymous_bytes(), used_bytes());
     if large_pages_are_too_large(resident, maxmemory) {
         allow_large_pages(false);
     } else if resident < maxmemory / 2 && maxmemory > SMALL_BYTES {
@@ -134,7 +135,7 @@ fn judge(maxmemory: u64) {
     if resident > target {
         allocator::purge();
     }
-    EXCESS.store(excess(used_bytes(), resident_bytes(), maxmemory), Ordering::Relaxed);
+    EXCESS.store(excess(used_bytes(), anonymous_bytes(), maxmemory), Ordering::Relaxed);
 }
 
 fn large_pages_are_too_large(resident: u64, maxmemory: u64) -> bool {
