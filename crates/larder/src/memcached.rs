@@ -35,15 +35,17 @@ Usage: larder memcached [OPTIONS of memcached]
 -F, --disable-flush-all      disable flush_all
 -X, --disable-dumping        disable stats cachedump and lru_crawler metadump
 -Y, --auth-file=<file>       users: a line NAME:PASSWORD each
--S, --enable-sasl            binary protocol with SASL PLAIN; users from -Y or the file that MEMCACHED_SASL_PWDB names
+-S, --enable-sasl            binary protocol with SASL PLAIN; users from -Y or from the file that
+                             MEMCACHED_SASL_PWDB names
 -e, --memory-file=<file>     keep the keys across a restart (end with SIGUSR1 or SIGTERM)
 -Z, --enable-ssl             TLS, with these of -o: ssl_chain_cert=<file>, ssl_key=<file>, ssl_ca_cert=<file>,
-                             ssl_verify_mode=<0 to 3>, ssl_min_version=<2 or 3>, ssl_ciphers=<list>, ssl_session_cache
+                             ssl_verify_mode=<0 to 3>, ssl_min_version=<2 or 3>, ssl_ciphers=<list>,
+                             ssl_session_cache
 -o, --extended=<list>        idle_timeout=<seconds>, maxconns_fast
 -V, --version   -h, --help
 
-Taken without effect, as there is nothing they would change: -f -n -L -C -W -r, and of -o what tunes slabs, LRU
-segments, the crawler and hash tables. Refused: -k, -u to another user, -o with ext_ or proxy_.
+Taken without effect, as there is nothing they would change: -f -n -L -C -W -r, and of -o what tunes slabs,
+LRU segments, the crawler and hash tables. Refused: -k, -u to another user, -o with ext_ or proxy_.
 
 Examples:
   larder memcached -m 1024 -p 11211 -l 127.0.0.1
