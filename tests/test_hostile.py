@@ -148,7 +148,7 @@ def test_a_header_that_is_no_text(victim):
 
 @pytest.mark.parametrize("body, expected", [
     (form("NoSuchAction"), (400, "InvalidAction")),
-    (form("CreateReplicationGroup"), (400, "InvalidAction")),
+    (form("CreateServerlessCache"), (400, "InvalidAction")),
     (b"Version=2015-02-02", (400, "MissingAction")),
     (b"", (400, "MissingAction")),
     (form("CreateCacheCluster"), (400, "MissingParameter")),

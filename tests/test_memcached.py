@@ -106,7 +106,12 @@ def test_libmemcached(tmp_path, binary):
         value, cas = client.gets("a")
         assert client.cas("a", 1, cas) and not client.cas("a", 2, cas)
         assert client.set("n", 41) and client.incr("n") == 42 and client.decr("n", 50) == 0
-        assert client.add("n", 1) is False and client.replace("nowhere", 1) is False
+        assert client.add("n", 1) is False
+        if binary:  # as with memcached: this library says it by an exception
+            with pytest.raises(pylibmc.NotFound):
+                client.replace("nowhere", 1)
+        else:
+            assert client.replace("nowhere", 1) is False
         assert client.set("s", "b") and client.append("s", "c") and client.prepend("s", "a") and client.get("s") == "abc"
         assert client.set_multi({f"k{n}": n for n in range(300)}) == []
         assert client.get_multi([f"k{n}" for n in range(400)]) == {f"k{n}": n for n in range(300)}
@@ -187,7 +192,7 @@ def test_command_line(tmp_path):
     assert run("-V").stdout.startswith("memcached 1.6.")
     assert run("-h").returncode == 0
     refused = run("-Z")
-    assert refused.returncode == 2 and "TLS" in refused.stderr
+    assert refused.returncode == 2 and "ssl_chain_cert" in refused.stderr
     with Cache(tmp_path, "-A", "-m", "100", "-c", "50", "-I", "2m") as cache:
         settings = cache.ask(b"stats settings\r\n", b"END\r\n")
         assert b"STAT maxbytes 104857600\r\n" in settings and b"STAT item_size_max 2097152\r\n" in settings
@@ -207,9 +212,10 @@ def test_udp(tmp_path):
             parts, count = {}, 1
             while len(parts) < count:
                 piece = client.recv(65536)
-                got, part, count, nothing = struct.unpack(">HHHH", piece[:8])
-                assert (got, nothing) == (number, 0)
-                parts[part] = piece[8:]
+                got, part, of, nothing = struct.unpack(">HHHH", piece[:8])
+                if got == number:  # garbage with a header of its own may have been answered as well
+                    assert nothing == 0
+                    parts[part], count = piece[8:], of
             return b"".join(parts[part] for part in range(count))
 
         assert ask(1, b"set a 7 0 5\r\nhello\r\n") == b"STORED\r\n"
