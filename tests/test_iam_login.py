@@ -90,8 +90,8 @@ def test_tokens_let_in_whom_policies_let_in(service):
     refused(where, "bob", token("vault", "bob", *root))
 
     # A user of IAM, who may only with a policy, and a role.
-    iam.create_user(UserName="worker")
-    key = iam.create_access_key(UserName="worker")["AccessKey"]
+    iam.create_user(UserName="token-worker")
+    key = iam.create_access_key(UserName="token-worker")["AccessKey"]
     mine = token("vault", "ann", key["AccessKeyId"], key["SecretAccessKey"])
     refused(where, "ann", mine)
     account = info["account"]
@@ -103,7 +103,7 @@ def test_tokens_let_in_whom_policies_let_in(service):
         ],
     }
     put = lambda **changes: iam.put_user_policy(
-        UserName="worker", PolicyName="p",
+        UserName="token-worker", PolicyName="p",
         PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement | changes]}),
     )
     put()
