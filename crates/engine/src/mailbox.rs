@@ -1,5 +1,6 @@
 //! Mail from one worker to another, and what wakes a worker up.
 
+use crate::node::Node;
 use rustix::event::{EventfdFlags, eventfd};
 use std::cell::Cell;
 use std::io;
@@ -30,6 +31,8 @@ pub enum Mail {
     },
     /// Close the sessions that listen to channels which their users may not use any more.
     CheckChannels,
+    /// Do this, on the worker's thread.
+    Run(Job),
     /// A session's wait is over.
     Unblock {
         /// The session.
@@ -41,6 +44,15 @@ pub enum Mail {
         /// Sequence number of what was done for it in the log, 0 if nothing was.
         logged: u64,
     },
+}
+
+/// Work for a worker, because only workers may touch the keyspace.
+pub struct Job(pub Box<dyn FnOnce(&Node) + Send>);
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Job")
+    }
 }
 
 /// What is delivered to sessions.

@@ -8,10 +8,12 @@ pub mod directive;
 pub mod memcached;
 pub mod other;
 pub mod parse;
+pub mod replication;
 pub mod row;
 pub mod tls;
 
 pub use append_only::{AppendOnly, Fsync};
+pub use replication::Replication;
 
 use crate::journal::LogLevel;
 use crate::notify::Classes;
@@ -125,8 +127,8 @@ pub struct Settings {
     pub protected_configs: Allowed,
     /// The append-only file.
     pub append_only: AppendOnly,
-    /// `repl-backlog-size`, bytes.
-    pub repl_backlog_size: usize,
+    /// Replication.
+    pub replication: Replication,
     /// TLS.
     pub tls: TlsSettings,
     /// Values of directives that change nothing here.
@@ -157,7 +159,7 @@ impl OutputLimit {
 pub struct OutputLimits {
     /// Of sessions that get replies only.
     pub normal: OutputLimit,
-    /// Of replicas: kept and shown, there are none.
+    /// Of replicas: how far they may fall behind in the stream.
     pub replica: OutputLimit,
     /// Of sessions that listen to channels.
     pub pubsub: OutputLimit,
@@ -167,7 +169,13 @@ impl OutputLimits {
     /// The limit of a session.
     #[inline]
     pub fn of(&self, client: &crate::session::Client) -> &OutputLimit {
-        if client.subscriptions.is_some() { &self.pubsub } else { &self.normal }
+        const NONE: OutputLimit = OutputLimit { hard: 0, soft: 0, soft_seconds: 0 };
+        match (&client.subscriptions, &client.replica) {
+            (Some(_), _) => &self.pubsub,
+            // What is on its way to a replica is bounded; how far it is behind is looked at elsewhere.
+            (None, Some(_)) => &NONE,
+            (None, None) => &self.normal,
+        }
     }
 }
 
@@ -326,7 +334,7 @@ impl Default for Settings {
             module_commands: Allowed::No,
             protected_configs: Allowed::No,
             append_only: AppendOnly::default(),
-            repl_backlog_size: 10 << 20,
+            replication: Replication::default(),
             tls: TlsSettings::default(),
             hints: BTreeMap::new(),
         }

@@ -14,6 +14,7 @@ use crate::command::Command;
 use crate::command::waitaof::DiskWait;
 use crate::node::Node;
 use crate::pubsub::Hub;
+use crate::replication::replicas::{Facts, Replica};
 use caching::Caching;
 use larder_protocol::resp::args::OwnedArgs;
 use registry::Shared;
@@ -92,6 +93,10 @@ pub struct Client {
     pub pending: Option<Box<Pending>>,
     /// Sequence number of the last of its commands that was logged.
     pub logged: u64,
+    /// What it told of itself, if it is about to become a replica.
+    pub greeting: Option<Box<Facts>>,
+    /// It is a replica: its worker feeds it, and its commands are not answered.
+    pub replica: Option<Arc<Replica>>,
 }
 
 impl Client {
@@ -118,6 +123,8 @@ impl Client {
             may_wait: true,
             pending: None,
             logged: 0,
+            greeting: None,
+            replica: None,
         }
     }
 

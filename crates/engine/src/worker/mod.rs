@@ -6,13 +6,14 @@
 //! in all, so that nobody waits long; a session with more to do stays ready, and then the turn does not wait.
 //!
 //! In reading order: `sessions` (buffers), `batch` (requests), `ahead` (memory), this file (the turn), `waits` (sessions
-//! that execute nothing for now), `commit` (replies that wait for the disk, and loading), `timers` (what happens without
-//! a request).
+//! that execute nothing for now), `commit` (replies that wait for the disk, and loading), `feed` (replicas), `timers`
+//! (what happens without a request).
 
 mod ahead;
 mod batch;
 mod commit;
 mod delivery;
+mod feed;
 mod handshake;
 mod sessions;
 mod timers;
@@ -24,7 +25,7 @@ use crate::command::table::flag;
 use crate::command::{Command, Known};
 use crate::config::Settings;
 use crate::config::tls::TlsMode;
-use crate::mailbox::{Mail, Mailbox};
+use crate::mailbox::{Job, Mail, Mailbox};
 use crate::meter::stopwatch::{Long, Rules, Stopwatch};
 use crate::node::{Node, now_ms};
 use crate::observe;
@@ -104,6 +105,8 @@ pub struct Worker {
     resting: bool,
     /// Sessions whose replies wait for the disk.
     held: Vec<u32>,
+    /// Sessions that are replicas.
+    feeding: Vec<u32>,
     timers: Timers,
     walker: Walker,
     waits: Waits,
@@ -133,6 +136,7 @@ impl Worker {
             later: Vec::new(),
             resting: false,
             held: Vec::new(),
+            feeding: Vec::new(),
             doors,
             next: 0,
             exact_until_ms: 0,
@@ -187,6 +191,9 @@ impl Worker {
         }
         self.settle_tracking();
         self.node.log.hand_over();
+        if !self.feeding.is_empty() {
+            self.feed();
+        }
         self.count_traffic();
         Ok(())
     }
@@ -225,6 +232,7 @@ impl Worker {
                         }
                     }
                 }
+                Mail::Run(Job(work)) => work(&self.node),
                 Mail::CheckChannels => self.check_channels(),
                 Mail::Deliver { .. } => {} // those went to their sessions
                 Mail::Unblock { place, ticket, reply, logged } => {
@@ -356,6 +364,9 @@ impl Worker {
             self.waits.bury(&self.node, &mut session);
             self.node.monitors.remove(session.client.shared.place);
             self.node.sessions.remove(session.client.id());
+            if session.client.replica.is_some() {
+                self.node.replication.replicas.remove(session.client.id());
+            }
         }
     }
 
@@ -377,6 +388,7 @@ impl Worker {
             out_of_memory: false,
             restrained: self.node.loading.is_on()
                 || self.node.cannot_save(&settings)
+                || self.node.replication.is_restrained()
                 || self.node.log.aof.failing.load(Ordering::Relaxed),
             restricted: !settings.restricted_commands.is_empty(),
         };
@@ -553,6 +565,9 @@ impl Worker {
             let token = session.token;
             if session.client.pending.is_some() {
                 self.waits.note(index, session);
+            }
+            if session.client.replica.is_some() && !std::mem::replace(&mut session.fed, true) {
+                self.feeding.push(index);
             }
             if strict && commit::hold(&self.node.log, session, &mut self.held) {
                 continue;

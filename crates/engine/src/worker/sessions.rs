@@ -48,6 +48,8 @@ pub(super) struct Session {
     pub(super) closed: bool,
     /// Its replies wait for the disk, and it executes nothing meanwhile.
     pub(super) held: bool,
+    /// It is a replica, and listed among those that are fed.
+    pub(super) fed: bool,
     /// Between the socket and the buffers, unless the session is plain.
     pub(super) tls: Option<Box<tls::Session>>,
 }
@@ -174,6 +176,7 @@ impl Sessions {
             ended: false,
             closed: false,
             held: false,
+            fed: false,
             tls,
         }));
     }
