@@ -330,10 +330,11 @@ impl Node {
         let mut full = false;
         loop {
             let mut told = |db, key: &[u8]| notify::evicted(self, worker, db, key);
-            let Some((_, _, removed)) = self.store.evict_one(&round, &mut dice, &mut told) else {
+            let Some((db, key, removed)) = self.store.evict_one(&round, &mut dice, &mut told) else {
                 full = true;
                 break;
             };
+            memcache::watch::evicted(self, db, &key, &removed);
             free(Some(removed));
             let many = memory::used_bytes() > settings.maxmemory.saturating_add(slack);
             let budget = if many { EVICTION_BUDGET_MAX } else { EVICTION_BUDGET };

@@ -432,6 +432,7 @@ fn memcached_rules(memcached: &Memcached) -> Rules {
         shutdown: memcached.shutdown,
         flush_disabled: !memcached.flush,
         dump_disabled: !memcached.dump,
+        watch_disabled: !memcached.watch,
         requests_per_turn: memcached.requests_per_turn,
         prefix_end: memcached.prefix_end,
         detail: memcached.detail,

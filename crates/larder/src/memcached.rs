@@ -34,6 +34,7 @@ Usage: larder memcached [OPTIONS of memcached]
 -D <char>                    count by prefix for \"stats detail\"; what ends a prefix
 -F, --disable-flush-all      disable flush_all
 -X, --disable-dumping        disable stats cachedump and lru_crawler metadump
+-W, --disable-watch          disable watch
 -Y, --auth-file=<file>       users: a line NAME:PASSWORD each
 -S, --enable-sasl            binary protocol with SASL PLAIN; users from -Y or from the file that
                              MEMCACHED_SASL_PWDB names
@@ -44,7 +45,7 @@ Usage: larder memcached [OPTIONS of memcached]
 -o, --extended=<list>        idle_timeout=<seconds>, maxconns_fast
 -V, --version   -h, --help
 
-Taken without effect, as there is nothing they would change: -f -n -L -C -W -r, and of -o what tunes slabs,
+Taken without effect, as there is nothing they would change: -f -n -L -C -r, and of -o what tunes slabs,
 LRU segments, the crawler and hash tables. Refused: -k, -u to another user, -o with ext_ or proxy_.
 
 Examples:
@@ -251,7 +252,7 @@ fn read(words: &[String]) -> Result<Wish, String> {
             'P' => set("pidfile", &text),
             'f' | 'n' | 'L' => note("there are no slab classes"),
             'r' => note("core dumps are left as the system limits them"),
-            'W' => note("there is no watch command"),
+            'W' => set("memcached-watch", "no"),
             'C' => note("items have a CAS unique only once a client asked for one"),
             'D' if text.len() == 1 => {
                 set("memcached-stats-prefix", &text);

@@ -19,6 +19,8 @@ pub struct Memcached {
     pub flush: bool,
     /// `memcached-dump`.
     pub dump: bool,
+    /// `memcached-watch`.
+    pub watch: bool,
     /// `memcached-requests-per-event`.
     pub requests_per_turn: usize,
     /// `memcached-stats-prefix`.
@@ -42,6 +44,7 @@ impl Default for Memcached {
             shutdown: false,
             flush: true,
             dump: true,
+            watch: true,
             requests_per_turn: REQUESTS_PER_TURN_MAX,
             prefix_end: b':',
             detail: false,
@@ -154,6 +157,7 @@ pub const TABLE: &[Directive] = &[
     switch!("memcached-shutdown", shutdown),
     switch!("memcached-flush", flush),
     switch!("memcached-dump", dump),
+    switch!("memcached-watch", watch),
     switch!("memcached-stats-detail", detail),
     number!(
         "memcached-requests-per-event",

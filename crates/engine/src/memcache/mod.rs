@@ -7,9 +7,10 @@
 //!
 //! In reading order: this file (a turn of a session), `run` (plain requests one behind the other), `item` (requests about keys), `keep` (storing with CAS uniques),
 //! `meta` (the meta commands), `binary` (the binary protocol), `auth`, `discovery` (Auto Discovery), `admin` and `dump`
-//! (commands for operators), `udp`, `memory_file` (a restart that keeps the keys), `stats`, `detail`, `counters`.
+//! (commands for operators), `watch`, `udp`, `memory_file` (a restart that keeps the keys), `stats`, `detail`, `counters`.
 
 mod admin;
+mod alone;
 mod auth;
 mod binary;
 mod counters;
@@ -24,9 +25,11 @@ mod meta;
 mod run;
 mod stats;
 pub mod udp;
+pub mod watch;
 
 pub use auth::{Auth, AuthError};
 pub use run::Run;
+pub use alone::Alone;
 pub use stats::{Connection, Figures};
 
 use admin::Act;
@@ -34,6 +37,7 @@ use auth::Verdict;
 use binary::Binary;
 
 use crate::log::{Effects, Log};
+use crate::mailbox::Place;
 use arc_swap::{ArcSwap, Guard};
 use counters::{Counter, Counters};
 use detail::{Detail, Event};
@@ -47,6 +51,7 @@ use larder_store::partition::access::Access;
 use larder_store::{Key, Now, Partition, Removed, Store};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use watch::{Lines, Watchers};
 
 /// Requests that one turn carries out before other sessions have theirs, at most.
 pub const REQUESTS_PER_TURN_MAX: usize = 64;
@@ -82,6 +87,8 @@ pub struct Shared {
     verbosity: AtomicU32,
     version: String,
     detail: Detail,
+    /// Who watches what.
+    pub watchers: Watchers,
     rules: OnceLock<Rules>,
     auth: ArcSwap<Auth>,
 }
@@ -109,6 +116,8 @@ pub struct Rules {
     pub flush_disabled: bool,
     /// Keys are not listed (`-X`).
     pub dump_disabled: bool,
+    /// Nobody watches (`-W`).
+    pub watch_disabled: bool,
     /// Requests per session and turn (`-R`).
     pub requests_per_turn: usize,
     /// What ends a key's prefix in `stats detail` (`-D`).
@@ -124,6 +133,7 @@ impl Default for Rules {
             shutdown: false,
             flush_disabled: false,
             dump_disabled: false,
+            watch_disabled: false,
             requests_per_turn: REQUESTS_PER_TURN_MAX,
             prefix_end: b':',
             detail: false,
@@ -141,6 +151,8 @@ pub trait Host {
     fn set_memory_max(&self, bytes: u64);
     /// Ends the node.
     fn stop(&self);
+    /// Sends lines to a session that watches; false if it cannot be.
+    fn send_lines(&self, place: Place, lines: Arc<[u8]>) -> bool;
 }
 
 impl Shared {
@@ -155,6 +167,7 @@ impl Shared {
             verbosity: AtomicU32::new(0),
             version: version.to_owned(),
             detail: Detail::default(),
+            watchers: Watchers::default(),
             rules: OnceLock::new(),
             auth: ArcSwap::default(),
         }
@@ -276,6 +289,10 @@ pub struct Turn<'a> {
     pub host: &'a dyn Host,
     /// Room to read requests into.
     pub run: &'a mut Run,
+    /// Id of the session that is served.
+    pub client: u64,
+    /// What the turn has to tell to those who watch.
+    pub lines: Option<Box<Lines>>,
     /// Changes made to keys; the turn adds to it.
     pub changes: u64,
     /// The log; none in tests.
@@ -384,6 +401,10 @@ pub struct Outcome {
 pub struct Session {
     speech: Speech,
     local: bool,
+    /// Where it is; UDP has no place.
+    place: Option<Place>,
+    /// It ends because nothing came from it.
+    idle: bool,
 }
 
 #[derive(Debug)]
@@ -399,16 +420,48 @@ struct Text {
     parser: Parser,
     authenticated: bool,
     dump: Option<Dump>,
+    /// It watches, and nothing that it says is listened to any more.
+    watches: bool,
+    /// Why it ends, if not for an error.
+    reason: Option<&'static str>,
 }
 
 impl Session {
     /// A session that has just connected. A `local` one, on the Unix socket, may write the Auto Discovery setting.
-    pub fn new(local: bool) -> Session {
-        Session { speech: Speech::Unknown, local }
+    pub fn new(local: bool, place: Option<Place>) -> Session {
+        Session { speech: Speech::Unknown, local, place, idle: false }
+    }
+
+    /// True if it watches: then it may be silent as long as it likes.
+    pub fn watches(&self) -> bool {
+        matches!(&self.speech, Speech::Text(text) if text.watches)
+    }
+
+    /// Says that it ends because nothing came from it.
+    pub fn end_idle(&mut self) {
+        self.idle = true;
+    }
+
+    /// Why it ends, in the words of `watch`.
+    pub fn reason(&self) -> &'static str {
+        let told = match &self.speech {
+            _ if self.idle => Some("idle_timeout"),
+            Speech::Text(text) => text.reason,
+            Speech::Binary(binary) => binary.reason,
+            Speech::Unknown => None,
+        };
+        told.unwrap_or("error")
     }
 
     /// Carries out what is complete in `input`, up to the limits of a turn, and appends the answers to `out`.
     pub fn serve(&mut self, turn: &mut Turn<'_>, input: &[u8], out: &mut Vec<u8>) -> Outcome {
+        turn.client = self.place.map_or(0, |place| place.id);
+        let outcome = self.serve_turn(turn, input, out);
+        turn.tell_watchers();
+        outcome
+    }
+
+    fn serve_turn(&mut self, turn: &mut Turn<'_>, input: &[u8], out: &mut Vec<u8>) -> Outcome {
         turn.shared.flush_if_due(turn.store, turn.now, turn.log.map(|log| (log, turn.worker)));
         if let Speech::Unknown = self.speech {
             let Some(&first) = input.first() else { return Outcome { need: 1, ..Outcome::default() } };
@@ -423,12 +476,18 @@ impl Session {
                 }
                 (Binding::Auto | Binding::Ascii, _) => {
                     let authenticated = !turn.shared.auth().ascii();
-                    Speech::Text(Text { parser: Parser::new(), authenticated, dump: None })
+                    Speech::Text(Text {
+                        parser: Parser::new(),
+                        authenticated,
+                        dump: None,
+                        watches: false,
+                        reason: None,
+                    })
                 }
             };
         }
         match &mut self.speech {
-            Speech::Text(text) => text.serve(turn, self.local, input, out),
+            Speech::Text(text) => text.serve(turn, (self.local, self.place), input, out),
             Speech::Binary(binary) => binary.serve(turn, input, out),
             Speech::Unknown => Outcome::default(),
         }
@@ -436,8 +495,17 @@ impl Session {
 }
 
 impl Text {
-    fn serve(&mut self, turn: &mut Turn<'_>, local: bool, input: &[u8], out: &mut Vec<u8>) -> Outcome {
+    fn serve(
+        &mut self,
+        turn: &mut Turn<'_>,
+        (local, place): (bool, Option<Place>),
+        input: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Outcome {
         let mut outcome = Outcome::default();
+        if self.watches {
+            return Outcome { consumed: input.len(), need: 1, close: false };
+        }
         if let Some(dump) = &mut self.dump {
             if !dump.go_on(turn, out) {
                 return outcome;
@@ -479,13 +547,25 @@ impl Text {
                         (self.dump, self.parser) = (Some(dump), Parser::new());
                         return Outcome { consumed: begin, need: 0, close: false };
                     }
+                    Act::Watch(classes) => {
+                        self.watches = place.is_some_and(|place| turn.shared.watchers.add(place, classes));
+                        if self.watches {
+                            out.extend_from_slice(b"OK\r\n");
+                            return Outcome { consumed: input.len(), need: 1, close: false };
+                        }
+                        out.extend_from_slice(admin::NO_WATCH);
+                    }
                     Act::Stop => {
                         turn.host.stop();
+                        self.reason = Some("shutdown");
                         outcome.close = true;
                     }
                 }
             } else {
                 outcome.close = execute(turn, request, out);
+                if outcome.close {
+                    self.reason = Some("normal");
+                }
             }
             if outcome.close {
                 return outcome;

@@ -113,6 +113,9 @@ pub(super) fn general(turn: &Turn<'_>, out: &mut Vec<u8>) {
     for (name, sum) in NAMES.iter().zip(turn.shared.counters.sums()) {
         line(out, name, sum);
     }
+    for (name, value) in turn.shared.watchers.figures() {
+        line(out, name, value);
+    }
     line(out, "bytes_read", figures.input_bytes);
     line(out, "bytes_written", figures.output_bytes);
     line(out, "limit_maxbytes", figures.memory_max_bytes);
@@ -259,19 +262,4 @@ pub(super) fn slabs(turn: &Turn<'_>, out: &mut Vec<u8>) {
 /// `stats sizes`, which memcached too has only where it was asked for at the start.
 pub(super) fn sizes(out: &mut Vec<u8>) {
     line(out, "sizes_status", "disabled");
-}
-
-/// For tests: nothing around the session but figures.
-impl super::Host for Figures {
-    fn figures(&self) -> Figures {
-        self.clone()
-    }
-
-    fn connections(&self) -> Vec<Connection> {
-        Vec::new()
-    }
-
-    fn set_memory_max(&self, _bytes: u64) {}
-
-    fn stop(&self) {}
 }

@@ -4,6 +4,7 @@
 use super::sessions::{Session, Sessions};
 use crate::config::OutputLimits;
 use crate::mailbox::{Form, Mail, Mailbox, Place};
+use crate::memcache::watch;
 use crate::node::Node;
 use crate::pubsub::message::RESP2_FIRST;
 use crate::tracking;
@@ -26,7 +27,11 @@ pub(super) fn deliver_all(
             Mail::Deliver { to, bytes, form } => {
                 for place in to.iter() {
                     if let Some(session) = of(sessions, place) {
-                        append(session, &bytes, form, &limits);
+                        if form == Form::Watched {
+                            watched(node, session, &bytes);
+                        } else {
+                            append(session, &bytes, form, &limits);
+                        }
                         touched.push(place.index);
                     }
                 }
@@ -41,12 +46,21 @@ fn of<'a>(sessions: &'a mut Sessions, place: &Place) -> Option<&'a mut Session> 
     sessions.get(place.index).filter(|session| session.client.id() == place.id && !session.client.closing)
 }
 
+/// Gives lines to a session that watches, unless it does not read what it has.
+fn watched(node: &Node, session: &mut Session, bytes: &[u8]) {
+    let taken = session.output_bytes() + bytes.len() <= watch::BUFFER_BYTES_MAX;
+    if taken {
+        session.out.buffer().extend_from_slice(bytes);
+    }
+    node.memcached.watchers.count(bytes, taken);
+}
+
 fn append(session: &mut Session, bytes: &[u8], form: Form, limits: &OutputLimits) {
     let (start, resp3) = (session.out.len(), session.out.is_resp3());
     let listens = session.client.subscriptions.is_some();
     let buffer = session.out.buffer();
     match form {
-        Form::Line => buffer.extend_from_slice(bytes),
+        Form::Line | Form::Watched => buffer.extend_from_slice(bytes),
         Form::Push => {
             buffer.extend_from_slice(bytes);
             if !resp3 {

@@ -370,9 +370,10 @@ impl Worker {
         let Ok(token) = self.driver.add(fd) else { return };
         origin.index = token.index;
         let shared = self.node.sessions.add(origin, now_ms);
-        let client = Client::new(shared, self.node.users.is_open() || door.is_unix(), door.is_unix());
+        memcache::watch::came(&self.node, &shared);
+        let client = Client::new(shared.clone(), self.node.users.is_open() || door.is_unix(), door.is_unix());
         let protocol = if door.is_memcached() {
-            Protocol::Memcached(Box::new(memcache::Session::new(door.is_unix())))
+            Protocol::Memcached(Box::new(memcache::Session::new(door.is_unix(), Some(shared.place))))
         } else {
             Protocol::Resp(Parser::new())
         };
@@ -393,6 +394,9 @@ impl Worker {
             session.client.listen_no_more(&self.node.hub);
             session.client.cache_no_more(&self.node);
             self.waits.bury(&self.node, &mut session);
+            if let Protocol::Memcached(memcached) = &session.protocol {
+                memcache::watch::gone(&self.node, &session.client.shared, memcached.reason());
+            }
             self.node.monitors.remove(session.client.shared.place);
             self.node.sessions.remove(session.client.id());
         }
@@ -716,6 +720,8 @@ fn memcached_turn<'a>(
         memory_full,
         host: node,
         run,
+        client: 0,
+        lines: None,
         changes: 0,
         log: Some(&node.log),
         logged: 0,

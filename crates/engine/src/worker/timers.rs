@@ -1,7 +1,7 @@
 //! What a worker does without being asked: reclaiming dead keys, a delayed flush_all, closing idle sessions,
 //! measuring its rate.
 
-use super::sessions::Sessions;
+use super::sessions::{Protocol, Sessions};
 use crate::command::wake::tell_of_gone;
 use crate::latency::EXPIRE_CYCLE;
 use crate::log::aof::rewrite;
@@ -141,13 +141,14 @@ impl Timers {
                 driver.close(session.token, true);
                 continue;
             }
-            if session.client.subscriptions.is_some() {
+            if session.client.subscriptions.is_some() || session.watches() {
                 continue; // it may be silent as long as it likes
             }
             let idle = session.output_bytes() == 0 && session.client.pending.is_none();
             if timeout_ms > 0 && idle_ms > timeout_ms && idle && !session.closed {
                 session.closed = true;
-                if session.client.shared.memcached {
+                if let Protocol::Memcached(memcached) = &mut session.protocol {
+                    memcached.end_idle();
                     node.memcached.count_idle_kick(self.worker);
                 }
                 driver.close(session.token, true);
