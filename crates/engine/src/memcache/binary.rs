@@ -50,6 +50,7 @@ impl Binary {
             match step(&input[outcome.consumed..], body_max) {
                 Step::Frame { frame, consumed } => {
                     outcome.consumed += consumed;
+                    turn.requests += 1;
                     outcome.close = self.execute(turn, &frame, out);
                 }
                 Step::TooLarge { header, key, bytes } => {
@@ -395,6 +396,7 @@ fn arithmetic(
     let mut digits = itoa::Buffer::new();
     let text = digits.format(result).as_bytes();
     if text.len() >= len {
+        let extras = Extras { state: item::grown(extras.state, len, text), ..extras };
         put(turn, &mut partition, key, value(text), extras);
     } else {
         let mut padded = text.to_vec();

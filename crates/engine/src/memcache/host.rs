@@ -33,7 +33,7 @@ impl Host for Node {
             idle_timeout_seconds: settings.timeout,
             tls: settings.tls.mode != crate::config::tls::TlsMode::No,
             backlog: self.startup.backlog,
-            connections_wait: false,
+            connections_wait: self.memcached.is_patient(),
         }
     }
 

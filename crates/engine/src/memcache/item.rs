@@ -405,11 +405,17 @@ pub(super) fn arithmetic(turn: &mut Turn<'_>, key: &[u8], delta: u64, up: bool, 
     out.extend_from_slice(text);
     out.extend_from_slice(b"\r\n");
     if text.len() >= len {
+        let extras = Extras { state: grown(extras.state, len, text), ..extras };
         return put(turn, &mut partition, &key, value(text), extras);
     }
     let mut padded = text.to_vec();
     padded.resize(len, b' ');
     put(turn, &mut partition, &key, Value::String(&padded), extras);
+}
+
+/// The state of a number after it was counted with: one that became longer is as new.
+pub(super) fn grown(state: State, len: usize, text: &[u8]) -> State {
+    if text.len() > len { State::default() } else { state }
 }
 
 /// A value as a number, and its length as a string.

@@ -115,7 +115,8 @@ impl Turn<'_> {
 pub(super) fn keep(turn: &mut Turn<'_>, partition: &mut Partition, key: &Key<'_>, wish: &Keep<'_>) -> Kept {
     turn.watch_fetch(partition, key);
     let kept = keep_held(turn, partition, key, wish);
-    let stored = Stored { status: kept.status(), command: wish.command(), deadline: wish.deadline, data: wish.data };
+    let stored =
+        Stored { status: kept.status(), command: wish.command(), deadline: wish.deadline, data: wish.data };
     turn.watch_store(partition, key, &stored);
     kept
 }

@@ -302,7 +302,11 @@ fn delete(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec<u8>
         }
         if meta.has(b'x') {
             put(turn, &mut partition, key, Value::String(b""), extras);
-            turn.watch_store(&partition, key, &Stored { status: "stored", command: "set", deadline: None, data: b"" });
+            turn.watch_store(
+                &partition,
+                key,
+                &Stored { status: "stored", command: "set", deadline: None, data: b"" },
+            );
             turn.watch_delete(&partition, key, "md");
         } else {
             set_extras(turn, &mut partition, key, extras);
@@ -354,6 +358,7 @@ fn arithmetic(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec
     let mut digits = itoa::Buffer::new();
     let text = digits.format(result).as_bytes();
     if text.len() >= len {
+        let extras = Extras { state: item::grown(extras.state, len, text), ..extras };
         put(turn, &mut partition, key, value(text), extras);
     } else {
         let mut padded = text.to_vec();

@@ -27,9 +27,9 @@ mod stats;
 pub mod udp;
 pub mod watch;
 
+pub use alone::Alone;
 pub use auth::{Auth, AuthError};
 pub use run::Run;
-pub use alone::Alone;
 pub use stats::{Connection, Figures};
 
 use admin::Act;
@@ -118,6 +118,12 @@ pub struct Rules {
     pub dump_disabled: bool,
     /// Nobody watches (`-W`).
     pub watch_disabled: bool,
+    /// Connections beyond the limit wait until there is room (`-o no_maxconns_fast`).
+    pub patient: bool,
+    /// Bytes that a watcher may leave unread (`-o watcher_logbuf_size`).
+    pub watcher_bytes: u64,
+    /// Bytes of lines that a turn gathers for watchers (`-o worker_logbuf_size`).
+    pub worker_bytes: u64,
     /// Requests per session and turn (`-R`).
     pub requests_per_turn: usize,
     /// What ends a key's prefix in `stats detail` (`-D`).
@@ -134,6 +140,9 @@ impl Default for Rules {
             flush_disabled: false,
             dump_disabled: false,
             watch_disabled: false,
+            patient: false,
+            watcher_bytes: watch::WATCHER_BYTES,
+            worker_bytes: watch::WORKER_BYTES,
             requests_per_turn: REQUESTS_PER_TURN_MAX,
             prefix_end: b':',
             detail: false,
@@ -176,6 +185,8 @@ impl Shared {
     /// Says what is fixed from now on; only the first call counts.
     pub fn set_rules(&self, rules: Rules) {
         self.detail.set(rules.detail);
+        self.watchers.watcher_bytes.store(rules.watcher_bytes, Ordering::Relaxed);
+        self.watchers.worker_bytes.store(rules.worker_bytes, Ordering::Relaxed);
         let _ = self.rules.set(rules);
     }
 
@@ -190,6 +201,16 @@ impl Shared {
 
     fn auth(&self) -> Guard<Arc<Auth>> {
         self.auth.load()
+    }
+
+    /// True if connections beyond the limit wait until there is room.
+    pub fn is_patient(&self) -> bool {
+        self.rules().patient
+    }
+
+    /// Counts a connection that has to wait for room.
+    pub fn count_waiting(&self, worker: usize) {
+        self.counters.add(worker, Counter::ListenDisabled, 1);
     }
 
     fn dumps(&self) -> bool {
@@ -289,6 +310,8 @@ pub struct Turn<'a> {
     pub host: &'a dyn Host,
     /// Room to read requests into.
     pub run: &'a mut Run,
+    /// Requests carried out; the turn adds to it.
+    pub requests: u64,
     /// Id of the session that is served.
     pub client: u64,
     /// What the turn has to tell to those who watch.
@@ -524,6 +547,7 @@ impl Text {
             let done = run.serve(turn, input, (most, output_max), out);
             *turn.run = run;
             outcome.consumed = done.consumed;
+            turn.requests += done.count as u64;
             most -= done.count;
             if done.full || done.consumed == input.len() {
                 outcome.need = usize::from(done.consumed == input.len());
@@ -538,6 +562,7 @@ impl Text {
         }
         prefetch(turn, &batch);
         for (request, end) in batch {
+            turn.requests += 1;
             if let Request::Admin { command, words } = request {
                 match admin::execute(turn, command, words, end - begin) {
                     Act::Answer(answer) => out.extend_from_slice(answer),
@@ -593,6 +618,7 @@ impl Text {
         match self.parser.step(input, &limits) {
             Ok(Step::Request { request, consumed }) => {
                 outcome.consumed = consumed;
+                turn.requests += 1;
                 let verdict = match request {
                     Request::Store { verb: Verb::Set, data, .. } => turn.shared.auth().text(data),
                     Request::Oversized { .. } => return outcome,

@@ -119,9 +119,8 @@ pub(super) fn general(turn: &Turn<'_>, out: &mut Vec<u8>) {
     line(out, "bytes_read", figures.input_bytes);
     line(out, "bytes_written", figures.output_bytes);
     line(out, "limit_maxbytes", figures.memory_max_bytes);
+    // The listeners never pause: who comes beyond the limit is told so, or waits for room.
     line(out, "accepting_conns", 1);
-    // The listeners never pause: who comes beyond the limit is told so.
-    line(out, "listen_disabled_num", 0);
     line(out, "time_in_listen_disabled_us", 0);
     line(out, "threads", figures.threads);
     line(out, "hash_is_expanding", 0);
@@ -192,6 +191,9 @@ pub(super) fn settings(turn: &Turn<'_>, out: &mut Vec<u8>) {
     line(out, "dump_enabled", yes_no(!rules.dump_disabled));
     line(out, "lru_segmented", "no");
     line(out, "idle_timeout", figures.idle_timeout_seconds);
+    line(out, "watch_enabled", yes_no(!rules.watch_disabled));
+    line(out, "watcher_logbuf_size", rules.watcher_bytes);
+    line(out, "worker_logbuf_size", rules.worker_bytes);
     line(out, "track_sizes", "no");
     line(out, "ssl_enabled", yes_no(figures.tls));
 }

@@ -41,6 +41,7 @@ impl Bench {
             memory_full: self.memory_full,
             host: &self.host,
             run: &mut Run::default(),
+            requests: 0,
             client: 0,
             lines: None,
             changes: 0,

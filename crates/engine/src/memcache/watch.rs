@@ -2,7 +2,7 @@
 //!
 //! While nobody watches this costs a request one load. What a turn has to tell is gathered in [`Lines`] and goes to the
 //! watchers at its end, by mail. Telling never waits: what finds a watcher's worker behind with its mail is dropped, and
-//! a watcher that does not read misses what comes meanwhile ([`BUFFER_BYTES_MAX`]); `stats` counts both.
+//! a watcher that does not read misses what comes meanwhile; `stats` counts both.
 
 use super::dump::escape;
 use super::item::string;
@@ -16,14 +16,14 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Bytes that may wait for a watcher to read them.
-pub const BUFFER_BYTES_MAX: usize = 256 * 1024;
+/// Default of `memcached-watcher-buffer`: bytes that may wait for a watcher to read them.
+pub const WATCHER_BYTES: u64 = 256 * 1024;
+/// Default of `memcached-worker-buffer`: bytes of lines that a turn gathers; what more it has to tell is dropped.
+pub const WORKER_BYTES: u64 = 64 * 1024;
 /// Bytes of lines that may be on their way to the watchers of one worker.
 const MAIL_BYTES_MAX: usize = 256 * 1024;
 /// Pieces of mail that may be on their way to one worker.
 const MAIL_MAX: usize = 4096;
-/// Bytes of lines that a turn gathers; what more it has to tell is dropped.
-const TURN_BYTES_MAX: usize = 64 * 1024;
 /// Most watchers of a node.
 const WATCHERS_MAX: usize = 20;
 
@@ -60,21 +60,41 @@ pub(super) fn classes(words: &[&[u8]]) -> Option<u32> {
 }
 
 /// Who watches what, and how telling them went.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Watchers {
     /// What somebody watches.
     wanted: AtomicU32,
     list: Mutex<Vec<(Place, u32)>>,
     /// Number of the last event.
     last: AtomicU64,
+    /// How much a watcher may leave unread.
+    pub(crate) watcher_bytes: AtomicU64,
+    /// How much a turn gathers.
+    pub(super) worker_bytes: AtomicU64,
     written: AtomicU64,
     dropped: AtomicU64,
     sent: AtomicU64,
     skipped: AtomicU64,
 }
 
+impl Default for Watchers {
+    fn default() -> Watchers {
+        Watchers {
+            wanted: AtomicU32::new(0),
+            list: Mutex::default(),
+            last: AtomicU64::new(0),
+            watcher_bytes: AtomicU64::new(WATCHER_BYTES),
+            worker_bytes: AtomicU64::new(WORKER_BYTES),
+            written: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            skipped: AtomicU64::new(0),
+        }
+    }
+}
+
 /// Lines that a turn has to tell, and what they are.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Lines {
     text: Vec<u8>,
     /// The class of each line, and where it ends.
@@ -135,7 +155,7 @@ impl Watchers {
 
     /// Adds a line: its time and number, its type, what it is about.
     fn write(&self, to: &mut Lines, class: u32, kind: &str, key: Option<&[u8]>, rest: Arguments<'_>) {
-        if to.text.len() > TURN_BYTES_MAX {
+        if to.text.len() as u64 > self.worker_bytes.load(Ordering::Relaxed) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
@@ -172,14 +192,7 @@ impl Watchers {
         }
     }
 
-    fn tell_one(
-        &self,
-        node: &Node,
-        class: u32,
-        kind: &str,
-        key: Option<&[u8]>,
-        rest: Arguments<'_>,
-    ) {
+    fn tell_one(&self, node: &Node, class: u32, kind: &str, key: Option<&[u8]>, rest: Arguments<'_>) {
         let mut lines = Lines::default();
         self.write(&mut lines, class, kind, key, rest);
         self.tell(&lines, |place, bytes| send(node, place, bytes));
@@ -353,10 +366,7 @@ mod tests {
         bench.with_turn(|turn| turn.shared.watchers.add(PLACE, classes));
         let lines = bench.tells(input);
         bench.with_turn(|turn| turn.shared.watchers.remove(PLACE));
-        lines
-            .iter()
-            .map(|line| line.split_once(" type=").map_or("", |(_, rest)| rest).to_owned())
-            .collect()
+        lines.iter().map(|line| line.split_once(" type=").map_or("", |(_, rest)| rest).to_owned()).collect()
     }
 
     #[test]

@@ -4,10 +4,10 @@
 use super::sessions::{Session, Sessions};
 use crate::config::OutputLimits;
 use crate::mailbox::{Form, Mail, Mailbox, Place};
-use crate::memcache::watch;
 use crate::node::Node;
 use crate::pubsub::message::RESP2_FIRST;
 use crate::tracking;
+use std::sync::atomic::Ordering;
 
 /// Takes a worker's mail. What is for sessions is appended to what they are sent, and they are listed in `touched`; the
 /// rest goes to `later`. Sends nothing.
@@ -48,7 +48,8 @@ fn of<'a>(sessions: &'a mut Sessions, place: &Place) -> Option<&'a mut Session> 
 
 /// Gives lines to a session that watches, unless it does not read what it has.
 fn watched(node: &Node, session: &mut Session, bytes: &[u8]) {
-    let taken = session.output_bytes() + bytes.len() <= watch::BUFFER_BYTES_MAX;
+    let room = node.memcached.watchers.watcher_bytes.load(Ordering::Relaxed) as usize;
+    let taken = session.output_bytes() + bytes.len() <= room;
     if taken {
         session.out.buffer().extend_from_slice(bytes);
     }

@@ -7,10 +7,10 @@ use crate::latency::EXPIRE_CYCLE;
 use crate::log::aof::rewrite;
 use crate::memory::bound;
 use crate::node::{Node, Stats, now_ms};
-use crate::notify;
 use crate::snapshot::save;
 use crate::socket::{Driver, TICK};
 use crate::traffic::Figures;
+use crate::{notify, process};
 use larder_store::Now;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -36,6 +36,8 @@ pub(super) struct Timers {
     partition: usize,
     /// Commands, bytes received and bytes sent when the rates were last measured.
     counted: [u64; 3],
+    /// Rounds and processor time as they were then.
+    turned: (u64, u64),
 }
 
 /// False while dead keys stay where they are.
@@ -54,6 +56,7 @@ impl Timers {
             measure_at_ms: 0,
             partition: worker,
             counted: [0; 3],
+            turned: (0, 0),
         }
     }
 
@@ -159,6 +162,7 @@ impl Timers {
             rewrite::look(node);
             node.memcached.flush_if_due(&node.store, now, Some((&node.log, self.worker)));
             self.measure_rates(&node.stats, node.traffic.total());
+            note_excess(&node.stats, now.ms, bound::bounded_bytes(), node.settings().maxmemory);
         }
     }
 
@@ -169,5 +173,24 @@ impl Timers {
             rate.store(now.saturating_sub(*before), Ordering::Relaxed);
             *before = now;
         }
+        let (turns, micros) = (traffic.turns, process::processor_micros());
+        let turned = turns.saturating_sub(self.turned.0);
+        let took = micros.saturating_sub(self.turned.1);
+        stats.turns_per_second.store(turned, Ordering::Relaxed);
+        stats.turn_micros.store(took.checked_div(turned).unwrap_or(0), Ordering::Relaxed);
+        self.turned = (turns, micros);
+    }
+}
+
+/// Notes for how long more than `maxmemory` is in use, to a second.
+fn note_excess(stats: &Stats, now_ms: u64, bytes: u64, maxmemory: u64) {
+    let since = stats.exceeded_since_ms.load(Ordering::Relaxed);
+    match (maxmemory > 0 && bytes > maxmemory, since) {
+        (true, 0) => stats.exceeded_since_ms.store(now_ms, Ordering::Relaxed),
+        (false, 1..) => {
+            stats.exceeded_ms.fetch_add(now_ms.saturating_sub(since), Ordering::Relaxed);
+            stats.exceeded_since_ms.store(0, Ordering::Relaxed);
+        }
+        _ => {}
     }
 }

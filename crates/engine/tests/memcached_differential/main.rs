@@ -105,6 +105,7 @@ impl Ours {
                 memory_full: false,
                 host: &Alone::default(),
                 run: &mut Run::default(),
+                requests: 0,
                 client: 0,
                 lines: None,
                 changes: 0,
