@@ -68,6 +68,8 @@ pub struct Stats {
     pub expire_stopped: AtomicU64,
     /// Microseconds spent on reclaiming keys.
     pub expire_micros: AtomicU64,
+    /// Keys in the largest partition, as far as RANDOMKEY knows; 0 = it does not.
+    pub largest_partition: AtomicU64,
     /// Payloads of RESTORE that were looked through.
     pub sanitized: AtomicU64,
     /// Unix milliseconds since which more than `maxmemory` is in use; 0 = it is not.
