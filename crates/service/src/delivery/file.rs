@@ -13,7 +13,7 @@ pub(super) fn append(path: &Path, lines: &[String]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
-    if fs::metadata(path).is_ok_and(|meta| meta.len() > BYTES_MAX) {
+    if fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() > BYTES_MAX) {
         fs::rename(path, aside(path))?;
     }
     let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;

@@ -77,7 +77,9 @@ pub(super) fn write_pending(xml: &mut Xml, app: &App, cluster: &Cluster) {
     let pending: Vec<_> =
         cluster.log_delivery.iter().filter(|(log, delivery)| is_pending(log, delivery)).collect();
     if !pending.is_empty() {
-        xml.list("LogDeliveryConfigurations", "member", pending, |xml, (log, delivery)| {
+        // The list has this name on the wire, which the model gives to its shape; clients call it
+        // LogDeliveryConfigurations.
+        xml.list("PendingLogDeliveryConfiguration", "member", pending, |xml, (log, delivery)| {
             one(xml, *log, delivery)
         });
     }
