@@ -41,8 +41,8 @@ impl Policy {
         ("volatile-ttl", Policy::VolatileTtl),
         ("allkeys-lru", Policy::AllKeysLru),
         ("allkeys-lfu", Policy::AllKeysLfu),
-        ("allkeys-lhd", Policy::AllKeysLhd),
         ("allkeys-random", Policy::AllKeysRandom),
+        ("allkeys-lhd", Policy::AllKeysLhd),
         ("noeviction", Policy::NoEviction),
     ];
 

@@ -71,7 +71,7 @@ impl Moment {
 
     /// The word of an item that comes back after it was evicted: it is known how often it had been used.
     pub(super) fn of_returned(self, uses: u32) -> u32 {
-        self.increased(uses) << USES_SHIFT | GAP_RETURNED << GAP_SHIFT | self.stamp()
+        self.increased(uses, uses) << USES_SHIFT | GAP_RETURNED << GAP_SHIFT | self.stamp()
     }
 
     /// The word after a use.
@@ -82,7 +82,7 @@ impl Moment {
             () if age < self.life.saturating_mul(4) => 1,
             () => 2,
         };
-        word & FETCHED | self.increased(uses(word)) << USES_SHIFT | gap << GAP_SHIFT | self.stamp()
+        word & FETCHED | self.increased(uses(word), word) << USES_SHIFT | gap << GAP_SHIFT | self.stamp()
     }
 
     /// The word after a new value was put in the place of the old one, which nobody has read yet.
@@ -100,11 +100,13 @@ impl Moment {
     }
 
     /// Counts one use: classes are 1, 2, 3, 4, to 8, to 16, to 32 and more.
-    fn increased(self, uses: u32) -> u32 {
+    fn increased(self, uses: u32, word: u32) -> u32 {
+        // One random number serves a batch of requests.
+        let random = (self.random ^ word).wrapping_mul(0x9e37_79b1) >> 16;
         match uses {
             0..=3 => uses + 1,
             USES_MAX => USES_MAX,
-            _ => uses + u32::from(self.random % (1 << (uses - 2)) == 0),
+            _ => uses + u32::from(random % (1 << (uses - 2)) == 0), // spans of 4, 8 and 16
         }
     }
 }
