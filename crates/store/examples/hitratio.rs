@@ -139,9 +139,27 @@ fn made_up(name: &str, requests: usize) -> Trace {
                 "shift" if popular < 2000 => popular + (at / 100_000) * 1_000_000,
                 "shift" => popular,
                 "drift" => popular + at / 50,
-                "scan" => if at / 20_000 % 5 == 4 { once } else { popular },
-                "loop" => if dice.next().is_multiple_of(2) { 1 << 41 | at / 2 % 30_000 } else { popular },
-                "once" => if dice.next() % 5 < 2 { once } else { popular },
+                "scan" => {
+                    if at / 20_000 % 5 == 4 {
+                        once
+                    } else {
+                        popular
+                    }
+                }
+                "loop" => {
+                    if dice.next().is_multiple_of(2) {
+                        (1 << 41) | (at / 2 % 30_000)
+                    } else {
+                        popular
+                    }
+                }
+                "once" => {
+                    if dice.next() % 5 < 2 {
+                        once
+                    } else {
+                        popular
+                    }
+                }
                 _ => panic!("{name}: no file and no traffic that is known here"),
             };
             let bell = (0..6u64).map(|n| Dice(key * 77 + n).unit()).sum::<f64>() - 3.0;
@@ -207,9 +225,17 @@ fn main() {
     println!("trace\tpolicy\tbudget %\thit ratio\tkeys\tbytes a key");
     for name in &arguments {
         let trace = if name.contains('.') { load(name, most) } else { made_up(name, most.min(1_000_000)) };
-        let footprint: usize =
-            trace.requests.iter().copied().collect::<HashMap<u32, u32>>().values().map(|size| *size as usize).sum();
-        for (text, policy) in Policy::NAMES.iter().filter(|(text, _)| policies.split(',').any(|wanted| wanted == *text)) {
+        let footprint: usize = trace
+            .requests
+            .iter()
+            .copied()
+            .collect::<HashMap<u32, u32>>()
+            .values()
+            .map(|size| *size as usize)
+            .sum();
+        for (text, policy) in
+            Policy::NAMES.iter().filter(|(text, _)| policies.split(',').any(|wanted| wanted == *text))
+        {
             for percent in [5, 10, 20] {
                 let (ratio, keys, bytes) = replay(&trace, *policy, footprint * percent / 100);
                 println!("{}\t{text}\t{percent}\t{ratio:.4}\t{keys}\t{bytes:.0}", trace.name);

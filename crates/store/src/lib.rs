@@ -18,11 +18,10 @@ pub use partition::item::{Extras, IntegerMut, Owned, State, Value, ValueMut, Val
 pub use partition::{Cleared, Entry, Gone, ItemMut, ItemRef, Left, Now, Partition, Removed, Saver, Watcher};
 
 use lock::{Held, Locks};
-use partition::density::Densities;
-use partition::{Common, index_of, prefetch};
 use partition::access::Access;
+use partition::{Common, index_of, prefetch};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 /// Keys of which a store remembers why they left, unless it is told otherwise.
 pub const REMEMBERED_DEFAULT: usize = 16 << 20;
@@ -146,8 +145,7 @@ impl Store {
             due: AtomicU64::new(u64::MAX),
         };
         let telling = Arc::new(AtomicBool::new(false));
-        let common =
-            Arc::new(Common { densities: Densities::new(), remembered: AtomicUsize::new(REMEMBERED_DEFAULT / partitions as usize) });
+        let common = Common::new(REMEMBERED_DEFAULT / partitions as usize);
         let values = (0..partitions).map(|_| {
             let partition = Partition::new(seed, config.now_ms, telling.clone(), common.clone());
             (hints(), partition.freeing(config.free))

@@ -76,7 +76,9 @@ impl Access {
     /// The word of an item whose key may have left before.
     pub(super) fn of_known(self, known: Option<Departure>) -> u32 {
         match (self, known) {
-            (Access::Lhd(moment), Some(Departure { reason: Reason::Evicted, uses })) => moment.of_returned(uses),
+            (Access::Lhd(moment), Some(Departure { reason: Reason::Evicted, uses })) => {
+                moment.of_returned(uses)
+            }
             _ => self.of_new(),
         }
     }

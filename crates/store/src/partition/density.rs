@@ -106,7 +106,7 @@ impl Moment {
         match uses {
             0..=3 => uses + 1,
             USES_MAX => USES_MAX,
-            _ => uses + u32::from(random % (1 << (uses - 2)) == 0), // spans of 4, 8 and 16
+            _ => uses + u32::from(random.is_multiple_of(1 << (uses - 2))), // spans of 4, 8 and 16
         }
     }
 }
@@ -293,3 +293,6 @@ fn fade(count: &AtomicU32) -> f32 {
     }
     now as f32 / ONE as f32
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,7 +77,9 @@ impl Departed {
         }
         self.forget(hash);
         let mut at = hash as usize & (self.lines.len() - 1);
-        while self.lines[at][WAYS - 1] != 0 && self.lines.len() * 2 * WAYS <= limit && self.lines.len() < LINES_MAX
+        while self.lines[at][WAYS - 1] != 0
+            && self.lines.len() * 2 * WAYS <= limit
+            && self.lines.len() < LINES_MAX
         {
             self.double();
             at = hash as usize & (self.lines.len() - 1);
@@ -112,7 +114,8 @@ impl Departed {
     }
 
     /// Entries at most, as it is now.
-    pub(crate) fn capacity(&self) -> usize {
+    #[cfg(test)]
+    fn capacity(&self) -> usize {
         self.lines.len() * WAYS
     }
 
@@ -151,3 +154,6 @@ impl Departed {
         self.lines.shrink_to_fit();
     }
 }
+
+#[cfg(test)]
+mod tests;

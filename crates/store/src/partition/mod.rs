@@ -77,8 +77,17 @@ pub(crate) struct Common {
     pub(crate) remembered: AtomicUsize,
 }
 
+impl Common {
+    pub(crate) fn new(remembered: usize) -> Arc<Common> {
+        Arc::new(Common { densities: Densities::new(), remembered: AtomicUsize::new(remembered) })
+    }
+}
+
 /// A partition with few keys may remember this many that left.
 const REMEMBERED_MIN: usize = 32;
+
+/// Keys of a database that was emptied which a partition notes one by one.
+const FLUSHED_NOTED_MAX: usize = 256;
 
 /// A locked piece of the keyspace.
 #[derive(Debug)]
@@ -505,11 +514,25 @@ impl Partition {
     /// Takes all keys of a database out.
     pub fn clear(&mut self, db: u16) -> Cleared {
         let table = self.table_mut(db).take();
+        self.note_flushed(db, &table);
         self.watches.cleared(db, |key| {
             let hash = self.seed.hash(key);
             table.find(hash, key).is_some()
         });
         Cleared(self.save_cleared(db, table))
+    }
+
+    /// Remembers some of the keys of a table that was emptied: emptying one should not take long.
+    fn note_flushed(&mut self, db: u16, table: &Table) {
+        let limit = self.common.remembered.load(Ordering::Relaxed).min(table.len().max(REMEMBERED_MIN));
+        let (mut position, mut left) = (Some(0), FLUSHED_NOTED_MAX.min(limit));
+        while let Some(at) = position.filter(|_| left > 0) {
+            position = table.scan(at, |item| {
+                let hash = marked(db, self.seed.hash(item.key()));
+                self.departed.note(hash, Departure { reason: Reason::Flushed, uses: 0 }, limit);
+                left = left.saturating_sub(1);
+            });
+        }
     }
 
     /// Exchanges two databases.
@@ -568,7 +591,9 @@ impl Partition {
 
     /// Bytes of the index, without items.
     pub fn index_bytes(&self) -> usize {
-        self.departed.memory_bytes() + self.first.memory_bytes() + self.more.iter().map(Table::memory_bytes).sum::<usize>()
+        self.departed.memory_bytes()
+            + self.first.memory_bytes()
+            + self.more.iter().map(Table::memory_bytes).sum::<usize>()
     }
 }
 
