@@ -88,7 +88,7 @@ fn translated(parameter: &Parameter, value: String) -> String {
     match (parameter.name, value.as_str()) {
         ("disable_flush_all", "0") => "yes".to_owned(),
         ("disable_flush_all", _) => "no".to_owned(),
-        ("error_on_memory_exhausted", "0") => "allkeys-lru".to_owned(),
+        ("error_on_memory_exhausted", "0") => "allkeys-lhd".to_owned(),
         ("error_on_memory_exhausted", _) => "noeviction".to_owned(),
         _ => value,
     }
