@@ -121,6 +121,16 @@ impl Removed {
         self.0.into_value()
     }
 
+    /// The value, as it was.
+    pub fn value(&self) -> crate::ValueRef<'_> {
+        self.0.value()
+    }
+
+    /// The 24-bit access word.
+    pub fn access(&self) -> u32 {
+        self.0.access()
+    }
+
     /// True if freeing it takes long: more than `members` members, or a long string.
     pub fn is_large(&self, members: usize) -> bool {
         self.0.is_large(members)
