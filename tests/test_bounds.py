@@ -14,6 +14,8 @@ import redis
 
 from service import Node, wait_until
 
+pytestmark = pytest.mark.alone
+
 MAXMEMORY = 48 << 20
 # engine::memory::bound::RESIDENT_ALLOWANCE_BYTES
 ALLOWANCE = 64 << 20
@@ -21,7 +23,7 @@ ALLOWANCE = 64 << 20
 
 POLICIES = [
     "noeviction", "allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-lfu", "volatile-random",
-    "volatile-ttl",
+    "volatile-ttl", "allkeys-lhd",
 ]
 
 

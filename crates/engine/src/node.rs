@@ -308,8 +308,18 @@ impl Node {
     pub fn access(&self, settings: &Settings, now_ms: u64, random: u32) -> Access {
         if settings.maxmemory_policy.is_lfu() {
             Access::lfu(now_ms, random, settings.lfu_log_factor, settings.lfu_decay_time)
+        } else if settings.maxmemory_policy.is_lhd() {
+            self.store.lhd_access(now_ms, random)
         } else {
             Access::lru(now_ms)
+        }
+    }
+
+    /// The word of a new key that was used last at a time in the past; for no policy that counts uses instead.
+    pub fn word_of_idle(&self, settings: &Settings, used_ms: u64) -> u32 {
+        match settings.maxmemory_policy.is_lhd() {
+            true => self.store.lhd_access(used_ms, 0).of_new(),
+            false => Access::lru(used_ms).of_new(),
         }
     }
 

@@ -444,7 +444,7 @@ fn read(words: &[String]) -> Result<Wish, Refusal> {
     }
     directives.extend([
         format!("--maxmemory {memory}mb"),
-        format!("--maxmemory-policy {}", if evicts { "allkeys-lru" } else { "noeviction" }),
+        format!("--maxmemory-policy {}", if evicts { "allkeys-lhd" } else { "noeviction" }),
         format!("--maxclients {connections}"),
         format!("--threads {threads}"),
         format!("--memcached-requests-per-event {per_event}"),

@@ -97,7 +97,8 @@ impl Wishes {
         let word = match (lfu, self.frequency, self.idle_seconds) {
             (true, Some(count), _) => Some(((now / 60_000) as u32 & 0xffff) << 8 | count),
             (false, _, Some(idle)) => {
-                Some(Access::lru(now.saturating_sub(idle.saturating_mul(1000))).of_new())
+                let used = now.saturating_sub(idle.saturating_mul(1000));
+                Some(call.node.word_of_idle(&call.node.settings(), used))
             }
             _ => None,
         };

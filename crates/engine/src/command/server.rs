@@ -297,12 +297,14 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         let c = partition.counters();
         counters.hits += c.hits;
         counters.misses += c.misses;
+        counters.missed.iter_mut().zip(c.missed).for_each(|(sum, missed)| *sum += missed);
         counters.expired += c.expired;
         counters.expired_fields += c.expired_fields;
         counters.evicted += c.evicted;
     });
     let (stats, denials, hub) = (&call.node.stats, &call.node.users.log, &call.node.hub);
     let tracked = call.node.tracking.counts();
+    let [evicted, expired, deleted, flushed] = counters.missed;
     let traffic = call.node.traffic.total();
     let [lag_p50, lag_p99, lag_max] = crate::meter::expire_lag_ms(&call.node.meters);
     let get = |value: &AtomicU64| value.load(Ordering::Relaxed);
@@ -348,6 +350,11 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         "active_defrag_misses": bound::left(),
         "keyspace_hits": counters.hits,
         "keyspace_misses": counters.misses,
+        "keyspace_misses_evicted": evicted,
+        "keyspace_misses_expired": expired,
+        "keyspace_misses_deleted": deleted,
+        "keyspace_misses_flushed": flushed,
+        "keyspace_misses_unknown": counters.misses.saturating_sub(evicted + expired + deleted + flushed),
         "pubsub_channels": hub.count(Kind::Channel),
         "pubsub_patterns": hub.count(Kind::Pattern),
         "pubsubshard_channels": hub.count(Kind::Shard),

@@ -136,7 +136,7 @@ pub(super) fn general(turn: &Turn<'_>, out: &mut Vec<u8>) {
 
 /// What left without ever having been read; under LFU policies nobody knows.
 fn unread(turn: &Turn<'_>, keys: &Keys, class: &str, out: &mut Vec<u8>) {
-    if matches!(turn.access, Access::Lru { .. }) {
+    if !matches!(turn.access, Access::Lfu { .. }) {
         line(out, &format!("{class}expired_unfetched"), keys.expired_unread);
         line(out, &format!("{class}evicted_unfetched"), keys.evicted_unread);
     }

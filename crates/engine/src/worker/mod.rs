@@ -512,6 +512,7 @@ impl Worker {
                     if self.batch.read_session(&self.node, index, session, &limits) {
                         self.sessions.make_ready(index);
                     }
+                    self.batch.look_ahead(&self.node.store);
                 }
                 // That protocol has no word for it: its clients wait.
                 Protocol::Memcached(_) if turn.restrained && self.node.loading.is_on() => {
@@ -570,7 +571,7 @@ impl Worker {
                 continue;
             }
             let keys = Known::new(&args, self.batch.keys(entry));
-            let request = Request { args, command: entry.command, keys };
+            let request = Request { args: &args, command: entry.command, keys: &keys };
             client.command = None;
             let before = out.len();
             if !(rules.monitored && refuse_monitor(node, client, entry.command, out)) {
