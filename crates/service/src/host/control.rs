@@ -172,11 +172,7 @@ pub(super) async fn replication(
 
 /// Sends a command whose answer must be OK to the process with that `run_id`, and to no other: a connection belongs to
 /// one process, so who said its name on it is who gets the command. Answers whether it was that process.
-pub(super) async fn order_process(
-    folder: &Path,
-    run_id: &str,
-    command: &[&[u8]],
-) -> Result<bool, HostError> {
+pub(super) async fn order_process(folder: &Path, run_id: &str, command: &[&[u8]]) -> Result<bool, HostError> {
     let name = String::from_utf8_lossy(command[0]).into_owned();
     let asked = async {
         let mut talk = Talk::begin(folder).await?;

@@ -248,7 +248,9 @@ impl View<'_> {
             return Some(seeded).filter(|member| member.well().is_some());
         }
         let mut inclined = self.members.iter().copied();
-        inclined.find(|member| member.well().is_some() || member.may_still_start()).filter(|member| member.well().is_some())
+        inclined
+            .find(|member| member.well().is_some() || member.may_still_start())
+            .filter(|member| member.well().is_some())
     }
 
     fn choose(&self, member: &Member, why: Why) -> Vec<GroupStep> {
@@ -384,7 +386,8 @@ impl View<'_> {
         }
         if self.shard.promotions > self.seen.promotions {
             let target = self.shard.promote.as_deref().and_then(|id| self.member(id)).unwrap_or(primary);
-            let is_ready = target.id == primary.id || (self.is_synced(target) && target.has_caught_up_with(primary));
+            let is_ready =
+                target.id == primary.id || (self.is_synced(target) && target.has_caught_up_with(primary));
             return if is_ready { self.choose(target, Why::ByHand) } else { vec![] };
         }
         if self.shard.failovers > self.seen.failovers {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::auth_token::AuthTokens;
 use super::node::{NodePhase, Observed, ObservedNode};
 use super::snapshot::Seed;
 use super::transit::Transit;
@@ -162,6 +163,9 @@ pub struct Cluster {
     /// Encryption in transit.
     #[serde(default)]
     pub transit: Transit,
+    /// Its AUTH tokens.
+    #[serde(default)]
+    pub auth: AuthTokens,
 }
 
 impl Resource for Cluster {

@@ -62,6 +62,9 @@ pub struct Group {
     /// Number of snapshots that were asked for.
     #[serde(default)]
     pub snapshots: u64,
+    /// The generation with which its AUTH tokens were last changed.
+    #[serde(default)]
+    pub auth_generation: u64,
     /// By which replicas prove to the primary who they are, where clients must prove it.
     pub replication_password: String,
 }

@@ -50,14 +50,12 @@ impl<H: Host> Tools<H> {
                 Ok(self.host.follow(&key, &process, Some(address)).await?)
             }
             GroupStep::Enroll { shard, member, run_id, offset } => {
-                let (shard, member, run_id, offset) = (shard.clone(), member.clone(), run_id.clone(), *offset);
+                let (shard, member, run_id, offset) =
+                    (shard.clone(), member.clone(), run_id.clone(), *offset);
                 self.observe_group(group, move |observed| {
                     let shard = observed.shards.entry(shard).or_default();
-                    let enrolled = ObservedMember {
-                        synced_run_id: Some(run_id),
-                        synced_offset: offset,
-                        online: true,
-                    };
+                    let enrolled =
+                        ObservedMember { synced_run_id: Some(run_id), synced_offset: offset, online: true };
                     shard.members.insert(member, enrolled);
                     vec![]
                 })
@@ -204,7 +202,8 @@ impl<H: Host> Tools<H> {
                 // It is empty, and so nobody has its data: what others still have belongs to the past.
                 shard.members.clear();
             }
-            shard.primary = Some(Acting { cluster: cluster.clone(), run_id, process: Some(process), reboots });
+            shard.primary =
+                Some(Acting { cluster: cluster.clone(), run_id, process: Some(process), reboots });
             shard.promoting = None;
             shard.members.remove(&cluster);
             let mut said = vec![];

@@ -78,6 +78,7 @@ fn group_of(count: usize) -> (Group, Vec<Cluster>) {
         at_rest_encryption: false,
         snapshotting_cluster: None,
         user_group: None,
+        auth_generation: 0,
         snapshots: 0,
         replication_password: "secret".into(),
     };
