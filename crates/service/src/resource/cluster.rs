@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::auth_token::AuthTokens;
+use super::log_delivery::Deliveries;
 use super::node::{NodePhase, Observed, ObservedNode};
 use super::snapshot::Seed;
 use super::transit::Transit;
@@ -166,6 +167,9 @@ pub struct Cluster {
     /// Its AUTH tokens.
     #[serde(default)]
     pub auth: AuthTokens,
+    /// Logs that are to be delivered.
+    #[serde(default)]
+    pub log_delivery: Deliveries,
 }
 
 impl Resource for Cluster {

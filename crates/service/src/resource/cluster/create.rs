@@ -107,6 +107,7 @@ pub fn create(
             request.transit_mode.as_deref(),
         )?,
         auth: AuthTokens::default(),
+        log_delivery: Default::default(),
     })
 }
 
