@@ -492,7 +492,7 @@ const ONE_LIFE: &str = "ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments 
 impl<'a> Setting<'a> {
     fn parse(call: &Call<'a>) -> Result<Setting<'a>, CommandError> {
         let args = call.args;
-        let mut set = Setting { key: None, fields: None, life: Life::Endless, pairs: args };
+        let mut set = Setting { key: None, fields: None, life: Life::Endless, pairs: *args };
         let mut at = 2;
         while at < args.len() {
             let word = args.get(at);
