@@ -426,3 +426,6 @@ impl View<'_> {
             && self.seen.failovers >= self.shard.failovers
     }
 }
+
+#[cfg(test)]
+mod tests;

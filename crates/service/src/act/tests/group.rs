@@ -341,15 +341,19 @@ async fn without_automatic_failover_the_primary_gets_its_data_back_from_a_replic
 }
 
 #[tokio::test]
-async fn a_reboot_of_the_primary_empties_the_group_and_is_no_failover() {
-    let world = World::with_group(2).await;
-    let mut cluster = find::<Cluster>(&*world.records, "shop-001").unwrap().unwrap().value;
-    cluster.reboot(&[ONLY_NODE.into()]);
-    world.desire(&cluster);
-    world.run_group().await.unwrap();
-    world.check_group(2);
-    assert_eq!(world.primary(), "shop-001");
-    assert!(world.host.snapshot().values().all(|node| node.data == 0));
+async fn a_reboot_of_the_primary_empties_the_group_and_is_no_failover_wherever_it_is_killed() {
+    let happens = |world: &World| {
+        let mut cluster = find::<Cluster>(&*world.records, "shop-001").unwrap().unwrap().value;
+        cluster.reboot(&[ONLY_NODE.into()]);
+        world.desire(&cluster);
+    };
+    killed_everywhere(2, happens, |world| {
+        world.check_group(2);
+        assert_eq!(world.primary(), "shop-001");
+        assert!(world.host.snapshot().values().all(|node| node.data == 0));
+        assert!(!world.events().iter().any(|e| e.starts_with("Failover")), "{:?}", world.events());
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -362,24 +366,52 @@ async fn when_all_died_at_once_the_primary_begins_anew() {
     world.check_group(3);
 }
 
-#[tokio::test]
-async fn replicas_come_and_go() {
-    let world = World::with_group(2).await;
-    let (_, clusters) = group_of(3);
+/// Wants more members.
+fn grow(world: &World, count: usize) {
     let mut group = world.group().unwrap();
-    world.desire(&clusters[2]);
-    group.shards.get_mut(ONLY_SHARD).unwrap().members.push("shop-003".into());
+    let shard = group.shards.get_mut(ONLY_SHARD).unwrap();
+    for cluster in group_of(count).1.into_iter().skip(shard.members.len()) {
+        world.desire(&cluster);
+        shard.members.push(cluster.id);
+    }
     group.generation += 1;
     world.desire_group(&group);
-    world.run_group().await.unwrap();
-    world.check_group(3);
-    let mut going = find::<Cluster>(&*world.records, "shop-002").unwrap().unwrap().value;
-    going.delete();
-    world.desire(&going);
-    change::remove_members(&mut group, &["shop-002".into()]);
-    world.desire_group(&group);
-    world.run_group().await.unwrap();
-    world.check_group(2);
+}
+
+#[tokio::test]
+async fn more_replicas_survive_a_kill_at_every_instant() {
+    // A primary that was alone was never told to wait.
+    for before in [1, 2] {
+        killed_everywhere(
+            before,
+            |world| grow(world, 3),
+            |world| {
+                world.check_group(3);
+                assert_eq!(world.primary(), "shop-001");
+                assert_eq!(world.host.snapshot()[&world.key("shop-003")].data, 1, "nothing was lost");
+                assert_eq!(world.host.starts.load(Ordering::SeqCst), 3, "nobody was ended");
+            },
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn fewer_replicas_survive_a_kill_at_every_instant() {
+    let happens = |world: &World| {
+        let mut going = find::<Cluster>(&*world.records, "shop-002").unwrap().unwrap().value;
+        going.delete();
+        world.desire(&going);
+        let mut group = world.group().unwrap();
+        change::remove_members(&mut group, &["shop-002".into()]);
+        world.desire_group(&group);
+    };
+    killed_everywhere(3, happens, |world| {
+        world.check_group(2);
+        assert_eq!(world.primary(), "shop-001");
+        assert!(find::<Cluster>(&*world.records, "shop-002").unwrap().is_none());
+    })
+    .await;
 }
 
 #[tokio::test]
