@@ -22,6 +22,9 @@ pub fn run(input: (&str, &str, &str, &[u8])) {
         secret: "a secret that the fuzzer does not know".to_owned(),
         account: "000000000000".to_owned(),
         user: "root".to_owned(),
+        inactive: false,
+        created_ms: 0,
+        session: None,
     };
     let verified = verify(request, "us-east-1", NOW_MS, |_| Ok::<_, Refusal>(Some(key())));
     assert!(verified.is_err());
