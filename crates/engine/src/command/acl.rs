@@ -453,7 +453,7 @@ pub(super) fn admits_patterns(call: &mut Call<'_>, name: &str) -> bool {
     let Some(command) = call.node.table.get(name.as_bytes()) else { return false };
     match call.session.identity.refresh(users) {
         Ok(None) => true,
-        Ok(Some(user)) => may_read_all(&user, &users.catalog, command, &call.args),
+        Ok(Some(user)) => may_read_all(&user, &users.catalog, command, call.args),
         Err(_) => false,
     }
 }

@@ -383,7 +383,7 @@ fn settle(mut call: Call<'_>, turn: &Turn, command: &'static Command, wakes: boo
     }
     let (node, changes) = (call.node, call.keys.dirty());
     if command.is(flag::BLOCKING) {
-        wake::block(node, call.session, command, &call.args, call.out);
+        wake::block(node, call.session, command, call.args, call.out);
     }
     if !wakes || changes == 0 {
         return changes;
@@ -398,7 +398,7 @@ fn settle(mut call: Call<'_>, turn: &Turn, command: &'static Command, wakes: boo
 pub(super) fn log(call: &mut Call<'_>, command: &Command) {
     if call.keys.is_logged() {
         let (worker, db) = (call.session.shared.place.worker as usize, call.session.db);
-        if let Some(number) = call.keys.log(call.node, worker, command, db, &call.args) {
+        if let Some(number) = call.keys.log(call.node, worker, command, db, call.args) {
             call.session.logged = number;
         }
     }
@@ -417,7 +417,7 @@ pub fn tell(call: &mut Call<'_>, command: &Command) -> Vec<Changed> {
         && caching.remembers()
     {
         let keys_max = call.node.settings().tracking_keys_max;
-        command.each_key(&call.args, |at| {
+        command.each_key(call.args, |at| {
             call.node.tracking.remember(call.args.get(at), &caching.tracker, keys_max);
         });
     }
@@ -533,7 +533,7 @@ pub fn partitions(node: &Node, command: &Command, args: &Args<'_>, ids: &mut Vec
 pub fn run_queued(call: &mut Call<'_>, command: &'static Command, effects: &mut Effects) -> Vec<Changed> {
     let start = call.out.len();
     if !call.session.identity.is_free(call.node.users.generation())
-        && let Err(text) = super::acl::admit_queued(call.node, call.session, command, &call.args)
+        && let Err(text) = super::acl::admit_queued(call.node, call.session, command, call.args)
     {
         fail(call.node, call.out, start, &text);
         return Vec::new();
@@ -541,23 +541,26 @@ pub fn run_queued(call: &mut Call<'_>, command: &'static Command, effects: &mut 
     let (outer, db) = (call.session.command.replace(command), call.session.db);
     let began = Instant::now();
     if call.keys.is_listened_to() {
-        call.keys.bury(command, &call.args);
+        call.keys.bury(command, call.args);
     }
     if let Err(error) = (command.handler)(call) {
-        let request =
-            Request { args: call.args, command: call.node.table.get(call.args.get(0)), keys: &Known::NOTHING };
+        let request = Request {
+            args: call.args,
+            command: call.node.table.get(call.args.get(0)),
+            keys: &Known::NOTHING,
+        };
         let text = render(&error, &request, command);
         call.node.meter(call.session).failed(call.node.table.number(command), &text);
         fail(call.node, call.out, start, &text);
     }
     if call.keys.is_logged()
-        && let Some(more) = call.keys.take_effects(command, db, &call.args)
+        && let Some(more) = call.keys.take_effects(command, db, call.args)
     {
         effects.append(&more);
     }
     let changed = if call.keys.is_listened_to() { tell(call, command) } else { Vec::new() };
     let from = call.session.shared.clone();
-    observe::inner(call.node, call.session, command, &call.args, began.elapsed(), &from.address);
+    observe::inner(call.node, call.session, command, call.args, began.elapsed(), &from.address);
     call.session.command = outer;
     changed
 }

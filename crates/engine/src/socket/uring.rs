@@ -354,7 +354,8 @@ impl Uring {
         } else if timeout == TICK && self.ticks == Ticks::Armed && several == 1 {
             submitter.submit_and_wait(want)
         } else if timeout == TICK && self.ticks == Ticks::Armed {
-            let bounds = types::SubmitArgs::new().timespec(&PERIOD).min_wait_usec(gather::WAIT.as_micros() as u32);
+            let bounds =
+                types::SubmitArgs::new().timespec(&PERIOD).min_wait_usec(gather::WAIT.as_micros() as u32);
             submitter.submit_with_args((sends + several).min(WANT_MAX), &bounds)
         } else {
             let timeout = types::Timespec::from(timeout);

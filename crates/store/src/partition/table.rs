@@ -213,12 +213,16 @@ impl Table {
         }
     }
 
-    /// The second half of [`Table::prefetch_item`] for a key that is not in its first bucket.
+    /// The second half of [`Table::prefetch_item`] for a key that is not in its first bucket: its item, or what is behind
+    /// the overflow bucket.
     #[inline]
     pub(crate) fn prefetch_overflow(&self, hash: u32) {
         let bucket = self.buckets.get(self.index(hash));
-        if let Some(child) = bucket.and_then(|Bucket(bucket)| bucket.child.as_deref()) {
-            child.prefetch_items(hash);
+        if let Some(child) = bucket.and_then(|Bucket(bucket)| bucket.child.as_deref())
+            && !child.prefetch_items(hash)
+            && let Some(next) = &child.child
+        {
+            super::prefetch(std::ptr::from_ref::<Overflow>(next).cast());
         }
     }
 
@@ -522,11 +526,14 @@ fn same(a: &[u8], b: &[u8]) -> bool {
     if len != b.len() {
         return false;
     }
-    if !(8..=INLINE_MAX).contains(&len) {
-        return a == b;
-    }
     // From both ends, where the two may overlap.
-    if len <= 16 { ends::<8>(a) == ends::<8>(b) } else { ends::<16>(a) == ends::<16>(b) }
+    match len {
+        0..4 => a.iter().zip(b).all(|(a, b)| a == b),
+        4..8 => ends::<4>(a) == ends::<4>(b),
+        8..=16 => ends::<8>(a) == ends::<8>(b),
+        17..=INLINE_MAX => ends::<16>(a) == ends::<16>(b),
+        _ => a == b,
+    }
 }
 
 /// The first and the last `N` bytes.
