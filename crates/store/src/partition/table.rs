@@ -731,3 +731,22 @@ impl<'a> ItemMut<'a> {
         unsafe { std::mem::transmute::<ValueMut<'_>, ValueMut<'a>>(self.item.value_mut()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::same;
+
+    #[test]
+    fn keys_of_every_length_differ_in_any_byte() {
+        for len in 0..70 {
+            let key: Vec<u8> = (0..len).collect();
+            assert!(same(&key, &key.clone()));
+            assert!(!same(&key, &[key.as_slice(), b"x"].concat()));
+            for at in 0..key.len() {
+                let mut other = key.clone();
+                other[at] ^= 0x10;
+                assert!(!same(&key, &other), "{len} {at}");
+            }
+        }
+    }
+}
