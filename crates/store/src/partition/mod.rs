@@ -91,24 +91,24 @@ const FLUSHED_NOTED_MAX: usize = 256;
 
 /// A locked piece of the keyspace.
 #[derive(Debug)]
-#[repr(C)] // what every look-up reads comes first
+#[repr(C)] // what every look-up reads comes first, then what every change reads
 pub struct Partition {
     first: Table,
-    watches: Watches,
-    counters: Counters,
-    epoch_ms: u64,
     /// Tables of the databases from 1 on, made when first written to.
     more: Vec<Table>,
+    counters: Counters,
+    watches: Watches,
+    /// A snapshot that is being taken.
+    saving: Option<Box<Saving>>,
+    /// What every item's bit in the table is, but for those that a snapshot still has to save.
+    generation: u64,
+    epoch_ms: u64,
     seed: Seed,
     gone: GoneList,
     departed: Departed,
     common: Arc<Common>,
     /// Frees what is reclaimed.
     free: fn(Removed),
-    /// What every item's bit in the table is, but for those that a snapshot still has to save.
-    generation: u64,
-    /// A snapshot that is being taken.
-    saving: Option<Box<Saving>>,
 }
 
 /// A key and its value, taken out of a partition. Dropping it frees the value, which may take long.
