@@ -212,6 +212,7 @@ impl Node {
             settings: ArcSwap::from_pointee(settings),
             socket_engine: OnceLock::new(),
         };
+        node.store.remember(node.settings().miss_history_keys);
         node.find_wanted();
         node
     }
@@ -238,6 +239,7 @@ impl Node {
         if config.settings.requirepass != self.settings().requirepass {
             self.users.set_default_password(&config.settings.requirepass);
         }
+        self.store.remember(config.settings.miss_history_keys);
         self.users.log.shrink(config.settings.acl_log_max);
         crate::journal::set_level(config.settings.loglevel);
         let before = self.settings();

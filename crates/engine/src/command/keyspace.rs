@@ -263,6 +263,13 @@ impl<'a> Keyspace<'a> {
         self.locked.peek(self.store.partition_of(key.slot))?.peek(self.db, &key, self.now)
     }
 
+    /// Why a key is not there, as far as that is known. One whose time is over has expired, reclaimed or not.
+    pub fn reason(&self, key: &[u8]) -> Option<Reason> {
+        let key = self.key(key);
+        let partition = self.locked.peek(self.store.partition_of(key.slot))?;
+        partition.reason(self.db, &key)
+    }
+
     /// The value of a key, without leaving a trace.
     pub fn peek_value(&self, key: &[u8]) -> Option<ValueRef<'_>> {
         self.peek(key).map(|item| item.value())

@@ -364,6 +364,7 @@ pub const TABLE: &[Directive] = &[
         },
     },
     number!("maxmemory-samples", &[], Always, settings.maxmemory_samples, 1, 64),
+    number!("miss-history-keys", &[], Always, settings.miss_history_keys, 0, 1 << 30),
     number!("lfu-log-factor", &[], Always, settings.lfu_log_factor, 0, i32::MAX as i64),
     number!("lfu-decay-time", &[], Always, settings.lfu_decay_time, 0, i32::MAX as i64),
     number!("maxclients", &[], Always, settings.maxclients, 1, u32::MAX as i64),

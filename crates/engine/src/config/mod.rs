@@ -62,6 +62,8 @@ pub struct Settings {
     pub maxmemory_policy: Policy,
     /// `maxmemory-samples`.
     pub maxmemory_samples: usize,
+    /// `miss-history-keys`: of how many keys it is remembered why they left, at most.
+    pub miss_history_keys: usize,
     /// `lfu-log-factor`.
     pub lfu_log_factor: u32,
     /// `lfu-decay-time`, minutes.
@@ -300,6 +302,7 @@ impl Default for Settings {
             maxmemory_clients: ClientsMax::Bytes(0),
             maxmemory_policy: Policy::NoEviction,
             maxmemory_samples: 5,
+            miss_history_keys: larder_store::REMEMBERED_DEFAULT,
             lfu_log_factor: 10,
             lfu_decay_time: 1,
             limits: Limits::default(),

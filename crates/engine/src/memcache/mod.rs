@@ -667,6 +667,8 @@ fn statistics(turn: &Turn<'_>, words: Words<'_>, out: &mut Vec<u8>) -> &'static 
         [b"slabs", ..] => stats::slabs(turn, out),
         [b"sizes", ..] => stats::sizes(out),
         [b"conns", ..] => stats::conns(turn, out),
+        [b"misses", ..] => stats::misses(turn, out),
+        [b"why", key, ..] => stats::why(turn, key, out),
         [b"detail", ref rest @ ..] => return turn.shared.detail.command(rest, out),
         [b"cachedump", ref rest @ ..] if turn.shared.dumps() => return admin::cachedump(turn, rest, out),
         [b"extstore" | b"proxy", ..] => {} // neither is there, and there is nothing to tell of it
