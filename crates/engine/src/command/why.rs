@@ -1,13 +1,30 @@
-//! LARDER.WHY: what is known of one key: what it is if it is there, and why it is not if it is not.
+//! LARDER.WHY: what is known of one key: what it is if it is there, and why it is not if it is not. LARDER.PREFIXES: the same
+//! of all reads, by what their keys begin with.
 //!
-//! The name has a dot, as those of modules have, so that no command of Redis or Valkey will ever be called so.
+//! The names have a dot, as those of modules have, so that no command of Redis or Valkey will ever be called so.
 
 use super::table::{Command, Keys, flag};
 use super::{Call, CommandError};
+use crate::prefixes::MISSES;
 use larder_store::{ItemRef, Reason};
 
 /// The rows of this family.
-pub const COMMANDS: &[Command] = &[Command {
+pub const COMMANDS: &[Command] = &[WHY, PREFIXES];
+
+const PREFIXES: Command = Command {
+    name: "larder.prefixes",
+    summary: "Returns hits and misses by what keys begin with, the most used first.",
+    syntax: "[RESET]",
+    complexity: "O(N) where N is the number of prefixes, at most 256",
+    since: "7.2.4",
+    group: "server",
+    arity: -1,
+    flags: flag::ADMIN | flag::LOADING | flag::STALE,
+    handler: prefixes,
+    ..Command::DEFAULT
+};
+
+const WHY: Command = Command {
     name: "larder.why",
     summary: "Returns what is known of a key: what it takes, or why it is not there.",
     syntax: "key",
@@ -19,7 +36,7 @@ pub const COMMANDS: &[Command] = &[Command {
     keys: Keys::Range { first: 1, last: 1, step: 1 },
     handler: why,
     ..Command::DEFAULT
-}];
+};
 
 /// What is known of a key.
 #[derive(Debug, PartialEq, Eq)]
@@ -97,6 +114,33 @@ fn why(call: &mut Call<'_>) -> Result<(), CommandError> {
     for (name, value) in facts {
         call.out.bulk(name.as_bytes());
         call.out.integer(value);
+    }
+    Ok(())
+}
+
+fn prefixes(call: &mut Call<'_>) -> Result<(), CommandError> {
+    match call.args.len() {
+        1 => {}
+        2 if call.args.get(1).eq_ignore_ascii_case(b"reset") => {
+            call.node.prefixes.reset();
+            call.out.simple("OK");
+            return Ok(());
+        }
+        _ => return Err(CommandError::Syntax),
+    }
+    let all = call.node.prefixes.all();
+    call.out.array(all.len());
+    for (name, counts) in all {
+        call.out.map(3 + MISSES.len());
+        call.out.bulk(b"prefix");
+        call.out.bulk(&name);
+        for (name, count) in [("hits", counts.hits)].into_iter().chain(MISSES.into_iter().zip(counts.misses))
+        {
+            call.out.bulk(name.as_bytes());
+            call.out.integer(count as i64);
+        }
+        call.out.bulk(b"before");
+        call.out.integer(counts.before as i64);
     }
     Ok(())
 }

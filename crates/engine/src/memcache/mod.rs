@@ -34,6 +34,7 @@ use auth::Verdict;
 use binary::Binary;
 
 use crate::log::{Effects, Log};
+use crate::prefixes::{self, Prefixes};
 use arc_swap::{ArcSwap, Guard};
 use counters::{Counter, Counters};
 use detail::{Detail, Event};
@@ -82,6 +83,8 @@ pub struct Shared {
     verbosity: AtomicU32,
     version: String,
     detail: Detail,
+    /// Hits and misses by what keys begin with, over all doors of the node.
+    pub prefixes: Arc<Prefixes>,
     rules: OnceLock<Rules>,
     auth: ArcSwap<Auth>,
 }
@@ -155,6 +158,7 @@ impl Shared {
             verbosity: AtomicU32::new(0),
             version: version.to_owned(),
             detail: Detail::default(),
+            prefixes: Arc::default(),
             rules: OnceLock::new(),
             auth: ArcSwap::default(),
         }
@@ -331,6 +335,18 @@ impl Turn<'_> {
         match i32::try_from(exptime) {
             Ok(exptime) => self.deadline(exptime),
             Err(_) => Some(u64::from(exptime) * 1000),
+        }
+    }
+
+    /// Counts a get by what its key begins with, if that is asked for. One that missed has the partition still.
+    #[inline]
+    fn note_prefix(&self, key: &Key<'_>, missed: Option<&Partition>) {
+        if self.shared.prefixes.is_on() {
+            let outcome = match missed {
+                None => prefixes::Outcome::Hit,
+                Some(partition) => prefixes::Outcome::Miss(partition.reason(DB, key)),
+            };
+            self.shared.prefixes.note(key.bytes, outcome);
         }
     }
 
@@ -668,6 +684,7 @@ fn statistics(turn: &Turn<'_>, words: Words<'_>, out: &mut Vec<u8>) -> &'static 
         [b"sizes", ..] => stats::sizes(out),
         [b"conns", ..] => stats::conns(turn, out),
         [b"misses", ..] => stats::misses(turn, out),
+        [b"prefixes", ..] => stats::prefixes(turn, out),
         [b"why", key, ..] => stats::why(turn, key, out),
         [b"detail", ref rest @ ..] => return turn.shared.detail.command(rest, out),
         [b"cachedump", ref rest @ ..] if turn.shared.dumps() => return admin::cachedump(turn, rest, out),

@@ -3,6 +3,7 @@
 use super::counters::{Counter, NAMES};
 use super::{Binding, DB, Turn};
 use crate::command::why::Known;
+use crate::prefixes::MISSES;
 use larder_protocol::slot::slot_of;
 use larder_store::partition::access::Access;
 use larder_store::{ItemRef, ValueRef};
@@ -146,6 +147,17 @@ pub(super) fn misses(turn: &Turn<'_>, out: &mut Vec<u8>) {
         line(out, &format!("misses:{name}"), count);
     }
     line(out, "misses:unknown", all.saturating_sub(known.iter().sum()));
+}
+
+/// `stats prefixes`: gets by what their keys begin with, the most used first.
+pub(super) fn prefixes(turn: &Turn<'_>, out: &mut Vec<u8>) {
+    for (name, counts) in turn.shared.prefixes.all() {
+        let name = String::from_utf8_lossy(&name);
+        line(out, &format!("{name}:hits"), counts.hits);
+        for (kind, count) in MISSES.iter().zip(counts.misses) {
+            line(out, &format!("{name}:{kind}"), count);
+        }
+    }
 }
 
 /// `stats why KEY`: what is known of a key.

@@ -2,7 +2,11 @@
 
 use crate::node::{On, wait_until};
 
-on_every_engine!(a_miss_has_a_reason, nothing_is_remembered_where_nothing_may_be);
+on_every_engine!(
+    a_miss_has_a_reason,
+    nothing_is_remembered_where_nothing_may_be,
+    reads_are_counted_by_prefix
+);
 
 fn a_miss_has_a_reason(on: On) {
     let node = on.node("");
@@ -63,4 +67,24 @@ fn nothing_is_remembered_where_nothing_may_be(on: On) {
     assert_eq!((node.info("keyspace_misses_deleted"), node.info("keyspace_misses_unknown")), (0, 1));
     node.local().says("CONFIG SET miss-history-keys 1000", "OK");
     session.talk(&[("SET k v", "OK"), ("DEL k", ":1"), ("LARDER.WHY k", "[state, deleted]")]);
+}
+
+fn reads_are_counted_by_prefix(on: On) {
+    let node = on.node("--miss-prefix-delimiter :");
+    let (mut session, mut memcached) = (node.connect(), node.memcached());
+    session.talk(&[("SET user:1 v", "OK"), ("GET user:1", "v"), ("GET user:2", "nil"), ("DEL user:1", ":1")]);
+    memcached.exchange("get user:1\r\nget page:1\r\n", "END\r\nEND\r\n");
+    let user = "STAT user:hits 1\r\nSTAT user:evicted 0\r\nSTAT user:expired 0\r\nSTAT user:deleted 1\r\n\
+                STAT user:flushed 0\r\nSTAT user:unknown 1\r\n";
+    let page = user.replace("user", "page").replace("hits 1", "hits 0").replace("deleted 1", "deleted 0");
+    memcached.exchange("stats prefixes\r\n", format!("{user}{page}END\r\n"));
+    session.talk(&[
+        (
+            "LARDER.PREFIXES",
+            "[[prefix, user, hits, :1, evicted, :0, expired, :0, deleted, :1, flushed, :0, unknown, :1, before, :0], \
+             [prefix, page, hits, :0, evicted, :0, expired, :0, deleted, :0, flushed, :0, unknown, :1, before, :0]]",
+        ),
+        ("LARDER.PREFIXES RESET", "OK"),
+        ("LARDER.PREFIXES", "[]"),
+    ]);
 }
