@@ -27,12 +27,14 @@ REGION = "us-east-1"
 # A bound for everything that should come soon. Generous: a loaded machine is no failure.
 PATIENCE_S = 60
 
-_networks = itertools.count(os.getpid() % 97)
+_networks = itertools.count(os.getpid())
+# Which of the processes of one run this is: each has a part of the range for itself.
+_process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4
 
 
 def next_network():
-    """The next /16 that this test run may use: 127.80 to 127.249, beginning at a place that depends on the process."""
-    return f"127.{80 + next(_networks) % 170}.0.0/16"
+    """The next /16 that this process may use, of 127.80 to 127.247; it begins at a place that depends on the process."""
+    return f"127.{80 + 42 * _process + next(_networks) % 42}.0.0/16"
 
 
 def wait_until(what, condition, patience_s=PATIENCE_S, interval_s=0.05):
@@ -63,12 +65,14 @@ def clean_environment(extra=None):
 class Service:
     """`larder up`, and what a test does with it."""
 
-    def __init__(self, folder, network=None, options=()):
+    def __init__(self, folder, network=None, options=(), environment=None, binary=BINARY):
         self.folder = pathlib.Path(folder)
         self.network = network or next_network()
         self.port = free_port()
         self.dns_port = free_port()
         self.options = list(options)
+        self.variables = environment or {}
+        self.binary = binary
         self.process = None
         self.log = self.folder.parent / f"{self.folder.name}.log"
 
@@ -76,12 +80,13 @@ class Service:
 
     def start(self, output=None):
         command = [
-            str(BINARY), "up", "--data-dir", str(self.folder), "--listen", f"127.0.0.1:{self.port}",
+            str(self.binary), "up", "--data-dir", str(self.folder), "--listen", f"127.0.0.1:{self.port}",
             "--dns-listen", f"127.0.0.1:{self.dns_port}", "--region", REGION, "--vpc-cidr", self.network, *self.options,
         ]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output or log, stderr=output or log, env=clean_environment()
+                command, stdin=subprocess.DEVNULL, stdout=output or log, stderr=output or log,
+                env=clean_environment(self.variables),
             )
         wait_until(f"the service answers; its log:\n{self.tail()}", self.answers)
         return self

@@ -9,6 +9,7 @@ use larder_rdb::dump;
 use larder_rdb::load::Options;
 use larder_store::Extras;
 use larder_store::partition::access::Access;
+use std::sync::atomic::Ordering;
 
 /// The commands about payloads.
 pub const COMMANDS: &[Command] = &[
@@ -136,6 +137,9 @@ fn restore(call: &mut Call<'_>) -> Answer {
     let body = dump::verified(payload).ok_or(text("ERR DUMP payload version or checksum are wrong"))?;
     let settings = call.node.settings();
     let options = Options { limits: &settings.limits, thorough: is_thorough(call) };
+    if options.thorough {
+        call.node.stats.sanitized.fetch_add(1, Ordering::Relaxed);
+    }
     let value = dump::read(body, &options).map_err(|_| text("ERR Bad data format"))?;
     let replaced = call.keys.remove(key);
     let now = call.keys.now_ms();

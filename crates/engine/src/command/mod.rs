@@ -17,6 +17,7 @@ mod conditional;
 pub mod config;
 pub mod connection;
 pub mod debug;
+mod digest;
 pub mod dispatch;
 pub mod dump;
 pub mod error;

@@ -92,24 +92,24 @@ const FLUSHED_NOTED_MAX: usize = 256;
 
 /// A locked piece of the keyspace.
 #[derive(Debug)]
-#[repr(C)] // what every look-up reads comes first
+#[repr(C)] // what every look-up reads comes first, then what every change reads
 pub struct Partition {
     first: Table,
-    watches: Watches,
-    counters: Counters,
-    epoch_ms: u64,
     /// Tables of the databases from 1 on, made when first written to.
     more: Vec<Table>,
+    counters: Counters,
+    watches: Watches,
+    /// A snapshot that is being taken.
+    saving: Option<Box<Saving>>,
+    /// What every item's bit in the table is, but for those that a snapshot still has to save.
+    generation: u64,
+    epoch_ms: u64,
     seed: Seed,
     gone: GoneList,
     departed: Departed,
     common: Arc<Common>,
     /// Frees what is reclaimed.
     free: fn(Removed),
-    /// What every item's bit in the table is, but for those that a snapshot still has to save.
-    generation: u64,
-    /// A snapshot that is being taken.
-    saving: Option<Box<Saving>>,
 }
 
 /// A key and its value, taken out of a partition. Dropping it frees the value, which may take long.
@@ -120,6 +120,16 @@ impl Removed {
     /// The value.
     pub fn into_value(self) -> Owned {
         self.0.into_value()
+    }
+
+    /// The value, as it was.
+    pub fn value(&self) -> crate::ValueRef<'_> {
+        self.0.value()
+    }
+
+    /// The 24-bit access word.
+    pub fn access(&self) -> u32 {
+        self.0.access()
     }
 
     /// True if freeing it takes long: more than `members` members, or a long string.
