@@ -27,7 +27,8 @@ use crate::key::{Key, Seed};
 use access::Access;
 use density::Densities;
 use departed::Departed;
-pub use departed::{Departure, Reason};
+use departed::Departure;
+pub use departed::Reason;
 use gone::GoneList;
 pub use gone::{Gone, Left};
 use item::{Extras, Item, Owned, Value};
@@ -234,12 +235,11 @@ impl Partition {
             self.missed(db, key);
             return None;
         }
-        let common = &*self.common;
         let table = if db == 0 { &mut self.first } else { self.more.get_mut(db as usize - 1)? };
         let item = table.get(place);
         let (old, new) = (item.access(), access.after_read(item.access()));
         if let Access::Lhd(moment) = access {
-            common.densities.used(key.hash, old, moment);
+            self.common.densities.used(key.hash, old, moment);
         }
         if old != new {
             table.get_mut(place).item().set_access(new);
@@ -256,9 +256,12 @@ impl Partition {
         }
     }
 
-    /// What is known of a key that is not there; `None` if it was never there, or left too long ago.
-    pub fn departure(&self, db: u16, key: &Key<'_>) -> Option<Departure> {
-        self.departed.find(marked(db, key.hash))
+    /// Why a key is not there; `None` if it never was, or left too long ago.
+    pub fn reason(&self, db: u16, key: &Key<'_>) -> Option<Reason> {
+        match self.find(db, key) {
+            Some(_) => Some(Reason::Expired), // its time is over, and it was not reclaimed yet
+            None => self.departed.find(marked(db, key.hash)).map(|departure| departure.reason),
+        }
     }
 
     /// Notes that a key leaves.
