@@ -257,9 +257,10 @@ impl Partition {
     }
 
     /// Why a key is not there; `None` if it never was, or left too long ago.
-    pub fn reason(&self, db: u16, key: &Key<'_>) -> Option<Reason> {
+    pub fn reason(&self, db: u16, key: &Key<'_>, now: Now) -> Option<Reason> {
         match self.find(db, key) {
-            Some(_) => Some(Reason::Expired), // its time is over, and it was not reclaimed yet
+            // Its time is over, and it was not reclaimed yet; or it is there.
+            Some(place) => self.table(db)?.get(place).is_dead(now.ms).then_some(Reason::Expired),
             None => self.departed.find(marked(db, key.hash)).map(|departure| departure.reason),
         }
     }
