@@ -89,6 +89,8 @@ pub struct Store {
     databases: u16,
     /// True while somebody wants to hear which keys left because their time was over.
     telling: Arc<AtomicBool>,
+    /// True while dead keys are hidden, but stay.
+    keeping: Arc<AtomicBool>,
 }
 
 /// A locked partition.
@@ -140,14 +142,17 @@ impl Store {
             due: AtomicU64::new(u64::MAX),
         };
         let telling = Arc::new(AtomicBool::new(false));
+        let keeping = Arc::new(AtomicBool::new(false));
+        let flags = || (telling.clone(), keeping.clone());
         let values = (0..partitions)
-            .map(|_| (hints(), Partition::new(seed, config.now_ms, telling.clone()).freeing(config.free)));
+            .map(|_| (hints(), Partition::new(seed, config.now_ms, flags()).freeing(config.free)));
         Store {
             partitions: Locks::new(values, config.exclusive),
             seed,
             shift: (SLOTS / partitions).trailing_zeros(),
             databases: config.databases.max(1),
             telling,
+            keeping,
         }
     }
 
@@ -234,6 +239,12 @@ impl Store {
     /// From now on partitions keep lists of the keys whose time was over, or do not. Takes no lock.
     pub fn tell_gone(&self, telling: bool) {
         self.telling.store(telling, Ordering::Relaxed);
+    }
+
+    /// From now on keys whose time is over are hidden but stay until they are removed, as in a replica, which does what
+    /// its primary says; or are not. Takes no lock.
+    pub fn keep_dead(&self, keeping: bool) {
+        self.keeping.store(keeping, Ordering::Relaxed);
     }
 
     /// True when the partition has a key whose time is over. Takes no lock.

@@ -126,7 +126,7 @@ const SUBCOMMANDS: &[Command] = &[
         summary: "Saves the keyspace, empties it and loads it again.",
         syntax: "[MERGE] [NOFLUSH] [NOSAVE]",
         arity: -2,
-        scope: Scope::All,
+        scope: Scope::Still,
         handler: reload,
         ..ROW
     },

@@ -11,7 +11,7 @@ use crate::node::Node;
 use crate::notify::Classes;
 use crate::pause::Held;
 use crate::session::{Client, Pending, ReplyMode};
-use crate::{notify, observe};
+use crate::{notify, observe, replication};
 use larder_protocol::resp::args::{Args, OwnedArgs};
 use larder_protocol::resp::reply::Reply;
 use larder_protocol::slot::slot_of;
@@ -129,7 +129,7 @@ fn admit(
         refuse_without_memory(client, command)?;
     }
     if turn.restrained {
-        refuse_for_now(node, command)?;
+        refuse_for_now(node, client, command)?;
     }
     if client.listens() && client.subscriptions.is_some() && !out.is_resp3() {
         refuse_while_listening(request, command)?;
@@ -166,7 +166,7 @@ fn is_held_back(node: &Node, turn: &Turn, client: &Client, command: &Command) ->
 
 /// Refuses what needs the keys while they are loaded, and writes while they cannot be saved.
 #[cold]
-fn refuse_for_now(node: &Node, command: &Command) -> Result<(), String> {
+fn refuse_for_now(node: &Node, client: &Client, command: &Command) -> Result<(), String> {
     if node.loading.is_on() && !command.is(flag::LOADING) {
         return Err("LOADING Larder is loading the dataset in memory".into());
     }
@@ -181,6 +181,17 @@ fn refuse_for_now(node: &Node, command: &Command) -> Result<(), String> {
                     errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check \
                     the Larder logs for details about the RDB error."
             .into());
+    }
+    if node.replication.is_restrained() {
+        let queued = client.transaction.as_ref().filter(|_| command.name == "exec");
+        let writes_queued = queued.is_some_and(|all| all.queued.iter().any(|(row, _)| row.is(flag::WRITE)));
+        let writes = command.is(flag::WRITE) || writes_queued;
+        if let Some(text) = replication::refusal(node, writes, command.is(flag::STALE)) {
+            return Err(match writes_queued {
+                true => format!("EXECABORT Transaction discarded because of: {text}"),
+                false => text.into(),
+            });
+        }
     }
     Ok(())
 }
@@ -301,6 +312,8 @@ fn run(
     request: &Request<'_>,
     out: &mut Reply,
 ) -> u64 {
+    // Taken before partitions: see `crate::replication`.
+    let _gate = (command.scope == Scope::Still).then(|| node.replication.gate());
     let (locked, wakes) = lock(node, command, request);
     let access = if client.no_touch { turn.access.silent() } else { turn.access };
     let keys = Keyspace::new(node, locked, request.keys, client.db, turn.now, access);
@@ -341,6 +354,9 @@ pub fn apply(
     if let Some(transaction) = client.transaction.as_mut().filter(|_| !command.is(flag::NOT_QUEUED)) {
         transaction.queue(command, &args); // what is too much for a client has been executed elsewhere
         return Ok(0);
+    }
+    if command.scope == Scope::Still {
+        return Ok(0); // nobody logs such a command, and the gate is held
     }
     let (locked, wakes) = lock(node, command, &request);
     let mut keys = Keyspace::new(node, locked, Known::NOTHING, client.db, turn.now, turn.access);
@@ -473,7 +489,7 @@ fn lock<'a>(node: &'a Node, command: &'static Command, request: &Request<'_>) ->
             Locked::many(&node.store, &mut ids)
         }
         (Scope::Keys | Scope::Patterns, _) => lock_known(&node.store, &request.keys),
-        (Scope::All, _) => return (Locked::all(&node.store), node.blocked.any()),
+        (Scope::All | Scope::Still, _) => return (Locked::all(&node.store), node.blocked.any()),
     };
     if command.is(flag::WRITE) && node.blocked.any() {
         let keys: Vec<&[u8]> = command_keys(command, &request.args).collect();

@@ -6,13 +6,14 @@
 //! in all, so that nobody waits long; a session with more to do stays ready, and then the turn does not wait.
 //!
 //! In reading order: `sessions` (buffers), `batch` (requests), this file (the turn), `waits` (sessions
-//! that execute nothing for now), `commit` (replies that wait for the disk, and loading), `timers` and
+//! that execute nothing for now), `commit` (replies that wait for the disk, and loading), `feed` (replicas), `timers` and
 //! `compactor` (what happens without a request).
 
 mod batch;
 mod commit;
 mod compactor;
 mod delivery;
+mod feed;
 mod handshake;
 mod sessions;
 mod timers;
@@ -24,7 +25,7 @@ use crate::command::table::flag;
 use crate::command::{Command, Known};
 use crate::config::Settings;
 use crate::config::tls::TlsMode;
-use crate::mailbox::{Mail, Mailbox};
+use crate::mailbox::{Job, Mail, Mailbox};
 use crate::memcache;
 use crate::memcache::udp::Datagram;
 use crate::memory::bound;
@@ -111,6 +112,8 @@ pub struct Worker {
     resting: bool,
     /// Sessions whose replies wait for the disk.
     held: Vec<u32>,
+    /// Sessions that are replicas.
+    feeding: Vec<u32>,
     timers: Timers,
     compactor: Compactor,
     walker: Walker,
@@ -143,6 +146,7 @@ impl Worker {
             later: Vec::new(),
             resting: false,
             held: Vec::new(),
+            feeding: Vec::new(),
             doors,
             next: 0,
             exact_until_ms: 0,
@@ -200,6 +204,9 @@ impl Worker {
         }
         self.settle_tracking();
         self.node.log.hand_over();
+        if !self.feeding.is_empty() {
+            self.feed();
+        }
         self.count_traffic();
         Ok(())
     }
@@ -238,6 +245,7 @@ impl Worker {
                         }
                     }
                 }
+                Mail::Run(Job(work)) => work(&self.node),
                 Mail::CheckChannels => self.check_channels(),
                 Mail::Datagram(datagram) => self.serve_datagram(&datagram),
                 Mail::Deliver { .. } => {} // those went to their sessions
@@ -395,6 +403,9 @@ impl Worker {
             self.waits.bury(&self.node, &mut session);
             self.node.monitors.remove(session.client.shared.place);
             self.node.sessions.remove(session.client.id());
+            if session.client.replica.is_some() {
+                self.node.replication.replicas.remove(session.client.id());
+            }
         }
     }
 
@@ -416,6 +427,7 @@ impl Worker {
             out_of_memory: false,
             restrained: self.node.loading.is_on()
                 || self.node.cannot_save(&settings)
+                || self.node.replication.is_restrained()
                 || self.node.log.aof.failing.load(Ordering::Relaxed),
             restricted: !settings.restricted_commands.is_empty(),
         };
@@ -589,6 +601,9 @@ impl Worker {
             }
             if session.client.pending.is_some() {
                 self.waits.note(index, session);
+            }
+            if session.client.replica.is_some() && !std::mem::replace(&mut session.fed, true) {
+                self.feeding.push(index);
             }
             if strict && commit::hold(&self.node.log, session, &mut self.held) {
                 continue;

@@ -119,7 +119,11 @@ pub(crate) fn prefetch(address: *const u8) {
 }
 
 impl Partition {
-    pub(crate) fn new(seed: Seed, epoch_ms: u64, telling: Arc<AtomicBool>) -> Partition {
+    pub(crate) fn new(
+        seed: Seed,
+        epoch_ms: u64,
+        (telling, keeping): (Arc<AtomicBool>, Arc<AtomicBool>),
+    ) -> Partition {
         Partition {
             first: Table::new(epoch_ms),
             more: Vec::new(),
@@ -127,7 +131,7 @@ impl Partition {
             epoch_ms,
             watches: Watches::default(),
             counters: Counters::default(),
-            gone: GoneList::new(telling),
+            gone: GoneList::new(telling, keeping),
             free: drop,
             generation: 0,
             saving: None,
@@ -234,6 +238,9 @@ impl Partition {
     /// For a key that has deadlines: whether it lives. Reclaims what does not: the key, or fields of it.
     fn survives(&mut self, db: u16, hash: u32, place: Place, now: Now) -> bool {
         let Some(item) = self.table(db).map(|table| table.get(place)) else { return false };
+        if self.gone.keeps() {
+            return !item.is_dead(now.ms);
+        }
         if item.is_dead(now.ms) {
             self.reclaim(db, hash, place);
             return false;
