@@ -400,6 +400,13 @@ impl Node {
         }
     }
 
+    /// The same for those who wait for the disks of replicas: the stream has what they wrote.
+    pub fn wake_who_waits_for_replicas(&self) {
+        if self.log.aof.awaited.load(Ordering::SeqCst) > 0 {
+            self.mailboxes.iter().for_each(Mailbox::wake);
+        }
+    }
+
     /// Tells all workers to end.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Release);

@@ -180,13 +180,11 @@ impl Running {
 
     /// Starts the threads of replication: the link to a primary, and the snapshots for replicas.
     fn spawn_helpers(&mut self) -> io::Result<()> {
-        let works: [(&str, fn(&Node)); 2] =
-            [("link", replication::link::run), ("sync", replication::sync::run)];
-        for (name, work) in works {
-            let node = self.node.clone();
-            let thread = std::thread::Builder::new().name(name.into());
-            self.helpers.push(thread.spawn(move || work(&node))?);
-        }
+        let thread = |name: &str| std::thread::Builder::new().name(name.into());
+        let node = self.node.clone();
+        self.helpers.push(thread("link").spawn(move || replication::link::run(&node))?);
+        let node = self.node.clone();
+        self.helpers.push(thread("sync").spawn(move || replication::sync::run(&node))?);
         Ok(())
     }
 
@@ -318,6 +316,9 @@ pub fn start(config: Config) -> Result<Running, RunError> {
         std::fs::write(path, text).map_err(|error| RunError::PidFile(path.clone(), error))?;
         files.push(path.clone());
     }
+    if node.settings().replication.primary.is_some() {
+        replication::role::prepare(&node);
+    }
     let log = spawn_log(&node).map_err(RunError::Worker)?;
     spawn_iam(&node).map_err(RunError::Worker)?;
     let mut running =
@@ -405,20 +406,23 @@ pub fn start(config: Config) -> Result<Running, RunError> {
 /// Goes on in the history that the file told of, and follows whom the configuration names.
 fn begin_replication(node: &Node, loaded: bool) {
     let origin = node.loading.take_origin();
-    if let (true, Some((id, offset)), Some(db)) = (loaded, origin.position(), origin.db) {
-        node.ask(move |node| {
-            let mut gate = node.replication.gate();
-            let held = Locked::all(&node.store);
+    // What died while a primary was away would never be told to whoever goes on with it.
+    let lost = node.loading.expired.load(Ordering::Relaxed) > 0;
+    node.ask(move |node| {
+        let mut gate = node.replication.gate();
+        let mut held = Locked::all(&node.store);
+        // Somebody may have decided otherwise while the file was loaded.
+        let primary = node.settings().replication.primary.clone();
+        if let (true, Some((id, offset)), Some(db)) = (loaded, origin.position(), origin.db)
+            && (primary.is_some() || !lost)
+        {
             replication::role::resume(node, &mut gate, &id, offset, db);
-            drop(held);
-        });
-    }
-    if let Some(primary) = node.settings().replication.primary.clone() {
-        node.ask(move |node| {
-            let _gate = node.replication.gate();
-            replication::role::follow(node, &mut Locked::all(&node.store), primary, false);
-        });
-    }
+        }
+        if let Some(primary) = primary {
+            replication::role::follow(node, &mut held, primary, false);
+        }
+        node.loading.keeps_dead.store(false, Ordering::Relaxed);
+    });
 }
 
 /// Writes the memory file, if one is configured, for the next run.

@@ -102,8 +102,10 @@ pub const COMMANDS: &[Command] = &[
         summary: "Waits until replicas have what the session wrote.",
         syntax: "numreplicas timeout",
         since: "3.0.0",
+        group: "generic",
         arity: 3,
         flags: flag::BLOCKING,
+        categories: &["connection"],
         handler: wait,
         ..Command::DEFAULT
     },
@@ -138,7 +140,7 @@ fn failover_is_on(call: &Call<'_>) -> bool {
 
 fn replconf(call: &mut Call<'_>) -> Answer {
     let args = call.args;
-    if args.len() % 2 == 0 {
+    if args.len().is_multiple_of(2) {
         return Err(CommandError::Syntax);
     }
     let mut ack = None;
@@ -186,6 +188,9 @@ fn replconf(call: &mut Call<'_>) -> Answer {
     if let Some(replica) = call.session.replica.clone() {
         replica.acknowledge(offset, on_disk);
         crate::replication::wait::look(call.node, call.keys.now_ms());
+        if on_disk.is_some() {
+            call.node.wake_who_waits_for_disk();
+        }
         call.session.greeting = None;
     }
     Ok(())

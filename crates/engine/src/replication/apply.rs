@@ -89,6 +89,7 @@ fn note(node: &Node, gate: &mut Gate, applier: &Applier, bytes: &[u8]) {
         return;
     }
     node.log.append_raw(bytes);
+    gate.disk.mark(node);
     gate.db = applier.db();
     node.replication.replicas.set_stream_db(applier.db());
 }

@@ -139,6 +139,7 @@ fn follow(node: &Node, epoch: u64, host: &str, port: u16) -> Result<(), Broken> 
         heard: now,
         told: now,
         timeout,
+        secret: manner.secret,
     };
     match line.shake_hands()? {
         Answer::Full { id, offset } => line.receive_all(&id, offset)?,
@@ -166,24 +167,29 @@ struct Line<'n> {
     heard: Instant,
     told: Instant,
     timeout: Duration,
+    /// It is TLS.
+    secret: bool,
 }
 
 impl Line<'_> {
-    fn is_wanted(&self) -> bool {
-        self.node.replication.epoch() == self.epoch
-            && !self.node.stopping.load(Ordering::Acquire)
-            && !self.shared.killed.load(Ordering::Relaxed)
+    /// Whether somebody still wants it.
+    fn check(&self) -> Result<(), Broken> {
+        let node = self.node;
+        if node.replication.epoch() != self.epoch || node.stopping.load(Ordering::Acquire) {
+            return Err(Broken::Unwanted);
+        }
+        if self.shared.killed.load(Ordering::Relaxed) {
+            return Err(Broken::Refused("somebody closed it".into()));
+        }
+        if node.settings().tls.replication != self.secret {
+            return Err(Broken::Refused("tls-replication was changed".into()));
+        }
+        Ok(())
     }
 
     /// Reads what there is, up to a bound; nothing if nothing comes for a moment.
     fn read_some(&mut self) -> Result<usize, Broken> {
-        if !self.is_wanted() {
-            return Err(if self.shared.killed.load(Ordering::Relaxed) {
-                Broken::Refused("somebody closed it".into())
-            } else {
-                Broken::Unwanted
-            });
-        }
+        self.check()?;
         self.buffer.drain(..self.start);
         self.start = 0;
         let before = self.buffer.len();
@@ -411,7 +417,7 @@ impl Line<'_> {
         let offset = self.node.log.offset().to_string();
         let mut words = vec!["REPLCONF", "ACK", &offset];
         let on_disk;
-        if let Some(offset) = super::wait::offset_on_disk(self.node) {
+        if let Some(offset) = self.node.replication.gate().disk.reached(self.node) {
             on_disk = offset.to_string();
             words.extend(["FACK", &on_disk]);
         }
@@ -508,9 +514,7 @@ struct Stored<'s, 'l, 'n> {
 impl Read for Stored<'_, '_, '_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         self.line.beat()?;
-        if !self.line.is_wanted() {
-            return Err(io::Error::other(Broken::Unwanted.to_string()));
-        }
+        self.line.check().map_err(|error| io::Error::other(error.to_string()))?;
         let blocks = self.spool.read(self.at).ok_or_else(|| io::Error::other("what was received is gone"))?;
         let Some(block) = blocks.first() else { return Ok(0) };
         let count = block.bytes().len().min(out.len());

@@ -27,7 +27,7 @@ use history::History;
 use replicas::Replicas;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use wait::Waits;
+use wait::{Disk, Waits};
 
 /// Bytes of the mark behind a snapshot whose length was not known.
 pub const MARK_BYTES: usize = 40;
@@ -81,6 +81,8 @@ pub struct Gate {
     pub applier: Option<Applier>,
     /// The database that the stream is in.
     pub db: u16,
+    /// How far the file has come in the stream.
+    pub disk: Disk,
 }
 
 /// Counters, as INFO shows them.

@@ -479,6 +479,9 @@ pub fn accept(
 pub(super) fn tick(node: &Node, now_ms: u64) {
     let replicas = &node.replication.replicas;
     if node.log.is_replicated() {
+        if replicas.count() > 0 {
+            hold_limit(node, now_ms);
+        }
         replicas.pin(&node.log);
     }
     if now_ms.saturating_sub(replicas.ticked_ms.load(Ordering::Relaxed)) < 1000 {
@@ -514,31 +517,40 @@ pub(super) fn tick(node: &Node, now_ms: u64) {
             node.mailboxes[replica.shared.place.worker as usize].wake();
         }
     }
-    let (end, limit) = (node.log.offset(), settings.output_limits.replica);
     for replica in &all {
         if replica.is_silent(now_ms, wishes.timeout * 1000) {
             tracing::warn!("Disconnecting timedout replica {}", replica.shared.address);
             replica.close(node);
-        } else if let Some(at) = replica.needs()
-            && replica.caught_up.load(Ordering::Relaxed)
-        {
-            let behind = end.saturating_sub(at) as usize;
-            let late = limit.soft > 0 && behind > limit.soft;
-            let since = replica.late_since_ms.load(Ordering::Relaxed);
-            replica.late_since_ms.store(
-                match (late, since) {
-                    (false, _) => 0,
-                    (true, 0) => now_ms,
-                    (true, since) => since,
-                },
-                Ordering::Relaxed,
-            );
-            let too_long = late && since > 0 && now_ms - since > limit.soft_seconds * 1000;
-            if limit.is_hard_exceeded(behind) || too_long {
-                tracing::warn!("Replica {} is {behind} bytes behind: disconnected", replica.shared.address);
-                node.stats.output_limit_closed.fetch_add(1, Ordering::Relaxed);
-                replica.close(node);
-            }
+        }
+    }
+}
+
+/// Gives up replicas that had caught up once and are too far behind now. What the backlog holds anyway is never too far.
+fn hold_limit(node: &Node, now_ms: u64) {
+    let (end, settings) = (node.log.offset(), node.settings());
+    let (limit, backlog) = (settings.output_limits.replica, settings.replication.backlog_bytes);
+    for replica in node.replication.replicas.all() {
+        let Some(at) = replica.needs().filter(|_| replica.caught_up.load(Ordering::Relaxed)) else {
+            continue;
+        };
+        let behind = end.saturating_sub(at) as usize;
+        if behind <= backlog {
+            replica.late_since_ms.store(0, Ordering::Relaxed);
+            continue;
+        }
+        let late = limit.soft > 0 && behind > limit.soft;
+        let since = replica.late_since_ms.load(Ordering::Relaxed);
+        let since = match (late, since) {
+            (false, _) => 0,
+            (true, 0) => now_ms,
+            (true, since) => since,
+        };
+        replica.late_since_ms.store(since, Ordering::Relaxed);
+        let too_long = late && now_ms - since > limit.soft_seconds * 1000;
+        if limit.is_hard_exceeded(behind) || too_long {
+            tracing::warn!("Replica {} is {behind} bytes behind: disconnected", replica.shared.address);
+            node.stats.output_limit_closed.fetch_add(1, Ordering::Relaxed);
+            replica.close(node);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Roles change with the gate and all partitions held: nothing is written or applied at that instant.
 
 use super::history::History;
+use super::wait::ROLE_CHANGED;
 use super::{Gate, Link, find_restrained};
 use crate::background::drop_later;
 use crate::command::keyspace::Held;
@@ -70,6 +71,17 @@ pub fn resume(node: &Node, gate: &mut Gate, id: &str, offset: u64, db: u16) {
     node.replication.replicas.set_stream_db(db);
     node.log.set_replicated(true);
     node.find_wanted();
+}
+
+/// Makes a node that starts a replica, before it serves anybody: it takes no writes at any instant. [`follow`] says later
+/// whose.
+pub fn prepare(node: &Node) {
+    node.replication.following.store(true, Ordering::Release);
+    node.store.keep_dead(true);
+    node.log.follow(true);
+    // It waits for its primary to say what dies.
+    node.loading.keeps_dead.store(true, Ordering::Relaxed);
+    find_restrained(node);
 }
 
 /// Follows this node from now on; false if it does so already. The gate and all partitions are held. `hands_over`: it is
@@ -144,10 +156,8 @@ fn changed(node: &Node, primary: Option<(String, u16)>) {
 
 /// Ends all waits for keys: what they wait for would be a write.
 fn unblock_all(node: &Node, _held: &mut dyn Held) {
-    const REPLY: &[u8] =
-        b"-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)\r\n";
     for waiter in node.blocked.all() {
-        wake::end(node, &waiter, REPLY.to_vec(), 0);
+        wake::end(node, &waiter, ROLE_CHANGED.to_vec(), 0);
     }
 }
 
@@ -190,6 +200,7 @@ pub(super) fn enter(node: &Node, epoch: u64, id: &str, offset: u64, db: u16) -> 
     state.link = Link::Connected;
     drop(state);
     (gate.applier, gate.db) = (None, db);
+    gate.disk.begin(node);
     node.replication.replicas.set_stream_db(db);
     node.loading.keeps_dead.store(false, Ordering::Relaxed);
     node.loading.set(false);

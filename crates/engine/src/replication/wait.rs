@@ -2,8 +2,15 @@
 
 use crate::command::wake;
 use crate::node::Node;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What a session is told that waits while a primary becomes a replica.
+pub const ROLE_CHANGED: &[u8] =
+    b"-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)\r\n";
+/// Marks of the stream that wait for the disk.
+const MARKS_MAX: usize = 1024;
 
 /// What a session waits for.
 #[derive(Clone, Debug)]
@@ -48,10 +55,9 @@ impl Waits {
 
     /// The role has changed: nobody is waited for any more.
     pub(super) fn end_all(&self, node: &Node) {
-        const REPLY: &[u8] = b"-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)\r\n";
         for waiting in self.lock().drain(..) {
             if let Some(waiter) = node.blocked.of_session(waiting.session) {
-                wake::end(node, &waiter, REPLY.to_vec(), 0);
+                wake::end(node, &waiter, ROLE_CHANGED.to_vec(), 0);
             }
         }
         self.count.store(0, Ordering::Release);
@@ -64,8 +70,17 @@ impl Waiting {
         if self.target.is_some() || node.log.merged() < self.number {
             return false;
         }
+        if self.number == 0 {
+            self.target = Some(0); // it wrote nothing: every replica has that
+            return false;
+        }
         self.target = Some(node.log.offset());
         true
+    }
+
+    /// How many replicas have it on disk.
+    pub fn on_disk(&self, node: &Node) -> usize {
+        self.target.map_or(0, |target| node.replication.replicas.count_acked(target).1)
     }
 
     /// What it is answered now, and whether that is what was waited for.
@@ -75,17 +90,58 @@ impl Waiting {
     }
 }
 
-fn is_on_disk(node: &Node, number: u64) -> bool {
-    node.log.aof.durable.load(Ordering::Acquire) >= number
+/// How far the append-only file of a replica has come in the stream of its primary.
+#[derive(Debug, Default)]
+pub struct Disk {
+    /// What was applied and is not on disk yet: a sequence number of this node, and where in the stream that is.
+    marks: VecDeque<(u64, u64)>,
+    /// Where in the stream the last mark is that was on disk.
+    reached: u64,
+    /// What was loaded is not in the file as long as this is the number of its base.
+    lacks: Option<u64>,
 }
 
-/// How far the file of a node has come in the stream, if it has one: known when all of it is on disk.
-pub fn offset_on_disk(node: &Node) -> Option<u64> {
-    if !node.log.is_filed() {
-        return None;
+impl Disk {
+    /// A snapshot was loaded: only the next base of the file has what was in it.
+    pub fn begin(&mut self, node: &Node) {
+        *self = Disk { lacks: Some(base_number(node)), ..Disk::default() };
     }
-    let offset = node.log.offset();
-    is_on_disk(node, node.log.number()).then_some(offset)
+
+    /// All that was applied so far has numbers up to that of now.
+    pub fn mark(&mut self, node: &Node) {
+        if !node.log.is_filed() {
+            return;
+        }
+        let mark = (node.log.number(), node.log.offset());
+        match self.marks.back_mut().filter(|last| last.0 == mark.0) {
+            // It changed nothing here.
+            Some(last) => *last = mark,
+            None => {
+                if self.marks.len() == MARKS_MAX {
+                    self.marks.pop_back(); // the next one says more
+                }
+                self.marks.push_back(mark);
+            }
+        }
+    }
+
+    /// Up to where in the stream everything is on disk, if there is a file and it has all.
+    pub fn reached(&mut self, node: &Node) -> Option<u64> {
+        let whole = || self.lacks.is_none_or(|base| base_number(node) != base);
+        if !node.log.is_filed() || node.log.aof.rewrites.fresh.load(Ordering::Acquire) || !whole() {
+            return None;
+        }
+        self.lacks = None;
+        let durable = node.log.aof.durable.load(Ordering::Acquire);
+        while let Some((_, offset)) = self.marks.pop_front_if(|(number, _)| *number <= durable) {
+            self.reached = offset;
+        }
+        Some(self.reached)
+    }
+}
+
+fn base_number(node: &Node) -> u64 {
+    node.log.aof.rewrites.files().manifest.base.as_ref().map_or(0, |base| base.number)
 }
 
 /// Asks the replicas how far they are.

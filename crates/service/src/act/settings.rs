@@ -110,6 +110,7 @@ fn encrypt(transit: Transit, files: &Files, wanted: &mut WantedSettings) {
     own("tls-cert-file", format!("../../{FOLDER}/{}", files.certificate.display()));
     own("tls-key-file", format!("../../{FOLDER}/{}", files.key.display()));
     own("tls-mode", transit.directive().to_owned());
+    own("tls-replication", if transit.is_enabled() { "yes" } else { "no" }.to_owned());
 }
 
 /// Who may connect, by the security groups of the cluster: ranges of addresses, or `none`. Nodes of one group of

@@ -84,6 +84,7 @@ impl Sink for Feeder<'_> {
     fn streamed(&mut self) {
         self.0.replication.replicas.wake(self.0);
         wait::look(self.0, now_ms());
+        self.0.wake_who_waits_for_replicas();
     }
 
     fn write(&mut self, bytes: &[u8], number: u64) {

@@ -5,7 +5,6 @@ use super::super::item::ValueRef;
 use super::super::*;
 use super::*;
 use proptest::prelude::*;
-use std::sync::atomic::AtomicBool;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 4 } else { 256 }, ..ProptestConfig::default() })]

@@ -9,7 +9,6 @@ use crate::partition::item::{Extras, Owned, Value, ValueMut, ValueRef};
 use crate::partition::{Key, Now, Partition, Watcher};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 const START: Now = Now { ms: 1_000_000 };
 
