@@ -113,7 +113,7 @@ fn admit(
         return if is_http(args.get(0)) { Ok(Admitted::Foreign) } else { Err(unknown(args)) };
     };
     let command = if command.subcommands.is_empty() { command } else { subcommand(command, args)? };
-    if turn.restricted && !client.local && is_restricted(node, request, command) {
+    if turn.restricted && !client.local && is_restricted(node, client, request, command) {
         return Err(unknown(args));
     }
     if !command.accepts(args.len()) {
@@ -260,9 +260,12 @@ fn subcommand(container: &'static Command, args: &Args<'_>) -> Result<&'static C
 }
 
 #[cold]
-fn is_restricted(node: &Node, request: &Request<'_>, command: &'static Command) -> bool {
+fn is_restricted(node: &Node, client: &Client, request: &Request<'_>, command: &'static Command) -> bool {
     let container = request.command.map_or("", |row| row.name);
     let settings = node.settings();
+    if matches!(container, "psync" | "sync" | "replconf") && replication::may_follow(&settings, client) {
+        return false;
+    }
     settings.restricted_commands.iter().any(|name| match name.split_once('|') {
         None => name == container,
         Some((first, second)) => first == container && second == command.name,

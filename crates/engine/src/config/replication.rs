@@ -1,6 +1,7 @@
 //! The directives of replication.
 
 use super::directive::{Directive, When, bytes, integer, memory, number, one_of, switch, words, yes_no};
+use crate::socket::admit::Ranges;
 use std::net::IpAddr;
 
 /// `repl-diskless-load`: what a replica does with a snapshot that comes.
@@ -70,6 +71,8 @@ pub struct Replication {
     pub lag_max: u64,
     /// `repl-disable-tcp-nodelay`.
     pub delays_packets: bool,
+    /// `replication-sources`: who may follow this node although `restricted-commands` hides that from others.
+    pub sources: Option<Ranges>,
     /// `bind-source-addr`: the address from which the primary is connected; none = as the system chooses.
     pub source: Option<IpAddr>,
 }
@@ -99,6 +102,7 @@ impl Default for Replication {
             replicas_min: 0,
             lag_max: 10,
             delays_packets: false,
+            sources: None,
             source: None,
         }
     }
@@ -211,6 +215,16 @@ pub const TABLE: &[Directive] = &[
     ),
     number!("min-replicas-max-lag", &["min-slaves-max-lag"], Always, settings.replication.lag_max, 0, MAX),
     switch!("repl-disable-tcp-nodelay", Always, settings.replication.delays_packets),
+    Directive {
+        name: "replication-sources",
+        aliases: &[],
+        when: When::Always,
+        get: |config| config.settings.replication.sources.as_ref().map_or(String::new(), Ranges::to_string),
+        set: |config, text| {
+            config.settings.replication.sources = Ranges::parse(text)?;
+            Ok(())
+        },
+    },
     Directive {
         name: "bind-source-addr",
         aliases: &[],

@@ -127,7 +127,8 @@ pub(super) fn run(log: &Log, sink: &mut dyn Sink) {
         }
         log.idle.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst); // either we see what was logged, or who logged it sees that we sleep
-        if merger.next > log.number() && !log.closing.load(Ordering::Acquire) {
+        let marked = lock(&log.points).next().is_some();
+        if merger.next > log.number() && !marked && !log.closing.load(Ordering::Acquire) {
             std::thread::park_timeout(SLEEP_MAX);
         }
         log.idle.store(false, Ordering::Relaxed);

@@ -20,11 +20,14 @@ pub mod sync;
 pub mod wait;
 pub mod wire;
 
+use crate::config::Settings;
 use crate::log::Applier;
 use crate::node::{Node, now_ms};
+use crate::session::Client;
 use failover::Failover;
 use history::History;
 use replicas::Replicas;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use wait::{Disk, Waits};
@@ -209,6 +212,13 @@ pub fn refusal(node: &Node, writes: bool, may_be_stale: bool) -> Option<&'static
     }
     let stale = !wishes.serves_stale && !may_be_stale && replication.state().link != Link::Connected;
     stale.then_some("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.")
+}
+
+/// True for a session that comes from where replicas are: what is hidden from others it may do.
+pub fn may_follow(settings: &Settings, client: &Client) -> bool {
+    let address = client.shared.address.parse::<SocketAddr>();
+    let sources = settings.replication.sources.as_ref();
+    sources.is_some_and(|sources| address.is_ok_and(|address| sources.admit(address.ip())))
 }
 
 /// What time brings; called by one worker, about every 20 milliseconds.
