@@ -31,12 +31,12 @@ use crate::memcache::udp::Datagram;
 use crate::memory::bound;
 use crate::meter::stopwatch::{Long, Rules, Stopwatch};
 use crate::node::{Node, now_ms};
-use crate::observe;
 use crate::session::registry::Origin;
 use crate::session::{Client, eviction};
 use crate::snapshot::take::Walker;
 use crate::socket::{Driver, Engine, listen};
 use crate::tls;
+use crate::{observe, replication};
 use batch::{Batch, Entry};
 use compactor::Compactor;
 use delivery::deliver_all;
@@ -729,6 +729,7 @@ fn memcached_turn<'a>(
         now,
         access,
         memory_full,
+        refusal: node.replication.is_restrained().then(|| replication::refusal(node, true, true)).flatten(),
         host: node,
         run,
         changes: 0,

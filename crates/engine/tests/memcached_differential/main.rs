@@ -103,6 +103,7 @@ impl Ours {
                 now,
                 access: Access::lru(now.ms),
                 memory_full: false,
+                refusal: None,
                 host: &Figures::default(),
                 run: &mut Run::default(),
                 changes: 0,
