@@ -1,6 +1,6 @@
 //! Values of a metric: which nodes its dimensions name, and what their rows come to in each period.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::{MetricStore, Point, catalogue};
@@ -126,10 +126,10 @@ pub fn values(
     for node in nodes {
         let roles = match role {
             Some(role) => role.minutes(store, &node, from, to)?,
-            None => BTreeMap::new(),
+            None => BTreeSet::new(),
         };
         for (minute, point) in store.points(&node, number, from, to)? {
-            if role.is_some() && !roles.contains_key(&minute) {
+            if role.is_some() && !roles.contains(&minute) {
                 continue;
             }
             let begin = minute * 60 / period * period;
@@ -154,13 +154,13 @@ impl Role {
         node: &str,
         from: u64,
         to: u64,
-    ) -> Result<BTreeMap<u64, ()>, StateError> {
-        let Some((number, _)) = catalogue::find("IsPrimary") else { return Ok(BTreeMap::new()) };
+    ) -> Result<BTreeSet<u64>, StateError> {
+        let Some((number, _)) = catalogue::find("IsPrimary") else { return Ok(BTreeSet::new()) };
         let wanted = if self == Role::Primary { 1.0 } else { 0.0 };
         let rows = store.points(node, number, from, to)?;
         let fits =
             |point: &Point| [point.min, point.max].iter().all(|value| value.total_cmp(&wanted).is_eq());
-        Ok(rows.into_iter().filter(|(_, point)| fits(point)).map(|(minute, _)| (minute, ())).collect())
+        Ok(rows.into_iter().filter(|(_, point)| fits(point)).map(|(minute, _)| minute).collect())
     }
 }
 
