@@ -10,7 +10,7 @@ use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
 use crate::resource::cluster::Cluster;
 use crate::resource::node::Observed;
-use crate::state::{find, list_all};
+use crate::state::{Page, find, list};
 
 /// The parameters.
 #[derive(Deserialize)]
@@ -40,7 +40,9 @@ pub(super) fn run(app: &App, caller: &Caller, input: DescribeCacheClusters) -> R
         observed.extend(seen.map(|seen| (seen.id.clone(), seen)));
         found.push(desired.value);
     } else {
-        found.extend(list_all::<Cluster>(app.records.as_ref())?.into_iter().map(|stored| stored.value));
+        // Only a filter needs more than the page.
+        let part = if input.not_in_groups == Some(true) { Page::default() } else { paging.of_records() };
+        found.extend(list::<Cluster>(app.records.as_ref(), part)?.into_iter().map(|stored| stored.value));
     }
     if input.not_in_groups == Some(true) {
         found.retain(|cluster| cluster.group.is_none());
