@@ -267,6 +267,7 @@ mod tests {
             snapshotting_cluster: None,
             user_group: None,
             snapshots: 0,
+            auth_generation: 0,
             replication_password: String::new(),
         };
         records.apply(&[create(&group).unwrap()]).unwrap();

@@ -67,6 +67,7 @@ fn many() -> (Service, Arc<Counted>) {
                 snapshotting_cluster: None,
                 user_group: None,
                 snapshots: 0,
+                auth_generation: 0,
                 replication_password: String::new(),
             };
             changes.push(create(&group).unwrap());
