@@ -13,6 +13,7 @@ use crate::meter::Meter;
 use crate::monitor::Monitors;
 use crate::notify::{self, Classes};
 use crate::pause::Pause;
+use crate::prefixes::Prefixes;
 use crate::pubsub::Hub;
 use crate::run::Startup;
 use crate::session::Client;
@@ -68,6 +69,8 @@ pub struct Stats {
     pub expire_stopped: AtomicU64,
     /// Microseconds spent on reclaiming keys.
     pub expire_micros: AtomicU64,
+    /// Keys in the largest partition, as far as RANDOMKEY knows; 0 = it does not.
+    pub largest_partition: AtomicU64,
     /// Payloads of RESTORE that were looked through.
     pub sanitized: AtomicU64,
     /// Unix milliseconds since which more than `maxmemory` is in use; 0 = it is not.
@@ -126,6 +129,8 @@ pub struct Node {
     pub monitors: Monitors,
     /// Who listens to which channels.
     pub hub: Hub,
+    /// Hits and misses by what keys begin with.
+    pub prefixes: Arc<Prefixes>,
     /// Who may have cached what.
     pub tracking: Tracking,
     /// The order of writes.
@@ -203,6 +208,7 @@ impl Node {
             stats: Stats::default(),
             traffic: Traffic::new(mailboxes.len()),
             hub: Hub::default(),
+            prefixes: memcached.prefixes.clone(),
             tracking: Tracking::new(mailboxes.len()),
             log: Log::new(mailboxes.len(), settings.repl_backlog_size),
             iam: iam::Desk::default(),
@@ -224,6 +230,8 @@ impl Node {
             settings: ArcSwap::from_pointee(settings),
             socket_engine: OnceLock::new(),
         };
+        node.store.remember(node.settings().miss_history_keys);
+        node.prefixes.set_delimiter(node.settings().miss_prefix_delimiter);
         node.find_wanted();
         node
     }
@@ -250,6 +258,8 @@ impl Node {
         if config.settings.requirepass != self.settings().requirepass {
             self.users.set_default_password(&config.settings.requirepass);
         }
+        self.store.remember(config.settings.miss_history_keys);
+        self.prefixes.set_delimiter(config.settings.miss_prefix_delimiter);
         self.users.log.shrink(config.settings.acl_log_max);
         crate::journal::set_level(config.settings.loglevel);
         let before = self.settings();
@@ -278,6 +288,9 @@ impl Node {
         let strict = self.log.is_filed() && self.settings().append_only.fsync == Fsync::Always;
         self.log.aof.strict.store(strict, Ordering::Release);
         self.store.tell_gone(!wanted.is_empty());
+        if self.prefixes.is_on() {
+            wanted = wanted | Classes::PREFIXES;
+        }
         self.wanted.store(wanted.bits(), Ordering::Relaxed);
     }
 

@@ -15,7 +15,9 @@ pub mod partition;
 
 pub use key::{Key, Seed};
 pub use partition::item::{Extras, IntegerMut, Owned, State, Value, ValueMut, ValueRef};
-pub use partition::{Cleared, Entry, Gone, ItemMut, ItemRef, Left, Now, Partition, Removed, Saver, Watcher};
+pub use partition::{
+    Cleared, Entry, Gone, ItemMut, ItemRef, Left, Now, Partition, Reason, Removed, Saver, Watcher,
+};
 
 use lock::{Held, Locks};
 use partition::access::Access;
@@ -213,18 +215,13 @@ impl Store {
         self.partitions().map(|id| self.lock(id)).collect()
     }
 
-    /// Hints the processor to load the partition of a key: the first step, [`Store::prefetch_bucket`] is the second.
-    #[inline]
-    pub fn prefetch_partition(&self, key: &Key<'_>) {
-        let hints: *const Hints = self.partitions.hints(self.partition_of(key.slot).index());
-        prefetch(hints.cast());
-        prefetch(hints.cast::<u8>().wrapping_add(64));
-    }
-
-    /// Hints the processor to load the bucket of a key of database 0. Takes no lock.
+    /// Hints the processor to load the partition of a key and its bucket of database 0. Takes no lock.
     #[inline]
     pub fn prefetch_bucket(&self, key: &Key<'_>) {
         let hints = self.partitions.hints(self.partition_of(key.slot).index());
+        let partition = std::ptr::from_ref(hints).cast::<u8>();
+        prefetch(partition.wrapping_add(64));
+        prefetch(partition.wrapping_add(128));
         let count = hints.count.load(Ordering::Relaxed);
         if count > 0 {
             let at = index_of(key.hash, count) * 64;

@@ -544,8 +544,11 @@ pub fn run_queued(call: &mut Call<'_>, command: &'static Command, effects: &mut 
         call.keys.bury(command, call.args);
     }
     if let Err(error) = (command.handler)(call) {
-        let request =
-            Request { args: call.args, command: call.node.table.get(call.args.get(0)), keys: &Known::NOTHING };
+        let request = Request {
+            args: call.args,
+            command: call.node.table.get(call.args.get(0)),
+            keys: &Known::NOTHING,
+        };
         let text = render(&error, &request, command);
         call.node.meter(call.session).failed(call.node.table.number(command), &text);
         fail(call.node, call.out, start, &text);

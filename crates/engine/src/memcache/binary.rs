@@ -240,6 +240,7 @@ fn get(
         turn.log_gone(&mut partition);
         turn.count_miss(&partition, expired);
         turn.detail(key.bytes, Event::Get { hit: false });
+        turn.note_prefix(key, Some(&partition));
         if touch.is_some() {
             turn.count(Counter::TouchMisses);
         }
@@ -252,6 +253,7 @@ fn get(
     };
     turn.count(Counter::GetHits);
     turn.detail(key.bytes, Event::Get { hit: true });
+    turn.note_prefix(key, None);
     let mut extras = old;
     if let Some(exptime) = touch {
         turn.count(Counter::TouchHits);

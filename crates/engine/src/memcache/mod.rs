@@ -38,6 +38,7 @@ use binary::Binary;
 
 use crate::log::{Effects, Log};
 use crate::mailbox::Place;
+use crate::prefixes::{self, Prefixes};
 use arc_swap::{ArcSwap, Guard};
 use counters::{Counter, Counters};
 use detail::{Detail, Event};
@@ -87,6 +88,8 @@ pub struct Shared {
     verbosity: AtomicU32,
     version: String,
     detail: Detail,
+    /// Hits and misses by what keys begin with, over all doors of the node.
+    pub prefixes: Arc<Prefixes>,
     /// Who watches what.
     pub watchers: Watchers,
     rules: OnceLock<Rules>,
@@ -176,6 +179,7 @@ impl Shared {
             verbosity: AtomicU32::new(0),
             version: version.to_owned(),
             detail: Detail::default(),
+            prefixes: Arc::default(),
             watchers: Watchers::default(),
             rules: OnceLock::new(),
             auth: ArcSwap::default(),
@@ -371,6 +375,18 @@ impl Turn<'_> {
         match i32::try_from(exptime) {
             Ok(exptime) => self.deadline(exptime),
             Err(_) => Some(u64::from(exptime) * 1000),
+        }
+    }
+
+    /// Counts a get by what its key begins with, if that is asked for. One that missed has the partition still.
+    #[inline]
+    fn note_prefix(&self, key: &Key<'_>, missed: Option<&Partition>) {
+        if self.shared.prefixes.is_on() {
+            let outcome = match missed {
+                None => prefixes::Outcome::Hit,
+                Some(partition) => prefixes::Outcome::Miss(partition.reason(DB, key, self.now)),
+            };
+            self.shared.prefixes.note(key.bytes, outcome);
         }
     }
 
@@ -773,6 +789,9 @@ fn statistics(turn: &Turn<'_>, words: Words<'_>, out: &mut Vec<u8>) -> &'static 
         [b"slabs", ..] => stats::slabs(turn, out),
         [b"sizes", ..] => stats::sizes(out),
         [b"conns", ..] => stats::conns(turn, out),
+        [b"misses", ..] => stats::misses(turn, out),
+        [b"prefixes", ..] => stats::prefixes(turn, out),
+        [b"why", key, ..] => stats::why(turn, key, out),
         [b"detail", ref rest @ ..] => return turn.shared.detail.command(rest, out),
         [b"cachedump", ref rest @ ..] if turn.shared.dumps() => return admin::cachedump(turn, rest, out),
         [b"extstore" | b"proxy", ..] => {} // neither is there, and there is nothing to tell of it
