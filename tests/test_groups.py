@@ -60,6 +60,14 @@ def client(group, kind="PrimaryEndpoint", **more):
     return redis.Redis(host, port, socket_timeout=1, decode_responses=True, **more)
 
 
+def write_to_all(group):
+    """A write that both replicas have, also if the primary dies now. WAIT speaks for the connection that wrote and for no
+    other: on a new one it answers at once, whatever the replicas have."""
+    with client(group, single_connection_client=True) as node:
+        assert node.set("k", "v")
+        assert node.wait(2, 10_000) == 2
+
+
 def roles(group):
     return {m["CacheClusterId"]: m["CurrentRole"] for m in group["NodeGroups"][0]["NodeGroupMembers"]}
 
@@ -156,18 +164,10 @@ def test_a_group_has_a_primary_replicas_and_endpoints(service, api):
     assert not service.node_pids() and not api.describe_cache_clusters()["CacheClusters"]
 
 
-# A known fault, not understood yet: in one run of several, under load, a group lost a write that both replicas had
-# acknowledged, as if they had copied the primary that was started again empty. It has to be found before groups are
-# relied on; then this mark goes.
-LOSES_SOMETIMES = pytest.mark.xfail(strict=False, reason="a lost primary sometimes comes back empty and is copied")
-
-
-@LOSES_SOMETIMES
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "hung"])
 def test_a_lost_primary_is_replaced(service, api, record_property, how):
     group = create(api)
-    client(group).set("k", "v")
-    assert client(group).wait(2, 5000) == 2
+    write_to_all(group)
     watch = Watch(group)
     watch.start()
     old = primary_of(group)
@@ -194,16 +194,15 @@ def test_a_lost_primary_is_replaced(service, api, record_property, how):
     watch.stop()
     assert not watch.overlaps, "two members accepted writes"
     said = service.events("shop", "replication-group")
-    assert any("Failover from primary node shop-001 to replica node" in text for text in said), said
-    said = service.events("shop-001")
+    assert any(f"Failover from primary node {old} to replica node" in text for text in said), said
+    said = service.events(old)
     assert any("Recovering cache nodes" in text for text in said), said
-    wait_until("all are well", lambda: service.events("shop-001").count("Finished recovery for cache nodes 0001") == 1)
+    wait_until("all are well", lambda: service.events(old).count("Finished recovery for cache nodes 0001") == 1)
 
 
 def test_failover_and_promotion_by_hand(service, api):
     group = create(api)
-    client(group).set("k", "v")
-    assert client(group).wait(2, 5000) == 2
+    write_to_all(group)
     api.test_failover(ReplicationGroupId="shop", NodeGroupId="0001")
     assert describe(api)["Status"] in ("modifying", "available")
     group = available(api)
@@ -226,11 +225,9 @@ def test_failover_and_promotion_by_hand(service, api):
     assert not watch.overlaps
 
 
-@LOSES_SOMETIMES
 def test_the_service_may_die_during_a_failover(service, api):
     group = create(api)
-    client(group).set("k", "v")
-    assert client(group).wait(2, 5000) == 2
+    write_to_all(group)
     for pause_s in (0, 0.1, 0.3):
         group = available(api)
         old = primary_of(group)

@@ -25,6 +25,7 @@ pub mod node;
 pub mod notify;
 pub mod observe;
 pub mod pause;
+pub mod prefixes;
 pub mod process;
 pub mod pubsub;
 pub mod replication;

@@ -13,6 +13,7 @@ use crate::meter::Meter;
 use crate::monitor::Monitors;
 use crate::notify::{self, Classes};
 use crate::pause::Pause;
+use crate::prefixes::Prefixes;
 use crate::pubsub::Hub;
 use crate::replication::{self, Replication};
 use crate::run::Startup;
@@ -73,6 +74,18 @@ pub struct Stats {
     pub expire_stopped: AtomicU64,
     /// Microseconds spent on reclaiming keys.
     pub expire_micros: AtomicU64,
+    /// Keys in the largest partition, as far as RANDOMKEY knows; 0 = it does not.
+    pub largest_partition: AtomicU64,
+    /// Payloads of RESTORE that were looked through.
+    pub sanitized: AtomicU64,
+    /// Unix milliseconds since which more than `maxmemory` is in use; 0 = it is not.
+    pub exceeded_since_ms: AtomicU64,
+    /// Milliseconds for which more was in use, before that.
+    pub exceeded_ms: AtomicU64,
+    /// Rounds of the workers' loops per second over the last second or so.
+    pub turns_per_second: AtomicU64,
+    /// Microseconds of processor time that such a round took.
+    pub turn_micros: AtomicU64,
 }
 
 impl Stats {
@@ -87,6 +100,8 @@ impl Stats {
             &self.output_limit_closed,
             &self.expire_stopped,
             &self.expire_micros,
+            &self.sanitized,
+            &self.exceeded_ms,
         ] {
             counter.store(0, Ordering::Relaxed);
         }
@@ -119,6 +134,8 @@ pub struct Node {
     pub monitors: Monitors,
     /// Who listens to which channels.
     pub hub: Hub,
+    /// Hits and misses by what keys begin with.
+    pub prefixes: Arc<Prefixes>,
     /// Who may have cached what.
     pub tracking: Tracking,
     /// The order of writes.
@@ -198,6 +215,7 @@ impl Node {
             stats: Stats::default(),
             traffic: Traffic::new(mailboxes.len()),
             hub: Hub::default(),
+            prefixes: memcached.prefixes.clone(),
             tracking: Tracking::new(mailboxes.len()),
             log: Log::new(mailboxes.len(), settings.replication.backlog_bytes),
             replication: Replication::new(mailboxes.len()),
@@ -220,6 +238,8 @@ impl Node {
             settings: ArcSwap::from_pointee(settings),
             socket_engine: OnceLock::new(),
         };
+        node.store.remember(node.settings().miss_history_keys);
+        node.prefixes.set_delimiter(node.settings().miss_prefix_delimiter);
         node.find_wanted();
         node
     }
@@ -246,6 +266,8 @@ impl Node {
         if config.settings.requirepass != self.settings().requirepass {
             self.users.set_default_password(&config.settings.requirepass);
         }
+        self.store.remember(config.settings.miss_history_keys);
+        self.prefixes.set_delimiter(config.settings.miss_prefix_delimiter);
         self.users.log.shrink(config.settings.acl_log_max);
         crate::journal::set_level(config.settings.loglevel);
         let before = self.settings();
@@ -275,6 +297,9 @@ impl Node {
         let strict = self.log.is_filed() && self.settings().append_only.fsync == Fsync::Always;
         self.log.aof.strict.store(strict, Ordering::Release);
         self.store.tell_gone(!wanted.is_empty());
+        if self.prefixes.is_on() {
+            wanted = wanted | Classes::PREFIXES;
+        }
         self.wanted.store(wanted.bits(), Ordering::Relaxed);
     }
 
@@ -303,8 +328,18 @@ impl Node {
     pub fn access(&self, settings: &Settings, now_ms: u64, random: u32) -> Access {
         if settings.maxmemory_policy.is_lfu() {
             Access::lfu(now_ms, random, settings.lfu_log_factor, settings.lfu_decay_time)
+        } else if settings.maxmemory_policy.is_lhd() {
+            self.store.lhd_access(now_ms, random)
         } else {
             Access::lru(now_ms)
+        }
+    }
+
+    /// The word of a new key that was used last at a time in the past; for no policy that counts uses instead.
+    pub fn word_of_idle(&self, settings: &Settings, used_ms: u64) -> u32 {
+        match settings.maxmemory_policy.is_lhd() {
+            true => self.store.lhd_access(used_ms, 0).of_new(),
+            false => Access::lru(used_ms).of_new(),
         }
     }
 
@@ -341,10 +376,11 @@ impl Node {
         let mut full = false;
         loop {
             let mut told = |db, key: &[u8]| notify::evicted(self, worker, db, key);
-            let Some((_, _, removed)) = self.store.evict_one(&round, &mut dice, &mut told) else {
+            let Some((db, key, removed)) = self.store.evict_one(&round, &mut dice, &mut told) else {
                 full = true;
                 break;
             };
+            memcache::watch::evicted(self, db, &key, &removed);
             free(Some(removed));
             let many = memory::used_bytes() > settings.maxmemory.saturating_add(slack);
             let budget = if many { EVICTION_BUDGET_MAX } else { EVICTION_BUDGET };

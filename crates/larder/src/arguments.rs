@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Delete(Delete),
     /// Open a prompt to a cache, or send it one command
     Connect(Connect),
+    /// Tell what is known of a key: what it takes, or why it is not there
+    Why(Why),
     /// Show what happened to the caches
     Events(Events),
     /// Let a replica take the place of the primary
@@ -138,6 +140,53 @@ pub(crate) struct Up {
     /// How much to log: error, warn, info, debug, trace, or a filter such as `info,larder_service::act=debug`
     #[arg(long, value_name = "LEVEL", env = "LARDER_LOG", default_value = "info", hide_env = true)]
     pub(crate) log: String,
+    #[cfg(feature = "s3")]
+    #[command(flatten)]
+    pub(crate) s3: S3,
+}
+
+/// Buckets of a server that speaks the protocol of S3, in the place of folders.
+#[cfg(feature = "s3")]
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Buckets of a server")]
+pub(crate) struct S3 {
+    /// URL of a server with the S3 protocol, whose buckets take exported snapshots and give first data
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "LARDER_S3_ENDPOINT",
+        conflicts_with = "buckets",
+        hide_env_values = true
+    )]
+    pub(crate) s3_endpoint: Option<String>,
+    /// Region of these buckets [default: that of --region]
+    #[arg(
+        long,
+        value_name = "REGION",
+        env = "LARDER_S3_REGION",
+        requires = "s3_endpoint",
+        hide_env_values = true
+    )]
+    pub(crate) s3_region: Option<String>,
+    /// Access key for them; without one requests are not signed
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "LARDER_S3_ACCESS_KEY_ID",
+        requires = "s3_endpoint",
+        requires = "s3_secret_access_key",
+        hide_env_values = true
+    )]
+    pub(crate) s3_access_key_id: Option<String>,
+    /// Its secret; better given by the variable, as other users can see the arguments of programs
+    #[arg(
+        long,
+        value_name = "SECRET",
+        env = "LARDER_S3_SECRET_ACCESS_KEY",
+        requires = "s3_access_key_id",
+        hide_env_values = true
+    )]
+    pub(crate) s3_secret_access_key: Option<String>,
 }
 
 /// An address to listen on, or none.
@@ -342,6 +391,31 @@ pub(crate) struct Connect {
     /// Print values as they are, without quotes and kinds [default when the output is not a terminal]
     #[arg(long, conflicts_with = "output")]
     pub(crate) raw: bool,
+    #[command(flatten)]
+    pub(crate) place: Where,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+const WHY_EXAMPLES: &str = "\
+Examples:
+  larder why sessions user:1                  there, evicted, expired, deleted, flushed, or never stored
+  larder why pages front --output json        the same for programs, node by node
+  larder why 127.0.0.1:6379 user:1            any node of Larder";
+
+#[derive(Args, Debug)]
+#[command(after_help = WHY_EXAMPLES)]
+pub(crate) struct Why {
+    /// Name of the cache, or ADDRESS:PORT of a node
+    pub(crate) name: String,
+    /// The key
+    pub(crate) key: OsString,
+    /// Only this node, such as 0002 [default: all]
+    #[arg(long, value_name = "ID")]
+    pub(crate) node: Option<String>,
+    /// Protocol of an ADDRESS:PORT [default: memcached on port 11211, else redis]
+    #[arg(long, value_enum)]
+    pub(crate) engine: Option<Engine>,
     #[command(flatten)]
     pub(crate) place: Where,
     #[command(flatten)]

@@ -7,6 +7,7 @@
 pub mod act;
 pub mod api;
 pub mod certificate;
+pub mod delivery;
 pub mod front;
 mod hex;
 pub mod host;

@@ -15,12 +15,18 @@ pub mod partition;
 
 pub use key::{Key, Seed};
 pub use partition::item::{Extras, IntegerMut, Owned, State, Value, ValueMut, ValueRef};
-pub use partition::{Cleared, Entry, Gone, ItemMut, ItemRef, Left, Now, Partition, Removed, Saver, Watcher};
+pub use partition::{
+    Cleared, Entry, Gone, ItemMut, ItemRef, Left, Now, Partition, Reason, Removed, Saver, Watcher,
+};
 
 use lock::{Held, Locks};
-use partition::{index_of, prefetch};
+use partition::access::Access;
+use partition::{Common, index_of, prefetch};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+
+/// Keys of which a store remembers why they left, unless it is told otherwise.
+pub const REMEMBERED_DEFAULT: usize = 16 << 20;
 
 /// Hash slots of a keyspace.
 pub const SLOTS: u32 = 16384;
@@ -89,8 +95,7 @@ pub struct Store {
     databases: u16,
     /// True while somebody wants to hear which keys left because their time was over.
     telling: Arc<AtomicBool>,
-    /// True while dead keys are hidden, but stay.
-    keeping: Arc<AtomicBool>,
+    common: Arc<Common>,
 }
 
 /// A locked partition.
@@ -142,18 +147,29 @@ impl Store {
             due: AtomicU64::new(u64::MAX),
         };
         let telling = Arc::new(AtomicBool::new(false));
-        let keeping = Arc::new(AtomicBool::new(false));
-        let flags = || (telling.clone(), keeping.clone());
-        let values = (0..partitions)
-            .map(|_| (hints(), Partition::new(seed, config.now_ms, flags()).freeing(config.free)));
+        let common = Common::new(REMEMBERED_DEFAULT / partitions as usize);
+        let values = (0..partitions).map(|_| {
+            let partition = Partition::new(seed, config.now_ms, telling.clone(), common.clone());
+            (hints(), partition.freeing(config.free))
+        });
         Store {
             partitions: Locks::new(values, config.exclusive),
             seed,
             shift: (SLOTS / partitions).trailing_zeros(),
             databases: config.databases.max(1),
             telling,
-            keeping,
+            common,
         }
+    }
+
+    /// How a use at a time is noted where the keys with the least hit density leave.
+    pub fn lhd_access(&self, now_ms: u64, random: u32) -> Access {
+        Access::Lhd(self.common.densities.moment(now_ms, random))
+    }
+
+    /// Remembers why keys left, of so many keys at most, and never of more than there are keys.
+    pub fn remember(&self, keys: usize) {
+        self.common.remembered.store(keys.div_ceil(self.partition_count()), Ordering::Relaxed);
     }
 
     /// A key with its hash. `slot` is the key's hash slot, below 16384.
@@ -199,18 +215,13 @@ impl Store {
         self.partitions().map(|id| self.lock(id)).collect()
     }
 
-    /// Hints the processor to load the partition of a key: the first step, [`Store::prefetch_bucket`] is the second.
-    #[inline]
-    pub fn prefetch_partition(&self, key: &Key<'_>) {
-        let hints: *const Hints = self.partitions.hints(self.partition_of(key.slot).index());
-        prefetch(hints.cast());
-        prefetch(hints.cast::<u8>().wrapping_add(64));
-    }
-
-    /// Hints the processor to load the bucket of a key of database 0. Takes no lock.
+    /// Hints the processor to load the partition of a key and its bucket of database 0. Takes no lock.
     #[inline]
     pub fn prefetch_bucket(&self, key: &Key<'_>) {
         let hints = self.partitions.hints(self.partition_of(key.slot).index());
+        let partition = std::ptr::from_ref(hints).cast::<u8>();
+        prefetch(partition.wrapping_add(64));
+        prefetch(partition.wrapping_add(128));
         let count = hints.count.load(Ordering::Relaxed);
         if count > 0 {
             let at = index_of(key.hash, count) * 64;
@@ -244,7 +255,7 @@ impl Store {
     /// From now on keys whose time is over are hidden but stay until they are removed, as in a replica, which does what
     /// its primary says; or are not. Takes no lock.
     pub fn keep_dead(&self, keeping: bool) {
-        self.keeping.store(keeping, Ordering::Relaxed);
+        self.common.keeping.store(keeping, Ordering::Relaxed);
     }
 
     /// True when the partition has a key whose time is over. Takes no lock.

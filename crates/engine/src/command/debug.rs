@@ -2,7 +2,7 @@
 
 use super::introspection::help;
 use super::table::{Command, Keys, Scope, flag};
-use super::{Call, CommandError};
+use super::{Call, CommandError, digest};
 use crate::replication::history::History;
 use larder_protocol::glob;
 use larder_protocol::number::{parse_f64, parse_i64};
@@ -121,6 +121,32 @@ const SUBCOMMANDS: &[Command] = &[
         summary: "Answers with a value of each kind.",
         syntax: "<string | integer | double | null | array | set | map | attrib | push | bignum | true | false | verbatim>",
         handler: protocol,
+        ..ROW
+    },
+    Command {
+        name: "digest",
+        summary: "Sums up all keys and their values, in 40 digits.",
+        arity: 2,
+        scope: Scope::All,
+        handler: |call| check(call).and_then(|()| digest::keyspace(call)),
+        ..ROW
+    },
+    Command {
+        name: "digest-value",
+        summary: "Sums up the values of keys, each in 40 digits.",
+        syntax: "key [key ...]",
+        arity: -2,
+        keys: Keys::Range { first: 2, last: -1, step: 1 },
+        handler: |call| check(call).and_then(|()| digest::values(call)),
+        ..ROW
+    },
+    Command {
+        name: "populate",
+        summary: "Makes so many keys, named by a prefix and a number.",
+        syntax: "count [prefix [size]]",
+        arity: -3,
+        scope: Scope::All,
+        handler: |call| check(call).and_then(|()| digest::populate(call)),
         ..ROW
     },
     Command {

@@ -9,13 +9,14 @@ use super::{Command, CommandError, Known};
 use crate::log::Effects;
 use crate::node::Node;
 use crate::notify::{Classes, Event};
+use crate::prefixes::{Outcome, Prefixes};
 use larder_protocol::resp::args::Args;
 use larder_protocol::slot::slot_of;
 use larder_store::object::{Hash, Limits, List, Set, SortedSet, Stream};
 use larder_store::partition::access::Access;
 use larder_store::{
-    Cleared, Extras, Guard, IntegerMut, ItemRef, Key, Now, Owned, Partition, PartitionId, Removed, Store,
-    Value, ValueMut, ValueRef,
+    Cleared, Extras, Guard, IntegerMut, ItemRef, Key, Now, Owned, Partition, PartitionId, Reason, Removed,
+    Store, Value, ValueMut, ValueRef,
 };
 use std::cell::Cell;
 
@@ -137,12 +138,13 @@ pub struct Keyspace<'a> {
     /// What handlers take for the time: that of `now`, but for commands of a log.
     clock_ms: u64,
     access: Access,
-    known: Known<'a>,
+    known: &'a Known<'a>,
     /// Which of the known keys is probably the next.
     next: Cell<u32>,
     dirty: u64,
     /// Which events somebody wants to hear of.
     wanted: Classes,
+    prefixes: &'a Prefixes,
     /// What is to be told when the command is over; made when there is anything.
     notes: Option<Box<Notes>>,
 }
@@ -158,17 +160,31 @@ struct Notes {
 
 impl<'a> Keyspace<'a> {
     /// A door to locked partitions.
+    #[inline(always)]
     pub fn new(
         node: &'a Node,
         locked: Locked<'a>,
-        known: Known<'a>,
+        known: &'a Known<'a>,
         db: u16,
         now: Now,
         access: Access,
     ) -> Keyspace<'a> {
         let (store, wanted) = (&node.store, node.wanted());
         let (clock_ms, next) = (now.ms, Cell::new(0));
-        Keyspace { store, locked, db, now, clock_ms, access, known, next, dirty: 0, wanted, notes: None }
+        Keyspace {
+            store,
+            locked,
+            db,
+            now,
+            clock_ms,
+            access,
+            known,
+            next,
+            dirty: 0,
+            wanted,
+            prefixes: &node.prefixes,
+            notes: None,
+        }
     }
 
     /// The time of the command: Unix milliseconds.
@@ -206,6 +222,12 @@ impl<'a> Keyspace<'a> {
         self.db = db;
     }
 
+    /// Where the partitions stand that are held, so that they can be locked there: to move a lock costs more than to take it.
+    #[inline]
+    pub(super) fn locked_mut(&mut self) -> &mut Locked<'a> {
+        &mut self.locked
+    }
+
     /// The partitions that are held, for who goes on with them.
     pub fn locked(&mut self) -> &mut (dyn Held + 'a) {
         &mut self.locked
@@ -221,15 +243,26 @@ impl<'a> Keyspace<'a> {
         self.dirty
     }
 
-    #[inline]
+    #[inline(always)]
     fn key<'k>(&self, bytes: &'k [u8]) -> Key<'k> {
         let mut next = self.next.get();
         let known = self.known.get(bytes, &mut next);
         self.next.set(next);
-        known.unwrap_or_else(|| self.store.key(bytes, slot_of(bytes)))
+        // In pieces that fit in registers: a key that was put together in memory is slow to be moved.
+        let (hash, slot) = match known {
+            Some(found) => found,
+            None => self.unknown_key(bytes),
+        };
+        Key { bytes, slot, hash }
     }
 
-    #[inline]
+    #[inline(never)]
+    fn unknown_key(&self, bytes: &[u8]) -> (u32, u16) {
+        let key = self.store.key(bytes, slot_of(bytes));
+        (key.hash, key.slot)
+    }
+
+    #[inline(always)]
     fn open<'k>(&mut self, bytes: &'k [u8]) -> Option<(Key<'k>, &mut Partition)> {
         let key = self.key(bytes);
         let partition = self.locked.get(self.store.partition_of(key.slot));
@@ -243,6 +276,9 @@ impl<'a> Keyspace<'a> {
         let (db, now, access) = (self.db, self.now, self.access);
         if self.wanted.meets(Classes::KEYMISS) {
             self.note_if_missing(Classes::KEYMISS, "keymiss", key);
+        }
+        if self.wanted.meets(Classes::PREFIXES) {
+            self.note_prefix(key);
         }
         let (key, partition) = self.open(key)?;
         partition.read(db, &key, now, access)
@@ -261,6 +297,13 @@ impl<'a> Keyspace<'a> {
     pub fn peek(&self, key: &[u8]) -> Option<ItemRef<'_>> {
         let key = self.key(key);
         self.locked.peek(self.store.partition_of(key.slot))?.peek(self.db, &key, self.now)
+    }
+
+    /// Why a key is not there, as far as that is known. One whose time is over has expired, reclaimed or not.
+    pub fn reason(&self, key: &[u8]) -> Option<Reason> {
+        let key = self.key(key);
+        let partition = self.locked.peek(self.store.partition_of(key.slot))?;
+        partition.reason(self.db, &key)
     }
 
     /// The value of a key, without leaving a trace.
@@ -431,6 +474,13 @@ impl<'a> Keyspace<'a> {
         if self.wanted.meets(Classes::NEW) {
             self.note_if_missing(Classes::NEW, "new", key);
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn note_prefix(&self, key: &[u8]) {
+        let outcome = if self.exists(key) { Outcome::Hit } else { Outcome::Miss(self.reason(key)) };
+        self.prefixes.note(key, outcome);
     }
 
     #[cold]

@@ -17,6 +17,7 @@ mod conditional;
 pub mod config;
 pub mod connection;
 pub mod debug;
+mod digest;
 pub mod dispatch;
 pub mod dump;
 pub mod error;
@@ -53,6 +54,7 @@ mod tracking;
 pub mod transaction;
 pub mod waitaof;
 pub(crate) mod wake;
+pub(crate) mod why;
 pub mod zset;
 
 pub use call::{Call, Handler};
@@ -97,5 +99,6 @@ pub fn families() -> &'static [&'static [Command]] {
         latency::COMMANDS,
         debug::COMMANDS,
         monitor::COMMANDS,
+        why::COMMANDS,
     ]
 }

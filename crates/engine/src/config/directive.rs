@@ -365,6 +365,24 @@ pub const TABLE: &[Directive] = &[
         },
     },
     number!("maxmemory-samples", &[], Always, settings.maxmemory_samples, 1, 64),
+    Directive {
+        name: "miss-prefix-delimiter",
+        aliases: &[],
+        when: When::Always,
+        get: |config| match config.settings.miss_prefix_delimiter {
+            0 => String::new(),
+            end => char::from(end).to_string(),
+        },
+        set: |config, text| {
+            config.settings.miss_prefix_delimiter = match *text.as_bytes() {
+                [] => 0,
+                [end] if end.is_ascii_graphic() => end,
+                _ => return Err("argument must be one character, or empty".into()),
+            };
+            Ok(())
+        },
+    },
+    number!("miss-history-keys", &[], Always, settings.miss_history_keys, 0, 1 << 30),
     number!("lfu-log-factor", &[], Always, settings.lfu_log_factor, 0, i32::MAX as i64),
     number!("lfu-decay-time", &[], Always, settings.lfu_decay_time, 0, i32::MAX as i64),
     number!("maxclients", &[], Always, settings.maxclients, 1, u32::MAX as i64),
@@ -606,6 +624,7 @@ pub const TABLE: &[Directive] = &[
     memory!("node-memory-bytes", Start, settings.node_memory_bytes, 0),
     switch!("protected-mode", Always, settings.protected_mode),
     switch!("daemonize", Start, startup.daemonize),
+    switch!("lock-memory", Start, startup.lock_memory),
     allowed!("enable-debug-command", settings.debug_commands),
     allowed!("enable-module-command", settings.module_commands),
     allowed!("enable-protected-configs", settings.protected_configs),

@@ -2,6 +2,9 @@
 
 use super::counters::{Counter, NAMES};
 use super::{Binding, DB, Turn};
+use crate::command::why::Known;
+use crate::prefixes::MISSES;
+use larder_protocol::slot::slot_of;
 use larder_store::partition::access::Access;
 use larder_store::{ItemRef, ValueRef};
 use std::fmt::Display;
@@ -113,12 +116,14 @@ pub(super) fn general(turn: &Turn<'_>, out: &mut Vec<u8>) {
     for (name, sum) in NAMES.iter().zip(turn.shared.counters.sums()) {
         line(out, name, sum);
     }
+    for (name, value) in turn.shared.watchers.figures() {
+        line(out, name, value);
+    }
     line(out, "bytes_read", figures.input_bytes);
     line(out, "bytes_written", figures.output_bytes);
     line(out, "limit_maxbytes", figures.memory_max_bytes);
+    // The listeners never pause: who comes beyond the limit is told so, or waits for room.
     line(out, "accepting_conns", 1);
-    // The listeners never pause: who comes beyond the limit is told so.
-    line(out, "listen_disabled_num", 0);
     line(out, "time_in_listen_disabled_us", 0);
     line(out, "threads", figures.threads);
     line(out, "hash_is_expanding", 0);
@@ -132,9 +137,46 @@ pub(super) fn general(turn: &Turn<'_>, out: &mut Vec<u8>) {
     line(out, "malloc_fails", 0);
 }
 
+/// `stats misses`: reads of keys that were not there, by why they were not.
+pub(super) fn misses(turn: &Turn<'_>, out: &mut Vec<u8>) {
+    let (mut all, mut known) = (0, [0; 4]);
+    for id in turn.store.partitions() {
+        let partition = turn.store.lock(id);
+        all += partition.counters().misses;
+        known.iter_mut().zip(partition.counters().missed).for_each(|(sum, count)| *sum += count);
+    }
+    for (name, count) in ["evicted", "expired", "deleted", "flushed"].iter().zip(known) {
+        line(out, &format!("misses:{name}"), count);
+    }
+    line(out, "misses:unknown", all.saturating_sub(known.iter().sum()));
+}
+
+/// `stats prefixes`: gets by what their keys begin with, the most used first.
+pub(super) fn prefixes(turn: &Turn<'_>, out: &mut Vec<u8>) {
+    for (name, counts) in turn.shared.prefixes.all() {
+        let name = String::from_utf8_lossy(&name);
+        line(out, &format!("{name}:hits"), counts.hits);
+        for (kind, count) in MISSES.iter().zip(counts.misses) {
+            line(out, &format!("{name}:{kind}"), count);
+        }
+    }
+}
+
+/// `stats why KEY`: what is known of a key.
+pub(super) fn why(turn: &Turn<'_>, key: &[u8], out: &mut Vec<u8>) {
+    let key = turn.store.key(key, slot_of(key));
+    let partition = turn.store.lock(turn.store.partition_of(key.slot));
+    let known = match partition.peek(DB, &key, turn.now) {
+        Some(item) => Known::of(&item, turn.access, turn.now.ms),
+        None => partition.reason(DB, &key).map_or(Known::Unknown, Known::Left),
+    };
+    line(out, "state", known.state());
+    known.facts().into_iter().for_each(|(name, value)| line(out, name, value));
+}
+
 /// What left without ever having been read; under LFU policies nobody knows.
 fn unread(turn: &Turn<'_>, keys: &Keys, class: &str, out: &mut Vec<u8>) {
-    if matches!(turn.access, Access::Lru { .. }) {
+    if !matches!(turn.access, Access::Lfu { .. }) {
         line(out, &format!("{class}expired_unfetched"), keys.expired_unread);
         line(out, &format!("{class}evicted_unfetched"), keys.evicted_unread);
     }
@@ -189,6 +231,9 @@ pub(super) fn settings(turn: &Turn<'_>, out: &mut Vec<u8>) {
     line(out, "dump_enabled", yes_no(!rules.dump_disabled));
     line(out, "lru_segmented", "no");
     line(out, "idle_timeout", figures.idle_timeout_seconds);
+    line(out, "watch_enabled", yes_no(!rules.watch_disabled));
+    line(out, "watcher_logbuf_size", rules.watcher_bytes);
+    line(out, "worker_logbuf_size", rules.worker_bytes);
     line(out, "track_sizes", "no");
     line(out, "ssl_enabled", yes_no(figures.tls));
 }
@@ -259,19 +304,4 @@ pub(super) fn slabs(turn: &Turn<'_>, out: &mut Vec<u8>) {
 /// `stats sizes`, which memcached too has only where it was asked for at the start.
 pub(super) fn sizes(out: &mut Vec<u8>) {
     line(out, "sizes_status", "disabled");
-}
-
-/// For tests: nothing around the session but figures.
-impl super::Host for Figures {
-    fn figures(&self) -> Figures {
-        self.clone()
-    }
-
-    fn connections(&self) -> Vec<Connection> {
-        Vec::new()
-    }
-
-    fn set_memory_max(&self, _bytes: u64) {}
-
-    fn stop(&self) {}
 }

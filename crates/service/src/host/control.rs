@@ -16,7 +16,9 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::HostError;
 use super::folder::{Folder, MEMCACHED_SOCKET, SOCKET};
+use crate::resource::log_delivery::SlowEntry;
 use crate::resource::node::Replication;
+use crate::resource::service_update::Runs;
 
 /// How long a node may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -26,6 +28,8 @@ const HEALTH_TIMEOUT: Duration = Duration::from_millis(300);
 const SAVE_TIMEOUT: Duration = Duration::from_secs(3600);
 /// Pause between two looks at a node that does.
 const SAVE_POLL: Duration = Duration::from_millis(50);
+/// Entries of a slow log that are asked for: as many as it has, if nobody changed that.
+const SLOW_ENTRIES_MAX: &[u8] = b"128";
 /// Largest answer that is taken.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// Longest path that fits into the address of a Unix socket.
@@ -38,6 +42,8 @@ pub(super) struct Identity {
     pub(super) run_id: String,
     /// `process_id` of INFO.
     pub(super) pid: u32,
+    /// What it runs, by the `larder_version` of INFO.
+    pub(super) runs: Runs,
 }
 
 /// Asks a node who it is. Also shows that it is well: the answer comes from its command loop.
@@ -54,6 +60,7 @@ pub(super) async fn identity(folder: &Path) -> Result<Identity, HostError> {
     Ok(Identity {
         run_id: field("run_id").ok_or_else(|| missing("run_id"))?.to_owned(),
         pid: field("process_id").and_then(|pid| pid.parse().ok()).ok_or_else(|| missing("process_id"))?,
+        runs: Runs::of(field("larder_version")),
     })
 }
 
@@ -82,6 +89,40 @@ pub(super) async fn stats(folder: &Path) -> Result<String, HostError> {
         Ok(String::from_utf8_lossy(&answer).into_owned())
     };
     within_time("asking a node for its counters", asked).await
+}
+
+/// The newest entries of a node's slow log.
+pub(super) async fn slow_log(folder: &Path) -> Result<Vec<SlowEntry>, HostError> {
+    match ask(folder, &[b"SLOWLOG", b"GET", SLOW_ENTRIES_MAX]).await? {
+        Value::Array(entries) => Ok(entries.iter().filter_map(slow_entry).collect()),
+        other => Err(unexpected("SLOWLOG", &other)),
+    }
+}
+
+fn slow_entry(value: &Value) -> Option<SlowEntry> {
+    let text = |value: &Value| match value {
+        Value::Bulk(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        _ => None,
+    };
+    let Value::Array(fields) = value else { return None };
+    let [
+        Value::Integer(id),
+        Value::Integer(at_s),
+        Value::Integer(duration_us),
+        Value::Array(command),
+        rest @ ..,
+    ] = fields.as_slice()
+    else {
+        return None;
+    };
+    Some(SlowEntry {
+        id: u64::try_from(*id).ok()?,
+        at_s: *at_s,
+        duration_us: *duration_us,
+        command: command.iter().filter_map(text).collect(),
+        client: rest.first().and_then(text).unwrap_or_default(),
+        client_name: rest.get(1).and_then(text).unwrap_or_default(),
+    })
 }
 
 /// Changes a setting; answers whether the node took it over.
@@ -146,20 +187,45 @@ fn words_of(rules: &str) -> Vec<String> {
     words
 }
 
-/// Asks a node about its replication, and whether it can be reached at its own address.
-pub(super) async fn replication(folder: &Path, address: SocketAddrV4) -> Result<Replication, HostError> {
+/// Asks the process with that `run_id` about its replication, and whether it can be reached at its own address. None if
+/// another process answers.
+pub(super) async fn replication(
+    folder: &Path,
+    run_id: &str,
+    address: SocketAddrV4,
+) -> Result<Option<Replication>, HostError> {
     let what = "asking a node for its replication";
     let asked = async {
-        let text = match exchange(folder, &[b"INFO", b"replication"]).await? {
-            Value::Bulk(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            other => return Err(io::Error::other(format!("{other:?}"))),
-        };
+        let mut talk = Talk::begin(folder).await?;
+        if talk.run_id().await? != run_id {
+            return Ok(None);
+        }
+        let text = talk.info(b"replication").await?;
         TcpStream::connect(address).await?;
-        parse_replication(&text).ok_or_else(|| io::Error::other("INFO tells nothing of replication"))
+        let found = parse_replication(&text);
+        found.map(Some).ok_or_else(|| io::Error::other("INFO tells nothing of replication"))
     };
     match tokio::time::timeout(HEALTH_TIMEOUT, asked).await {
         Ok(answer) => answer.map_err(HostError::io(what)),
         Err(_) => Err(HostError::io(what)(io::ErrorKind::TimedOut.into())),
+    }
+}
+
+/// Sends a command whose answer must be OK to the process with that `run_id`, and to no other: a connection belongs to
+/// one process, so who said its name on it is who gets the command. Answers whether it was that process.
+pub(super) async fn order_process(folder: &Path, run_id: &str, command: &[&[u8]]) -> Result<bool, HostError> {
+    let name = String::from_utf8_lossy(command[0]).into_owned();
+    let asked = async {
+        let mut talk = Talk::begin(folder).await?;
+        if talk.run_id().await? != run_id {
+            return Ok(None);
+        }
+        talk.ask(command).await.map(Some)
+    };
+    match within_time(&format!("asking a node for {name}"), asked).await? {
+        None => Ok(false),
+        Some(Value::Simple(_) | Value::Integer(_)) => Ok(true),
+        Some(other) => Err(unexpected(&name, &other)),
     }
 }
 
@@ -177,6 +243,7 @@ fn parse_replication(text: &str) -> Option<Replication> {
         link_up: field("master_link_status") == Some("up"),
         syncing: field("master_sync_in_progress") == Some("1"),
         offset: offset.unwrap_or(0),
+        history: field("master_replid").unwrap_or_default().to_owned(),
     })
 }
 
@@ -273,21 +340,48 @@ async fn ask(folder: &Path, command: &[&[u8]]) -> Result<Value, HostError> {
 
 /// One command and its answer, without a limit of time.
 async fn exchange(folder: &Path, command: &[&[u8]]) -> io::Result<Value> {
-    let mut stream = connect(folder, SOCKET).await?;
-    let mut request = Vec::new();
-    resp::command(&mut request, command);
-    stream.write_all(&request).await?;
-    let mut answer = Vec::new();
-    loop {
-        if let Some((value, _)) = decode(&answer).map_err(io::Error::other)? {
-            return Ok(value);
+    Talk::begin(folder).await?.ask(command).await
+}
+
+/// A connection to one process of a node: command after command, each with its answer.
+struct Talk {
+    stream: UnixStream,
+}
+
+impl Talk {
+    async fn begin(folder: &Path) -> io::Result<Talk> {
+        Ok(Talk { stream: connect(folder, SOCKET).await? })
+    }
+
+    async fn ask(&mut self, command: &[&[u8]]) -> io::Result<Value> {
+        let mut request = Vec::new();
+        resp::command(&mut request, command);
+        self.stream.write_all(&request).await?;
+        let mut answer = Vec::new();
+        loop {
+            if let Some((value, _)) = decode(&answer).map_err(io::Error::other)? {
+                return Ok(value);
+            }
+            if answer.len() >= ANSWER_BYTES_MAX {
+                return Err(io::Error::other("the answer is too long"));
+            }
+            if self.stream.read_buf(&mut answer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
         }
-        if answer.len() >= ANSWER_BYTES_MAX {
-            return Err(io::Error::other("the answer is too long"));
+    }
+
+    async fn info(&mut self, section: &[u8]) -> io::Result<String> {
+        match self.ask(&[b"INFO", section]).await? {
+            Value::Bulk(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+            other => Err(io::Error::other(format!("{other:?}"))),
         }
-        if stream.read_buf(&mut answer).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+    }
+
+    async fn run_id(&mut self) -> io::Result<String> {
+        let text = self.info(b"server").await?;
+        let found = text.lines().find_map(|line| line.strip_prefix("run_id:"));
+        Ok(found.ok_or_else(|| io::Error::other("INFO tells no run_id"))?.trim().to_owned())
     }
 }
 
@@ -371,6 +465,6 @@ mod tests {
         let short = format!("/proc/self/fd/{}", held.as_raw_fd());
         node(Path::new(&short), SOCKET, b"server\r\n", b"$29\r\nrun_id:abc\r\nprocess_id:12\r\n\r\n\r\n");
         let identity = identity(&folder).await.unwrap();
-        assert_eq!(identity, Identity { run_id: "abc".into(), pid: 12 });
+        assert_eq!(identity, Identity { run_id: "abc".into(), pid: 12, runs: Runs::Another });
     }
 }

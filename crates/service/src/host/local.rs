@@ -15,9 +15,12 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::folder::Folder;
+pub use super::folder::{LogFrom, LogPiece};
 use super::process::{Held, reap, start_ticks, with_input};
-use super::{Host, HostError, Launch, NOBODY, NodeKey, Started, control};
+use super::{Host, HostError, Launch, NodeKey, Started, control};
+use crate::resource::log_delivery::SlowEntry;
 use crate::resource::node::{Process, Replication};
+use crate::resource::service_update::Runs;
 
 /// How long a node may take from its start to its first answer.
 const START_TIMEOUT: Duration = Duration::from_secs(15);
@@ -53,6 +56,25 @@ struct Health {
 }
 
 impl LocalHost {
+    /// The newest entries of a node's slow log.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn slow_log(&self, key: &NodeKey) -> Result<Vec<SlowEntry>, HostError> {
+        control::slow_log(self.folder(key).path()).await
+    }
+
+    /// Lines of a node's log from there on.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub async fn log_since(&self, key: &NodeKey, from: LogFrom) -> Result<LogPiece, HostError> {
+        let folder = self.folder(key);
+        let what = format!("reading the log of {}", key.folder_name());
+        let read = tokio::task::spawn_blocking(move || folder.log_since(from)).await;
+        read.unwrap_or_else(|error| Err(std::io::Error::other(error))).map_err(HostError::io(what))
+    }
+
     /// What a node tells of itself, for metrics: lines of INFO, or of memcached's `stats`.
     ///
     /// # Errors
@@ -116,9 +138,12 @@ impl LocalHost {
             .stdin(Stdio::from(lock))
             .stdout(log)
             .stderr(errors);
+        for (name, _) in std::env::vars_os().filter(|(name, _)| is_secret(name)) {
+            command.env_remove(name);
+        }
         let started = command.spawn();
         let child = started.map_err(HostError::io(format!("starting {}", self.program[0].display())))?;
-        let Some(held) = Held::open(child.id()) else {
+        let Some(held) = Held::open(child.id()).map_err(HostError::io("watching a new process"))? else {
             reap(child.id());
             return Err(HostError::Died { log: folder.log_tail(log_from) });
         };
@@ -127,13 +152,18 @@ impl LocalHost {
 
     /// Waits until the process answers as the node.
     /// `log_from` is where the log of this process begins.
-    async fn answers(&self, folder: &Folder, held: &Held, log_from: u64) -> Result<Process, HostError> {
+    async fn answers(
+        &self,
+        folder: &Folder,
+        held: &Held,
+        log_from: u64,
+    ) -> Result<(Process, Runs), HostError> {
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
             let last = match control::identity(folder.path()).await {
                 Ok(identity) if identity.pid == held.pid() => {
                     let (pid, start_ticks) = (held.pid(), held.start_ticks());
-                    return Ok(Process { pid, start_ticks, run_id: identity.run_id });
+                    return Ok((Process { pid, start_ticks, run_id: identity.run_id }, identity.runs));
                 }
                 Ok(_) => {
                     HostError::Unanswered { what: "answers with the number of another process".to_owned() }
@@ -183,6 +213,18 @@ impl LocalHost {
     }
 }
 
+/// Whether the recorded process runs. What cannot be looked up, for want of file descriptors, is not taken for an end.
+fn runs(recorded: &Process) -> Result<bool, HostError> {
+    let found = start_ticks(recorded.pid).map_err(HostError::io("looking for the process of a node"))?;
+    Ok(found == Some(recorded.start_ticks))
+}
+
+/// The recorded process, if it runs.
+fn held(recorded: &Process) -> Result<Option<Held>, HostError> {
+    let found = Held::open(recorded.pid).map_err(HostError::io("looking for the process of a node"))?;
+    Ok(found.filter(|held| held.start_ticks() == recorded.start_ticks))
+}
+
 /// Waits until a node that answers has loaded its first data.
 async fn loaded(folder: &Folder, held: &Held, log_from: u64) -> Result<(), HostError> {
     let deadline = Instant::now() + LOAD_TIMEOUT;
@@ -203,7 +245,7 @@ async fn loaded(folder: &Folder, held: &Held, log_from: u64) -> Result<(), HostE
 
 impl Host for LocalHost {
     async fn is_alive(&self, key: &NodeKey, recorded: &Process) -> Result<bool, HostError> {
-        if start_ticks(recorded.pid) != Some(recorded.start_ticks) {
+        if !runs(recorded)? {
             return Ok(false);
         }
         let now = Instant::now();
@@ -226,8 +268,7 @@ impl Host for LocalHost {
             return Ok(true);
         }
         tracing::error!(node = key.folder_name(), "a node has been silent for too long and is ended");
-        if let Some(held) = Held::open(recorded.pid).filter(|held| held.start_ticks() == recorded.start_ticks)
-        {
+        if let Some(held) = held(recorded)? {
             held.signal(Signal::KILL);
             held.ended_within(KILL_TIMEOUT).await;
         }
@@ -244,31 +285,31 @@ impl Host for LocalHost {
         if let Some(held) = self.holder(&folder)? {
             tracing::info!(node = key.folder_name(), pid = held.pid(), "a running node is taken over");
             let answered = match self.answers(&folder, &held, folder.log_bytes()).await {
-                Ok(process) => loaded(&folder, &held, folder.log_bytes()).await.map(|()| process),
+                Ok(found) => loaded(&folder, &held, folder.log_bytes()).await.map(|()| found),
                 Err(error) => Err(error),
             };
-            let process = match answered {
-                Ok(process) => process,
+            let (process, runs) = match answered {
+                Ok(found) => found,
                 Err(error) => {
                     self.end(&folder, &held).await?;
                     return Err(error);
                 }
             };
             self.note_answer(key, &process);
-            return Ok(Started { process, settings: folder.written_settings()? });
+            return Ok(Started { process, settings: folder.written_settings()?, runs });
         }
         let locked = folder.try_lock()?;
         let lock = locked
             .ok_or_else(|| HostError::Unanswered { what: "was started by somebody else".to_owned() })?;
         let (held, log_from) = self.spawn(&folder, lock, launch)?;
         let answered = match self.answers(&folder, &held, log_from).await {
-            Ok(process) if launch.seed.is_some() => loaded(&folder, &held, log_from).await.map(|()| process),
+            Ok(found) if launch.seed.is_some() => loaded(&folder, &held, log_from).await.map(|()| found),
             answered => answered,
         };
         match answered {
-            Ok(process) => {
+            Ok((process, runs)) => {
                 self.note_answer(key, &process);
-                Ok(Started { process, settings: launch.settings.clone() })
+                Ok(Started { process, settings: launch.settings.clone(), runs })
             }
             Err(error) => {
                 // A node that does not answer is not left behind: its next start would only find it in the way.
@@ -307,13 +348,12 @@ impl Host for LocalHost {
         recorded: &Process,
         address: SocketAddrV4,
     ) -> Result<Option<Replication>, HostError> {
-        let runs = || start_ticks(recorded.pid) == Some(recorded.start_ticks);
-        if !runs() {
+        if !runs(recorded)? {
             return Ok(None);
         }
-        let answer = control::replication(self.folder(key).path(), address).await;
-        // Only one process can hold the node's folder: if it still runs, the answer was its own.
-        if runs() { answer.map(Some) } else { Ok(None) }
+        let answer = control::replication(self.folder(key).path(), &recorded.run_id, address).await;
+        // A process that ends while it is asked is gone, and not silent.
+        if runs(recorded)? { answer } else { Ok(None) }
     }
 
     async fn follow(
@@ -322,23 +362,16 @@ impl Host for LocalHost {
         recorded: &Process,
         primary: Option<SocketAddrV4>,
     ) -> Result<(), HostError> {
-        let folder = self.folder(key);
-        let gone = || HostError::Unanswered { what: "is run by another process now".to_owned() };
-        if start_ticks(recorded.pid) != Some(recorded.start_ticks) {
-            return Err(gone());
-        }
         let (host, port) = match primary {
             Some(address) => (address.ip().to_string(), address.port().to_string()),
             None => ("NO".to_owned(), "ONE".to_owned()),
         };
-        control::order(folder.path(), &[b"REPLICAOF", host.as_bytes(), port.as_bytes()]).await?;
-        if start_ticks(recorded.pid) == Some(recorded.start_ticks) {
+        let command: [&[u8]; 3] = [b"REPLICAOF", host.as_bytes(), port.as_bytes()];
+        // A later process of the node has not the data, and must not hear what was meant for this one.
+        if control::order_process(self.folder(key).path(), &recorded.run_id, &command).await? {
             return Ok(());
         }
-        // Whoever heard it was a later process, which has not the data: it waits again.
-        let (host, port) = (NOBODY.ip().to_string(), NOBODY.port().to_string());
-        control::order(folder.path(), &[b"REPLICAOF", host.as_bytes(), port.as_bytes()]).await?;
-        Err(gone())
+        Err(HostError::Unanswered { what: "is run by another process now".to_owned() })
     }
 
     async fn hold_writes(&self, key: &NodeKey, time: Option<Duration>) -> Result<(), HostError> {
@@ -354,21 +387,19 @@ impl Host for LocalHost {
 
     async fn save(&self, key: &NodeKey, recorded: &Process, to: &Path) -> Result<(), HostError> {
         let folder = self.folder(key);
-        let is_same = || start_ticks(recorded.pid) == Some(recorded.start_ticks);
         let gone = || HostError::Unanswered { what: "is run by another process now".to_owned() };
-        if !is_same() {
+        if !runs(recorded)? {
             return Err(gone());
         }
         control::save(&folder).await?;
-        if !is_same() {
+        if !runs(recorded)? {
             return Err(gone());
         }
         std::fs::rename(folder.data(), to).map_err(HostError::io(format!("moving to {}", to.display())))
     }
 
     async fn kill(&self, key: &NodeKey, recorded: &Process) -> Result<(), HostError> {
-        let held = Held::open(recorded.pid).filter(|held| held.start_ticks() == recorded.start_ticks);
-        let Some(held) = held else { return Ok(()) };
+        let Some(held) = held(recorded)? else { return Ok(()) };
         tracing::warn!(
             node = key.folder_name(),
             pid = recorded.pid,
@@ -382,16 +413,22 @@ impl Host for LocalHost {
     }
 
     async fn exited(&self, process: &Process) {
-        let Some(held) = Held::open(process.pid).filter(|held| held.start_ticks() == process.start_ticks)
-        else {
-            return;
+        let watched = match held(process) {
+            Ok(None) => return,
+            Ok(Some(held)) => held.ended().await.map_err(HostError::io("waiting for its end")),
+            Err(error) => Err(error),
         };
-        if let Err(error) = held.ended().await {
+        if let Err(error) = watched {
             // Without the watch there is still the timer of the driver.
             tracing::warn!(pid = process.pid, "cannot watch a process: {error}");
             std::future::pending::<()>().await;
         }
     }
+}
+
+/// Whether a variable is for the service alone: the keys of its buckets.
+fn is_secret(variable: &std::ffi::OsStr) -> bool {
+    variable.to_str().is_some_and(|name| name.starts_with("LARDER_S3_"))
 }
 
 /// A command that runs the program as a session of its own, so that no terminal's signals reach it. `setsid` (of

@@ -14,11 +14,13 @@ use super::snapshot::{begin, engine_like};
 use super::{App, Caller, Input, cache_cluster};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
+use crate::resource::auth_token::{AuthTokens, check_cache};
 use crate::resource::cluster::create::{Chosen, CreateRequest, create};
 use crate::resource::cluster::{Cluster, Engine, Status};
 use crate::resource::engine_version;
 use crate::resource::group::create::{Layout, check_failover, identifier, spread};
 use crate::resource::group::{Group, ONLY_SHARD, Shard, member_id};
+use crate::resource::log_delivery::{self, Request as LogRequest};
 use crate::resource::refusal::Refusal;
 use crate::resource::subnet_group::DEFAULT_NAME;
 use crate::resource::tag::{Tag, TagSet};
@@ -71,7 +73,7 @@ pub(super) struct CreateReplicationGroup {
     #[serde(default)]
     user_group_ids: Vec<String>,
     #[serde(default)]
-    log_delivery_configurations: Vec<IgnoredAny>,
+    log_delivery_configurations: Vec<LogRequest>,
     data_tiering_enabled: Option<bool>,
     network_type: Option<String>,
     ip_discovery: Option<String>,
@@ -132,6 +134,7 @@ pub(super) fn run(app: &App, caller: &Caller, input: CreateReplicationGroup) -> 
         snapshotting_cluster: None,
         user_group,
         snapshots: 0,
+        auth_generation: 0,
         replication_password: crate::random::password(),
     };
     store_new_group(app, &group, changes)?;
@@ -162,6 +165,7 @@ fn adopt(
         ("EngineVersion", input.engine_version.is_some()),
         ("Port", input.port.is_some()),
         ("CacheSubnetGroupName", input.cache_subnet_group_name.is_some()),
+        ("AuthToken", input.auth_token.is_some()),
     ];
     if let Some((name, _)) = inherited.iter().find(|(_, given)| *given) {
         return Err(ApiError::invalid_combination(format!(
@@ -194,6 +198,9 @@ fn adopt(
     check_failover(layout.automatic_failover, input.multi_az_enabled == Some(true), count)?;
     let mut adopted = cluster.clone();
     adopted.group = Some(id.to_owned());
+    let (engine, version, logs) =
+        (adopted.engine, adopted.engine_version.clone(), &input.log_delivery_configurations);
+    log_delivery::change(&mut adopted.log_delivery, logs, engine, &version, app.now_ms())?;
     let mut changes: Vec<Change> = hold.into_iter().collect();
     changes.push(replace(&adopted, found.desired.revision)?);
     let known = crate::resource::cluster::create::zone_names(&subnets);
@@ -274,6 +281,12 @@ fn fresh(
     };
     let mut first = create(&request, &chosen, &mut crate::random::number_below)?;
     first.group = Some(id.to_owned());
+    first.auth = AuthTokens::of_new(input.auth_token.as_deref(), app.now_ms())?;
+    if first.auth.is_enabled() {
+        check_cache(engine, version.full, first.transit.is_enabled())?;
+    }
+    let logs = &input.log_delivery_configurations;
+    log_delivery::change(&mut first.log_delivery, logs, engine, version.full, app.now_ms())?;
     let mut all = vec![first.clone()];
     for (turn, zone) in zones.iter().enumerate().skip(1) {
         all.push(first.sibling(&member_id(id, turn + 1), zone, &subnets, turn, app.now_ms())?);
@@ -306,11 +319,10 @@ fn check_built(input: &CreateReplicationGroup) -> Result<(), Refusal> {
     not_available("GlobalReplicationGroupId", input.global_replication_group_id.is_some())?;
     not_available("ServerlessCacheSnapshotName", input.serverless_cache_snapshot_name.is_some())?;
     not_available("NotificationTopicArn", input.notification_topic_arn.is_some())?;
-    if input.auth_token.is_some() && input.transit_encryption_enabled != Some(true) {
-        return Err(Refusal::combination("AuthToken can only be specified with TransitEncryptionEnabled."));
+    if input.auth_token.is_some() && !input.user_group_ids.is_empty() {
+        return Err(Refusal::combination("AuthToken cannot be specified together with UserGroupIds."));
     }
     not_available("KmsKeyId", input.kms_key_id.is_some())?;
-    not_available("LogDeliveryConfigurations", !input.log_delivery_configurations.is_empty())?;
     not_available("DataTieringEnabled", input.data_tiering_enabled == Some(true))?;
     not_available(
         "Durability",

@@ -1,20 +1,22 @@
 //! ModifyReplicationGroup.
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use super::cache_cluster::{
     check_node_type, check_security_groups, no_cache_security_groups, not_available, only_ipv4, version_of,
 };
+use super::log_delivery::check_at_once;
 use super::modify_cache_cluster::versions;
 use super::replication_group::{self, WholeGroup, answer, attachable, update_group};
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
+use crate::resource::auth_token::{AuthTokens, Strategy, check_cache};
 use crate::resource::cluster::Changing;
 use crate::resource::cluster::modify::{ModifyRequest, modify};
 use crate::resource::group::change;
 use crate::resource::group::create::{check_failover, check_multi_az};
+use crate::resource::log_delivery::{self, Request as LogRequest};
 use crate::resource::refusal::Refusal;
 use crate::resource::transit::changed;
 use crate::state::Change;
@@ -54,7 +56,7 @@ pub(super) struct ModifyReplicationGroup {
     user_group_ids_to_remove: Vec<String>,
     remove_user_groups: Option<bool>,
     #[serde(default)]
-    log_delivery_configurations: Vec<IgnoredAny>,
+    log_delivery_configurations: Vec<LogRequest>,
     ip_discovery: Option<String>,
     transit_encryption_enabled: Option<bool>,
     transit_encryption_mode: Option<String>,
@@ -80,7 +82,9 @@ pub(super) fn run(app: &App, caller: &Caller, input: ModifyReplicationGroup) -> 
         let mut changes = members(app, whole, &input)?;
         group(whole, &input)?;
         transit(whole, &input)?;
+        logs(app, whole, &input)?;
         changes.extend(users(app, whole, &input)?);
+        tokens(whole, &input, app.now_ms())?;
         Ok(changes)
     })?;
     answer(app, caller, &whole.group.value.id)
@@ -95,8 +99,15 @@ impl ModifyReplicationGroup {
             || self.multi_az_enabled.is_some()
             || self.asks_members()
             || self.asks_users()
+            || self.asks_tokens()
+            || !self.log_delivery_configurations.is_empty()
             || self.transit_encryption_enabled.is_some()
             || self.transit_encryption_mode.is_some()
+    }
+
+    /// Whether it asks for other AUTH tokens.
+    fn asks_tokens(&self) -> bool {
+        self.auth_token.is_some() || self.auth_token_update_strategy.is_some()
     }
 
     /// Whether it asks for other users.
@@ -218,6 +229,17 @@ fn transit(whole: &mut WholeGroup, input: &ModifyReplicationGroup) -> Result<(),
     Ok(())
 }
 
+/// Other deliveries of logs: they concern no node, and are made at once.
+fn logs(app: &App, whole: &mut WholeGroup, input: &ModifyReplicationGroup) -> Result<(), ApiError> {
+    for member in &mut whole.members {
+        let cluster = &mut member.cluster.value;
+        let (engine, version) = (cluster.engine, cluster.engine_version.clone());
+        let logs = &input.log_delivery_configurations;
+        log_delivery::change(&mut cluster.log_delivery, logs, engine, &version, app.now_ms())?;
+    }
+    Ok(())
+}
+
 /// Another user group, or none: all members follow at once.
 fn users(app: &App, whole: &mut WholeGroup, input: &ModifyReplicationGroup) -> Result<Vec<Change>, ApiError> {
     if !input.asks_users() {
@@ -259,19 +281,71 @@ fn users(app: &App, whole: &mut WholeGroup, input: &ModifyReplicationGroup) -> R
     Ok(changes)
 }
 
+/// Other AUTH tokens, or none: all members follow at once. A cache has tokens or a user group, and tokens only where they
+/// are not sent in the clear.
+fn tokens(whole: &mut WholeGroup, input: &ModifyReplicationGroup, now_ms: u64) -> Result<(), ApiError> {
+    let first = whole.members.first().ok_or_else(|| ApiError::internal(&"a group without members"))?;
+    let first = &first.cluster.value;
+    let has_users = whole.group.value.user_group.is_some();
+    if !input.asks_tokens() {
+        if !first.auth.is_enabled() {
+            return Ok(());
+        }
+        if has_users {
+            return Err(ApiError::invalid_combination(
+                "The replication group has an AUTH token: UserGroupIdsToAdd needs AuthTokenUpdateStrategy DELETE.",
+            ));
+        }
+        return Ok(check_cache(first.engine, &first.engine_version, first.transit.is_enabled())?);
+    }
+    let strategy = Strategy::parse(input.auth_token_update_strategy.as_deref())?;
+    if input.apply_immediately != Some(true) {
+        return Err(ApiError::invalid_combination(
+            "ApplyImmediately must be true: a change of the AUTH token cannot wait.",
+        ));
+    }
+    check_cache(first.engine, &first.engine_version, first.transit.is_enabled())?;
+    match (strategy, has_users) {
+        (Strategy::Delete, _) if input.user_group_ids_to_add.is_empty() => {
+            return Err(ApiError::invalid_combination(
+                "AuthTokenUpdateStrategy DELETE can only be specified together with UserGroupIdsToAdd.",
+            ));
+        }
+        (Strategy::Rotate | Strategy::Set, true) => {
+            return Err(ApiError::invalid_combination(
+                "A replication group with a user group cannot have an AUTH token.",
+            ));
+        }
+        _ => {}
+    }
+    let auth = if strategy == Strategy::Set && input.asks_users() && !first.auth.is_enabled() {
+        // From a user group to a token: there is no older one that clients could have.
+        AuthTokens::of_new(input.auth_token.as_deref(), now_ms)?
+    } else {
+        let mut auth = first.auth.clone();
+        auth.change(input.auth_token.as_deref(), strategy, now_ms)?;
+        auth
+    };
+    for member in &mut whole.members {
+        member.cluster.value.auth = auth.clone();
+        member.cluster.value.changed(Changing::Modify);
+    }
+    whole.group.value.generation += 1;
+    whole.group.value.auth_generation = whole.group.value.generation;
+    Ok(())
+}
+
 /// Refuses what is not built, rather than ignoring it.
 fn check_built(input: &ModifyReplicationGroup) -> Result<(), Refusal> {
     no_cache_security_groups(&input.cache_security_group_names)?;
     not_available("NodeGroupId", input.node_group_id.is_some())?;
     not_available("NotificationTopicArn", input.notification_topic_arn.is_some())?;
     not_available("NotificationTopicStatus", input.notification_topic_status.is_some())?;
-    not_available("AuthToken", input.auth_token.is_some())?;
-    not_available("AuthTokenUpdateStrategy", input.auth_token_update_strategy.is_some())?;
-    not_available("LogDeliveryConfigurations", !input.log_delivery_configurations.is_empty())?;
     not_available("ClusterMode", input.cluster_mode.as_deref().is_some_and(|word| word != "disabled"))?;
     not_available(
         "Durability",
         input.durability.as_deref().is_some_and(|word| !matches!(word, "default" | "disabled")),
     )?;
+    check_at_once(!input.log_delivery_configurations.is_empty(), input.apply_immediately)?;
     only_ipv4("IpDiscovery", input.ip_discovery.as_deref())
 }

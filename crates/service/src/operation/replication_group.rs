@@ -2,8 +2,9 @@
 //! transaction, and their form in answers.
 
 use super::retry::retrying;
-use super::{App, Caller, cache_cluster};
+use super::{App, Caller, cache_cluster, log_delivery};
 use crate::front::{ApiError, Xml};
+use crate::resource::auth_token::AuthTokens;
 use crate::resource::cluster::Cluster;
 use crate::resource::engine_version::EngineVersion;
 use crate::resource::group::{Group, ONLY_NODE, ObservedGroup, Shard, Status};
@@ -132,10 +133,16 @@ pub(super) fn write(xml: &mut Xml, app: &App, caller: &Caller, whole: &WholeGrou
     let status = group.status(observed);
     let template = whole.members.first().map(|member| &member.cluster.value);
     let transit = template.map(|template| template.transit).unwrap_or_default();
+    let auth = template.map(|template| template.auth.clone()).unwrap_or_default();
     xml.text("ReplicationGroupId", &group.id)
         .text("Description", &group.description)
         .text("Status", status.as_str())
-        .element("PendingModifiedValues", |xml| pending(xml, group, observed));
+        .element("PendingModifiedValues", |xml| {
+            pending(xml, group, &auth, observed);
+            if let Some(template) = template {
+                log_delivery::write_pending(xml, app, template);
+            }
+        });
     xml.texts("MemberClusters", "ClusterId", group.members().map(String::as_str));
     xml.list("NodeGroups", "NodeGroup", &group.shards, |xml, (id, shard)| {
         node_group(xml, app, whole, status, id, shard);
@@ -149,14 +156,15 @@ pub(super) fn write(xml: &mut Xml, app: &App, caller: &Caller, whole: &WholeGrou
     }
     xml.boolean("ClusterEnabled", false);
     xml.optional("CacheNodeType", template.map(|template| template.node_type.as_str()))
-        .boolean("AuthTokenEnabled", false)
+        .boolean("AuthTokenEnabled", auth.is_enabled())
+        .optional_time("AuthTokenLastModifiedDate", auth.changed_ms())
         .boolean("TransitEncryptionEnabled", transit.is_enabled())
         .boolean("AtRestEncryptionEnabled", group.at_rest_encryption)
         .empty("MemberClustersOutpostArns")
         .text("ARN", &caller.arn(SORT, &group.id).to_string())
-        .texts("UserGroupIds", "member", group.user_group.as_deref())
-        .empty("LogDeliveryConfigurations")
-        .time("ReplicationGroupCreateTime", group.created_ms)
+        .texts("UserGroupIds", "member", group.user_group.as_deref());
+    log_delivery::write_of_group(xml, app, template);
+    xml.time("ReplicationGroupCreateTime", group.created_ms)
         .text("DataTiering", "disabled")
         .boolean(
             "AutoMinorVersionUpgrade",
@@ -169,7 +177,7 @@ pub(super) fn write(xml: &mut Xml, app: &App, caller: &Caller, whole: &WholeGrou
     xml.optional("TransitEncryptionMode", transit.mode());
 }
 
-fn pending(xml: &mut Xml, group: &Group, observed: Option<&ObservedGroup>) {
+fn pending(xml: &mut Xml, group: &Group, auth: &AuthTokens, observed: Option<&ObservedGroup>) {
     for (id, shard) in &group.shards {
         let taken_up =
             observed.and_then(|observed| observed.shards.get(id)).map_or(0, |shard| shard.promotions);
@@ -180,6 +188,9 @@ fn pending(xml: &mut Xml, group: &Group, observed: Option<&ObservedGroup>) {
     let Some(observed) = observed.filter(|observed| observed.applied_generation > 0) else { return };
     if observed.automatic_failover != group.automatic_failover {
         xml.text("AutomaticFailoverStatus", if group.automatic_failover { "enabled" } else { "disabled" });
+    }
+    if observed.applied_generation < group.auth_generation {
+        xml.optional("AuthTokenStatus", auth.status());
     }
     if observed.user_group != group.user_group {
         xml.element("UserGroups", |xml| {

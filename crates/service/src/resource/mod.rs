@@ -5,6 +5,7 @@
 //! the driver). Its status is never stored: it follows from the two, so no crash can leave it wrong.
 
 pub mod arn;
+pub mod auth_token;
 pub mod cluster;
 pub mod ec2;
 pub mod engine_version;
@@ -12,6 +13,7 @@ pub mod event;
 pub mod group;
 pub mod iam;
 pub mod identifier;
+pub mod log_delivery;
 pub mod network;
 pub mod node;
 pub mod node_type;
@@ -19,6 +21,7 @@ pub mod parameter;
 pub mod parameter_group;
 pub mod refusal;
 pub mod reserved;
+pub mod service_update;
 pub mod snapshot;
 pub mod subnet_group;
 pub mod tag;

@@ -5,9 +5,12 @@
 //! lock (see [`crate::Store`]); time is handed in.
 //!
 //! In reading order: [`item`] (a key with its value), `table` (the index), [`expire`] (reclaiming), `fields` (of hashes,
-//! with deadlines of their own), [`access`] (the clock of LRU and LFU), `watch`, `snapshot`.
+//! with deadlines of their own), [`access`] (the clock of LRU and LFU), `density`, `departed` (why keys left), `watch`,
+//! `snapshot`.
 
 pub mod access;
+pub(crate) mod density;
+mod departed;
 mod expire;
 mod fields;
 mod gone;
@@ -22,13 +25,17 @@ mod tests;
 use crate::compact::Mover;
 use crate::key::{Key, Seed};
 use access::Access;
+use density::Densities;
+use departed::Departed;
+use departed::Departure;
+pub use departed::Reason;
 use gone::GoneList;
 pub use gone::{Gone, Left};
 use item::{Extras, Item, Owned, Value};
 use snapshot::Saving;
 pub use snapshot::{Entry, Saver};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use table::Place;
 pub use table::{ItemMut, ItemRef};
 pub(crate) use table::{Table, index_of};
@@ -49,6 +56,8 @@ pub struct Counters {
     pub hits: u64,
     /// Reads that did not.
     pub misses: u64,
+    /// Of the misses, those of keys that are known to have left, by [`Reason`].
+    pub missed: [u64; 4],
     /// Keys removed because their time was over.
     pub expired: u64,
     /// Fields of hashes removed because their time was over.
@@ -61,24 +70,52 @@ pub struct Counters {
     pub evicted_unread: u64,
 }
 
+/// What all partitions of a store have in common.
+#[derive(Debug)]
+pub(crate) struct Common {
+    pub(crate) densities: Densities,
+    /// Keys that left of which a partition remembers why, at most.
+    pub(crate) remembered: AtomicUsize,
+    /// True while dead keys are hidden, but stay.
+    pub(crate) keeping: Arc<AtomicBool>,
+}
+
+impl Common {
+    pub(crate) fn new(remembered: usize) -> Arc<Common> {
+        Arc::new(Common {
+            densities: Densities::new(),
+            remembered: AtomicUsize::new(remembered),
+            keeping: Arc::default(),
+        })
+    }
+}
+
+/// A partition with few keys may remember this many that left.
+const REMEMBERED_MIN: usize = 32;
+
+/// Keys of a database that was emptied which a partition notes one by one.
+const FLUSHED_NOTED_MAX: usize = 256;
+
 /// A locked piece of the keyspace.
 #[derive(Debug)]
-#[repr(C)] // what every look-up reads comes first
+#[repr(C)] // what every look-up reads comes first, then what every change reads
 pub struct Partition {
     first: Table,
-    watches: Watches,
-    counters: Counters,
-    epoch_ms: u64,
     /// Tables of the databases from 1 on, made when first written to.
     more: Vec<Table>,
-    seed: Seed,
-    gone: GoneList,
-    /// Frees what is reclaimed.
-    free: fn(Removed),
-    /// What every item's bit in the table is, but for those that a snapshot still has to save.
-    generation: u64,
+    counters: Counters,
+    watches: Watches,
     /// A snapshot that is being taken.
     saving: Option<Box<Saving>>,
+    /// What every item's bit in the table is, but for those that a snapshot still has to save.
+    generation: u64,
+    epoch_ms: u64,
+    seed: Seed,
+    gone: GoneList,
+    departed: Departed,
+    common: Arc<Common>,
+    /// Frees what is reclaimed.
+    free: fn(Removed),
 }
 
 /// A key and its value, taken out of a partition. Dropping it frees the value, which may take long.
@@ -89,6 +126,16 @@ impl Removed {
     /// The value.
     pub fn into_value(self) -> Owned {
         self.0.into_value()
+    }
+
+    /// The value, as it was.
+    pub fn value(&self) -> crate::ValueRef<'_> {
+        self.0.value()
+    }
+
+    /// The 24-bit access word.
+    pub fn access(&self) -> u32 {
+        self.0.access()
     }
 
     /// True if freeing it takes long: more than `members` members, or a long string.
@@ -119,11 +166,7 @@ pub(crate) fn prefetch(address: *const u8) {
 }
 
 impl Partition {
-    pub(crate) fn new(
-        seed: Seed,
-        epoch_ms: u64,
-        (telling, keeping): (Arc<AtomicBool>, Arc<AtomicBool>),
-    ) -> Partition {
+    pub(crate) fn new(seed: Seed, epoch_ms: u64, telling: Arc<AtomicBool>, common: Arc<Common>) -> Partition {
         Partition {
             first: Table::new(epoch_ms),
             more: Vec::new(),
@@ -131,7 +174,9 @@ impl Partition {
             epoch_ms,
             watches: Watches::default(),
             counters: Counters::default(),
-            gone: GoneList::new(telling, keeping),
+            gone: GoneList::new(telling, common.keeping.clone()),
+            departed: Departed::default(),
+            common,
             free: drop,
             generation: 0,
             saving: None,
@@ -189,21 +234,47 @@ impl Partition {
     #[inline]
     pub fn read(&mut self, db: u16, key: &Key<'_>, now: Now, access: Access) -> Option<ItemRef<'_>> {
         let Some(place) = self.find(db, key) else {
-            self.counters.misses += 1;
+            self.missed(db, key);
             return None;
         };
         if self.table(db)?.get(place).is_volatile() && !self.survives(db, key.hash, place, now) {
-            self.counters.misses += 1;
+            self.missed(db, key);
             return None;
         }
-        let table = self.table_mut(db);
+        let table = if db == 0 { &mut self.first } else { self.more.get_mut(db as usize - 1)? };
         let item = table.get(place);
         let (old, new) = (item.access(), access.after_read(item.access()));
+        if let Access::Lhd(moment) = access {
+            self.common.densities.used(key.hash, old, moment);
+        }
         if old != new {
             table.get_mut(place).item().set_access(new);
         }
         self.counters.hits += 1;
         self.table(db).map(|table| table.get(place))
+    }
+
+    /// Counts a miss, by what is known of the key.
+    fn missed(&mut self, db: u16, key: &Key<'_>) {
+        self.counters.misses += 1;
+        if let Some(departure) = self.departed.find(marked(db, key.hash)) {
+            self.counters.missed[departure.reason as usize - 1] += 1;
+        }
+    }
+
+    /// Why a key is not there; `None` if it never was, or left too long ago.
+    pub fn reason(&self, db: u16, key: &Key<'_>) -> Option<Reason> {
+        match self.find(db, key) {
+            Some(_) => Some(Reason::Expired), // its time is over, and it was not reclaimed yet
+            None => self.departed.find(marked(db, key.hash)).map(|departure| departure.reason),
+        }
+    }
+
+    /// Notes that a key leaves.
+    fn leaves(&mut self, db: u16, hash: u32, reason: Reason, uses: u32) {
+        let bound = self.common.remembered.load(Ordering::Relaxed);
+        let limit = bound.min(self.len(db).max(REMEMBERED_MIN));
+        self.departed.note(marked(db, hash), Departure { reason, uses }, limit);
     }
 
     /// Looks at a key without leaving a trace. O(1).
@@ -220,8 +291,12 @@ impl Partition {
     pub fn write(&mut self, db: u16, key: &Key<'_>, now: Now, access: Access) -> Option<ItemMut<'_>> {
         let place = self.living(db, key, now)?;
         self.save_first(db, place);
+        let old = self.table_mut(db).get(place).access();
+        if let Access::Lhd(moment) = access {
+            self.common.densities.used(key.hash, old, moment);
+        }
         let table = self.table_mut(db);
-        let used = access.after_use(table.get(place).access());
+        let used = access.after_use(old);
         let mut item = table.get_mut(place);
         item.item().set_access(used);
         Some(item)
@@ -267,6 +342,8 @@ impl Partition {
             }
         };
         self.gone.note(db, item.key(), left, Vec::new());
+        let hash = self.seed.hash(item.key());
+        self.leaves(db, hash, Reason::Expired, 0);
         (self.free)(Removed(item));
     }
 
@@ -287,7 +364,8 @@ impl Partition {
         };
         let earliest = extras.deadline.into_iter().chain(field).min();
         let Some(place) = self.find(db, key) else {
-            let item = Item::new(key.bytes, value, extras, access.of_new());
+            let known = self.departed.forget(marked(db, key.hash));
+            let item = Item::new(key.bytes, value, extras, access.of_known(known));
             let (seed, generation) = (self.seed, self.generation);
             let table = self.table_mut(db);
             table.insert(&seed, key.hash, item, generation);
@@ -298,7 +376,12 @@ impl Partition {
         let table = self.table_mut(db);
         earliest.into_iter().for_each(|at| table.note_deadline(key.hash, at));
         // The key stays the same one, so its frequency of use goes on.
-        let used = access.after_set(table.get(place).access());
+        let old = table.get(place).access();
+        let used = access.after_set(old);
+        if let Access::Lhd(moment) = access {
+            self.common.densities.ended(key.hash, old, moment);
+        }
+        let table = self.table_mut(db);
         if matches!(value, Value::String(_) | Value::Integer(_)) {
             // The common case of a cache: the same key with a value of the same length.
             let mut old = table.get_mut(place);
@@ -337,7 +420,12 @@ impl Partition {
         let place = self.living(db, key, now)?;
         self.save_first(db, place);
         self.changed(db, key);
-        Some(Removed(self.table_mut(db).remove(key.hash, place)))
+        let item = self.table_mut(db).remove(key.hash, place);
+        if self.common.densities.is_active() {
+            self.common.densities.ended(key.hash, item.access(), self.common.densities.moment(now.ms, 0));
+        }
+        self.leaves(db, key.hash, Reason::Deleted, 0);
+        Some(Removed(item))
     }
 
     /// Removes a key if its time is over. What is done to the others is up to the caller.
@@ -355,14 +443,22 @@ impl Partition {
         self.gone.take()
     }
 
-    /// Removes a key to make room.
-    pub fn evict(&mut self, db: u16, key: &Key<'_>) -> Option<Removed> {
+    /// Removes a key to make room. `access` is how a use of it would be noted.
+    pub fn evict(&mut self, db: u16, key: &Key<'_>, access: Access) -> Option<Removed> {
         let place = self.find(db, key)?;
         self.save_first(db, place);
         self.changed(db, key);
         self.counters.evicted += 1;
         let item = self.table_mut(db).remove(key.hash, place);
         self.counters.evicted_unread += u64::from(access::is_unread(item.access()));
+        let uses = match access {
+            Access::Lhd(moment) => {
+                self.common.densities.evicted(key.hash, item.access(), moment);
+                density::uses(item.access())
+            }
+            _ => 0,
+        };
+        self.leaves(db, key.hash, Reason::Evicted, uses);
         Some(Removed(item))
     }
 
@@ -440,11 +536,25 @@ impl Partition {
     /// Takes all keys of a database out.
     pub fn clear(&mut self, db: u16) -> Cleared {
         let table = self.table_mut(db).take();
+        self.note_flushed(db, &table);
         self.watches.cleared(db, |key| {
             let hash = self.seed.hash(key);
             table.find(hash, key).is_some()
         });
         Cleared(self.save_cleared(db, table))
+    }
+
+    /// Remembers some of the keys of a table that was emptied: emptying one should not take long.
+    fn note_flushed(&mut self, db: u16, table: &Table) {
+        let limit = self.common.remembered.load(Ordering::Relaxed).min(table.len().max(REMEMBERED_MIN));
+        let (mut position, mut left) = (Some(0), FLUSHED_NOTED_MAX.min(limit));
+        while let Some(at) = position.filter(|_| left > 0) {
+            position = table.scan(at, |item| {
+                let hash = marked(db, self.seed.hash(item.key()));
+                self.departed.note(hash, Departure { reason: Reason::Flushed, uses: 0 }, limit);
+                left = left.saturating_sub(1);
+            });
+        }
     }
 
     /// Exchanges two databases.
@@ -503,6 +613,13 @@ impl Partition {
 
     /// Bytes of the index, without items.
     pub fn index_bytes(&self) -> usize {
-        self.first.memory_bytes() + self.more.iter().map(Table::memory_bytes).sum::<usize>()
+        self.departed.memory_bytes()
+            + self.first.memory_bytes()
+            + self.more.iter().map(Table::memory_bytes).sum::<usize>()
     }
+}
+
+/// The hash of a key, which is another in each database.
+fn marked(db: u16, hash: u32) -> u32 {
+    hash ^ u32::from(db).wrapping_mul(0x9e37_79b9)
 }
