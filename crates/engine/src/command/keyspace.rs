@@ -303,7 +303,7 @@ impl<'a> Keyspace<'a> {
     pub fn reason(&self, key: &[u8]) -> Option<Reason> {
         let key = self.key(key);
         let partition = self.locked.peek(self.store.partition_of(key.slot))?;
-        partition.reason(self.db, &key)
+        partition.reason(self.db, &key, self.now)
     }
 
     /// The value of a key, without leaving a trace.

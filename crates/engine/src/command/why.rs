@@ -9,7 +9,7 @@ use crate::prefixes::MISSES;
 use larder_store::{ItemRef, Reason};
 
 /// The rows of this family.
-pub const COMMANDS: &[Command] = &[WHY, PREFIXES];
+pub(crate) const COMMANDS: &[Command] = &[WHY, PREFIXES];
 
 const PREFIXES: Command = Command {
     name: "larder.prefixes",

@@ -387,7 +387,7 @@ impl Turn<'_> {
         if self.shared.prefixes.is_on() {
             let outcome = match missed {
                 None => prefixes::Outcome::Hit,
-                Some(partition) => prefixes::Outcome::Miss(partition.reason(DB, key)),
+                Some(partition) => prefixes::Outcome::Miss(partition.reason(DB, key, self.now)),
             };
             self.shared.prefixes.note(key.bytes, outcome);
         }

@@ -168,7 +168,7 @@ pub(super) fn why(turn: &Turn<'_>, key: &[u8], out: &mut Vec<u8>) {
     let partition = turn.store.lock(turn.store.partition_of(key.slot));
     let known = match partition.peek(DB, &key, turn.now) {
         Some(item) => Known::of(&item, turn.access, turn.now.ms),
-        None => partition.reason(DB, &key).map_or(Known::Unknown, Known::Left),
+        None => partition.reason(DB, &key, turn.now).map_or(Known::Unknown, Known::Left),
     };
     line(out, "state", known.state());
     known.facts().into_iter().for_each(|(name, value)| line(out, name, value));

@@ -12,8 +12,8 @@ pub(super) struct Bench {
     session: Session,
     now_ms: u64,
     memory_full: bool,
-    refusal: Option<&'static str>,
     host: Alone,
+    refusal: Option<&'static str>,
 }
 
 impl Bench {
@@ -21,7 +21,7 @@ impl Bench {
         let store = Store::new(&Config { partitions: 8, ..Config::new(1, START_MS) });
         let (shared, session) = (Shared::new(1, "1.6.22"), Session::new(local, Some(PLACE)));
         let host = Alone::new(Figures { connections: 3, ..Figures::default() });
-        Bench { store, shared, session, now_ms: START_MS, memory_full: false, refusal: None, host }
+        Bench { store, shared, session, now_ms: START_MS, memory_full: false, host, refusal: None }
     }
 
     fn serve(&mut self, input: &[u8]) -> (String, Outcome) {

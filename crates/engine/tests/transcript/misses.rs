@@ -77,7 +77,7 @@ fn reads_are_counted_by_prefix(on: On) {
     let user = "STAT user:hits 1\r\nSTAT user:evicted 0\r\nSTAT user:expired 0\r\nSTAT user:deleted 1\r\n\
                 STAT user:flushed 0\r\nSTAT user:unknown 1\r\n";
     let page = user.replace("user", "page").replace("hits 1", "hits 0").replace("deleted 1", "deleted 0");
-    memcached.exchange("stats prefixes\r\n", format!("{user}{page}END\r\n"));
+    memcached.exchange("stats prefixes\r\n", &format!("{user}{page}END\r\n"));
     session.talk(&[
         (
             "LARDER.PREFIXES",

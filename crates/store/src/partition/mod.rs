@@ -76,17 +76,11 @@ pub(crate) struct Common {
     pub(crate) densities: Densities,
     /// Keys that left of which a partition remembers why, at most.
     pub(crate) remembered: AtomicUsize,
-    /// True while dead keys are hidden, but stay.
-    pub(crate) keeping: Arc<AtomicBool>,
 }
 
 impl Common {
     pub(crate) fn new(remembered: usize) -> Arc<Common> {
-        Arc::new(Common {
-            densities: Densities::new(),
-            remembered: AtomicUsize::new(remembered),
-            keeping: Arc::default(),
-        })
+        Arc::new(Common { densities: Densities::new(), remembered: AtomicUsize::new(remembered) })
     }
 }
 
@@ -166,7 +160,12 @@ pub(crate) fn prefetch(address: *const u8) {
 }
 
 impl Partition {
-    pub(crate) fn new(seed: Seed, epoch_ms: u64, telling: Arc<AtomicBool>, common: Arc<Common>) -> Partition {
+    pub(crate) fn new(
+        seed: Seed,
+        epoch_ms: u64,
+        (telling, keeping): (Arc<AtomicBool>, Arc<AtomicBool>),
+        common: Arc<Common>,
+    ) -> Partition {
         Partition {
             first: Table::new(epoch_ms),
             more: Vec::new(),
@@ -174,7 +173,7 @@ impl Partition {
             epoch_ms,
             watches: Watches::default(),
             counters: Counters::default(),
-            gone: GoneList::new(telling, common.keeping.clone()),
+            gone: GoneList::new(telling, keeping),
             departed: Departed::default(),
             common,
             free: drop,
@@ -263,9 +262,10 @@ impl Partition {
     }
 
     /// Why a key is not there; `None` if it never was, or left too long ago.
-    pub fn reason(&self, db: u16, key: &Key<'_>) -> Option<Reason> {
+    pub fn reason(&self, db: u16, key: &Key<'_>, now: Now) -> Option<Reason> {
         match self.find(db, key) {
-            Some(_) => Some(Reason::Expired), // its time is over, and it was not reclaimed yet
+            // Its time is over, and it was not reclaimed yet; or it is there.
+            Some(place) => self.table(db)?.get(place).is_dead(now.ms).then_some(Reason::Expired),
             None => self.departed.find(marked(db, key.hash)).map(|departure| departure.reason),
         }
     }
