@@ -96,6 +96,8 @@ pub struct Store {
     /// True while somebody wants to hear which keys left because their time was over.
     telling: Arc<AtomicBool>,
     common: Arc<Common>,
+    /// True while dead keys are hidden, but stay.
+    keeping: Arc<AtomicBool>,
 }
 
 /// A locked partition.
@@ -147,10 +149,11 @@ impl Store {
             due: AtomicU64::new(u64::MAX),
         };
         let telling = Arc::new(AtomicBool::new(false));
+        let keeping = Arc::new(AtomicBool::new(false));
         let common = Common::new(REMEMBERED_DEFAULT / partitions as usize);
         let values = (0..partitions).map(|_| {
-            let partition = Partition::new(seed, config.now_ms, telling.clone(), common.clone());
-            (hints(), partition.freeing(config.free))
+            let flags = (telling.clone(), keeping.clone());
+            (hints(), Partition::new(seed, config.now_ms, flags, common.clone()).freeing(config.free))
         });
         Store {
             partitions: Locks::new(values, config.exclusive),
@@ -159,6 +162,7 @@ impl Store {
             databases: config.databases.max(1),
             telling,
             common,
+            keeping,
         }
     }
 
@@ -250,6 +254,12 @@ impl Store {
     /// From now on partitions keep lists of the keys whose time was over, or do not. Takes no lock.
     pub fn tell_gone(&self, telling: bool) {
         self.telling.store(telling, Ordering::Relaxed);
+    }
+
+    /// From now on keys whose time is over are hidden but stay until they are removed, as in a replica, which does what
+    /// its primary says; or are not. Takes no lock.
+    pub fn keep_dead(&self, keeping: bool) {
+        self.keeping.store(keeping, Ordering::Relaxed);
     }
 
     /// True when the partition has a key whose time is over. Takes no lock.

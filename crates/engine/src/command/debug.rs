@@ -3,6 +3,7 @@
 use super::introspection::help;
 use super::table::{Command, Keys, Scope, flag};
 use super::{Call, CommandError, digest};
+use crate::replication::history::History;
 use larder_protocol::glob;
 use larder_protocol::number::{parse_f64, parse_i64};
 use std::sync::atomic::Ordering;
@@ -90,9 +91,10 @@ const SUBCOMMANDS: &[Command] = &[
     },
     Command {
         name: "change-repl-id",
-        summary: "Refused: replication is not available yet.",
+        summary: "Begins another history of replication, as if nobody had been in this one.",
         arity: 2,
-        handler: refused,
+        scope: Scope::Still,
+        handler: change_history,
         ..ROW
     },
     Command { name: "log", summary: "Writes to the log.", syntax: "message", handler: log, ..ROW },
@@ -152,7 +154,7 @@ const SUBCOMMANDS: &[Command] = &[
         summary: "Saves the keyspace, empties it and loads it again.",
         syntax: "[MERGE] [NOFLUSH] [NOSAVE]",
         arity: -2,
-        scope: Scope::All,
+        scope: Scope::Still,
         handler: reload,
         ..ROW
     },
@@ -267,6 +269,13 @@ fn stringmatch(call: &mut Call<'_>) -> Result<(), CommandError> {
     let subject = vec![b'a'; length as usize];
     let matches = glob::matches(call.args.get(3), &subject, false);
     call.out.integer(i64::from(matches));
+    Ok(())
+}
+
+fn change_history(call: &mut Call<'_>) -> Result<(), CommandError> {
+    check(call)?;
+    call.node.replication.state().history = History::begin();
+    call.out.ok();
     Ok(())
 }
 

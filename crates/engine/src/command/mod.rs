@@ -40,6 +40,7 @@ pub mod monitor;
 mod patch;
 pub mod persistence;
 pub mod pubsub;
+pub mod replication;
 pub mod scan;
 pub mod server;
 pub mod set;
@@ -90,6 +91,7 @@ pub fn families() -> &'static [&'static [Command]] {
         acl::COMMANDS,
         config::COMMANDS,
         server::COMMANDS,
+        replication::COMMANDS,
         persistence::COMMANDS,
         waitaof::COMMANDS,
         memory::COMMANDS,

@@ -3,7 +3,7 @@
 //! A directive of Redis whose feature does not exist yet may only say that it is off; anything else is refused by
 //! name, so that nobody believes in a setting that does nothing.
 
-use super::{Allowed, Config, OutputLimit, Sanitize, append_only, iam, memcached, tls};
+use super::{Allowed, Config, OutputLimit, Sanitize, append_only, iam, memcached, replication, tls};
 use crate::journal::LogLevel;
 use crate::notify::Classes;
 use crate::run::Supervised;
@@ -39,7 +39,8 @@ pub struct Directive {
 
 /// All directives.
 pub fn all() -> impl Iterator<Item = &'static Directive> {
-    TABLE.iter().chain(memcached::TABLE).chain(append_only::TABLE).chain(tls::TABLE).chain(iam::TABLE)
+    let families = [memcached::TABLE, append_only::TABLE, replication::TABLE, tls::TABLE, iam::TABLE];
+    TABLE.iter().chain(families.into_iter().flatten())
 }
 
 /// The row of this name or alias, in any case.
@@ -195,9 +196,9 @@ pub(super) fn one_of<T: Copy>(names: &[(&'static str, T)], text: &str) -> Result
     found.map(|(_, value)| *value).ok_or_else(error)
 }
 
-pub(super) use {memory, number, switch};
+pub(super) use {memory, number, switch, words};
 
-/// All directives but those of [`append_only`].
+/// All directives but those of [`append_only`] and [`replication`].
 pub const TABLE: &[Directive] = &[
     number!("port", &[], Start, settings.port, 0, 65535),
     Directive {

@@ -104,6 +104,10 @@ impl Binary {
             fail(out, header, Status::AuthError);
             return true;
         }
+        if turn.refusal.is_some() && opcode.writes() {
+            fail(out, header, Status::Temporary);
+            return false;
+        }
         let key = turn.key(frame.key);
         match opcode {
             Opcode::Get | Opcode::GetK => get(turn, frame, &key, (opcode == Opcode::GetK, quiet), None, out),

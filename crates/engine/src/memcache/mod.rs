@@ -45,6 +45,7 @@ use detail::{Detail, Event};
 use discovery::Discovery;
 use dump::Dump;
 use larder_protocol::memcache::binary::REQUEST;
+use larder_protocol::memcache::meta::Verb as MetaVerb;
 use larder_protocol::memcache::request::{Request, Verb, Words};
 use larder_protocol::memcache::text::{Limits, LineTooLong, Parser, Step};
 use larder_protocol::slot::slot_of;
@@ -310,6 +311,8 @@ pub struct Turn<'a> {
     pub access: Access,
     /// True when memory is at its limit and nothing can be evicted: values are refused.
     pub memory_full: bool,
+    /// Why writes are refused: the node follows another one, or too few follow it.
+    pub refusal: Option<&'static str>,
     /// The node around the session.
     pub host: &'a dyn Host,
     /// Room to read requests into.
@@ -558,7 +561,7 @@ impl Text {
         }
         let output_max = out.len() + OUTPUT_PER_TURN_BYTES_MAX;
         let mut most = turn.shared.requests_per_turn();
-        if self.parser.is_idle() && outcome.consumed == 0 {
+        if self.parser.is_idle() && outcome.consumed == 0 && turn.refusal.is_none() {
             let mut run = std::mem::take(turn.run);
             let done = run.serve(turn, input, (most, output_max), out);
             *turn.run = run;
@@ -708,6 +711,14 @@ fn prefetch(turn: &Turn<'_>, batch: &[(Request<'_>, usize)]) {
 
 /// Carries out a request; true when the session is to end.
 fn execute(turn: &mut Turn<'_>, request: Request<'_>, out: &mut Vec<u8>) -> bool {
+    if let Some(why) = turn.refusal
+        && let Some(noreply) = writes(&request)
+    {
+        if !noreply {
+            [b"SERVER_ERROR ", why.as_bytes(), b"\r\n"].iter().for_each(|part| out.extend_from_slice(part));
+        }
+        return false;
+    }
     let (answer, noreply): (&[u8], bool) = match request {
         Request::Get { keys, cas, touch } => {
             item::get(turn, keys, cas, touch, out);
@@ -765,6 +776,24 @@ fn execute(turn: &mut Turn<'_>, request: Request<'_>, out: &mut Vec<u8>) -> bool
         out.extend_from_slice(answer);
     }
     false
+}
+
+/// For a request that changes keys: whether it wants no answer.
+#[cold]
+fn writes(request: &Request<'_>) -> Option<bool> {
+    match request {
+        Request::Store { noreply, .. }
+        | Request::Delete { noreply, .. }
+        | Request::Arithmetic { noreply, .. }
+        | Request::Touch { noreply, .. }
+        | Request::FlushAll { noreply, .. } => Some(*noreply),
+        Request::Get { touch: Some(_), .. } => Some(false),
+        Request::Meta(meta) => {
+            let only_reads = meta.verb == MetaVerb::Get && !meta.has(b'T') && !meta.has(b'N');
+            (!only_reads).then_some(false)
+        }
+        _ => None,
+    }
 }
 
 /// False where it is not to be had.

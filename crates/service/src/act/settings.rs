@@ -33,6 +33,9 @@ const RESTRICTED: &str = "acl|load acl|save acl|setuser acl|deluser bgrewriteaof
 /// Directive with the ranges of addresses that may connect.
 const ALLOWED_SOURCES: &str = "allowed-sources";
 
+/// Directive with the addresses from which other members of a group may follow, although clients may not.
+const REPLICATION_SOURCES: &str = "replication-sources";
+
 /// The settings for a cluster's nodes.
 pub fn wanted(records: &dyn Records, cluster: &Cluster) -> Result<WantedSettings, ActError> {
     let group = group(records, &cluster.parameter_group)?;
@@ -61,11 +64,17 @@ pub fn wanted(records: &dyn Records, cluster: &Cluster) -> Result<WantedSettings
     let (name, value) = (ALLOWED_SOURCES.to_owned(), allowed_sources(records, cluster)?);
     wanted.insert(name, Setting { value, applies: Applies::Live });
     users(records, cluster, &mut wanted)?;
-    if let Some(group) = &cluster.group
-        && let Some(address) = own_address(records, cluster, group)?
-    {
-        let setting = Setting { value: address.to_string(), applies: Applies::Live };
-        wanted.insert(SOURCE_ADDRESS.to_owned(), setting);
+    if let Some(group) = &cluster.group {
+        let members: Vec<String> = companions(records, cluster)?.iter().map(ToString::to_string).collect();
+        let value = if members.is_empty() { "none".to_owned() } else { members.join(" ") };
+        wanted.insert(REPLICATION_SOURCES.to_owned(), Setting { value, applies: Applies::Live });
+        // A replica that waits for others that might come is not in sync, and no failover counts on it.
+        let at_once = Setting { value: "0".to_owned(), applies: Applies::Live };
+        wanted.insert("repl-diskless-sync-delay".to_owned(), at_once);
+        if let Some(address) = own_address(records, cluster, group)? {
+            let setting = Setting { value: address.to_string(), applies: Applies::Live };
+            wanted.insert(SOURCE_ADDRESS.to_owned(), setting);
+        }
     }
     Ok(wanted)
 }
@@ -112,6 +121,7 @@ fn encrypt(transit: Transit, files: &Files, wanted: &mut WantedSettings) {
     own("tls-cert-file", format!("../../{FOLDER}/{}", files.certificate.display()));
     own("tls-key-file", format!("../../{FOLDER}/{}", files.key.display()));
     own("tls-mode", transit.directive().to_owned());
+    own("tls-replication", if transit.is_enabled() { "yes" } else { "no" }.to_owned());
 }
 
 /// Who may connect, by the security groups of the cluster: ranges of addresses, or `none`. Nodes of one group of

@@ -9,7 +9,7 @@ use super::cache_cluster::{
     check_node_type, check_quota, check_security_groups, engine_of, no_cache_security_groups, not_available,
     only_ipv4, parameter_group, subnets, version_of,
 };
-use super::replication_group::{self, answer, attachable, check_transit, store_new_group};
+use super::replication_group::{self, answer, attachable, store_new_group};
 use super::snapshot::{begin, engine_like};
 use super::{App, Caller, Input, cache_cluster};
 use crate::front::{ApiError, Xml};
@@ -97,7 +97,6 @@ pub(super) fn run(app: &App, caller: &Caller, input: CreateReplicationGroup) -> 
         None => fresh(app, &input, &id)?,
     };
     let first = members.first().ok_or_else(|| ApiError::internal(&"a group without members"))?;
-    check_transit(first.transit, members.len())?;
     not_available(
         "TransitEncryptionEnabled for a cluster without it",
         input.transit_encryption_enabled == Some(true) && !first.transit.is_enabled(),

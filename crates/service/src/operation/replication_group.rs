@@ -1,7 +1,6 @@
 //! What the operations on replication groups share: looking one up with its members, changing all of them in one
 //! transaction, and their form in answers.
 
-use super::cache_cluster::not_available;
 use super::retry::retrying;
 use super::{App, Caller, cache_cluster, log_delivery};
 use crate::front::{ApiError, Xml};
@@ -10,8 +9,6 @@ use crate::resource::cluster::Cluster;
 use crate::resource::engine_version::EngineVersion;
 use crate::resource::group::{Group, ONLY_NODE, ObservedGroup, Shard, Status};
 use crate::resource::node::Observed;
-use crate::resource::refusal::Refusal;
-use crate::resource::transit::Transit;
 use crate::state::{self, Change, Stored, find, replace};
 
 /// Sort of resource in ARNs.
@@ -120,11 +117,6 @@ pub(super) fn attachable(
     }
     let hold = replace(&stored.value, stored.revision)?;
     Ok((stored.value.id, vec![hold]))
-}
-
-/// Replicas do not follow their primary over TLS yet: a group that demands it has one member.
-pub(super) fn check_transit(transit: Transit, members: usize) -> Result<(), Refusal> {
-    not_available("TransitEncryptionEnabled with replicas", transit.is_enabled() && members > 1)
 }
 
 /// The answer with one group, as all operations that change one give it.

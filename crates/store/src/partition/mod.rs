@@ -160,7 +160,12 @@ pub(crate) fn prefetch(address: *const u8) {
 }
 
 impl Partition {
-    pub(crate) fn new(seed: Seed, epoch_ms: u64, telling: Arc<AtomicBool>, common: Arc<Common>) -> Partition {
+    pub(crate) fn new(
+        seed: Seed,
+        epoch_ms: u64,
+        (telling, keeping): (Arc<AtomicBool>, Arc<AtomicBool>),
+        common: Arc<Common>,
+    ) -> Partition {
         Partition {
             first: Table::new(epoch_ms),
             more: Vec::new(),
@@ -168,7 +173,7 @@ impl Partition {
             epoch_ms,
             watches: Watches::default(),
             counters: Counters::default(),
-            gone: GoneList::new(telling),
+            gone: GoneList::new(telling, keeping),
             departed: Departed::default(),
             common,
             free: drop,
@@ -308,6 +313,9 @@ impl Partition {
     /// For a key that has deadlines: whether it lives. Reclaims what does not: the key, or fields of it.
     fn survives(&mut self, db: u16, hash: u32, place: Place, now: Now) -> bool {
         let Some(item) = self.table(db).map(|table| table.get(place)) else { return false };
+        if self.gone.keeps() {
+            return !item.is_dead(now.ms);
+        }
         if item.is_dead(now.ms) {
             self.reclaim(db, hash, place);
             return false;

@@ -18,7 +18,7 @@ fn key(seed: &Seed, bytes: &'static [u8]) -> Key<'static> {
 
 fn partition() -> (Partition, Seed) {
     let seed = Seed::new(7);
-    (Partition::new(seed, 0, Arc::new(AtomicBool::new(true)), Common::new(4096)), seed)
+    (Partition::new(seed, 0, (Arc::new(AtomicBool::new(true)), Arc::default()), Common::new(4096)), seed)
 }
 
 fn string(item: Option<ItemRef<'_>>) -> Option<Vec<u8>> {
