@@ -74,6 +74,8 @@ pub struct ServiceConfig {
     /// A server with buckets, in the place of that folder.
     #[cfg(feature = "s3")]
     pub s3: Option<S3Config>,
+    /// Most cache nodes of the account, which AWS raises on request.
+    pub nodes_max: usize,
     /// Whether nodes are stopped with the service. If not, they run on and the next service takes them over.
     pub stop_nodes: bool,
 }
@@ -242,6 +244,7 @@ pub async fn serve(
         vault: vault.clone(),
         metrics: Arc::clone(&metrics),
         release: config.release.clone(),
+        nodes_max: config.nodes_max,
     });
     let questions = login::listen(&data_dir).map_err(io("the socket for questions of nodes"))?;
     tasks.spawn(login::serve(questions, Arc::clone(&app)));
