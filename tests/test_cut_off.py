@@ -43,7 +43,7 @@ def test_in_a_namespace(tmp_path):
 
 @pytest.mark.skipif(INSIDE not in os.environ, reason="runs inside test_in_a_namespace")
 def test_a_primary_that_is_cut_off_is_ended_before_another_one_accepts_writes(tmp_path):
-    service = Service(tmp_path / "data", options=["--node-program", str(NODE)]).start()
+    service = Service(tmp_path / "data", options=NODE).start()
     try:
         api = service.client()
         group = create(api)

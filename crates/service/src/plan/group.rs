@@ -7,7 +7,7 @@
 //! ended (if it was lost or cannot be trusted) or told to follow (if it hands over in order).
 //!
 //! Data must not be lost while a member has them. A replica counts as one that has them from the moment it was seen in
-//! sync with the primary, until its process is another one, it was seen with less than it had then, or the group
+//! sync with the primary, or has the history that the primary was seen with last, until its process is another one, it was seen with less than it had then, or the group
 //! began a new history with an empty primary. While it is being given the primary's whole data nobody can tell what
 //! it has, and it is not chosen.
 
@@ -120,6 +120,15 @@ pub enum GroupStep {
         /// Whom it follows.
         primary: String,
     },
+    /// Note which history the primary's data have: who has it, has them.
+    NoteHistory {
+        /// The shard.
+        shard: String,
+        /// `run_id` of the primary's process.
+        run_id: String,
+        /// The history.
+        history: String,
+    },
     /// Note that a replica holds the primary's data: the reader endpoint leads to it.
     Enroll {
         /// The shard.
@@ -156,6 +165,7 @@ impl fmt::Display for GroupStep {
             GroupStep::HandOver { from, to } => write!(f, "hand over from {from} to {to}"),
             GroupStep::Promote { choice, .. } => write!(f, "promote {}", choice.cluster),
             GroupStep::Follow { member, primary } => write!(f, "let {member} follow {primary}"),
+            GroupStep::NoteHistory { .. } => write!(f, "note the history of the primary"),
             GroupStep::Enroll { member, .. } => write!(f, "enroll {member}"),
             GroupStep::Withdraw { member, .. } => write!(f, "withdraw {member}"),
             GroupStep::Settle { generation } => write!(f, "settle generation {generation}"),
@@ -303,17 +313,32 @@ impl View<'_> {
     /// The replica that would lose the least.
     fn candidate(&self, except: &str) -> Option<&Member> {
         let others =
-            self.members.iter().copied().filter(|member| member.id != except && self.is_synced(member));
+            self.members.iter().copied().filter(|member| member.id != except && self.holds_data(member));
         let able = others.filter(|member| member.well().is_some_and(|replication| !replication.syncing));
         // Of equals the first.
         able.rev().max_by_key(|member| member.well().map(|replication| replication.offset))
     }
 
-    /// Whether a replica holds the data of the group, as far as can be known.
+    /// Whether a replica was seen to hold the data of the group, and may hold them still.
     fn is_synced(&self, member: &Member) -> bool {
+        let noted = self.seen.members.get(&member.id).and_then(|noted| noted.synced_run_id.as_deref());
+        noted.is_some() && noted == member.run_id() && !self.has_less(member)
+    }
+
+    /// Whether a replica has less than it was seen to have: it let go of its data to be given others.
+    fn has_less(&self, member: &Member) -> bool {
         let Some(noted) = self.seen.members.get(&member.id) else { return false };
-        let has_less = member.well().is_some_and(|now| !now.syncing && now.offset < noted.synced_offset);
-        noted.synced_run_id.is_some() && noted.synced_run_id.as_deref() == member.run_id() && !has_less
+        let is_same = noted.synced_run_id.as_deref() == member.run_id();
+        is_same && member.well().is_some_and(|now| !now.syncing && now.offset < noted.synced_offset)
+    }
+
+    /// Whether a member can take over without a loss. One that has the history of the primary has its data, also if it got
+    /// them while nobody looked.
+    fn holds_data(&self, member: &Member) -> bool {
+        let history = self.seen.primary.as_ref().map_or("", |acting| acting.history.as_str());
+        let has_it = |now: &Replication| !now.is_primary && !now.syncing && now.history == history;
+        let came_unseen = !history.is_empty() && member.well().is_some_and(has_it) && !self.has_less(member);
+        self.is_synced(member) || came_unseen
     }
 
     /// The primary is not there as it was.
@@ -354,6 +379,12 @@ impl View<'_> {
     /// The primary is as it should be.
     fn steady(&self, primary: &Member) -> Vec<GroupStep> {
         let mut steps = Vec::new();
+        if let (Some(acting), Some(now)) = (&self.seen.primary, primary.well())
+            && acting.history != now.history
+        {
+            let (shard, run_id, history) = (self.id.to_owned(), acting.run_id.clone(), now.history.clone());
+            steps.push(GroupStep::NoteHistory { shard, run_id, history });
+        }
         for replica in self.members.iter().copied().filter(|member| member.id != primary.id) {
             if replica.well().is_none() {
                 continue;

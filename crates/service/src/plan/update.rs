@@ -141,7 +141,13 @@ mod tests {
             (id.to_owned(), ObservedMember { synced_run_id: None, synced_offset: 0, online: true })
         };
         let seen = ObservedShard {
-            primary: Some(Acting { cluster: "g-001".into(), run_id: "r".into(), process: None, reboots: 0 }),
+            primary: Some(Acting {
+                cluster: "g-001".into(),
+                run_id: "r".into(),
+                process: None,
+                history: String::new(),
+                reboots: 0,
+            }),
             members: [member("g-002"), member("g-003")].into(),
             ..ObservedShard::default()
         };

@@ -118,6 +118,9 @@ pub struct Acting {
     /// That process: it must be gone before another one is made the primary, whatever became of its cluster.
     #[serde(default)]
     pub process: Option<Process>,
+    /// The history of its data, as it was seen last.
+    #[serde(default)]
+    pub history: String,
     /// Reboots that its node had had by then.
     pub reboots: u64,
 }

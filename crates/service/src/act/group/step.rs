@@ -49,6 +49,18 @@ impl<H: Host> Tools<H> {
                 let (_, _, address) = recorded.process(primary)?;
                 Ok(self.host.follow(&key, &process, Some(address)).await?)
             }
+            GroupStep::NoteHistory { shard, run_id, history } => {
+                let (shard, run_id, history) = (shard.clone(), run_id.clone(), history.clone());
+                self.observe_group(group, move |observed| {
+                    let acting = observed.shards.get_mut(&shard).and_then(|shard| shard.primary.as_mut());
+                    if let Some(acting) = acting.filter(|acting| acting.run_id == run_id) {
+                        acting.history = history;
+                    }
+                    vec![]
+                })
+                .await?;
+                Ok(())
+            }
             GroupStep::Enroll { shard, member, run_id, offset } => {
                 let (shard, member, run_id, offset) =
                     (shard.clone(), member.clone(), run_id.clone(), *offset);
@@ -185,6 +197,9 @@ impl<H: Host> Tools<H> {
         if !present.is_some_and(|replication| replication.is_primary) {
             self.host.follow(&key, &process, None).await?;
         }
+        // Who copies it from now on has this history, also if the service does not live to see it.
+        let now = self.host.replication(&key, &process, address).await?;
+        let history = now.map(|replication| replication.history).unwrap_or_default();
         let seen = recorded.clusters.get(&choice.cluster).and_then(|(_, seen)| seen.as_ref());
         let reboots = seen.and_then(|seen| seen.nodes.get(ONLY_NODE)).map_or(0, |node| node.reboots);
         let (id, name, choice) = (recorded.group.id.clone(), shard.to_owned(), choice.clone());
@@ -203,7 +218,7 @@ impl<H: Host> Tools<H> {
                 shard.members.clear();
             }
             shard.primary =
-                Some(Acting { cluster: cluster.clone(), run_id, process: Some(process), reboots });
+                Some(Acting { cluster: cluster.clone(), run_id, process: Some(process), history, reboots });
             shard.promoting = None;
             shard.members.remove(&cluster);
             let mut said = vec![];

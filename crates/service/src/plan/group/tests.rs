@@ -93,8 +93,13 @@ impl Scene {
             synced_offset: 100,
             online: true,
         };
-        let acting =
-            Acting { cluster: "m1".into(), run_id: "run1".into(), process: Some(process(1)), reboots: 0 };
+        let acting = Acting {
+            cluster: "m1".into(),
+            run_id: "run1".into(),
+            process: Some(process(1)),
+            history: "h".into(),
+            reboots: 0,
+        };
         let shard = ObservedShard {
             primary: Some(acting),
             members: BTreeMap::from([("m2".into(), synced(2)), ("m3".into(), synced(3))]),
@@ -190,6 +195,31 @@ fn who_has_less_than_it_had_let_go_of_its_data() {
     scene.members[0].node.as_mut().unwrap().process = Some(process(9));
     scene.find(1, Health::Well(Replication { primary: None, link_up: false, ..replica(0) }));
     assert_eq!(scene.text(), "choose m1 (Restart); promote m1");
+}
+
+#[test]
+fn who_has_the_history_of_the_primary_has_its_data_although_nobody_saw_it_come() {
+    let mut scene = Scene::steady();
+    scene.observed.shards.get_mut(ONLY_SHARD).unwrap().members.clear();
+    scene.members[0].node.as_mut().unwrap().process = Some(process(9));
+    scene.find(
+        1,
+        Health::Well(Replication { primary: None, link_up: false, history: "new".into(), ..replica(0) }),
+    );
+    let broken = Replication { link_up: false, ..replica(200) };
+    scene.find(2, Health::Well(broken.clone())).find(3, Health::Well(broken));
+    assert_eq!(scene.text(), "choose m2 (Failure); promote m2");
+}
+
+#[test]
+fn a_history_that_changes_is_noted() {
+    let mut scene = Scene::steady();
+    let changed = Replication { history: "h2".into(), ..replica(200) };
+    for n in [2, 3] {
+        scene.find(n, Health::Well(changed.clone()));
+    }
+    scene.find(1, Health::Well(Replication { is_primary: true, primary: None, link_up: false, ..changed }));
+    assert_eq!(scene.text(), "note the history of the primary");
 }
 
 #[test]
