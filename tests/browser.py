@@ -6,7 +6,7 @@ import shutil
 import tempfile
 
 from selenium import webdriver
-from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException, WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
 
@@ -90,8 +90,9 @@ class Browser:
         return self.driver.execute_script("return document.documentElement.scrollWidth > innerWidth")
 
     def complaints(self):
-        """What the browser has to complain about: broken scripts, things that the policy forbids."""
-        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
+        """What the browser has to complain about: broken scripts, things that the policy forbids. Not refused forms."""
+        severe = [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
+        return [message for message in severe if "the server responded with a status of 4" not in message]
 
     def shot(self, name):
         if SHOTS:
@@ -135,7 +136,7 @@ class Browser:
         def followed():
             try:
                 before.is_enabled()
-            except StaleElementReferenceException:
+            except WebDriverException:  # stale, or in the middle of going
                 return self.driver.execute_script("return document.readyState") == "complete"
             return False
 

@@ -292,7 +292,7 @@ fn memcached_request(command: &str) -> Result<Vec<u8>, String> {
     if !allowed {
         return Err(format!("{} is not for this prompt.", words.join(" ")));
     }
-    if words.iter().any(|word| *word == "noreply") || (name.starts_with('m') && words.contains(&"q")) {
+    if words.contains(&"noreply") || (name.starts_with('m') && words.contains(&"q")) {
         return Err("A command without a reply is not for this prompt.".to_owned());
     }
     let mut request = format!("{}\r\n", words.join(" ")).into_bytes();
