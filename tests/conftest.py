@@ -10,6 +10,11 @@ def pytest_sessionstart(session):
         pytest.exit(f"{BINARY} is missing: cargo build --release (or set LARDER_BIN)", returncode=3)
 
 
+def pytest_collection_modifyitems(items):
+    """The long ones first, so that none is left over when the others have ended."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(scope="session")
 def service(tmp_path_factory):
     """A service that tests share; each makes resources under names of its own and must not stop it."""

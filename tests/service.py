@@ -27,12 +27,14 @@ REGION = "us-east-1"
 # A bound for everything that should come soon. Generous: a loaded machine is no failure.
 PATIENCE_S = 60
 
-_networks = itertools.count(os.getpid() % 97)
+_networks = itertools.count(os.getpid())
+# Which of the processes of one run this is: each has a part of the range for itself.
+_process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4
 
 
 def next_network():
-    """The next /16 that this test run may use: 127.80 to 127.249, beginning at a place that depends on the process."""
-    return f"127.{80 + next(_networks) % 170}.0.0/16"
+    """The next /16 that this process may use, of 127.80 to 127.247; it begins at a place that depends on the process."""
+    return f"127.{80 + 42 * _process + next(_networks) % 42}.0.0/16"
 
 
 def wait_until(what, condition, patience_s=PATIENCE_S, interval_s=0.05):

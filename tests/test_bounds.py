@@ -14,6 +14,8 @@ import redis
 
 from service import Node, wait_until
 
+pytestmark = pytest.mark.alone
+
 MAXMEMORY = 48 << 20
 # engine::memory::bound::RESIDENT_ALLOWANCE_BYTES
 ALLOWANCE = 64 << 20

@@ -177,6 +177,8 @@ def test_a_planned_restart_keeps_the_keys(tmp_path, threads):
     assert cache.stop(signal.SIGUSR1) == 0
     assert memory.exists()
     with Cache(tmp_path, *options) as cache:
+        # Who connects early waits until the keys are there.
+        assert cache.ask(b"version\r\n").startswith(b"VERSION")
         assert not memory.exists()
         assert cache.ask(b"gets a\r\n", b"END\r\n") == unique
         assert cache.ask(b"incr n 1\r\n") == b"43\r\n"

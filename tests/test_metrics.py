@@ -28,6 +28,7 @@ def signed(service, headers, body):
         return answer.read().decode()
 
 
+@pytest.mark.slow
 def test_metrics_of_a_node(service):
     cloudwatch = service.api("cloudwatch")
     address, port = endpoint_of(service.create("measured"))
@@ -68,6 +69,7 @@ def alarm(name, **changes):
     }
 
 
+@pytest.mark.slow
 def test_alarms_change_their_state(service):
     cloudwatch = service.api("cloudwatch")
     service.create("watched")

@@ -125,6 +125,7 @@ def terraform(tmp_path, own_service):
     return prepare(tmp_path / "tf", own_service, MAIN)
 
 
+@pytest.mark.slow
 def test_apply_plan_destroy(terraform, own_service):
     terraform("apply", "-auto-approve", "-input=false", "-no-color")
     assert own_service.describe("tf-sessions")["CacheClusterStatus"] == "available"
@@ -136,6 +137,7 @@ def test_apply_plan_destroy(terraform, own_service):
     assert not own_service.node_pids()
 
 
+@pytest.mark.slow
 def test_groups_and_users(terraform, tmp_path, own_service):
     (tmp_path / "tf" / "main.tf").write_text(GROUPS)
 

@@ -173,6 +173,7 @@ def terraform(tmp_path, own_service):
     return prepare(tmp_path / "tf", own_service, MAIN)
 
 
+@pytest.mark.slow
 def test_networks_iam_and_alarms(terraform, own_service):
     quiet = ("-input=false", "-no-color")
     terraform("apply", "-auto-approve", *quiet)

@@ -1,8 +1,9 @@
 //! `cargo xtask test`: every check and test in one order, the cheapest first, stopping at the first that fails.
 //! Owns the order and the Python environment; what is tested stands in the crates and in `tests/`.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Instant;
 
 /// What of the suite to run.
@@ -23,9 +24,9 @@ struct Failed;
 pub(crate) fn run(root: &Path, part: Part, pytest_args: &[&str]) -> ExitCode {
     let mut steps = Steps { root, began: Instant::now() };
     let outcome = match part {
-        Part::All => rust(&mut steps).and_then(|()| end_to_end(&mut steps, pytest_args)),
+        Part::All => all(&mut steps),
         Part::Rust => rust(&mut steps),
-        Part::EndToEnd => end_to_end(&mut steps, pytest_args),
+        Part::EndToEnd => given(&mut steps).and_then(|binary| end_to_end(&mut steps, &binary, pytest_args)),
     };
     if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -46,18 +47,94 @@ fn rust(steps: &mut Steps<'_>) -> Result<(), Failed> {
     steps.cargo("doc tests", &["test", "--workspace", "--doc"])
 }
 
-fn end_to_end(steps: &mut Steps<'_>, pytest_args: &[&str]) -> Result<(), Failed> {
-    let binary = match std::env::var_os("LARDER_BIN") {
-        Some(path) => PathBuf::from(path),
-        None => {
-            steps.cargo("release build", &["build", "--release", "--package", "larder"])?;
-            target_dir(steps.root).join("release/larder")
-        }
+/// Everything. The release build, most of which is one thread optimising the whole, goes on beside the Rust tests.
+fn all(steps: &mut Steps<'_>) -> Result<(), Failed> {
+    let building = match std::env::var_os("LARDER_BIN") {
+        Some(_) => None,
+        None => Some(Background::release(steps)?),
     };
+    rust(steps)?;
+    let binary = match building {
+        Some(build) => build.wait(steps)?,
+        None => given(steps)?,
+    };
+    end_to_end(steps, &binary, &[])
+}
+
+/// The program that the environment names, else a release build made now.
+fn given(steps: &mut Steps<'_>) -> Result<PathBuf, Failed> {
+    match std::env::var_os("LARDER_BIN") {
+        Some(path) => Ok(PathBuf::from(path)),
+        None => {
+            steps.cargo("release build", &RELEASE)?;
+            Ok(target_dir(steps.root).join("release/larder"))
+        }
+    }
+}
+
+const RELEASE: [&str; 4] = ["build", "--release", "--package", "larder"];
+
+/// A release build that runs beside other steps; what it prints is shown when it failed. Ended when dropped.
+struct Background {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Background {
+    fn release(steps: &mut Steps<'_>) -> Result<Self, Failed> {
+        steps.announce("release build, beside what follows");
+        let log = target_dir(steps.root).join("release-build.log");
+        let start = || {
+            std::fs::create_dir_all(target_dir(steps.root))?;
+            let out = File::create(&log)?;
+            let mut command = Command::new(cargo());
+            command.args(RELEASE).current_dir(steps.root);
+            command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out).spawn()
+        };
+        match start() {
+            Ok(child) => Ok(Self { child, log }),
+            Err(error) => {
+                eprintln!("\ncargo xtask test: cannot start the release build: {error}");
+                Err(Failed)
+            }
+        }
+    }
+
+    /// Waits for the end, and answers the program built.
+    fn wait(mut self, steps: &mut Steps<'_>) -> Result<PathBuf, Failed> {
+        steps.announce("release build: its end");
+        match self.child.wait() {
+            Ok(status) if status.success() => Ok(target_dir(steps.root).join("release/larder")),
+            outcome => {
+                eprint!("{}", std::fs::read_to_string(&self.log).unwrap_or_default());
+                eprintln!("\ncargo xtask test: release build failed ({outcome:?})");
+                Err(Failed)
+            }
+        }
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        let _ = self.child.kill(); // it has ended, or nobody wants what it builds
+        let _ = self.child.wait();
+    }
+}
+
+/// pytest over `binary`. Without arguments in two rounds: what may share the machine in several processes, most of it
+/// waits; then the tests marked `alone`, one after the other.
+fn end_to_end(steps: &mut Steps<'_>, binary: &Path, arguments: &[&str]) -> Result<(), Failed> {
     let python = python(steps)?;
-    let mut pytest = Command::new(python);
-    pytest.args(["-m", "pytest", "tests"]).args(pytest_args).env("LARDER_BIN", binary);
-    steps.command("end-to-end tests", &mut pytest)
+    let mut round = |name: &str, arguments: &[&str]| {
+        let mut pytest = Command::new(&python);
+        pytest.args(["-m", "pytest", "tests"]).args(arguments).env("LARDER_BIN", binary);
+        steps.command(name, &mut pytest)
+    };
+    if !arguments.is_empty() {
+        return round("end-to-end tests", arguments);
+    }
+    round("end-to-end tests, side by side", &["-m", "not alone", "-n", "4", "--dist", "worksteal"])?;
+    round("end-to-end tests, each alone", &["-m", "alone"])
 }
 
 /// The interpreter of `.venv` with exactly `tests/requirements.txt` in it; made when missing or out of date.
