@@ -120,6 +120,8 @@ impl Cell {
 
 /// A table.
 pub(super) struct Table {
+    /// Empty where the page's own heading says it.
+    pub(super) heading: &'static str,
     pub(super) columns: &'static [&'static str],
     pub(super) rows: Vec<Vec<Cell>>,
     /// What stands there when it has no rows.

@@ -151,6 +151,20 @@ impl Cache {
         self.nodes.iter().filter(|node| node.status == "available").count()
     }
 
+    /// The tabs of its pages: the last part of their path, and their name.
+    pub(super) fn tabs(&self) -> Vec<(&'static str, &'static str)> {
+        let mut tabs = vec![
+            ("", "Overview"),
+            ("/metrics", "Metrics"),
+            ("/prompt", "Prompt"),
+            ("/parameters", "Parameters"),
+        ];
+        if !self.is_memcached() {
+            tabs.push(("/slow-log", "Slow log"));
+        }
+        tabs
+    }
+
     /// What a month of it costs on demand, in AWS.
     pub(super) fn monthly_price(&self) -> Option<String> {
         let price = crate::resource::node_type::find(&self.node_type)?.price_micro_usd(&self.engine)?;

@@ -43,6 +43,11 @@ impl Fields {
         self.text(name) == "on"
     }
 
+    /// Whether the field stands in the form at all.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.pairs.iter().any(|(known, _)| known == name)
+    }
+
     /// All fields.
     pub(super) fn pairs(&self) -> &[(String, String)] {
         &self.pairs
@@ -75,7 +80,7 @@ mod tests {
         let fields = form("a=+x+y%21+&b=1&b=&b=2&on=on");
         assert_eq!(fields.text("a"), "x y!");
         assert_eq!(fields.texts("b"), ["1", "2"]);
-        assert!(fields.is_on("on") && !fields.is_on("b"));
+        assert!(fields.is_on("on") && !fields.is_on("b") && !fields.has("c"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ function follow(element) {
   const pause_ms = 1000 * Number(element.dataset.every || 2);
   let shown = null;
   async function look() {
-    if (!document.hidden && !element.contains(document.activeElement)) {
+    if (!document.hidden && !isBeingMarked(element)) {
       try {
         const answer = await fetch(path, { credentials: "same-origin", redirect: "error" });
         if (answer.status === 401) {
@@ -18,8 +18,7 @@ function follow(element) {
         if (answer.ok) {
           const text = await answer.text();
           if (shown !== null && text !== shown) {
-            element.innerHTML = text;
-            offerCopies(element);
+            replace(element, text);
           }
           shown = text;
           element.removeAttribute("data-stale");
@@ -34,6 +33,21 @@ function follow(element) {
     setTimeout(look, pause_ms);
   }
   look();
+}
+
+// Whether somebody is marking text there, which would be lost.
+function isBeingMarked(element) {
+  const marked = getSelection();
+  return !marked.isCollapsed && element.contains(marked.anchorNode);
+}
+
+// Fills an element; who was on a link or a button there by keyboard stays on it.
+function replace(element, text) {
+  const stops = () => [...element.querySelectorAll("a, button")];
+  const at = stops().indexOf(document.activeElement);
+  element.innerHTML = text;
+  offerCopies(element);
+  if (at >= 0) stops()[at]?.focus();
 }
 
 // A button with data-copy copies the text beside it.

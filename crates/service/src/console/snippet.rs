@@ -1,6 +1,6 @@
 //! How to connect to a cache: a few lines for each language, ready to be run.
 
-use super::cache::Cache;
+use super::cache::{Cache, Endpoint};
 
 /// Lines for a language or a tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub(super) struct Snippet {
 struct Target<'a> {
     host: &'a str,
     port: &'a str,
+    /// Of Memcached: all nodes, for clients without Auto Discovery.
+    nodes: Vec<&'a Endpoint>,
     tls: bool,
     has_users: bool,
 }
@@ -23,6 +25,7 @@ pub(super) fn snippets(cache: &Cache) -> Vec<Snippet> {
     let target = Target {
         host: &endpoint.host,
         port: &endpoint.port,
+        nodes: cache.nodes.iter().filter_map(|node| node.endpoint.as_ref()).collect(),
         tls: cache.tls,
         has_users: !cache.user_groups.is_empty(),
     };
@@ -35,14 +38,15 @@ pub(super) fn snippets(cache: &Cache) -> Vec<Snippet> {
 }
 
 fn redis(target: &Target<'_>) -> Vec<(&'static str, String)> {
-    let Target { host, port, tls, has_users } = *target;
+    let Target { host, port, tls, has_users, .. } = *target;
     let scheme = if tls { "rediss" } else { "redis" };
     let user = if has_users { "USER:PASSWORD@" } else { "" };
     let url = format!("{scheme}://{user}{host}:{port}");
     let cli_tls = if tls { " --tls --cacert ca.pem" } else { "" };
     let cli_user = if has_users { " --user USER --askpass" } else { "" };
     let python_tls = if tls { ", ssl_ca_certs=\"ca.pem\"" } else { "" };
-    let go_import = if tls { "    \"crypto/x509\"\n    \"os\"\n" } else { "" };
+    let go_x509 = if tls { "    \"crypto/x509\"\n" } else { "" };
+    let go_os = if tls { "    \"os\"\n" } else { "" };
     let go_tls = if tls {
         "    pem, err := os.ReadFile(\"ca.pem\")\n    if err != nil {\n        panic(err)\n    }\n    \
          options.TLSConfig.RootCAs = x509.NewCertPool()\n    options.TLSConfig.RootCAs.AppendCertsFromPEM(pem)\n"
@@ -106,7 +110,7 @@ fn redis(target: &Target<'_>) -> Vec<(&'static str, String)> {
         (
             "Go",
             format!(
-                "// go get github.com/redis/go-redis/v9\npackage main\n\nimport (\n    \"context\"\n{go_import}    \"fmt\"\n    \"time\"\n\n    \
+                "// go get github.com/redis/go-redis/v9\npackage main\n\nimport (\n    \"context\"\n{go_x509}    \"fmt\"\n{go_os}    \"time\"\n\n    \
                  \"github.com/redis/go-redis/v9\"\n)\n\nfunc main() {{\n    options, err := redis.ParseURL(\"{url}\")\n    \
                  if err != nil {{\n        panic(err)\n    }}\n{go_tls}    cache, all := redis.NewClient(options), context.Background()\n    \
                  if err := cache.Set(all, \"user:1\", \"ann\", time.Minute).Err(); err != nil {{\n        panic(err)\n    }}\n    \
@@ -118,7 +122,12 @@ fn redis(target: &Target<'_>) -> Vec<(&'static str, String)> {
 }
 
 fn memcached(target: &Target<'_>) -> Vec<(&'static str, String)> {
-    let Target { host, port, .. } = *target;
+    let Target { host, port, ref nodes, .. } = *target;
+    let all = |form: &dyn Fn(&Endpoint) -> String| nodes.iter().map(|node| form(node)).collect::<Vec<_>>();
+    let pairs = all(&|node| format!("(\"{}\", {})", node.host, node.port)).join(", ");
+    let plain = all(&|node| node.joined()).join(",");
+    let quoted = all(&|node| format!("\"{}\"", node.joined())).join(", ");
+    let urls = all(&|node| format!("\"memcache://{}\"", node.joined())).join(", ");
     let nc_tls = if target.tls {
         format!("openssl s_client -quiet -CAfile ca.pem -connect {host}:{port}")
     } else {
@@ -142,8 +151,8 @@ fn memcached(target: &Target<'_>) -> Vec<(&'static str, String)> {
                 )
             } else {
                 format!(
-                    "# pip install pymemcache\nfrom pymemcache.client.ext.aws_ec_client import AWSElastiCacheHashClient\n\n\
-                     cache = AWSElastiCacheHashClient(\"{host}:{port}\")\ncache.set(\"user:1\", b\"ann\", expire=60)\n\
+                    "# pip install pymemcache\nfrom pymemcache.client.hash import HashClient\n\n\
+                     cache = HashClient([{pairs}])\ncache.set(\"user:1\", b\"ann\", expire=60)\n\
                      print(cache.get(\"user:1\"))\n"
                 )
             },
@@ -151,7 +160,7 @@ fn memcached(target: &Target<'_>) -> Vec<(&'static str, String)> {
         (
             "Node.js",
             format!(
-                "// npm install memjs\nimport memjs from \"memjs\";\n\nconst cache = memjs.Client.create(\"{host}:{port}\");\n\
+                "// npm install memjs\nimport memjs from \"memjs\";\n\nconst cache = memjs.Client.create(\"{plain}\");\n\
                  await cache.set(\"user:1\", \"ann\", {{ expires: 60 }});\n\
                  console.log((await cache.get(\"user:1\")).value.toString());\ncache.close();\n"
             ),
@@ -169,7 +178,7 @@ fn memcached(target: &Target<'_>) -> Vec<(&'static str, String)> {
             "Go",
             format!(
                 "// go get github.com/bradfitz/gomemcache/memcache\npackage main\n\nimport (\n    \"fmt\"\n\n    \
-                 \"github.com/bradfitz/gomemcache/memcache\"\n)\n\nfunc main() {{\n    cache := memcache.New(\"{host}:{port}\")\n    \
+                 \"github.com/bradfitz/gomemcache/memcache\"\n)\n\nfunc main() {{\n    cache := memcache.New({quoted})\n    \
                  if err := cache.Set(&memcache.Item{{Key: \"user:1\", Value: []byte(\"ann\"), Expiration: 60}}); err != nil {{\n        \
                  panic(err)\n    }}\n    item, err := cache.Get(\"user:1\")\n    if err != nil {{\n        panic(err)\n    }}\n    \
                  fmt.Println(string(item.Value))\n}}\n"
@@ -179,7 +188,7 @@ fn memcached(target: &Target<'_>) -> Vec<(&'static str, String)> {
             "Rust",
             format!(
                 "// memcache = {{ version = \"0.21\", default-features = false }}\nfn main() -> Result<(), memcache::MemcacheError> {{\n    \
-                 let cache = memcache::connect(\"memcache://{host}:{port}\")?;\n    cache.set(\"user:1\", \"ann\", 60)?;\n    \
+                 let cache = memcache::connect(vec![{urls}])?;\n    cache.set(\"user:1\", \"ann\", 60)?;\n    \
                  println!(\"{{:?}}\", cache.get::<String>(\"user:1\")?);\n    Ok(())\n}}\n"
             ),
         ),

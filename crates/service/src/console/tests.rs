@@ -281,6 +281,7 @@ fn a_key_that_may_only_look_sees_and_changes_nothing() {
         list.text
     );
     assert_eq!(browser.get("/console/groups/shop").status, 200);
+    assert_eq!(browser.get("/console/groups/shop/slow-log").status, 403, "what others asked for is data");
     let other: Vec<(&str, &str)> = BEGINNER
         .iter()
         .map(|(name, value)| (*name, if *name == "name" { "other" } else { *value }))
@@ -293,6 +294,7 @@ fn a_key_that_may_only_look_sees_and_changes_nothing() {
         ("/console/groups/shop/backup", &[("snapshot", "s")]),
         ("/console/groups/shop/replicas", &[("replicas", "1")]),
         ("/console/groups/shop/prompt", &[("command", "get a")]),
+        ("/console/groups/shop/change", &[("failover", "on")]),
     ] {
         let seen = browser.post(path, fields);
         assert_eq!(seen.status, 403, "{path}");
@@ -412,9 +414,19 @@ fn pages_answer_and_what_is_not_there_is_said() {
     let browser = site.sign_in(&site.root);
     assert!(browser.get("/console/caches").text.contains("There are no caches yet"));
     browser.post("/console/create", BEGINNER);
-    for page in
-        ["", "/prompt", "/parameters", "/live", "/delete", "/reboot", "/failover", "/backup", "/replicas"]
-    {
+    for page in [
+        "",
+        "/prompt",
+        "/parameters",
+        "/live",
+        "/delete",
+        "/reboot",
+        "/failover",
+        "/backup",
+        "/replicas",
+        "/change",
+        "/slow-log",
+    ] {
         let seen = browser.get(&format!("/console/groups/shop{page}"));
         assert_eq!(seen.status, 200, "{page}: {}", seen.text);
     }

@@ -12,10 +12,6 @@ use crate::front::{Answer, ApiError};
 /// How many events the page shows.
 const EVENTS_MAX: usize = 8;
 
-/// The tabs of a cache's pages: the last part of their path, and their name.
-pub(in crate::console) const TABS: &[(&str, &str)] =
-    &[("", "Overview"), ("/metrics", "Metrics"), ("/prompt", "Prompt"), ("/parameters", "Parameters")];
-
 #[derive(Template)]
 #[template(path = "page/cache_page.html")]
 struct Page {

@@ -4,6 +4,7 @@
 pub(super) mod act;
 pub(super) mod cache_page;
 pub(super) mod caches;
+pub(super) mod change;
 pub(super) mod events;
 pub(super) mod metrics;
 pub(super) mod parameter_groups;
@@ -14,6 +15,7 @@ pub(super) mod refusal;
 pub(super) mod reserved_nodes;
 pub(super) mod security_groups;
 pub(super) mod sign_in;
+pub(super) mod slow_log;
 pub(super) mod snapshots;
 pub(super) mod subnet_groups;
 pub(super) mod users;

@@ -23,7 +23,12 @@ pub(in crate::console) fn page(visit: &Visit<'_>) -> Result<Answer, ApiError> {
         let intro = "The settings of the engines. Those named default cannot be changed.";
         let mut board = Board::of(visit, "parameter-groups", "Parameter groups", intro);
         let rows = found.iter().map(row).collect();
-        board.tables.push(Table { columns: &["Name", "Family", "Description"], rows, empty: "" });
+        board.tables.push(Table {
+            heading: "",
+            columns: &["Name", "Family", "Description"],
+            rows,
+            empty: "",
+        });
         let families = FAMILIES.iter().rev().map(|family| (family.name.to_owned(), family.name.to_owned()));
         board.forms.push(Form::of(
             "create",
@@ -84,7 +89,7 @@ fn act(visit: &Visit<'_>, name: &str) -> Done {
 fn board(visit: &Visit<'_>, name: &str) -> Result<Board, ApiError> {
     let call = Parameters::of("DescribeCacheParameters").text("CacheParameterGroupName", name);
     let found = visit.all(call, "Parameters")?;
-    let mut board = Board::of(visit, "parameter-groups", name, "Changed values stand first.");
+    let mut board = Board::of(visit, "parameter-groups", name, "");
     board.trail.push(("Parameter groups".to_owned(), "/parameter-groups".to_owned()));
     let is_changed = |parameter: &&Element| parameter.text_at(&["Source"]) == "user";
     let (changed, usual): (Vec<&Element>, Vec<&Element>) = found.iter().partition(is_changed);
@@ -93,16 +98,21 @@ fn board(visit: &Visit<'_>, name: &str) -> Result<Board, ApiError> {
         vec![
             Cell::Code(text("ParameterName").to_owned()),
             Cell::Code(text("ParameterValue").to_owned()),
-            Cell::text(text("AllowedValues")),
+            // With blanks the list can be broken into lines.
+            Cell::Text(text("AllowedValues").replace(',', ", ")),
             Cell::text(text("ChangeType")),
-            Cell::text(text("Source")),
         ]
     };
-    board.tables.push(Table {
-        columns: &["Parameter", "Value", "Allowed", "When it counts", "Source"],
-        rows: changed.iter().chain(&usual).map(row).collect(),
-        empty: "",
-    });
+    let table = |heading, parameters: &[&Element]| Table {
+        heading,
+        columns: &["Parameter", "Value", "Allowed", "When it counts"],
+        rows: parameters.iter().map(row).collect(),
+        empty: "Nothing is changed.",
+    };
+    if !name.starts_with("default.") {
+        board.tables.push(table("Changed", &changed));
+    }
+    board.tables.push(table("As in the default group", &usual));
     if name.starts_with("default.") {
         return Ok(board);
     }

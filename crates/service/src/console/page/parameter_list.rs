@@ -34,7 +34,7 @@ pub(in crate::console) fn page(visit: &Visit<'_>, sort: Sort, id: &str) -> Resul
         name: parameter.text_at(&["ParameterName"]).to_owned(),
         value: parameter.text_at(&["ParameterValue"]).to_owned(),
         is_changed: parameter.text_at(&["Source"]) == "user",
-        allowed: parameter.text_at(&["AllowedValues"]).to_owned(),
+        allowed: parameter.text_at(&["AllowedValues"]).replace(',', ", "),
         description: parameter.text_at(&["Description"]).to_owned(),
     });
     let parameters = parameters.collect();

@@ -27,6 +27,7 @@ pub(in crate::console) fn page(visit: &Visit<'_>) -> Result<Answer, ApiError> {
         "What AWS asks for a node in us-east-1, on demand, with 730 hours in a month. Larder bills nothing.";
     let mut board = Board::of(visit, "prices", "Prices", intro);
     board.tables.push(Table {
+        heading: "",
         columns: &[
             "Node type",
             "Memory",

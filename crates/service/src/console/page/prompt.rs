@@ -110,15 +110,23 @@ fn node_path(node: &cache::Node) -> String {
     format!("{}/{}", node.cluster, node.id)
 }
 
+/// Whether the caller may be what the prompt is: the default user of the cache.
+///
+/// # Errors
+/// `AccessDenied`.
+pub(super) fn authorise(visit: &Visit<'_>, cache: &Cache) -> Result<(), ApiError> {
+    let resources = [cache.sort.arn(visit, &cache.id), visit.caller.arn("user", "default")];
+    let resources = resources.map(|arn| arn.to_string());
+    authorise_plain(visit.console.app(), &visit.caller, "elasticache:Connect", &resources)
+}
+
 fn run(
     visit: &Visit<'_>,
     cache: &Cache,
     chosen: usize,
     command: &str,
 ) -> Result<Result<String, String>, ApiError> {
-    let app = visit.console.app();
-    let connect = [cache.sort.arn(visit, &cache.id), visit.caller.arn("user", "default")];
-    authorise_plain(app, &visit.caller, "elasticache:Connect", &connect.map(|arn| arn.to_string()))?;
+    authorise(visit, cache)?;
     let Some(node) = cache.nodes.get(chosen) else { return Ok(Err("The cache has no node yet.".to_owned())) };
     if command.is_empty() || command.len() > LINE_BYTES_MAX {
         return Ok(Err(format!("A command has between 1 and {LINE_BYTES_MAX} bytes.")));

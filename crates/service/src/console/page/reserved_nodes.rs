@@ -21,7 +21,8 @@ fn years(element: &Element) -> String {
 fn prices(element: &Element) -> (String, String) {
     let hourly = element.list("RecurringCharges").first();
     let hourly = hourly.map_or("", |charge| charge.text_at(&["RecurringChargeAmount"]));
-    (format!("${}", element.text_at(&["FixedPrice"])), format!("${hourly}"))
+    let usd = |text: &str| text.parse::<f64>().unwrap_or_default();
+    (format!("${:.2}", usd(element.text_at(&["FixedPrice"]))), format!("${:.4}", usd(hourly)))
 }
 
 /// What was bought, what is offered for a node type, and the form to buy it.
@@ -30,7 +31,11 @@ pub(in crate::console) fn page(visit: &Visit<'_>) -> Result<Answer, ApiError> {
         let bought = visit.all(Parameters::of("DescribeReservedCacheNodes"), "ReservedCacheNodes")?;
         let chosen = Some(visit.fields.text("type")).filter(|text| !text.is_empty()).unwrap_or(USUAL_TYPE);
         let offered = Parameters::of("DescribeReservedCacheNodesOfferings").text("CacheNodeType", chosen);
-        let offered = visit.all(offered, "ReservedCacheNodesOfferings")?;
+        let mut offered = visit.all(offered, "ReservedCacheNodesOfferings")?;
+        offered.sort_by_key(|offering| {
+            let text = |name: &str| offering.text_at(&[name]).to_owned();
+            (text("ProductDescription"), text("Duration"), text("OfferingType"))
+        });
         let intro = "Prices of AWS in us-east-1, less a discount. Purchases are recorded for the tools that ask for them; \
                      nothing is billed.";
         let mut board = Board::of(visit, "reserved-nodes", "Reserved nodes", intro);
@@ -50,6 +55,7 @@ pub(in crate::console) fn page(visit: &Visit<'_>) -> Result<Answer, ApiError> {
             ]
         };
         board.tables.push(Table {
+            heading: "",
             columns: &[
                 "Id",
                 "State",
@@ -77,6 +83,7 @@ pub(in crate::console) fn page(visit: &Visit<'_>) -> Result<Answer, ApiError> {
             ]
         };
         board.tables.push(Table {
+            heading: "Offerings",
             columns: &["Node type", "Engine", "For", "Paid", "At once", "By the hour"],
             rows: offered.iter().map(row).collect(),
             empty: "Nothing is offered for this node type.",

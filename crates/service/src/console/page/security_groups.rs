@@ -23,7 +23,12 @@ pub(in crate::console) fn page(visit: &Visit<'_>) -> Result<Answer, ApiError> {
             "Rules are held at the nodes themselves, at once when they change. Open connections stay.";
         let mut board = Board::of(visit, "security-groups", "Security groups", intro);
         let rows = answer.list("securityGroupInfo").iter().map(row).collect();
-        board.tables.push(Table { columns: &["Name", "Id", "VPC", "Description"], rows, empty: "" });
+        board.tables.push(Table {
+            heading: "",
+            columns: &["Name", "Id", "VPC", "Description"],
+            rows,
+            empty: "",
+        });
         let vpcs = visit.ec2(&Parameters::of("DescribeVpcs"))?;
         let option = |vpc: &Element| {
             let id = vpc.text_at(&["vpcId"]);
@@ -124,6 +129,7 @@ fn board(visit: &Visit<'_>, id: &str) -> Result<Board, ApiError> {
         vec![Cell::Text(who(rule)), Cell::Text(ports(rule)), Cell::Code(id)]
     };
     board.tables.push(Table {
+        heading: "",
         columns: &["Who", "Ports", "Rule"],
         rows: inbound.iter().map(row).collect(),
         empty: "Nobody may connect.",

@@ -35,7 +35,7 @@ pub(in crate::console) fn page(visit: &Visit<'_>) -> Result<Answer, ApiError> {
     let intro = "Taken by hand on a cache's page, or every day by the cache itself. Times in UTC.";
     let mut board = Board::of(visit, "snapshots", "Snapshots", intro);
     let empty = "There are no snapshots yet. Back up a cache on its page.";
-    board.tables.push(Table { columns: COLUMNS, rows: found.iter().map(row).collect(), empty });
+    board.tables.push(Table { heading: "", columns: COLUMNS, rows: found.iter().map(row).collect(), empty });
     Ok(board.answer())
 }
 

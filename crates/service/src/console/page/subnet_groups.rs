@@ -25,7 +25,12 @@ pub(in crate::console) fn page(visit: &Visit<'_>) -> Result<Answer, ApiError> {
         let intro = "The nodes of a cache live in the subnets, and so in the zones, of its group.";
         let mut board = Board::of(visit, "subnet-groups", "Subnet groups", intro);
         let rows = found.iter().map(row).collect();
-        board.tables.push(Table { columns: &["Name", "Description", "VPC", "Subnets"], rows, empty: "" });
+        board.tables.push(Table {
+            heading: "",
+            columns: &["Name", "Description", "VPC", "Subnets"],
+            rows,
+            empty: "",
+        });
         board.forms.push(Form::of(
             "create",
             "A new subnet group",

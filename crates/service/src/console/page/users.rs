@@ -29,6 +29,7 @@ pub(in crate::console) fn page(visit: &Visit<'_>) -> Result<Answer, ApiError> {
             ]
         };
         board.tables.push(Table {
+            heading: "",
             columns: &["Id", "Name", "Status", "Engine", "Proof", "May"],
             rows: users.iter().map(user).collect(),
             empty: "There are no users.",
@@ -49,6 +50,7 @@ pub(in crate::console) fn page(visit: &Visit<'_>) -> Result<Answer, ApiError> {
             ]
         };
         board.tables.push(Table {
+            heading: "User groups",
             columns: &["Group", "Status", "Engine", "Users", "Caches"],
             rows: groups.iter().map(group).collect(),
             empty: "There are no user groups yet.",
