@@ -65,12 +65,14 @@ def clean_environment(extra=None):
 class Service:
     """`larder up`, and what a test does with it."""
 
-    def __init__(self, folder, network=None, options=()):
+    def __init__(self, folder, network=None, options=(), environment=None, binary=BINARY):
         self.folder = pathlib.Path(folder)
         self.network = network or next_network()
         self.port = free_port()
         self.dns_port = free_port()
         self.options = list(options)
+        self.variables = environment or {}
+        self.binary = binary
         self.process = None
         self.log = self.folder.parent / f"{self.folder.name}.log"
 
@@ -78,12 +80,13 @@ class Service:
 
     def start(self, output=None):
         command = [
-            str(BINARY), "up", "--data-dir", str(self.folder), "--listen", f"127.0.0.1:{self.port}",
+            str(self.binary), "up", "--data-dir", str(self.folder), "--listen", f"127.0.0.1:{self.port}",
             "--dns-listen", f"127.0.0.1:{self.dns_port}", "--region", REGION, "--vpc-cidr", self.network, *self.options,
         ]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output or log, stderr=output or log, env=clean_environment()
+                command, stdin=subprocess.DEVNULL, stdout=output or log, stderr=output or log,
+                env=clean_environment(self.variables),
             )
         wait_until(f"the service answers; its log:\n{self.tail()}", self.answers)
         return self

@@ -8,21 +8,25 @@ from service import clean_environment, run, which
 
 
 def prepare(folder, service, main):
-    """Writes the configuration, takes the provider, and answers a function that runs terraform there.
+    """Writes the configuration into a new folder, and prepares that."""
+    folder.mkdir()
+    (folder / "main.tf").write_text(main)
+    return prepare_folder(folder, clean_environment({
+        "AWS_ACCESS_KEY_ID": service.info["access_key_id"],
+        "AWS_SECRET_ACCESS_KEY": service.info["secret_access_key"],
+        "TF_VAR_endpoint": service.endpoint,
+        "TF_VAR_subnet": service.info["default_subnet_id"],
+    }))
+
+
+def prepare_folder(folder, environment):
+    """Takes the provider for the configuration in a folder, and answers a function that runs terraform there.
 
     TERRAFORM_PLUGIN_DIR may name a folder that holds the provider, where there is no registry.
     """
     if not which("terraform"):
         pytest.skip("terraform is not installed")
-    folder.mkdir()
-    (folder / "main.tf").write_text(main)
-    environment = clean_environment({
-        "AWS_ACCESS_KEY_ID": service.info["access_key_id"],
-        "AWS_SECRET_ACCESS_KEY": service.info["secret_access_key"],
-        "TF_VAR_endpoint": service.endpoint,
-        "TF_VAR_subnet": service.info["default_subnet_id"],
-        "TF_IN_AUTOMATION": "1",
-    })
+    environment = {**environment, "TF_IN_AUTOMATION": "1"}
     if not os.path.exists(environment.get("TF_CLI_CONFIG_FILE", "")):
         environment.pop("TF_CLI_CONFIG_FILE", None)
 

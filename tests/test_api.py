@@ -255,6 +255,6 @@ def test_events(service, api):
 # -- what is not there ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("operation", ["describe_serverless_caches", "describe_global_replication_groups", "describe_update_actions"])
+@pytest.mark.parametrize("operation", ["describe_serverless_caches", "describe_global_replication_groups"])
 def test_operations_that_are_not_available_say_so(api, operation):
     assert refused(getattr(api, operation)) == ("InvalidAction", 400)

@@ -23,7 +23,7 @@ ALLOWANCE = 64 << 20
 
 POLICIES = [
     "noeviction", "allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-lfu", "volatile-random",
-    "volatile-ttl",
+    "volatile-ttl", "allkeys-lhd",
 ]
 
 

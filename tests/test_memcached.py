@@ -194,7 +194,19 @@ def test_command_line(tmp_path):
     assert run("-V").stdout.startswith("memcached 1.6.")
     assert run("-h").returncode == 0
     refused = run("-Z")
-    assert refused.returncode == 2 and "ssl_chain_cert" in refused.stderr
+    assert refused.returncode == 64 and "ssl_chain_cert" in refused.stderr
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        refused = run("-l", "127.0.0.1", "-p", str(taken.getsockname()[1]))
+        assert refused.returncode == 71 and "failed to listen on one of interface(s) 127.0.0.1" in refused.stderr
+    if os.geteuid() == 0:
+        assert run("-u", "nobody-at-all").returncode == 67
+    with Cache(tmp_path, "-k", "-o", "watcher_logbuf_size=32") as cache:
+        assert b"STAT watcher_logbuf_size 32768\r\n" in cache.ask(b"stats settings\r\n", b"END\r\n")
+        if os.geteuid() == 0:
+            locked = next(line for line in open(f"/proc/{cache.process.pid}/status") if line.startswith("VmLck:"))
+            assert int(locked.split()[1]) > 0
     with Cache(tmp_path, "-A", "-m", "100", "-c", "50", "-I", "2m") as cache:
         settings = cache.ask(b"stats settings\r\n", b"END\r\n")
         assert b"STAT maxbytes 104857600\r\n" in settings and b"STAT item_size_max 2097152\r\n" in settings

@@ -1,26 +1,7 @@
 //! The Memcached binary protocol: what is found lies within the input and the limits, and a prefix asks for more.
 #![no_main]
 
-use larder_protocol::memcache::binary::{Step, step};
+use larder_fuzz::memcache_binary::run;
 use libfuzzer_sys::fuzz_target;
 
-const BODY_BYTES_MAX: usize = 300;
-
-fuzz_target!(|input: &[u8]| {
-    match step(input, BODY_BYTES_MAX) {
-        Step::Frame { frame, consumed } => {
-            assert!(consumed <= input.len());
-            let body = frame.extras.len() + frame.key.len() + frame.value.len();
-            assert!(body == frame.header.body_bytes as usize && body <= BODY_BYTES_MAX);
-            for len in 0..consumed {
-                assert!(matches!(
-                    step(&input[..len], BODY_BYTES_MAX),
-                    Step::Incomplete { need } if need > 0 && len + need <= consumed
-                ));
-            }
-        }
-        Step::TooLarge { key, bytes, .. } => assert!(bytes > BODY_BYTES_MAX && key.len() <= u16::MAX.into()),
-        Step::Incomplete { need } => assert!(need > 0),
-        Step::Malformed { .. } | Step::Broken => {}
-    }
-});
+fuzz_target!(|input: &[u8]| run(input));

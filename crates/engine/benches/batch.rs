@@ -81,7 +81,8 @@ impl Bench {
             if let Some(command) = command {
                 KeyAt::find(&self.node.store, command, &args, &mut self.keys);
             }
-            let request = Request { args, command, keys: Known::new(&args, &self.keys) };
+            let known = Known::new(&args, &self.keys);
+            let request = Request { args: &args, command, keys: &known };
             execute(&self.node, &turn, &mut self.client, &request, &mut self.out);
             ranges.clear();
             at += consumed;

@@ -1,98 +1,110 @@
-//! Looking ahead: while one request is read or executed, the processor loads what later ones will touch.
+//! Looking ahead: while requests are read and executed, the processor loads what later ones will touch.
 //!
-//! A key is reached over four cache lines that depend on each other: its partition, its bucket, perhaps an overflow
-//! bucket, its item. Each is asked for a few keys before the next is needed, so that the waits of several keys overlap,
-//! and few enough before it that nothing is pushed out of the first-level cache again.
+//! A key is reached over cache lines that depend on each other: its partition, its bucket, perhaps an overflow bucket,
+//! its item. Each is asked for long enough before the next is needed that the waits of many keys overlap, and not so
+//! long before it that nothing is left of it in the first-level cache.
 //!
-//! The first keys of a batch get their start while its requests are still being read: most batches are short, and would
-//! otherwise be over before anything has come.
+//! Keys are taken in *groups*, in loops that do nothing else. A request for memory costs little as long as the
+//! processor knows where the page lies; when it does not, which at a million keys is nearly always, the request itself
+//! waits for that to be looked up. In a short loop several such look-ups are under way at once; between the
+//! instructions of one request and the next, hardly two are.
 
 use crate::command::known::KeyAt;
 use larder_store::{Key, Store};
+use std::ops::Range;
 
-/// Keys that are read or used between asking for a key's partition and for its bucket.
-const TO_BUCKET: usize = 4;
-/// The same until its item is asked for.
-const TO_ITEM: usize = 12;
-/// The same until an item is asked for that is not in the first bucket.
-const TO_OVERFLOW: usize = 20;
-/// The same until the key is used.
-const TO_USE: usize = 28;
+/// Keys of a group.
+const GROUP: usize = 8;
+/// How many groups ahead of the one that is executed buckets are asked for.
+const BUCKETS: usize = 3;
+/// The same for items.
+const ITEMS: usize = 2;
+/// The same for items that are not in the first buckets.
+const OVERFLOW: usize = 1;
 
 /// How far the keys of a batch are asked for.
 #[derive(Default)]
 pub(crate) struct Ahead {
-    /// Keys whose partitions were asked for.
-    time: usize,
+    /// Keys whose buckets were asked for.
+    read: usize,
+    /// Keys that were used.
+    used: usize,
     /// Which of the last keys may have their items behind overflow buckets: a bit each.
     late: u64,
 }
 
+// The last bit that is asked for is still there.
+const _: () = assert!(GROUP * (ITEMS + 1) <= u64::BITS as usize);
+
 impl Ahead {
-    /// Keys were read: asks for what the first ones of the batch need.
+    /// Keys were read: asks for the buckets of those that will be used first.
     #[inline]
     pub(crate) fn read(&mut self, store: &Store, keys: &[KeyAt]) {
-        while self.time < keys.len().min(TO_USE) {
-            self.tick(store, keys);
-        }
+        let end = keys.len().min(BUCKETS * GROUP);
+        buckets(store, keys, self.read.min(end)..end);
+        self.read = end;
     }
 
-    /// The batch is read: the first keys catch up with where they have to be when their requests are executed. What is
-    /// alone gains nothing from it.
+    /// The batch is read: asks for what the first groups need. What is alone gains nothing from it.
     pub(crate) fn begin(&mut self, store: &Store, keys: &[KeyAt]) {
         if keys.len() > 1 {
-            let now = std::mem::replace(&mut self.time, TO_USE);
-            let between = |lead: usize| now.saturating_sub(lead)..(TO_USE - lead).min(keys.len());
-            between(TO_BUCKET).for_each(|at| bucket(store, keys, at));
-            between(TO_ITEM).for_each(|at| self.item(store, keys, at));
-            between(TO_OVERFLOW).for_each(|at| self.overflow(store, keys, at));
+            (0..ITEMS).for_each(|number| self.items(store, keys, number));
+            (0..OVERFLOW).for_each(|number| self.overflow(store, keys, number));
         }
     }
 
     /// Goes on before a request with `count` keys is executed.
     #[inline]
     pub(crate) fn step(&mut self, store: &Store, keys: &[KeyAt], count: u32) {
-        (0..count).for_each(|_| self.tick(store, keys));
-    }
-
-    #[inline]
-    fn tick(&mut self, store: &Store, keys: &[KeyAt]) {
-        let now = self.time;
-        self.time += 1;
-        if let Some(key) = key(keys, now) {
-            store.prefetch_partition(&key);
+        let group = self.used.div_ceil(GROUP);
+        self.used += count as usize;
+        for number in group..self.used.div_ceil(GROUP) {
+            self.go_on(store, keys, number);
         }
-        // Before the first key there is none: the numbers wrap around to where nothing is.
-        bucket(store, keys, now.wrapping_sub(TO_BUCKET));
-        self.item(store, keys, now.wrapping_sub(TO_ITEM));
-        self.overflow(store, keys, now.wrapping_sub(TO_OVERFLOW));
     }
 
-    #[inline]
-    fn item(&mut self, store: &Store, keys: &[KeyAt], at: usize) {
-        let late = key(keys, at).is_some_and(|key| store.prefetch_item(0, &key));
-        let bit = 1 << (at % 64);
-        self.late = if late { self.late | bit } else { self.late & !bit };
+    /// Before a group is executed.
+    #[inline(never)]
+    fn go_on(&mut self, store: &Store, keys: &[KeyAt], number: usize) {
+        self.overflow(store, keys, number + OVERFLOW);
+        self.items(store, keys, number + ITEMS);
+        buckets(store, keys, group(number + BUCKETS, keys));
     }
 
+    /// Asks for the items of a group.
     #[inline]
-    fn overflow(&self, store: &Store, keys: &[KeyAt], at: usize) {
-        if self.late & 1 << (at % 64) != 0
-            && let Some(key) = key(keys, at)
-        {
-            store.prefetch_overflow(0, &key);
+    fn items(&mut self, store: &Store, keys: &[KeyAt], number: usize) {
+        for at in group(number, keys) {
+            let (late, bit) = (store.prefetch_item(0, &hashed(keys, at)), 1 << (at % 64));
+            self.late = if late { self.late | bit } else { self.late & !bit };
+        }
+    }
+
+    /// Asks for the items of a group that are not in the first buckets.
+    #[inline]
+    fn overflow(&self, store: &Store, keys: &[KeyAt], number: usize) {
+        for at in group(number, keys) {
+            if self.late & 1 << (at % 64) != 0 {
+                store.prefetch_overflow(0, &hashed(keys, at));
+            }
         }
     }
 }
 
 #[inline]
-fn key(keys: &[KeyAt], at: usize) -> Option<Key<'static>> {
-    keys.get(at).map(KeyAt::hashed)
+fn buckets(store: &Store, keys: &[KeyAt], range: Range<usize>) {
+    for key in &keys[range] {
+        store.prefetch_bucket(&key.hashed());
+    }
 }
 
 #[inline]
-fn bucket(store: &Store, keys: &[KeyAt], at: usize) {
-    if let Some(key) = key(keys, at) {
-        store.prefetch_bucket(&key);
-    }
+fn group(number: usize, keys: &[KeyAt]) -> Range<usize> {
+    let end = keys.len();
+    (number * GROUP).min(end)..((number + 1) * GROUP).min(end)
+}
+
+#[inline]
+fn hashed(keys: &[KeyAt], at: usize) -> Key<'static> {
+    keys[at].hashed()
 }

@@ -63,6 +63,8 @@ pub enum Form {
     Push,
     /// A push message of RESP3 that RESP2 has no form for.
     OnlyResp3,
+    /// Lines for a Memcached session that watches.
+    Watched,
     /// Keys that changed, for who caches them; in RESP2 it is a message of a channel, for who listens.
     Invalid {
         /// Another session read the keys.

@@ -68,6 +68,16 @@ pub struct Stats {
     pub expire_stopped: AtomicU64,
     /// Microseconds spent on reclaiming keys.
     pub expire_micros: AtomicU64,
+    /// Payloads of RESTORE that were looked through.
+    pub sanitized: AtomicU64,
+    /// Unix milliseconds since which more than `maxmemory` is in use; 0 = it is not.
+    pub exceeded_since_ms: AtomicU64,
+    /// Milliseconds for which more was in use, before that.
+    pub exceeded_ms: AtomicU64,
+    /// Rounds of the workers' loops per second over the last second or so.
+    pub turns_per_second: AtomicU64,
+    /// Microseconds of processor time that such a round took.
+    pub turn_micros: AtomicU64,
 }
 
 impl Stats {
@@ -82,6 +92,8 @@ impl Stats {
             &self.output_limit_closed,
             &self.expire_stopped,
             &self.expire_micros,
+            &self.sanitized,
+            &self.exceeded_ms,
         ] {
             counter.store(0, Ordering::Relaxed);
         }
@@ -294,8 +306,18 @@ impl Node {
     pub fn access(&self, settings: &Settings, now_ms: u64, random: u32) -> Access {
         if settings.maxmemory_policy.is_lfu() {
             Access::lfu(now_ms, random, settings.lfu_log_factor, settings.lfu_decay_time)
+        } else if settings.maxmemory_policy.is_lhd() {
+            self.store.lhd_access(now_ms, random)
         } else {
             Access::lru(now_ms)
+        }
+    }
+
+    /// The word of a new key that was used last at a time in the past; for no policy that counts uses instead.
+    pub fn word_of_idle(&self, settings: &Settings, used_ms: u64) -> u32 {
+        match settings.maxmemory_policy.is_lhd() {
+            true => self.store.lhd_access(used_ms, 0).of_new(),
+            false => Access::lru(used_ms).of_new(),
         }
     }
 
@@ -330,10 +352,11 @@ impl Node {
         let mut full = false;
         loop {
             let mut told = |db, key: &[u8]| notify::evicted(self, worker, db, key);
-            let Some((_, _, removed)) = self.store.evict_one(&round, &mut dice, &mut told) else {
+            let Some((db, key, removed)) = self.store.evict_one(&round, &mut dice, &mut told) else {
                 full = true;
                 break;
             };
+            memcache::watch::evicted(self, db, &key, &removed);
             free(Some(removed));
             let many = memory::used_bytes() > settings.maxmemory.saturating_add(slack);
             let budget = if many { EVICTION_BUDGET_MAX } else { EVICTION_BUDGET };

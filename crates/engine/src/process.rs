@@ -48,3 +48,9 @@ pub fn notify(supervised: Supervised, what: &str) {
         tracing::warn!("Can't send notification to systemd: {error}");
     }
 }
+
+/// Processor time of the process so far, in microseconds.
+pub fn processor_micros() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000
+}

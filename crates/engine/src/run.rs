@@ -55,6 +55,8 @@ pub struct Startup {
     pub supervised: Supervised,
     /// `daemonize`.
     pub daemonize: bool,
+    /// `lock-memory`.
+    pub lock_memory: bool,
     /// What begins with `memcached-`.
     pub memcached: Memcached,
 }
@@ -100,6 +102,7 @@ impl Default for Startup {
             users: Vec::new(),
             supervised: Supervised::No,
             daemonize: false,
+            lock_memory: false,
             memcached: Memcached::default(),
         }
     }
@@ -219,6 +222,9 @@ pub fn run(config: Config) -> Result<(), RunError> {
     signal::block().map_err(RunError::Worker)?;
     let startup = config.startup.clone();
     greet(&config);
+    if startup.lock_memory {
+        lock_memory();
+    }
     let running = start(config)?;
     announce(&running.node);
     process::notify(startup.supervised, "STATUS=Ready to accept connections\nREADY=1\n");
@@ -241,6 +247,22 @@ pub fn run(config: Config) -> Result<(), RunError> {
     let result = running.stop();
     tracing::warn!("Larder is now ready to exit, bye bye...");
     result
+}
+
+/// Keeps all memory of the process from being swapped, now and later. A limit that it would run into later is no lock, but
+/// a crash in waiting: then it is not locked at all.
+fn lock_memory() {
+    use rustix::mm::{MlockAllFlags, mlockall};
+    use rustix::process::{Resource, geteuid, getrlimit};
+    if !geteuid().is_root() && getrlimit(Resource::Memlock).current.is_some() {
+        tracing::warn!("lock-memory: the memory is not locked: the limit (ulimit -l) is not 'unlimited'");
+    } else if let Err(error) =
+        mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT)
+    {
+        tracing::warn!("lock-memory: the memory is not locked: {error}");
+    } else {
+        tracing::info!("All memory is locked");
+    }
 }
 
 /// The first words of the log; tools look for the process id.
@@ -432,6 +454,10 @@ fn memcached_rules(memcached: &Memcached) -> Rules {
         shutdown: memcached.shutdown,
         flush_disabled: !memcached.flush,
         dump_disabled: !memcached.dump,
+        watch_disabled: !memcached.watch,
+        watcher_bytes: memcached.watcher_bytes,
+        worker_bytes: memcached.worker_bytes,
+        patient: !memcached.maxconns_fast,
         requests_per_turn: memcached.requests_per_turn,
         prefix_end: memcached.prefix_end,
         detail: memcached.detail,

@@ -138,6 +138,53 @@ pub(crate) struct Up {
     /// How much to log: error, warn, info, debug, trace, or a filter such as `info,larder_service::act=debug`
     #[arg(long, value_name = "LEVEL", env = "LARDER_LOG", default_value = "info", hide_env = true)]
     pub(crate) log: String,
+    #[cfg(feature = "s3")]
+    #[command(flatten)]
+    pub(crate) s3: S3,
+}
+
+/// Buckets of a server that speaks the protocol of S3, in the place of folders.
+#[cfg(feature = "s3")]
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Buckets of a server")]
+pub(crate) struct S3 {
+    /// URL of a server with the S3 protocol, whose buckets take exported snapshots and give first data
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "LARDER_S3_ENDPOINT",
+        conflicts_with = "buckets",
+        hide_env_values = true
+    )]
+    pub(crate) s3_endpoint: Option<String>,
+    /// Region of these buckets [default: that of --region]
+    #[arg(
+        long,
+        value_name = "REGION",
+        env = "LARDER_S3_REGION",
+        requires = "s3_endpoint",
+        hide_env_values = true
+    )]
+    pub(crate) s3_region: Option<String>,
+    /// Access key for them; without one requests are not signed
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "LARDER_S3_ACCESS_KEY_ID",
+        requires = "s3_endpoint",
+        requires = "s3_secret_access_key",
+        hide_env_values = true
+    )]
+    pub(crate) s3_access_key_id: Option<String>,
+    /// Its secret; better given by the variable, as other users can see the arguments of programs
+    #[arg(
+        long,
+        value_name = "SECRET",
+        env = "LARDER_S3_SECRET_ACCESS_KEY",
+        requires = "s3_access_key_id",
+        hide_env_values = true
+    )]
+    pub(crate) s3_secret_access_key: Option<String>,
 }
 
 /// An address to listen on, or none.

@@ -49,7 +49,7 @@ fn main() -> ExitCode {
         Command::Iam(arguments) => iam::iam(&arguments),
         Command::Dns(arguments) => dns::dns(&arguments),
         Command::Node(arguments) => node::node(arguments),
-        Command::Memcached(arguments) => memcached::memcached(arguments),
+        Command::Memcached(arguments) => return memcached::memcached(arguments),
         Command::Rdb(arguments) => rdb::rdb(&arguments),
     };
     match outcome {

@@ -7,7 +7,10 @@
 use larder_engine::config::parse;
 
 use crate::arguments::Memcached;
-use crate::failure::{Code, Failure};
+use crate::failure::Failure;
+use larder_engine::run::RunError;
+use std::os::unix::process::CommandExt;
+use std::process::ExitCode;
 
 /// What memcached of this version does is what the engine follows.
 const VERSION: &str = "1.6.45";
@@ -27,6 +30,7 @@ Usage: larder memcached [OPTIONS of memcached]
 -c, --conn-limit=<num>       most connections (default: 1024)
 -v, -vv, -vvv                log more
 -t, --threads=<num>          worker threads (default: 4)
+-k, --lock-memory            keep all memory from being swapped
 -R, --max-reqs-per-event     requests of a connection before others have their turn (default: 20; most: 64)
 -b, --listen-backlog=<num>   backlog of the listeners (default: 1024)
 -B, --protocol=<name>        ascii, binary or auto (default)
@@ -34,6 +38,7 @@ Usage: larder memcached [OPTIONS of memcached]
 -D <char>                    count by prefix for \"stats detail\"; what ends a prefix
 -F, --disable-flush-all      disable flush_all
 -X, --disable-dumping        disable stats cachedump and lru_crawler metadump
+-W, --disable-watch          disable watch
 -Y, --auth-file=<file>       users: a line NAME:PASSWORD each
 -S, --enable-sasl            binary protocol with SASL PLAIN; users from -Y or from the file that
                              MEMCACHED_SASL_PWDB names
@@ -41,18 +46,21 @@ Usage: larder memcached [OPTIONS of memcached]
 -Z, --enable-ssl             TLS, with these of -o: ssl_chain_cert=<file>, ssl_key=<file>, ssl_ca_cert=<file>,
                              ssl_verify_mode=<0 to 3>, ssl_min_version=<2 or 3>, ssl_ciphers=<list>,
                              ssl_session_cache
--o, --extended=<list>        idle_timeout=<seconds>, maxconns_fast
+-o, --extended=<list>        idle_timeout=<seconds>, no_maxconns_fast (connections beyond -c wait),
+                             watcher_logbuf_size=<KiB>, worker_logbuf_size=<KiB>
+-u, --user=<name>            run as this user (only root can)
 -V, --version   -h, --help
 
-Taken without effect, as there is nothing they would change: -f -n -L -C -W -r, and of -o what tunes slabs,
-LRU segments, the crawler and hash tables. Refused: -k, -u to another user, -o with ext_ or proxy_.
+Taken without effect, as there is nothing they would change: -f -n -L -C -r, and of -o what tunes slabs,
+LRU segments, the crawler and hash tables. Refused: -o with ext_ or proxy_.
+Exit codes are those of memcached: 64 for options that cannot be used, 71 for what cannot be listened on.
 
 Examples:
   larder memcached -m 1024 -p 11211 -l 127.0.0.1
   larder memcached -s /run/cache.sock -a 770 -t 2";
 
 /// Options of `-o` that tune what is not there.
-const WITHOUT_EFFECT: [&str; 31] = [
+const WITHOUT_EFFECT: [&str; 29] = [
     "hashpower",
     "tail_repair_time",
     "hash_algorithm",
@@ -69,8 +77,6 @@ const WITHOUT_EFFECT: [&str; 31] = [
     "warm_max_factor",
     "temporary_ttl",
     "slab_chunk_max",
-    "watcher_logbuf_size",
-    "worker_logbuf_size",
     "track_sizes",
     "no_hashexpand",
     "hashexpand",
@@ -89,33 +95,132 @@ const WITHOUT_EFFECT: [&str; 31] = [
 /// What a command line comes to.
 #[derive(Debug, PartialEq, Eq)]
 enum Wish {
-    /// Start with these words of the engine's configuration; the second list is to be told.
-    Start(Vec<String>, Vec<String>),
+    /// Start with these words of the engine's configuration; the notes are to be told.
+    Start {
+        words: Vec<String>,
+        notes: Vec<String>,
+        /// Who is to run it.
+        user: Option<String>,
+    },
+    License,
     Version,
     Help,
 }
 
-pub(crate) fn memcached(arguments: Memcached) -> Result<(), Failure> {
+/// Exit codes of memcached: those of sysexits.h, and 1.
+mod exit {
+    pub(super) const FAILED: u8 = 1;
+    /// The command line cannot be used.
+    pub(super) const USAGE: u8 = 64;
+    /// There is no such user.
+    pub(super) const NO_USER: u8 = 67;
+    /// The system refused something.
+    pub(super) const SYSTEM: u8 = 71;
+}
+
+/// Why it does not start: the exit code, and what is said.
+#[derive(Debug, PartialEq, Eq)]
+struct Refusal(u8, String);
+
+impl From<String> for Refusal {
+    fn from(text: String) -> Refusal {
+        Refusal(exit::FAILED, text)
+    }
+}
+
+impl From<&str> for Refusal {
+    fn from(text: &str) -> Refusal {
+        Refusal(exit::FAILED, text.to_owned())
+    }
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Refusal {
+        Refusal(exit::FAILED, failure.to_string())
+    }
+}
+
+impl From<RunError> for Refusal {
+    fn from(error: RunError) -> Refusal {
+        match error {
+            RunError::Listen { address, source } if address.starts_with('/') => {
+                Refusal(exit::SYSTEM, format!("failed to listen on UNIX socket: {address}: {source}"))
+            }
+            RunError::Listen { address, source } => {
+                Refusal(exit::SYSTEM, format!("failed to listen on one of interface(s) {address}: {source}"))
+            }
+            RunError::BadAddress(address) => Refusal(
+                exit::SYSTEM,
+                format!("failed to listen on one of interface(s) {address}: no address"),
+            ),
+            RunError::UdpWithUsers => {
+                usage("Cannot use UDP with ascii authentication enabled (-U 0 to disable)")
+            }
+            other => other.to_string().into(),
+        }
+    }
+}
+
+fn usage(text: impl Into<String>) -> Refusal {
+    Refusal(exit::USAGE, text.into())
+}
+
+pub(crate) fn memcached(arguments: Memcached) -> ExitCode {
     let words: Vec<String> =
         arguments.rest.into_iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let wrong = |message: String| {
-        Failure::new(Code::WrongUse, message).hint("See the options: larder memcached --help")
-    };
-    match read(&words).map_err(wrong)? {
+    match start(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Refusal(code, text)) => {
+            eprintln!("{text}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn start(words: &[String]) -> Result<(), Refusal> {
+    match read(words)? {
         Wish::Help => crate::terminal::print(&format!("{HELP}\n")),
         Wish::Version => {
-            crate::terminal::print(&format!("memcached {VERSION} (Larder {})\n", env!("CARGO_PKG_VERSION")))
+            crate::terminal::print(&format!("memcached {VERSION} (Larder {})\n", env!("CARGO_PKG_VERSION")));
         }
-        Wish::Start(words, notes) => {
+        Wish::License => crate::terminal::print(include_str!("../../../LICENSE")),
+        Wish::Start { words: directives, notes, user } => {
+            if let Some(user) = user {
+                become_user(&user, words)?;
+            }
             for note in notes {
                 eprintln!("larder memcached: {note}");
             }
-            let config = parse::arguments(&words).map_err(|error| Failure::failed(error.to_string()))?;
+            let config = parse::arguments(&directives).map_err(|error| error.to_string())?;
             crate::node::prepare(&config)?;
-            larder_engine::run::run(config).map_err(|error| Failure::failed(error.to_string()))?;
+            larder_engine::run::run(config)?;
         }
     }
     Ok(())
+}
+
+/// Goes on as another user, in this process's place, if it is root that runs it: others stay who they are.
+fn become_user(name: &str, words: &[String]) -> Result<(), Refusal> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let users = std::fs::read_to_string("/etc/passwd").map_err(|error| format!("/etc/passwd: {error}"))?;
+    let found = users.lines().find_map(|line| user(line, name));
+    let unknown = || Refusal(exit::NO_USER, format!("can't find the user {name} to switch to"));
+    let (uid, gid) = found.ok_or_else(unknown)?;
+    if uid == 0 {
+        return Ok(());
+    }
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let error = std::process::Command::new(program).arg("memcached").args(words).gid(gid).uid(uid).exec();
+    Err(Refusal(exit::SYSTEM, format!("failed to assume identity of user {name}: {error}")))
+}
+
+/// User and group of a line of `/etc/passwd`, if it is about this user.
+fn user(line: &str, name: &str) -> Option<(u32, u32)> {
+    let mut fields = line.split(':');
+    let (found, uid, gid) = (fields.next()?, fields.nth(1)?, fields.next()?);
+    (found == name).then_some((uid.parse().ok()?, gid.parse().ok()?))
 }
 
 /// The letter of a long option.
@@ -165,31 +270,38 @@ fn takes_value(option: char) -> bool {
     "pUsalumcPfnDtRbBIYeo".contains(option)
 }
 
+/// What getopt says, and what memcached says behind it.
+fn wrong(what: &str) -> Refusal {
+    format!("memcached: {what}\nIllegal argument \"?\"").into()
+}
+
 /// Takes a command line apart, as getopt does: letters with their values.
-fn options(words: &[String]) -> Result<Vec<(char, String)>, String> {
+fn options(words: &[String]) -> Result<Vec<(char, String)>, Refusal> {
     let mut found = Vec::new();
     let mut words = words.iter();
     while let Some(word) = words.next() {
         let value = |option: char, words: &mut std::slice::Iter<'_, String>| {
-            words.next().cloned().ok_or_else(|| format!("option requires an argument -- '{option}'"))
+            words.next().cloned().ok_or_else(|| wrong(&format!("option requires an argument -- '{option}'")))
         };
         if let Some(long) = word.strip_prefix("--") {
             let (name, given) = match long.split_once('=') {
                 Some((name, given)) => (name, Some(given.to_owned())),
                 None => (long, None),
             };
-            let option = letter(name).ok_or_else(|| format!("unrecognized option '--{name}'"))?;
+            let option = letter(name).ok_or_else(|| wrong(&format!("unrecognized option '--{name}'")))?;
             let text = match (takes_value(option), given) {
                 (true, Some(given)) => given,
                 (true, None) => value(option, &mut words)?,
                 (false, None) => String::new(),
-                (false, Some(_)) => return Err(format!("option '--{name}' doesn't allow an argument")),
+                (false, Some(_)) => {
+                    return Err(wrong(&format!("option '--{name}' doesn't allow an argument")));
+                }
             };
             found.push((option, text));
             continue;
         }
         let letters = word.strip_prefix('-').filter(|letters| !letters.is_empty());
-        let letters = letters.ok_or_else(|| format!("unexpected argument '{word}'"))?;
+        let letters = letters.ok_or_else(|| wrong(&format!("unexpected argument '{word}'")))?;
         for (at, option) in letters.char_indices() {
             if !takes_value(option) {
                 found.push((option, String::new()));
@@ -204,12 +316,21 @@ fn options(words: &[String]) -> Result<Vec<(char, String)>, String> {
     Ok(found)
 }
 
-fn number(option: char, text: &str, low: u64, high: u64) -> Result<u64, String> {
+fn number(option: char, text: &str, low: u64, high: u64) -> Result<u64, Refusal> {
     let number = text.parse().ok().filter(|number| (low..=high).contains(number));
-    number.ok_or_else(|| format!("-{option} '{text}' is not a number from {low} to {high}"))
+    number.ok_or_else(|| usage(format!("-{option} '{text}' is not a number from {low} to {high}")))
 }
 
-fn read(words: &[String]) -> Result<Wish, String> {
+fn port_number(text: &str) -> Result<u64, Refusal> {
+    text.parse::<u16>().map(u64::from).map_err(|_| usage(format!("ERROR: Invalid port number {text}.")))
+}
+
+/// A number of at least one; memcached has a sentence for each of them.
+fn positive(text: &str, most: u64, sentence: &str) -> Result<u64, Refusal> {
+    text.parse().ok().filter(|number| (1..=most).contains(number)).ok_or_else(|| sentence.into())
+}
+
+fn read(words: &[String]) -> Result<Wish, Refusal> {
     let mut directives = vec![
         "--port 0".to_owned(),
         "--engine memcached".to_owned(),
@@ -221,7 +342,8 @@ fn read(words: &[String]) -> Result<Wish, String> {
     let (mut port, mut socket, mut mask, mut addresses) = (11211, None, "700".to_owned(), Vec::new());
     let (mut memory, mut evicts, mut connections, mut threads) = (64, true, 1024, 4);
     let (mut per_event, mut backlog, mut verbosity) = (20, 1024, 0);
-    let (mut users, mut sasl, mut udp_port) = (None, false, 0);
+    let (mut users, mut sasl, mut udp_port, mut user) = (None, false, 0, None);
+    let (mut item_bytes, mut binary) = (1 << 20, false);
     let (mut tls, mut secrets) = (false, Secrets::default());
     for (option, text) in options(words)? {
         let mut set = |directive: &str, value: &str| directives.push(format!("--{directive} {value}"));
@@ -229,43 +351,52 @@ fn read(words: &[String]) -> Result<Wish, String> {
         match option {
             'h' => return Ok(Wish::Help),
             'V' => return Ok(Wish::Version),
-            'i' => return Err("-i: see the file LICENSE of Larder".into()),
-            'p' => port = number(option, &text, 0, 65535)?,
-            'U' => udp_port = number(option, &text, 0, 65535)?,
+            'i' => return Ok(Wish::License),
+            'p' => port = port_number(&text)?,
+            'U' => udp_port = port_number(&text)?,
             's' => socket = Some(text),
             'a' => mask = text,
             'l' => addresses.extend(text.split(',').map(str::to_owned)),
             'A' => set("memcached-shutdown", "yes"),
             'd' => set("daemonize", "yes"),
-            'u' => {
-                let me = std::env::var("USER").unwrap_or_else(|_| "root".into());
-                if text != me {
-                    return Err(format!("-u: start it as '{text}': Larder does not change its user"));
-                }
-            }
+            'u' => user = Some(text),
             'm' => memory = number(option, &text, 1, 1 << 30)?,
             'M' => evicts = false,
-            'c' => connections = number(option, &text, 1, 1_000_000)?,
-            'k' => return Err("-k: memory is not locked; use the limits of the service manager".into()),
+            'c' => connections = positive(&text, 1_000_000, "Maximum connections must be greater than 0")?,
+            'k' => set("lock-memory", "yes"),
             'v' => verbosity += 1,
             'P' => set("pidfile", &text),
+            'f' if text.parse::<f64>().is_ok_and(|factor| factor <= 1.0) => {
+                return Err("Factor must be greater than 1".into());
+            }
+            'n' if text == "0" => return Err("Chunk size must be greater than 0".into()),
             'f' | 'n' | 'L' => note("there are no slab classes"),
             'r' => note("core dumps are left as the system limits them"),
-            'W' => note("there is no watch command"),
+            'W' => set("memcached-watch", "no"),
             'C' => note("items have a CAS unique only once a client asked for one"),
             'D' if text.len() == 1 => {
                 set("memcached-stats-prefix", &text);
                 set("memcached-stats-detail", "yes");
             }
             'D' => return Err("-D takes one character".into()),
-            't' => threads = number(option, &text, 1, 1024)?,
-            'R' => per_event = number(option, &text, 1, 1 << 31)?,
+            't' => threads = positive(&text, 1024, "Number of threads must be greater than 0")?,
+            'R' => {
+                let sentence = "Number of requests per event must be greater than 0";
+                per_event = positive(&text, 1 << 31, sentence)?;
+            }
             'b' => backlog = number(option, &text, 1, 65535)?,
             'B' => match text.as_str() {
-                "auto" | "ascii" | "binary" => set("memcached-protocol", &text),
-                _ => return Err(format!("Invalid value for binding protocol: {text}")),
+                "auto" | "ascii" | "binary" => {
+                    binary = text == "binary";
+                    set("memcached-protocol", &text);
+                }
+                _ => {
+                    return Err(usage(format!(
+                        "Invalid value for binding protocol: {text}\n -- should be one of auto, binary, or ascii"
+                    )));
+                }
             },
-            'I' => set("memcached-max-item-size", &item_size(&text)?),
+            'I' => item_bytes = item_size(&text)?,
             'S' => sasl = true,
             'F' => set("memcached-flush", "no"),
             'X' => set("memcached-dump", "no"),
@@ -279,9 +410,18 @@ fn read(words: &[String]) -> Result<Wish, String> {
                     }
                 }
             }
-            other => return Err(format!("invalid option -- '{other}'")),
+            other => return Err(wrong(&format!("invalid option -- '{other}'"))),
         }
     }
+    if item_bytes > memory << 19 {
+        return Err(usage("Cannot set item size limit higher than 1/2 of memory max."));
+    }
+    if binary && users.is_some() && !sasl {
+        return Err(usage(
+            "ERROR: You cannot allow the BINARY protocol while using ascii authentication tokens.",
+        ));
+    }
+    directives.push(format!("--memcached-max-item-size {item_bytes}"));
     if per_event > 64 {
         notes.push("-R is taken as 64, which is the most".into());
         per_event = 64;
@@ -304,7 +444,7 @@ fn read(words: &[String]) -> Result<Wish, String> {
     }
     directives.extend([
         format!("--maxmemory {memory}mb"),
-        format!("--maxmemory-policy {}", if evicts { "allkeys-lru" } else { "noeviction" }),
+        format!("--maxmemory-policy {}", if evicts { "allkeys-lhd" } else { "noeviction" }),
         format!("--maxclients {connections}"),
         format!("--threads {threads}"),
         format!("--memcached-requests-per-event {per_event}"),
@@ -319,7 +459,7 @@ fn read(words: &[String]) -> Result<Wish, String> {
         Some((name, value)) => vec![name.to_owned(), value.to_owned()],
         None => vec![line.clone(), String::new()],
     });
-    Ok(Wish::Start(words.collect(), notes))
+    Ok(Wish::Start { words: words.collect(), notes, user })
 }
 
 /// What `-o` says of TLS.
@@ -338,7 +478,7 @@ struct Secrets {
 
 impl Secrets {
     /// Takes an option; false if it is not one of TLS.
-    fn take(&mut self, part: &str) -> Result<bool, String> {
+    fn take(&mut self, part: &str) -> Result<bool, Refusal> {
         let (name, value) = part.split_once('=').unwrap_or((part, ""));
         match name {
             "ssl_chain_cert" => self.certificate = Some(value.to_owned()),
@@ -350,17 +490,18 @@ impl Secrets {
             "ssl_ciphers" => self.ciphers = Some(value.to_owned()),
             "ssl_session_cache" => self.caches = true,
             "ssl_keyformat" if value == "1" => {} // PEM
-            _ if name.starts_with("ssl_") => return Err(format!("-o {part} is not available")),
+            _ if name.starts_with("ssl_") => return Err(format!("-o {part} is not available").into()),
             _ => return Ok(false),
         }
         Ok(true)
     }
 
-    fn directives(self, on: bool) -> Result<Vec<String>, String> {
+    fn directives(self, on: bool) -> Result<Vec<String>, Refusal> {
         if !on {
             return Ok(Vec::new()); // as memcached: without -Z they say nothing
         }
-        let certificate = self.certificate.ok_or("-Z needs -o ssl_chain_cert=<file>,ssl_key=<file>")?;
+        let certificate =
+            self.certificate.ok_or_else(|| usage("-Z needs -o ssl_chain_cert=<file>,ssl_key=<file>"))?;
         let mut lines = vec!["--tls-mode required".to_owned()];
         lines.push(format!("--tls-key-file {}", self.key.unwrap_or_else(|| certificate.clone())));
         lines.push(format!("--tls-cert-file {certificate}"));
@@ -376,7 +517,7 @@ impl Secrets {
 }
 
 /// The directives for where to listen. A port behind an address stands for `-p`.
-fn listen(addresses: &[String], port: &mut u64) -> Result<Vec<String>, String> {
+fn listen(addresses: &[String], port: &mut u64) -> Result<Vec<String>, Refusal> {
     let mut hosts = Vec::new();
     for address in addresses {
         let parsed = match address.parse::<std::net::SocketAddr>() {
@@ -402,7 +543,7 @@ fn listen(addresses: &[String], port: &mut u64) -> Result<Vec<String>, String> {
 }
 
 /// `1m`, `512k` or bytes.
-fn item_size(text: &str) -> Result<String, String> {
+fn item_size(text: &str) -> Result<u64, Refusal> {
     let unit = match text.chars().last() {
         Some('k' | 'K') => 1 << 10,
         Some('m' | 'M') => 1 << 20,
@@ -410,26 +551,45 @@ fn item_size(text: &str) -> Result<String, String> {
     };
     let digits = text.trim_end_matches(['k', 'K', 'm', 'M']);
     match digits.parse::<u64>().ok().and_then(|size| size.checked_mul(unit)) {
-        Some(size @ 1024..=0x4000_0000) => Ok(size.to_string()),
-        Some(0..1024) => Err("Item max size cannot be less than 1024 bytes.".into()),
-        Some(_) => Err("Cannot set item size limit higher than a gigabyte.".into()),
-        None => Err(format!("-I '{text}' is not a size")),
+        Some(size @ 1024..=0x4000_0000) => Ok(size),
+        Some(0..1024) => Err(usage("Item max size cannot be less than 1024 bytes.")),
+        Some(_) => Err(usage("Cannot set item size limit higher than a gigabyte.")),
+        None => Err(usage(format!("-I '{text}' is not a size"))),
     }
 }
 
-fn extended(part: &str, directives: &mut Vec<String>, notes: &mut Vec<String>) -> Result<(), String> {
+fn extended(part: &str, directives: &mut Vec<String>, notes: &mut Vec<String>) -> Result<(), Refusal> {
     let (name, value) = part.split_once('=').unwrap_or((part, ""));
+    let number = |low, high| match value {
+        "" => Err(Refusal::from(format!("Missing numeric argument for {name}"))),
+        value => number('o', value, low, high),
+    };
     match name {
-        "idle_timeout" => directives.push(format!("--timeout {}", number('o', value, 0, 1 << 31)?)),
-        "maxconns_fast" => {} // connections beyond the limit are always told so and closed
-        "no_maxconns_fast" => return Err("-o no_maxconns_fast: connections do not wait here".into()),
+        "idle_timeout" => directives.push(format!("--timeout {}", number(0, 1 << 31)?)),
+        "maxconns_fast" => {} // so it is anyway
+        "no_maxconns_fast" => directives.push("--memcached-maxconns-fast no".into()),
+        "watcher_logbuf_size" => {
+            directives.push(format!("--memcached-watcher-buffer {}kb", number(1, 1 << 20)?));
+        }
+        "worker_logbuf_size" => {
+            directives.push(format!("--memcached-worker-buffer {}kb", number(1, 1 << 20)?));
+        }
+        "hashpower" => {
+            if number(1, 1 << 31)? > 32 {
+                return Err(format!("Initial hashtable multiplier of {value} is too high").into());
+            }
+            notes.push(format!("-o {name} has no effect: tables grow bucket by bucket"));
+        }
+        "hash_algorithm" if !["jenkins", "murmur3", "xxh3"].contains(&value) => {
+            return Err("Unknown hash_algorithm option (jenkins, murmur3, xxh3)".into());
+        }
         _ if WITHOUT_EFFECT.contains(&name) => {
             notes.push(format!("-o {name} has no effect: there is nothing here that it tunes"));
         }
         _ if ["ext_", "proxy_"].iter().any(|kind| name.starts_with(kind)) => {
-            return Err(format!("-o {name} is not available yet"));
+            return Err(format!("-o {name} is not available yet").into());
         }
-        _ => return Err(format!("Illegal suboption \"{name}\"")),
+        _ => return Err(format!("Illegal suboption \"{name}\"").into()),
     }
     Ok(())
 }
@@ -438,13 +598,13 @@ fn extended(part: &str, directives: &mut Vec<String>, notes: &mut Vec<String>) -
 mod tests {
     use super::*;
 
-    fn of(line: &str) -> Result<Wish, String> {
+    fn of(line: &str) -> Result<Wish, Refusal> {
         read(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
     }
 
     fn started(line: &str) -> String {
         match of(line) {
-            Ok(Wish::Start(words, _)) => words.join(" "),
+            Ok(Wish::Start { words, .. }) => words.join(" "),
             other => panic!("{line}: {other:?}"),
         }
     }
@@ -477,7 +637,6 @@ mod tests {
         for line in [
             "-U x",
             "-Z",
-            "-k",
             "-Z -o ssl_key=x",
             "-o ssl_wbuf_size=1",
             "-o ext_path=x",
@@ -489,7 +648,37 @@ mod tests {
         ] {
             assert!(of(line).is_err(), "{line}");
         }
-        assert!(of("-I 10").unwrap_err().contains("less than 1024"));
+        for (line, code, text) in [
+            ("-I 10", exit::USAGE, "Item max size cannot be less than 1024 bytes."),
+            ("-I 33m", exit::USAGE, "Cannot set item size limit higher than 1/2 of memory max."),
+            ("-p 99999", exit::USAGE, "ERROR: Invalid port number 99999."),
+            ("-t 0", exit::FAILED, "Number of threads must be greater than 0"),
+            ("-o idle_timeout", exit::FAILED, "Missing numeric argument for idle_timeout"),
+            ("-q", exit::FAILED, "memcached: invalid option -- 'q'\nIllegal argument \"?\""),
+        ] {
+            assert_eq!(of(line), Err(Refusal(code, text.to_owned())), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_user_is_found_by_name() {
+        assert_eq!(user("cache:x:101:102::/nonexistent:/bin/false", "cache"), Some((101, 102)));
+        assert_eq!(user("cache:x:101:102::/nonexistent:/bin/false", "cach"), None);
+        assert_eq!(user("broken:x", "broken"), None);
+    }
+
+    #[test]
+    fn what_tunes_watching_and_waiting_takes_effect() {
+        let line = started("-k -W -o no_maxconns_fast,watcher_logbuf_size=32,worker_logbuf_size=8 -u cache");
+        for part in [
+            "--lock-memory yes",
+            "--memcached-watch no",
+            "--memcached-maxconns-fast no",
+            "--memcached-watcher-buffer 32kb",
+            "--memcached-worker-buffer 8kb",
+        ] {
+            assert!(line.contains(part), "{part} in {line}");
+        }
     }
 
     #[test]
@@ -513,7 +702,7 @@ mod tests {
 
     #[test]
     fn what_has_no_effect_says_so() {
-        let Ok(Wish::Start(_, notes)) = of("-f 1.25 -n 48 -o modern,slab_automove=1 -R 500") else {
+        let Ok(Wish::Start { notes, .. }) = of("-f 1.25 -n 48 -o modern,slab_automove=1 -R 500") else {
             panic!()
         };
         assert_eq!(notes.len(), 5, "{notes:?}");

@@ -5,6 +5,9 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use larder_service::resource::network::DEFAULT_VPC_BASE;
+use larder_service::resource::service_update::Release;
+#[cfg(feature = "s3")]
+use larder_service::vault::s3::S3Config;
 use larder_service::{Running, ServiceConfig, serve};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -43,13 +46,28 @@ fn config(arguments: &Up, data_dir: PathBuf) -> Result<ServiceConfig, Failure> {
             Some(program) => vec![std::path::absolute(program)?.into_os_string()],
             None => vec![std::env::current_exe()?.into_os_string(), OsString::from("node")],
         },
+        release: arguments
+            .node_program
+            .is_none()
+            .then(|| Release::parse(env!("CARGO_PKG_VERSION")))
+            .flatten(),
         region: arguments.region.clone(),
         account: arguments.account.clone(),
         vpc_base: arguments.vpc_cidr.map_or(DEFAULT_VPC_BASE, |range| range.0),
         dns_listen: arguments.dns_listen.0,
         buckets: arguments.buckets.as_deref().map(std::path::absolute).transpose()?,
+        #[cfg(feature = "s3")]
+        s3: s3(arguments),
         stop_nodes: !arguments.keep_nodes,
     })
+}
+
+#[cfg(feature = "s3")]
+fn s3(arguments: &Up) -> Option<S3Config> {
+    let s3 = &arguments.s3;
+    let region = s3.s3_region.as_ref().unwrap_or(&arguments.region);
+    let key = s3.s3_access_key_id.clone().zip(s3.s3_secret_access_key.clone());
+    Some(S3Config { endpoint: s3.s3_endpoint.clone()?, region: region.clone(), key })
 }
 
 fn cannot_start(error: &larder_service::ServeError, arguments: &Up) -> Failure {

@@ -36,23 +36,29 @@ const fn tables() -> [[u16; 256]; 8] {
     tables
 }
 
+/// What four bytes at the end contribute.
+#[inline]
+fn four(c: &[u8; 4]) -> u16 {
+    TABLES[3][c[0] as usize] ^ TABLES[2][c[1] as usize] ^ TABLES[1][c[2] as usize] ^ TABLES[0][c[3] as usize]
+}
+
 /// CRC16/XMODEM: polynomial 0x1021, start 0, not reflected. O(bytes).
 #[inline]
 pub fn crc16(bytes: &[u8]) -> u16 {
     let mut crc = 0u16;
-    let mut chunks = bytes.chunks_exact(8);
-    for c in &mut chunks {
-        let (high, low) = ((crc >> 8) as u8, crc as u8);
-        crc = TABLES[7][(c[0] ^ high) as usize]
-            ^ TABLES[6][(c[1] ^ low) as usize]
+    let (words, rest) = bytes.as_chunks::<8>();
+    for c in words {
+        crc = TABLES[7][(c[0] ^ (crc >> 8) as u8) as usize]
+            ^ TABLES[6][(c[1] ^ crc as u8) as usize]
             ^ TABLES[5][c[2] as usize]
             ^ TABLES[4][c[3] as usize]
-            ^ TABLES[3][c[4] as usize]
-            ^ TABLES[2][c[5] as usize]
-            ^ TABLES[1][c[6] as usize]
-            ^ TABLES[0][c[7] as usize];
+            ^ four(&[c[4], c[5], c[6], c[7]]);
     }
-    for &byte in chunks.remainder() {
+    let (halves, rest) = rest.as_chunks::<4>();
+    for c in halves {
+        crc = four(&[c[0] ^ (crc >> 8) as u8, c[1] ^ crc as u8, c[2], c[3]]);
+    }
+    for &byte in rest {
         crc = (crc << 8) ^ TABLES[0][((crc >> 8) as u8 ^ byte) as usize];
     }
     crc

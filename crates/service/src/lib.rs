@@ -8,6 +8,7 @@ pub mod act;
 pub mod api;
 pub mod certificate;
 pub mod console;
+pub mod delivery;
 pub mod front;
 mod hex;
 pub mod host;

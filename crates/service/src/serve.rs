@@ -23,6 +23,7 @@ use crate::act::{Driver, Tools, note_all_stopped, settings};
 use crate::api::ec2::default_records;
 use crate::certificate::Authority;
 use crate::console::{Console, Nodes, Question, Reply};
+use crate::delivery;
 use crate::front::http;
 use crate::host::local::LocalHost;
 use crate::host::{Host, HostError, NodeKey};
@@ -37,8 +38,11 @@ use crate::random::{number_below, seventeen_digits};
 use crate::resource::cluster::Cluster;
 use crate::resource::network::{DEFAULT_NETWORK_ID, Network};
 use crate::resource::node::Observed;
+use crate::resource::service_update::{Release, ServiceUpdate};
 use crate::state::{FileRecords, Records, Resource, StateError, create, find, list_all, replace};
 use crate::vault::Vault;
+#[cfg(feature = "s3")]
+use crate::vault::s3::{S3Buckets, S3Config};
 
 /// How long the start waits for this machine's resolver.
 const FIRST_PROBE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -54,6 +58,8 @@ pub struct ServiceConfig {
     pub listen: SocketAddr,
     /// Program and first arguments that start a node; the node's configuration file is added as the last argument.
     pub node_program: Vec<OsString>,
+    /// The release of Larder that this program starts; none if it is another server.
+    pub release: Option<Release>,
     /// AWS region that the service plays.
     pub region: String,
     /// AWS account of the first access key, 12 digits.
@@ -66,6 +72,9 @@ pub struct ServiceConfig {
     /// Folder of the buckets that snapshots are exported to and caches are seeded from: each folder in it is one. None
     /// takes `buckets` in the data folder.
     pub buckets: Option<PathBuf>,
+    /// A server with buckets, in the place of that folder.
+    #[cfg(feature = "s3")]
+    pub s3: Option<S3Config>,
     /// Whether nodes are stopped with the service. If not, they run on and the next service takes them over.
     pub stop_nodes: bool,
 }
@@ -200,6 +209,9 @@ pub async fn serve(
     let records: Arc<dyn Records> = Arc::new(FileRecords::open(&data_dir)?);
     let metrics = Arc::new(MetricStore::open(&data_dir)?);
     let first = FirstStart::of(&*records, &config)?;
+    if let Some(release) = &config.release {
+        announce(&*records, release, system_clock())?;
+    }
     let authority = Authority::open(&data_dir, system_clock()).map_err(io("the certificate authority"))?;
     let authority = Arc::new(authority);
     forget_certificates(&authority, &*records)?;
@@ -219,8 +231,7 @@ pub async fn serve(
         names.set_resolves(first_probe == Ok(true));
         tasks.spawn(probe::watch(Arc::clone(&names)));
     }
-    let buckets = config.buckets.clone().unwrap_or_else(|| data_dir.join("buckets"));
-    let vault = Vault::new(&data_dir, buckets);
+    let vault = vault(&config, &data_dir)?;
     let mut info = first.info(&config, address, dns_address, names.resolves());
     info.authority = Some(authority.path());
     write_info(&data_dir, &info)?;
@@ -231,11 +242,13 @@ pub async fn serve(
         names: Arc::clone(&names),
         vault: vault.clone(),
         metrics: Arc::clone(&metrics),
+        release: config.release.clone(),
     });
     let prompt = Prompt { host: Arc::clone(&host), runtime: tokio::runtime::Handle::current() };
     let console = Arc::new(Console::new(Arc::clone(&app), Arc::new(prompt)));
     let questions = login::listen(&data_dir).map_err(io("the socket for questions of nodes"))?;
     tasks.spawn(login::serve(questions, app));
+    tasks.spawn(delivery::run(Arc::clone(&records), Arc::clone(&host), data_dir.join("logs")));
     tasks.spawn(sampler::run(Arc::clone(&records), metrics, Arc::clone(&host), system_clock));
     let tools = Tools {
         records: Arc::clone(&records),
@@ -401,6 +414,30 @@ fn find_or_make<T: Resource>(
     let made = make()?;
     records.apply(&[create(&made)?])?;
     Ok(made)
+}
+
+/// Snapshots in the data folder, and the buckets that were chosen.
+fn vault(config: &ServiceConfig, data_dir: &Path) -> Result<Vault, ServeError> {
+    #[cfg(feature = "s3")]
+    if let Some(s3) = &config.s3 {
+        return Ok(Vault::with_buckets(data_dir, Arc::new(S3Buckets::new(s3.clone())?)));
+    }
+    Ok(Vault::new(data_dir, config.buckets.clone().unwrap_or_else(|| data_dir.join("buckets"))))
+}
+
+/// Makes a service update of a release that runs here for the first time.
+fn announce(records: &dyn Records, release: &Release, now_ms: u64) -> Result<(), ServeError> {
+    let known = list_all::<ServiceUpdate>(records)?;
+    if known.iter().any(|stored| stored.value.release == *release) {
+        return Ok(());
+    }
+    let is_first = known.is_empty() && list_all::<Cluster>(records)?.is_empty();
+    let update = ServiceUpdate { release: release.clone(), released_ms: now_ms, is_first };
+    if !is_first {
+        tracing::info!(release = %release, "a new release: nodes that run an older one can be updated");
+    }
+    records.apply(&[create(&update)?])?;
+    Ok(())
 }
 
 /// Takes away the certificates of caches that are gone.

@@ -1,10 +1,11 @@
-//! Choosing what leaves when memory is short: the eight policies of Redis, by sampling.
+//! Choosing what leaves when memory is short: the eight policies of Redis and `allkeys-lhd`, by sampling.
 //!
 //! A round looks at a few keys of one partition, chosen at random, or of several if it has few, and takes the one that
 //! the policy likes least. Keys are spread over partitions by their hash, so these are a random sample of all.
 
 use crate::Store;
-use crate::partition::access::{decayed, idle_seconds};
+use crate::partition::access::{Access, decayed, idle_seconds};
+use crate::partition::density::Densities;
 use crate::partition::{ItemRef, Now, Removed};
 
 /// `maxmemory-policy`.
@@ -27,11 +28,13 @@ pub enum Policy {
     VolatileRandom,
     /// The key with the nearest deadline.
     VolatileTtl,
+    /// Of all keys the one whose memory can be expected to bring the fewest hits.
+    AllKeysLhd,
 }
 
 impl Policy {
     /// The policies by their names in the configuration.
-    pub const NAMES: [(&'static str, Policy); 8] = [
+    pub const NAMES: [(&'static str, Policy); 9] = [
         ("volatile-lru", Policy::VolatileLru),
         ("volatile-lfu", Policy::VolatileLfu),
         ("volatile-random", Policy::VolatileRandom),
@@ -39,6 +42,7 @@ impl Policy {
         ("allkeys-lru", Policy::AllKeysLru),
         ("allkeys-lfu", Policy::AllKeysLfu),
         ("allkeys-random", Policy::AllKeysRandom),
+        ("allkeys-lhd", Policy::AllKeysLhd),
         ("noeviction", Policy::NoEviction),
     ];
 
@@ -60,14 +64,24 @@ impl Policy {
         matches!(self, Policy::AllKeysLfu | Policy::VolatileLfu)
     }
 
+    /// True where uses are noted for hit densities.
+    pub fn is_lhd(self) -> bool {
+        self == Policy::AllKeysLhd
+    }
+
     /// How gladly an item is let go: higher leaves first.
-    fn score(self, item: &ItemRef<'_>, now: Now, decay_minutes: u32) -> u64 {
+    fn score(self, item: &ItemRef<'_>, now: Now, decay_minutes: u32, densities: &Densities) -> u64 {
         let word = item.access();
         match self {
             Policy::NoEviction | Policy::AllKeysRandom | Policy::VolatileRandom => 0,
             Policy::AllKeysLru | Policy::VolatileLru => u64::from(idle_seconds(word, now.ms)),
             Policy::AllKeysLfu | Policy::VolatileLfu => {
                 u64::from(255 - decayed(word, (now.ms / 60_000) as u32 & 0xffff, decay_minutes))
+            }
+            Policy::AllKeysLhd => {
+                let density = densities.of(word, now.ms) / item.approximate_bytes() as f32;
+                // Bits of positive numbers are in the order of the numbers.
+                u64::from(u32::MAX - density.to_bits())
             }
             Policy::VolatileTtl => u64::MAX - item.deadline().unwrap_or(u64::MAX),
         }
@@ -93,6 +107,9 @@ const TRIES_MAX: usize = 64;
 /// Looks at a few buckets each that a partition is held for at most.
 const LOOKS_MAX: usize = 64;
 
+/// Densities differ more than ages do: it pays to look at so many times more keys.
+const LHD_SAMPLES: usize = 3;
+
 /// A key that may leave.
 struct Candidate {
     score: u64,
@@ -104,6 +121,9 @@ struct Candidate {
 /// The worst of the keys that were looked at.
 struct Sample<'a> {
     round: &'a Round,
+    densities: &'a Densities,
+    /// Keys to look at.
+    wanted: usize,
     best: Option<Candidate>,
     seen: usize,
 }
@@ -120,11 +140,18 @@ impl Store {
         if round.policy == Policy::NoEviction {
             return None;
         }
+        let access = match round.policy {
+            Policy::AllKeysLhd => {
+                self.common.densities.learn();
+                self.lhd_access(round.now.ms, 0)
+            }
+            _ => Access::None { created: 0 },
+        };
         (0..TRIES_MAX).find_map(|_| match self.choose(round, random) {
             None => Some(None),
             Some(chosen) => {
                 let mut partition = self.lock(chosen.partition);
-                let removed = partition.evict(chosen.db, &self.key(&chosen.key, 0))?;
+                let removed = partition.evict(chosen.db, &self.key(&chosen.key, 0), access)?;
                 told(chosen.db, &chosen.key);
                 drop(partition);
                 Some(Some((chosen.db, chosen.key, removed)))
@@ -132,16 +159,22 @@ impl Store {
         })?
     }
 
+    fn new_sample<'a>(&'a self, round: &'a Round) -> Sample<'a> {
+        let factor = if round.policy.is_lhd() { LHD_SAMPLES } else { 1 };
+        let wanted = round.samples.saturating_mul(factor);
+        Sample { round, densities: &self.common.densities, wanted, best: None, seen: 0 }
+    }
+
     /// The worst of a sample. Where keys are few a partition holds less than a sample: its neighbours add theirs.
     fn choose(&self, round: &Round, random: &mut dyn FnMut() -> u64) -> Option<Candidate> {
-        let mut sample = Sample { round, best: None, seen: 0 };
+        let mut sample = self.new_sample(round);
         let start = random() as usize;
         let mut overlooked = None;
         for step in 0..self.partition_count() {
             let id = self.partition_at((start + step) % self.partition_count());
             let before = sample.seen;
             let any = self.sample(id, random, &mut sample);
-            if sample.seen >= round.samples {
+            if sample.seen >= sample.wanted {
                 return sample.best;
             }
             if any && sample.seen == before {
@@ -165,7 +198,7 @@ impl Store {
         if partition.is_empty() {
             return false;
         }
-        let (volatile, wanted) = (sample.round.policy.is_volatile(), sample.round.samples);
+        let (volatile, wanted) = (sample.round.policy.is_volatile(), sample.wanted);
         let mut any = false;
         for db in 0..self.databases() {
             let len = if volatile { partition.volatile_len(db) } else { partition.len(db) };
@@ -206,7 +239,7 @@ impl Store {
     /// Looks for any key with a deadline in a partition where sampling found none: those with deadlines years away. The
     /// partition is let go every [`LOOKS_MAX`] buckets.
     fn search(&self, id: crate::PartitionId, round: &Round) -> Option<Candidate> {
-        let mut sample = Sample { round, best: None, seen: 0 };
+        let mut sample = self.new_sample(round);
         for db in 0..self.databases() {
             let mut position = Some(0);
             while position.is_some() && sample.best.is_none() {
@@ -233,7 +266,8 @@ impl Store {
 impl Sample<'_> {
     /// Compares a key with the worst so far.
     fn see(&mut self, partition: crate::PartitionId, db: u16, item: &ItemRef<'_>) {
-        let score = self.round.policy.score(item, self.round.now, self.round.decay_minutes);
+        let Round { policy, now, decay_minutes, .. } = *self.round;
+        let score = policy.score(item, now, decay_minutes, self.densities);
         if self.best.as_ref().is_none_or(|worst| score > worst.score) {
             self.best = Some(Candidate { score, partition, db, key: item.key().to_vec() });
         }

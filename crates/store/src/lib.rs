@@ -18,9 +18,13 @@ pub use partition::item::{Extras, IntegerMut, Owned, State, Value, ValueMut, Val
 pub use partition::{Cleared, Entry, Gone, ItemMut, ItemRef, Left, Now, Partition, Removed, Saver, Watcher};
 
 use lock::{Held, Locks};
-use partition::{index_of, prefetch};
+use partition::access::Access;
+use partition::{Common, index_of, prefetch};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+
+/// Keys of which a store remembers why they left, unless it is told otherwise.
+pub const REMEMBERED_DEFAULT: usize = 16 << 20;
 
 /// Hash slots of a keyspace.
 pub const SLOTS: u32 = 16384;
@@ -89,6 +93,7 @@ pub struct Store {
     databases: u16,
     /// True while somebody wants to hear which keys left because their time was over.
     telling: Arc<AtomicBool>,
+    common: Arc<Common>,
 }
 
 /// A locked partition.
@@ -140,15 +145,29 @@ impl Store {
             due: AtomicU64::new(u64::MAX),
         };
         let telling = Arc::new(AtomicBool::new(false));
-        let values = (0..partitions)
-            .map(|_| (hints(), Partition::new(seed, config.now_ms, telling.clone()).freeing(config.free)));
+        let common = Common::new(REMEMBERED_DEFAULT / partitions as usize);
+        let values = (0..partitions).map(|_| {
+            let partition = Partition::new(seed, config.now_ms, telling.clone(), common.clone());
+            (hints(), partition.freeing(config.free))
+        });
         Store {
             partitions: Locks::new(values, config.exclusive),
             seed,
             shift: (SLOTS / partitions).trailing_zeros(),
             databases: config.databases.max(1),
             telling,
+            common,
         }
+    }
+
+    /// How a use at a time is noted where the keys with the least hit density leave.
+    pub fn lhd_access(&self, now_ms: u64, random: u32) -> Access {
+        Access::Lhd(self.common.densities.moment(now_ms, random))
+    }
+
+    /// Remembers why keys left, of so many keys at most, and never of more than there are keys.
+    pub fn remember(&self, keys: usize) {
+        self.common.remembered.store(keys.div_ceil(self.partition_count()), Ordering::Relaxed);
     }
 
     /// A key with its hash. `slot` is the key's hash slot, below 16384.

@@ -70,7 +70,7 @@ struct Entries {
 #[derive(Debug, Default)]
 pub struct Log {
     entries: Mutex<Entries>,
-    denied: [AtomicU64; 4],
+    denied: [AtomicU64; 5],
 }
 
 impl Log {

@@ -28,6 +28,8 @@ pub struct Selector {
     first_arguments: BTreeMap<CommandId, Vec<Vec<u8>>>,
     keys: Vec<KeyPattern>,
     channels: Vec<Vec<u8>>,
+    /// The databases that may be used, in order; none said: all.
+    databases: Option<Vec<u32>>,
     /// The rules for commands that are in force, as they are printed.
     rules: Vec<u8>,
 }
@@ -46,6 +48,7 @@ impl Selector {
             first_arguments: BTreeMap::new(),
             keys: Vec::new(),
             channels: Vec::new(),
+            databases: None,
             rules: NOTHING.to_vec(),
         }
     }
@@ -58,7 +61,7 @@ impl Selector {
 
     /// True if no check is needed.
     pub fn is_everything(&self) -> bool {
-        self.all_commands && self.all_keys && self.all_channels
+        self.all_commands && self.all_keys && self.all_channels && self.databases.is_none()
     }
 
     /// Reads what stands between brackets: rules with blanks between them.
@@ -83,9 +86,12 @@ impl Selector {
                 self.channels.clear();
             }
             b"resetchannels" => self.reset_channels(),
+            b"alldbs" => self.databases = None,
+            b"resetdbs" => self.databases = Some(Vec::new()),
             b"allcommands" | b"+@all" => self.allow_all_commands(),
             b"nocommands" | b"-@all" => self.forbid_all_commands(),
             _ => match rule {
+                [b'd' | b'D', b'b' | b'B', b'=', list @ ..] => self.set_databases(list)?,
                 [b'~', pattern @ ..] => self.add_keys(pattern, true, true)?,
                 [b'%', rest @ ..] => self.add_limited_keys(rest)?,
                 [b'&', pattern @ ..] => self.add_channel(pattern)?,
@@ -96,6 +102,25 @@ impl Selector {
                 _ => return Err(RuleError::Syntax),
             },
         }
+        Ok(())
+    }
+
+    /// What follows `db=`: numbers with commas between them, which take the place of those said before.
+    fn set_databases(&mut self, list: &[u8]) -> Result<(), RuleError> {
+        let mut databases = Vec::new();
+        for word in list.split(|byte| *byte == b',') {
+            let number = std::str::from_utf8(word).ok().and_then(|word| word.parse::<i64>().ok());
+            let number = number.ok_or(RuleError::Syntax)?;
+            databases.push(
+                i32::try_from(number)
+                    .ok()
+                    .and_then(|n| u32::try_from(n).ok())
+                    .ok_or(RuleError::NoDatabase)?,
+            );
+        }
+        databases.sort_unstable();
+        databases.dedup();
+        self.databases = Some(databases);
         Ok(())
     }
 
@@ -304,6 +329,28 @@ impl Selector {
         self.all_channels || self.channels.iter().any(suits)
     }
 
+    /// True if the database may be used.
+    pub fn allows_database(&self, database: u32) -> bool {
+        self.databases.as_ref().is_none_or(|known| known.binary_search(&database).is_ok())
+    }
+
+    /// True if all databases may be used.
+    pub fn allows_all_databases(&self) -> bool {
+        self.databases.is_none()
+    }
+
+    /// The rule about databases, as text.
+    pub fn describe_databases(&self) -> Vec<u8> {
+        match &self.databases {
+            None => b"alldbs".to_vec(),
+            Some(none) if none.is_empty() => b"resetdbs".to_vec(),
+            Some(some) => {
+                let numbers: Vec<String> = some.iter().map(u32::to_string).collect();
+                format!("db={}", numbers.join(",")).into_bytes()
+            }
+        }
+    }
+
     /// The rules about commands, as text.
     pub fn describe_commands(&self) -> &[u8] {
         &self.rules
@@ -343,6 +390,9 @@ impl Selector {
             parts.push(b"resetchannels".to_vec());
         }
         parts.push(self.describe_channels());
+        if self.databases.is_some() {
+            parts.push(self.describe_databases());
+        }
         parts.push(self.rules.clone());
         parts.retain(|part| !part.is_empty());
         parts.join(&b' ')

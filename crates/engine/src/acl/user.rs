@@ -38,6 +38,9 @@ pub enum RuleError {
         "The password hash must be exactly 64 characters and contain only lowercase hexadecimal characters"
     )]
     BadHash,
+    /// A number that no database has.
+    #[error("The provided database ID is out of range")]
+    NoDatabase,
     /// `+config|get|x`.
     #[error("Allowing first-arg of a subcommand is not supported")]
     FirstArgumentOfSubcommand,

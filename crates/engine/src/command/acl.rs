@@ -238,7 +238,7 @@ fn getuser(call: &mut Call<'_>) -> Result<(), CommandError> {
 }
 
 fn describe(out: &mut Reply, user: &User) {
-    out.map(6);
+    out.map(7);
     out.bulk(b"flags");
     let flags = user.flags();
     out.set(flags.len());
@@ -250,7 +250,7 @@ fn describe(out: &mut Reply, user: &User) {
     out.bulk(b"selectors");
     out.array(user.bracketed().len());
     for selector in user.bracketed() {
-        out.map(3);
+        out.map(4);
         describe_selector(out, selector);
     }
 }
@@ -262,6 +262,8 @@ fn describe_selector(out: &mut Reply, selector: &Selector) {
     out.bulk(&selector.describe_keys());
     out.bulk(b"channels");
     out.bulk(&selector.describe_channels());
+    out.bulk(b"databases");
+    out.bulk(&selector.describe_databases());
 }
 
 fn setuser(call: &mut Call<'_>) -> Result<(), CommandError> {
@@ -354,7 +356,7 @@ fn dryrun(call: &mut Call<'_>) -> Result<(), CommandError> {
     if !command.accepts(args.len()) {
         return Err(CommandError::new(format!("ERR wrong number of arguments for '{full_name}' command")));
     }
-    match check(&user, &users.catalog, command, &args) {
+    match check(&user, &users.catalog, command, &args, call.session.db) {
         Ok(()) => call.out.ok(),
         Err(denied) => call.out.bulk(denied.explanation(&user, full_name, &args).as_bytes()),
     }
@@ -453,7 +455,7 @@ pub(super) fn admits_patterns(call: &mut Call<'_>, name: &str) -> bool {
     let Some(command) = call.node.table.get(name.as_bytes()) else { return false };
     match call.session.identity.refresh(users) {
         Ok(None) => true,
-        Ok(Some(user)) => may_read_all(&user, &users.catalog, command, &call.args),
+        Ok(Some(user)) => may_read_all(&user, &users.catalog, command, call.args),
         Err(_) => false,
     }
 }
@@ -475,10 +477,11 @@ fn refuse(
             return Some((user, Denied { reason: Reason::Command, at: 0 }));
         }
     };
-    let denied = check(&user, &node.users.catalog, command, args).err()?;
+    let denied = check(&user, &node.users.catalog, command, args, client.db).err()?;
     let object = match denied.reason {
         Reason::Key | Reason::Channel => args.get(denied.at),
-        Reason::Command | Reason::Auth => node.users.catalog.name(command).as_bytes(),
+        Reason::Database if denied.at > 0 => args.get(denied.at),
+        Reason::Database | Reason::Command | Reason::Auth => node.users.catalog.name(command).as_bytes(),
     };
     client.shared.note(command.name, now_ms());
     let object = object.to_vec();

@@ -10,7 +10,7 @@ use larder_protocol::resp::reply::Reply;
 /// One command on its way through its handler. The fields are public so that they can be borrowed apart.
 pub struct Call<'a> {
     /// The arguments, the command's name first.
-    pub args: Args<'a>,
+    pub args: &'a Args<'a>,
     /// The keys that the command holds.
     pub keys: Keyspace<'a>,
     /// Where the reply goes.

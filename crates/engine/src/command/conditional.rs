@@ -80,7 +80,7 @@ fn msetex(call: &mut Call<'_>) -> Answer {
             word if is(word, "XX") && !nx => xx = true,
             word if is(word, "KEEPTTL") && term.is_none() => keep = true,
             word => {
-                let read = if keep { None } else { timed(args, at, word, term) };
+                let read = if keep { None } else { timed(*args, at, word, term) };
                 term = Some(read.ok_or(CommandError::Syntax)?);
                 at += 1;
             }

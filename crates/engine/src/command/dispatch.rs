@@ -38,11 +38,11 @@ pub struct Turn {
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
     /// The arguments; at least the name.
-    pub args: Args<'a>,
+    pub args: &'a Args<'a>,
     /// The row of the table.
     pub command: Option<&'static Command>,
     /// Its keys, as far as they are known.
-    pub keys: Known<'a>,
+    pub keys: &'a Known<'a>,
 }
 
 /// What a command that needs memory is told when there is none, after `-`.
@@ -108,7 +108,7 @@ fn admit(
     request: &Request<'_>,
     out: &Reply,
 ) -> Result<Admitted, String> {
-    let args = &request.args;
+    let args = request.args;
     let Some(command) = request.command else {
         return if is_http(args.get(0)) { Ok(Admitted::Foreign) } else { Err(unknown(args)) };
     };
@@ -301,15 +301,16 @@ fn run(
     request: &Request<'_>,
     out: &mut Reply,
 ) -> u64 {
-    let (locked, wakes) = lock(node, command, request);
     let access = if client.no_touch { turn.access.silent() } else { turn.access };
-    let keys = Keyspace::new(node, locked, request.keys, client.db, turn.now, access);
     client.command = Some(command);
+    // Made where it stays, and of references: what was just written piece by piece is slow to be copied as a whole.
+    let keys = Keyspace::new(node, Locked::None, request.keys, client.db, turn.now, access);
     let mut call = Call { args: request.args, keys, out, session: client, node };
+    let wakes = lock(call.keys.locked_mut(), node, command, request);
     // Either is rare, so that the common path asks once before and once after the command.
     let watched = wakes || call.keys.is_listened_to();
     if watched {
-        prepare(&mut call.keys, wakes, command, &request.args);
+        prepare(&mut call.keys, wakes, command, request.args);
     }
     let start = call.out.len();
     if let Err(error) = (command.handler)(&mut call) {
@@ -334,7 +335,7 @@ pub fn apply(
 ) -> Result<u64, String> {
     let container = node.table.get(args.get(0)).ok_or_else(|| unknown(&args))?;
     let command = if container.subcommands.is_empty() { container } else { subcommand(container, &args)? };
-    let request = Request { args, command: Some(container), keys: Known::NOTHING };
+    let request = Request { args: &args, command: Some(container), keys: &Known::NOTHING };
     if !command.accepts(args.len()) {
         return Err(wrong_arity(&request, command));
     }
@@ -342,14 +343,14 @@ pub fn apply(
         transaction.queue(command, &args); // what is too much for a client has been executed elsewhere
         return Ok(0);
     }
-    let (locked, wakes) = lock(node, command, &request);
-    let mut keys = Keyspace::new(node, locked, Known::NOTHING, client.db, turn.now, turn.access);
+    let mut keys = Keyspace::new(node, Locked::None, &Known::NOTHING, client.db, turn.now, turn.access);
+    let wakes = lock(keys.locked_mut(), node, command, &request);
     keys.without_expiry();
     if wakes || keys.is_listened_to() {
         prepare(&mut keys, wakes, command, &args);
     }
     client.command = Some(command);
-    let mut call = Call { args, keys, out, session: client, node };
+    let mut call = Call { args: &args, keys, out, session: client, node };
     let start = call.out.len();
     if let Err(error) = (command.handler)(&mut call) {
         let text = render(&error, &request, command);
@@ -382,7 +383,7 @@ fn settle(mut call: Call<'_>, turn: &Turn, command: &'static Command, wakes: boo
     }
     let (node, changes) = (call.node, call.keys.dirty());
     if command.is(flag::BLOCKING) {
-        wake::block(node, call.session, command, &call.args, call.out);
+        wake::block(node, call.session, command, call.args, call.out);
     }
     if !wakes || changes == 0 {
         return changes;
@@ -397,7 +398,7 @@ fn settle(mut call: Call<'_>, turn: &Turn, command: &'static Command, wakes: boo
 pub(super) fn log(call: &mut Call<'_>, command: &Command) {
     if call.keys.is_logged() {
         let (worker, db) = (call.session.shared.place.worker as usize, call.session.db);
-        if let Some(number) = call.keys.log(call.node, worker, command, db, &call.args) {
+        if let Some(number) = call.keys.log(call.node, worker, command, db, call.args) {
             call.session.logged = number;
         }
     }
@@ -416,7 +417,7 @@ pub fn tell(call: &mut Call<'_>, command: &Command) -> Vec<Changed> {
         && caching.remembers()
     {
         let keys_max = call.node.settings().tracking_keys_max;
-        command.each_key(&call.args, |at| {
+        command.each_key(call.args, |at| {
             call.node.tracking.remember(call.args.get(at), &caching.tracker, keys_max);
         });
     }
@@ -436,7 +437,7 @@ fn render(error: &CommandError, request: &Request<'_>, command: &'static Command
 #[cold]
 fn refused(node: &Node, request: &Request<'_>) -> Option<usize> {
     let command = request.command?;
-    Some(node.table.number(subcommand(command, &request.args).unwrap_or(command)))
+    Some(node.table.number(subcommand(command, request.args).unwrap_or(command)))
 }
 
 #[cold]
@@ -459,40 +460,43 @@ fn silence(client: &mut Client, out: &mut Reply, start: usize) {
     }
 }
 
-/// Locks what a command needs, and says whether it may have to wake others up.
+/// Locks what a command needs, where nothing is held yet, and says whether it may have to wake others up.
 #[inline]
-fn lock<'a>(node: &'a Node, command: &'static Command, request: &Request<'_>) -> (Locked<'a>, bool) {
-    let locked = match (command.scope, command.keys) {
-        (Scope::Keys, Keys::None) | (Scope::Each, _) => return (Locked::None, false),
-        (Scope::Patterns, _) if command.uses_patterns(&request.args) => {
-            return (Locked::all(&node.store), node.blocked.any());
-        }
-        (Scope::Keys | Scope::Patterns, _) if request.keys.is_empty() => {
+fn lock<'a>(
+    locked: &mut Locked<'a>,
+    node: &'a Node,
+    command: &'static Command,
+    request: &Request<'_>,
+) -> bool {
+    let mut ids = request.keys.partitions(&node.store);
+    match (command.scope, ids.next(), ids.len()) {
+        (Scope::Keys, Some(id), 0) => *locked = Locked::One(id, node.store.lock(id)),
+        (Scope::Each, ..) => return false,
+        (Scope::Keys, None, _) if matches!(command.keys, Keys::None) => return false,
+        (Scope::Patterns, ..) if command.uses_patterns(request.args) => return lock_all(locked, node),
+        (Scope::All, ..) => return lock_all(locked, node),
+        (Scope::Keys | Scope::Patterns, Some(first), _) => *locked = lock_several(&node.store, first, ids),
+        (Scope::Keys | Scope::Patterns, None, _) => {
             let mut ids = Vec::new();
-            partitions(node, command, &request.args, &mut ids);
-            Locked::many(&node.store, &mut ids)
+            partitions(node, command, request.args, &mut ids);
+            *locked = Locked::many(&node.store, &mut ids);
         }
-        (Scope::Keys | Scope::Patterns, _) => lock_known(&node.store, &request.keys),
-        (Scope::All, _) => return (Locked::all(&node.store), node.blocked.any()),
-    };
-    if command.is(flag::WRITE) && node.blocked.any() {
-        let keys: Vec<&[u8]> = command_keys(command, &request.args).collect();
-        return (widen(node, locked, &keys), true);
     }
-    (locked, false)
+    let wakes = command.is(flag::WRITE) && node.blocked.any();
+    if wakes {
+        let keys: Vec<&[u8]> = command_keys(command, request.args).collect();
+        *locked = widen(node, std::mem::replace(locked, Locked::None), &keys);
+    }
+    wakes
 }
 
-/// Locks the partitions of keys that are known.
-#[inline]
-fn lock_known<'a>(store: &'a Store, keys: &Known<'_>) -> Locked<'a> {
-    let mut ids = keys.partitions(store);
-    match (ids.next(), ids.len()) {
-        (None, _) => Locked::None,
-        (Some(id), 0) => Locked::One(id, store.lock(id)),
-        (Some(first), _) => lock_several(store, first, ids),
-    }
+#[cold]
+fn lock_all<'a>(locked: &mut Locked<'a>, node: &'a Node) -> bool {
+    *locked = Locked::all(&node.store);
+    node.blocked.any()
 }
 
+#[inline(never)]
 fn lock_several<'a>(
     store: &'a Store,
     first: PartitionId,
@@ -529,7 +533,7 @@ pub fn partitions(node: &Node, command: &Command, args: &Args<'_>, ids: &mut Vec
 pub fn run_queued(call: &mut Call<'_>, command: &'static Command, effects: &mut Effects) -> Vec<Changed> {
     let start = call.out.len();
     if !call.session.identity.is_free(call.node.users.generation())
-        && let Err(text) = super::acl::admit_queued(call.node, call.session, command, &call.args)
+        && let Err(text) = super::acl::admit_queued(call.node, call.session, command, call.args)
     {
         fail(call.node, call.out, start, &text);
         return Vec::new();
@@ -537,23 +541,26 @@ pub fn run_queued(call: &mut Call<'_>, command: &'static Command, effects: &mut 
     let (outer, db) = (call.session.command.replace(command), call.session.db);
     let began = Instant::now();
     if call.keys.is_listened_to() {
-        call.keys.bury(command, &call.args);
+        call.keys.bury(command, call.args);
     }
     if let Err(error) = (command.handler)(call) {
-        let request =
-            Request { args: call.args, command: call.node.table.get(call.args.get(0)), keys: Known::NOTHING };
+        let request = Request {
+            args: call.args,
+            command: call.node.table.get(call.args.get(0)),
+            keys: &Known::NOTHING,
+        };
         let text = render(&error, &request, command);
         call.node.meter(call.session).failed(call.node.table.number(command), &text);
         fail(call.node, call.out, start, &text);
     }
     if call.keys.is_logged()
-        && let Some(more) = call.keys.take_effects(command, db, &call.args)
+        && let Some(more) = call.keys.take_effects(command, db, call.args)
     {
         effects.append(&more);
     }
     let changed = if call.keys.is_listened_to() { tell(call, command) } else { Vec::new() };
     let from = call.session.shared.clone();
-    observe::inner(call.node, call.session, command, &call.args, began.elapsed(), &from.address);
+    observe::inner(call.node, call.session, command, call.args, began.elapsed(), &from.address);
     call.session.command = outer;
     changed
 }

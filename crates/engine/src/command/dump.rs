@@ -9,6 +9,7 @@ use larder_rdb::dump;
 use larder_rdb::load::Options;
 use larder_store::Extras;
 use larder_store::partition::access::Access;
+use std::sync::atomic::Ordering;
 
 /// The commands about payloads.
 pub const COMMANDS: &[Command] = &[
@@ -96,7 +97,8 @@ impl Wishes {
         let word = match (lfu, self.frequency, self.idle_seconds) {
             (true, Some(count), _) => Some(((now / 60_000) as u32 & 0xffff) << 8 | count),
             (false, _, Some(idle)) => {
-                Some(Access::lru(now.saturating_sub(idle.saturating_mul(1000))).of_new())
+                let used = now.saturating_sub(idle.saturating_mul(1000));
+                Some(call.node.word_of_idle(&call.node.settings(), used))
             }
             _ => None,
         };
@@ -135,6 +137,9 @@ fn restore(call: &mut Call<'_>) -> Answer {
     let body = dump::verified(payload).ok_or(text("ERR DUMP payload version or checksum are wrong"))?;
     let settings = call.node.settings();
     let options = Options { limits: &settings.limits, thorough: is_thorough(call) };
+    if options.thorough {
+        call.node.stats.sanitized.fetch_add(1, Ordering::Relaxed);
+    }
     let value = dump::read(body, &options).map_err(|_| text("ERR Bad data format"))?;
     let replaced = call.keys.remove(key);
     let now = call.keys.now_ms();

@@ -321,7 +321,7 @@ fn expire(call: &mut Call<'_>, term: Term, command: &str) -> Answer {
     let condition = Condition::named(args.get(3));
     let at = 3 + usize::from(condition.is_some());
     let condition = condition.unwrap_or(Condition::Always);
-    let fields = fields(&args, at, "ERR Parameter `numFields` should be greater than 0")?;
+    let fields = fields(args, at, "ERR Parameter `numFields` should be greater than 0")?;
     let mut done = Vec::new();
     each_field(call, fields, |change, field| {
         if !change.hash.contains(field) {
@@ -373,7 +373,7 @@ fn each_field(
 fn tell(call: &mut Call<'_>, tell: fn(u64, u64) -> u64) -> Answer {
     let (args, now) = (call.args, call.keys.now_ms());
     let hash = call.keys.read_hash(args.get(1))?;
-    let fields = fields(&args, 2, NOT_POSITIVE)?;
+    let fields = fields(args, 2, NOT_POSITIVE)?;
     call.out.array(fields.len());
     for field in fields.iter() {
         call.out.integer(match hash.map(|hash| (hash.deadline(field), hash)) {
@@ -388,7 +388,7 @@ fn tell(call: &mut Call<'_>, tell: fn(u64, u64) -> u64) -> Answer {
 fn persist(call: &mut Call<'_>) -> Answer {
     let args = call.args;
     call.keys.peek_hash(args.get(1))?;
-    let fields = fields(&args, 2, NOT_POSITIVE)?;
+    let fields = fields(args, 2, NOT_POSITIVE)?;
     each_field(call, fields, |change, field| change.persist(field))
 }
 
@@ -435,7 +435,7 @@ fn getex(call: &mut Call<'_>) -> Answer {
     if at + 1 >= args.len() {
         return Err(CommandError::WrongArity);
     }
-    let fields = fields(&args, at, NOT_POSITIVE)?;
+    let fields = fields(args, at, NOT_POSITIVE)?;
     call.keys.read_hash(args.get(1))?; // a hit or a miss
     let mut done = Vec::new();
     each_value(call, fields, |change, field| match then {
@@ -466,7 +466,7 @@ fn getex(call: &mut Call<'_>) -> Answer {
 fn getdel(call: &mut Call<'_>) -> Answer {
     let args = call.args;
     call.keys.peek_hash(args.get(1))?;
-    let fields = fields(&args, 2, NOT_POSITIVE)?;
+    let fields = fields(args, 2, NOT_POSITIVE)?;
     each_value(call, fields, |change, field| change.remove(field))
 }
 
@@ -492,14 +492,14 @@ const ONE_LIFE: &str = "ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments 
 impl<'a> Setting<'a> {
     fn parse(call: &Call<'a>) -> Result<Setting<'a>, CommandError> {
         let args = call.args;
-        let mut set = Setting { key: None, fields: None, life: Life::Endless, pairs: args };
+        let mut set = Setting { key: None, fields: None, life: Life::Endless, pairs: *args };
         let mut at = 2;
         while at < args.len() {
             let word = args.get(at);
             at += 1;
             match word {
                 word if is(word, "FIELDS") => {
-                    set.pairs = pairs(&args, at)?;
+                    set.pairs = pairs(args, at)?;
                     return Ok(set);
                 }
                 word if is(word, "NX") => once(&mut set.key, false, "ERR syntax error")?,

@@ -5,7 +5,7 @@ use super::table::{ALL_KEYS, Keys, ONE_KEY, TWO_KEYS, flag};
 use super::{Call, Command, CommandError};
 use crate::notify::Classes;
 use larder_protocol::number;
-use larder_store::partition::access::{decayed, idle_seconds};
+use larder_store::partition::access::decayed;
 use larder_store::{Removed, Value, ValueRef};
 
 /// The commands on keys.
@@ -404,7 +404,8 @@ fn idletime(call: &mut Call<'_>) -> Answer {
              between policies at runtime LRU and LFU data will take some time to adjust.",
         ));
     }
-    call.out.integer(idle_seconds(item.access(), now).into());
+    let access = call.node.access(&call.node.settings(), now, 0);
+    call.out.integer(access.idle_seconds(item.access(), now).into());
     Ok(())
 }
 
@@ -412,7 +413,8 @@ fn idletime(call: &mut Call<'_>) -> Answer {
 fn refcount(call: &mut Call<'_>) -> Answer {
     let settings = call.node.settings();
     let policy = settings.maxmemory_policy;
-    let sharing = settings.maxmemory == 0 || !(policy.is_lfu() || policy.is_lru());
+    let noting = policy.is_lfu() || policy.is_lru() || policy.is_lhd();
+    let sharing = settings.maxmemory == 0 || !noting;
     match call.keys.peek_value(call.args.get(2)) {
         None => call.out.null(),
         Some(ValueRef::Integer(0..SHARED_INTEGERS)) if sharing => call.out.integer(SHARED),

@@ -137,7 +137,7 @@ pub struct Keyspace<'a> {
     /// What handlers take for the time: that of `now`, but for commands of a log.
     clock_ms: u64,
     access: Access,
-    known: Known<'a>,
+    known: &'a Known<'a>,
     /// Which of the known keys is probably the next.
     next: Cell<u32>,
     dirty: u64,
@@ -158,10 +158,11 @@ struct Notes {
 
 impl<'a> Keyspace<'a> {
     /// A door to locked partitions.
+    #[inline(always)]
     pub fn new(
         node: &'a Node,
         locked: Locked<'a>,
-        known: Known<'a>,
+        known: &'a Known<'a>,
         db: u16,
         now: Now,
         access: Access,
@@ -206,6 +207,12 @@ impl<'a> Keyspace<'a> {
         self.db = db;
     }
 
+    /// Where the partitions stand that are held, so that they can be locked there: to move a lock costs more than to take it.
+    #[inline]
+    pub(super) fn locked_mut(&mut self) -> &mut Locked<'a> {
+        &mut self.locked
+    }
+
     /// The partitions that are held, for who goes on with them.
     pub fn locked(&mut self) -> &mut (dyn Held + 'a) {
         &mut self.locked
@@ -221,15 +228,26 @@ impl<'a> Keyspace<'a> {
         self.dirty
     }
 
-    #[inline]
+    #[inline(always)]
     fn key<'k>(&self, bytes: &'k [u8]) -> Key<'k> {
         let mut next = self.next.get();
         let known = self.known.get(bytes, &mut next);
         self.next.set(next);
-        known.unwrap_or_else(|| self.store.key(bytes, slot_of(bytes)))
+        // In pieces that fit in registers: a key that was put together in memory is slow to be moved.
+        let (hash, slot) = match known {
+            Some(found) => found,
+            None => self.unknown_key(bytes),
+        };
+        Key { bytes, slot, hash }
     }
 
-    #[inline]
+    #[inline(never)]
+    fn unknown_key(&self, bytes: &[u8]) -> (u32, u16) {
+        let key = self.store.key(bytes, slot_of(bytes));
+        (key.hash, key.slot)
+    }
+
+    #[inline(always)]
     fn open<'k>(&mut self, bytes: &'k [u8]) -> Option<(Key<'k>, &mut Partition)> {
         let key = self.key(bytes);
         let partition = self.locked.get(self.store.partition_of(key.slot));

@@ -17,10 +17,16 @@ use larder_store::{Cleared, Now, Partition};
 const COUNT_DEFAULT: usize = 10;
 /// Empty buckets that a SCAN call passes per key it was asked for.
 const BUCKETS_PER_KEY_MAX: usize = 10;
-/// Partitions that RANDOMKEY tries at random before it goes through all.
-const RANDOM_PARTITIONS_MAX: usize = 64;
-/// Buckets of a partition that RANDOMKEY tries at random before it takes the first key of the partition.
-const RANDOM_BUCKETS_MAX: usize = 16;
+/// Keys up to which RANDOMKEY looks through all of a partition.
+const SMALL_PARTITION_KEYS: usize = 128;
+/// Buckets of a larger one that it looks at together.
+const RANDOM_BUCKETS: usize = 8;
+/// Keys in so many buckets, and more than there usually are.
+const WINDOW_KEYS_MAX: u64 = 128;
+/// How often it looks at some before it looks at all.
+const RANDOM_WINDOWS_MAX: usize = 64;
+/// How often it chooses another partition, because all of the keys of one were dead.
+const RANDOM_ROUNDS_MAX: usize = 8;
 
 /// The commands over all keys.
 pub const COMMANDS: &[Command] = &[
@@ -255,41 +261,77 @@ fn dbsize(call: &mut Call<'_>) -> Answer {
     Ok(())
 }
 
-/// Some living key of a partition.
+/// Some living key of a partition, each as likely as any other, or nearly so. A small partition is looked through. In a
+/// large one a few buckets that follow one another are: together they cover about as much of the hash space wherever they
+/// begin, and are taken with a likelihood in proportion to their keys.
 fn some_key(partition: &Partition, db: u16, now: Now, random: &mut dyn FnMut() -> u64) -> Option<Vec<u8>> {
-    let mut found: Vec<Vec<u8>> = Vec::new();
-    let look = |position, found: &mut Vec<Vec<u8>>| {
-        partition.scan(db, position, now, |item| found.push(item.key().to_vec()))
-    };
-    for _ in 0..RANDOM_BUCKETS_MAX {
-        look(random() as u32, &mut found);
-        if !found.is_empty() {
-            break;
+    if partition.len(db) > SMALL_PARTITION_KEYS {
+        for _ in 0..RANDOM_WINDOWS_MAX {
+            let (key, count) = pick(partition, db, now, Some((random() as u32, RANDOM_BUCKETS)), random);
+            if random() % WINDOW_KEYS_MAX < count {
+                return key;
+            }
         }
     }
-    let mut position = Some(0);
-    while found.is_empty()
-        && let Some(at) = position
-    {
-        position = look(at, &mut found);
+    pick(partition, db, now, None, random).0
+}
+
+/// One of the living keys of some buckets from a position on, or of all, each as likely as any other, and how many they are.
+fn pick(
+    partition: &Partition,
+    db: u16,
+    now: Now,
+    window: Option<(u32, usize)>,
+    random: &mut dyn FnMut() -> u64,
+) -> (Option<Vec<u8>>, u64) {
+    let (from, buckets) = window.unwrap_or((0, usize::MAX));
+    let (mut key, mut count, mut position) = (None, 0, Some(from));
+    for _ in 0..buckets {
+        let at = match position {
+            Some(at) => at,
+            None if window.is_some() => 0,
+            None => break,
+        };
+        position = partition.scan(db, at, now, |item| {
+            count += 1;
+            if random().is_multiple_of(count) {
+                key = Some(item.key().to_vec());
+            }
+        });
     }
-    if found.is_empty() {
-        return None;
-    }
-    let at = random() as usize % found.len();
-    Some(found.swap_remove(at))
+    (key, count)
 }
 
 fn randomkey(call: &mut Call<'_>) -> Answer {
-    let (db, now, store) = (call.keys.db(), call.keys.now(), call.keys.store());
-    let count = store.partition_count();
+    let (db, now) = (call.keys.db(), call.keys.now());
     let mut random = dice();
-    let start = random() as usize;
-    let tried: Vec<usize> = (0..RANDOM_PARTITIONS_MAX).map(|_| random() as usize).collect();
-    // Where few partitions have keys, the first one after a random one is taken.
-    let key = tried.into_iter().chain((0..count).map(|step| start.wrapping_add(step))).find_map(|index| {
-        let id = store.partition_at(index & (count - 1));
-        call.keys.partition(id, |partition| some_key(partition, db, now, &mut random))
+    let store = call.keys.store();
+    for _ in 0..RANDOM_ROUNDS_MAX {
+        // Partitions hold different numbers of keys: which one is asked goes by how many.
+        let mut total = 0;
+        for at in 0..store.partition_count() {
+            total += call.keys.partition(store.partition_at(at), |partition| partition.len(db) as u64);
+        }
+        if total == 0 {
+            break;
+        }
+        let mut left = random() % total;
+        let chosen = (0..store.partition_count()).map(|at| store.partition_at(at)).find(|id| {
+            let len = call.keys.partition(*id, |partition| partition.len(db) as u64);
+            let here = left < len;
+            left = left.saturating_sub(len);
+            here
+        });
+        let key = chosen
+            .and_then(|id| call.keys.partition(id, |partition| some_key(partition, db, now, &mut random)));
+        if let Some(key) = key {
+            call.out.bulk(&key);
+            return Ok(());
+        }
+    }
+    // What is left is dead, or nearly all of it.
+    let key = (0..store.partition_count()).find_map(|at| {
+        call.keys.partition(store.partition_at(at), |partition| some_key(partition, db, now, &mut random))
     });
     match key {
         Some(key) => call.out.bulk(&key),

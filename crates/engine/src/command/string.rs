@@ -377,7 +377,7 @@ pub(super) fn timed<'a>(
 
 fn set_with_options(call: &mut Call<'_>) -> Answer {
     let args = call.args;
-    let options = SetOptions::parse(args)?;
+    let options = SetOptions::parse(*args)?;
     let now = call.keys.now_ms();
     let mut deadline = match options.term {
         Some((term, amount)) => Some(term.parse(amount, now, "set")?),
@@ -421,7 +421,7 @@ fn getex(call: &mut Call<'_>) -> Answer {
         match args.get(at) {
             word if is(word, "PERSIST") && term.is_none() => persist = true,
             word => {
-                let read = if persist { None } else { timed(args, at, word, term) };
+                let read = if persist { None } else { timed(*args, at, word, term) };
                 term = Some(read.ok_or(CommandError::Syntax)?);
                 at += 1;
             }

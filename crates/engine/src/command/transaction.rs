@@ -138,7 +138,7 @@ fn run_all(call: &mut Call<'_>, transaction: &Transaction, watching: &Watching) 
     let mut effects = Effects::default();
     for (command, args) in &transaction.queued {
         let lent = Locked::Lent(&mut locked);
-        let mut keys = Keyspace::new(node, lent, Known::NOTHING, call.session.db, now, access);
+        let mut keys = Keyspace::new(node, lent, &Known::NOTHING, call.session.db, now, access);
         if wakes {
             keys.note_changes();
         }
@@ -146,7 +146,7 @@ fn run_all(call: &mut Call<'_>, transaction: &Transaction, watching: &Watching) 
             keys.without_expiry();
         }
         let args = args.view();
-        let mut queued = Call { args, keys, out: &mut *call.out, session: &mut *call.session, node };
+        let mut queued = Call { args: &args, keys, out: &mut *call.out, session: &mut *call.session, node };
         changed.extend(run_queued(&mut queued, command, &mut effects));
         let changes = queued.keys.dirty();
         call.keys.count_changes(changes);

@@ -115,7 +115,7 @@ pub(crate) fn tell_of_gone(node: &Node, moment: Moment) -> u64 {
 pub(crate) type Moment = (Now, Access);
 
 fn door<'a>(node: &'a Node, locked: &'a mut (dyn Held + 'a), db: u16, (now, access): Moment) -> Keyspace<'a> {
-    Keyspace::new(node, Locked::Lent(locked), Known::NOTHING, db, now, access)
+    Keyspace::new(node, Locked::Lent(locked), &Known::NOTHING, db, now, access)
 }
 
 fn is_there(keys: &Keyspace<'_>, key: &[u8], wants: Wants) -> bool {
@@ -145,7 +145,8 @@ fn serve(
     let changes = {
         let mut keys = door(node, locked, waiter.db, moment);
         keys.note_changes();
-        let mut call = Call { args: waiter.args.view(), keys, out: &mut out, session: &mut client, node };
+        let args = waiter.args.view();
+        let mut call = Call { args: &args, keys, out: &mut out, session: &mut client, node };
         if let Err(error) = (waiter.command.handler)(&mut call) {
             let text = error.to_string();
             node.meter(call.session).failed(node.table.number(waiter.command), &text);

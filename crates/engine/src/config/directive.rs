@@ -605,6 +605,7 @@ pub const TABLE: &[Directive] = &[
     memory!("node-memory-bytes", Start, settings.node_memory_bytes, 0),
     switch!("protected-mode", Always, settings.protected_mode),
     switch!("daemonize", Start, startup.daemonize),
+    switch!("lock-memory", Start, startup.lock_memory),
     allowed!("enable-debug-command", settings.debug_commands),
     allowed!("enable-module-command", settings.module_commands),
     allowed!("enable-protected-configs", settings.protected_configs),

@@ -1,8 +1,11 @@
 //! The directives of the Memcached doors.
 
 use super::directive::{Directive, When, bytes, integer, path, quoted_path, yes_no};
-use crate::memcache::{Binding, REQUESTS_PER_TURN_MAX};
+use crate::memcache::{Binding, REQUESTS_PER_TURN_MAX, watch};
 use std::path::PathBuf;
+
+/// What the buffers of `watch` may be.
+const BUFFER_BYTES: std::ops::RangeInclusive<u64> = 1024..=1024 * 1024 * 1024;
 
 /// What is fixed for the Memcached doors when a node starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +22,14 @@ pub struct Memcached {
     pub flush: bool,
     /// `memcached-dump`.
     pub dump: bool,
+    /// `memcached-watch`.
+    pub watch: bool,
+    /// `memcached-watcher-buffer`.
+    pub watcher_bytes: u64,
+    /// `memcached-worker-buffer`.
+    pub worker_bytes: u64,
+    /// `memcached-maxconns-fast`.
+    pub maxconns_fast: bool,
     /// `memcached-requests-per-event`.
     pub requests_per_turn: usize,
     /// `memcached-stats-prefix`.
@@ -42,6 +53,10 @@ impl Default for Memcached {
             shutdown: false,
             flush: true,
             dump: true,
+            watch: true,
+            watcher_bytes: watch::WATCHER_BYTES,
+            worker_bytes: watch::WORKER_BYTES,
+            maxconns_fast: true,
             requests_per_turn: REQUESTS_PER_TURN_MAX,
             prefix_end: b':',
             detail: false,
@@ -61,6 +76,23 @@ macro_rules! switch {
             get: |config| if config.startup.memcached.$field { "yes".into() } else { "no".into() },
             set: |config, text| {
                 config.startup.memcached.$field = yes_no(text)?;
+                Ok(())
+            },
+        }
+    };
+}
+
+macro_rules! buffer {
+    ($name:literal, $field:ident) => {
+        Directive {
+            name: $name,
+            aliases: &[],
+            when: When::Start,
+            get: |config| config.startup.memcached.$field.to_string(),
+            set: |config, text| {
+                let size = Some(bytes(text)?).filter(|size| BUFFER_BYTES.contains(size));
+                config.startup.memcached.$field =
+                    size.ok_or("argument must be a memory value between 1kb and 1gb")?;
                 Ok(())
             },
         }
@@ -154,6 +186,10 @@ pub const TABLE: &[Directive] = &[
     switch!("memcached-shutdown", shutdown),
     switch!("memcached-flush", flush),
     switch!("memcached-dump", dump),
+    switch!("memcached-watch", watch),
+    buffer!("memcached-watcher-buffer", watcher_bytes),
+    buffer!("memcached-worker-buffer", worker_bytes),
+    switch!("memcached-maxconns-fast", maxconns_fast),
     switch!("memcached-stats-detail", detail),
     number!(
         "memcached-requests-per-event",

@@ -20,11 +20,14 @@ pub(super) enum Act {
     Silence,
     /// Items are to be listed.
     Dump(Dump),
+    /// The session is told of events of these classes.
+    Watch(u32),
     /// The session ends, and the node with it.
     Stop,
 }
 
 const ERROR: Act = Act::Answer(b"ERROR\r\n");
+pub(super) const NO_WATCH: &[u8] = b"CLIENT_ERROR watch commands not allowed\r\n";
 const OK: Act = Act::Answer(b"OK\r\n");
 const BAD_FORMAT: Act = Act::Answer(b"CLIENT_ERROR bad command line format\r\n");
 
@@ -32,7 +35,7 @@ const BAD_FORMAT: Act = Act::Answer(b"CLIENT_ERROR bad command line format\r\n")
 /// with it is before it.
 pub(super) fn execute(turn: &mut Turn<'_>, command: Admin, words: Words<'_>, line_bytes: usize) -> Act {
     let mut list: Vec<&[u8]> = words.take(6).collect();
-    let noreply = list.last() == Some(&&b"noreply"[..]);
+    let noreply = list.last() == Some(&&b"noreply"[..]) && command != Admin::Watch;
     if noreply {
         list.pop();
     }
@@ -41,7 +44,8 @@ pub(super) fn execute(turn: &mut Turn<'_>, command: Admin, words: Words<'_>, lin
         Admin::Lru => lru(&list),
         Admin::LruCrawler => lru_crawler(turn, &list, line_bytes),
         Admin::Slabs => slabs(&list),
-        Admin::Watch => ERROR,
+        Admin::Watch if turn.shared.rules().watch_disabled => Act::Answer(NO_WATCH),
+        Admin::Watch => super::watch::classes(&list).map_or(ERROR, Act::Watch),
         Admin::Shutdown => shutdown(turn, &list),
         Admin::RefreshCerts => Act::Answer(b"Error TLS not enabled\r\n"),
     };

@@ -26,6 +26,8 @@ pub(super) struct Binary {
     skip: usize,
     /// The session has shown credentials.
     pub(super) authenticated: bool,
+    /// Why it ends, if not for an error.
+    pub(super) reason: Option<&'static str>,
 }
 
 impl Binary {
@@ -48,12 +50,14 @@ impl Binary {
             match step(&input[outcome.consumed..], body_max) {
                 Step::Frame { frame, consumed } => {
                     outcome.consumed += consumed;
+                    turn.requests += 1;
                     outcome.close = self.execute(turn, &frame, out);
                 }
                 Step::TooLarge { header, key, bytes } => {
                     turn.count(Counter::StoreTooLarge);
                     let store = Opcode::of(header.opcode).is_some_and(|(opcode, _)| opcode.is_store());
                     if store && (1..=KEY_BYTES_MAX).contains(&key.len()) {
+                        turn.watch_oversized(key, "set");
                         fail(out, &header, Status::TooLarge);
                         self.skip = bytes;
                     } else {
@@ -123,6 +127,7 @@ impl Binary {
                 if !quiet {
                     ok(out, header, &[], 0);
                 }
+                self.reason = Some("normal");
                 return true;
             }
             Opcode::Flush => {
@@ -225,6 +230,7 @@ fn get(
         turn.count(Counter::CmdTouch);
     }
     let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    turn.watch_fetch(&partition, key);
     let expired = partition.counters().expired;
     let mut digits = itoa::Buffer::new();
     let found = partition.read(DB, key, turn.now, turn.access).map(|item| (item.extras(), item.value()));
@@ -264,6 +270,7 @@ fn get(
 fn touch(turn: &mut Turn<'_>, frame: &Frame<'_>, key: &Key<'_>, exptime: u32, out: &mut Vec<u8>) {
     turn.count(Counter::CmdTouch);
     let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    turn.watch_fetch(&partition, key);
     let Some(item) = partition.read(DB, key, turn.now, turn.access) else {
         turn.log_gone(&mut partition);
         turn.count(Counter::TouchMisses);
@@ -328,6 +335,7 @@ fn store(
 
 fn delete(turn: &mut Turn<'_>, frame: &Frame<'_>, key: &Key<'_>, quiet: bool, out: &mut Vec<u8>) {
     let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    turn.watch_fetch(&partition, key);
     let there = partition.peek(DB, key, turn.now).map(|item| item.extras());
     let Some(extras) = there else {
         turn.count(Counter::DeleteMisses);
@@ -338,6 +346,7 @@ fn delete(turn: &mut Turn<'_>, frame: &Frame<'_>, key: &Key<'_>, quiet: bool, ou
     }
     turn.count(Counter::DeleteHits);
     turn.detail(key.bytes, Event::Delete);
+    turn.watch_delete(&partition, key, "delete");
     item::remove(turn, &mut partition, key);
     if !quiet {
         ok(out, &frame.header, &[], 0);
@@ -357,6 +366,7 @@ fn arithmetic(
     let (delta, initial) = (u64_at(frame.extras, 0), u64_at(frame.extras, 8));
     let exptime = u32_at(frame.extras, 16);
     let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    turn.watch_fetch(&partition, key);
     let there = partition.peek(DB, key, turn.now).map(|item| (item.extras(), number(&item.value())));
     let (result, len, extras) = match there {
         None if exptime == NEVER_CREATE => {
@@ -386,6 +396,7 @@ fn arithmetic(
     let mut digits = itoa::Buffer::new();
     let text = digits.format(result).as_bytes();
     if text.len() >= len {
+        let extras = Extras { state: item::grown(extras.state, len, text), ..extras };
         put(turn, &mut partition, key, value(text), extras);
     } else {
         let mut padded = text.to_vec();

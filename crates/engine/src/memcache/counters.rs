@@ -33,6 +33,7 @@ pub(crate) enum Counter {
     IdleKicks,
     ConnYields,
     TotalItems,
+    ListenDisabled,
 }
 
 /// The names in `stats`, by [`Counter`].
@@ -63,9 +64,10 @@ pub(crate) const NAMES: [&str; COUNT] = [
     "idle_kicks",
     "conn_yields",
     "total_items",
+    "listen_disabled_num",
 ];
 
-const COUNT: usize = Counter::TotalItems as usize + 1;
+const COUNT: usize = Counter::ListenDisabled as usize + 1;
 
 /// All counters of a node.
 #[derive(Debug)]

@@ -65,10 +65,9 @@ fn string_bytes(item: &ItemRef<'_>) -> Option<usize> {
     }
 }
 
-fn line(turn: &Turn<'_>, item: &ItemRef<'_>, out: &mut Vec<u8>) {
-    let Some(len) = string_bytes(item) else { return };
-    out.extend_from_slice(b"key=");
-    for &byte in item.key() {
+/// Appends a key with all but letters, digits and `-._~` as `%` and two digits.
+pub(super) fn escape(key: &[u8], out: &mut Vec<u8>) {
+    for &byte in key {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
             out.push(byte);
         } else {
@@ -76,6 +75,12 @@ fn line(turn: &Turn<'_>, item: &ItemRef<'_>, out: &mut Vec<u8>) {
             out.extend_from_slice(&[b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
         }
     }
+}
+
+fn line(turn: &Turn<'_>, item: &ItemRef<'_>, out: &mut Vec<u8>) {
+    let Some(len) = string_bytes(item) else { return };
+    out.extend_from_slice(b"key=");
+    escape(item.key(), out);
     let extras = item.extras();
     let expires = extras.deadline.map_or(-1, |at| (at / 1000) as i64);
     let used = turn.now.ms / 1000 - u64::from(turn.access.idle_seconds(item.access(), turn.now.ms));

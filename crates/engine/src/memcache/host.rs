@@ -1,10 +1,12 @@
 //! A node as its Memcached sessions see it.
 
 use super::{Connection, Figures, Host};
+use crate::mailbox::Place;
 use crate::memory;
 use crate::node::{Node, now_ms};
 use crate::signal;
 use larder_store::evict::Policy;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 impl Host for Node {
@@ -31,13 +33,13 @@ impl Host for Node {
             idle_timeout_seconds: settings.timeout,
             tls: settings.tls.mode != crate::config::tls::TlsMode::No,
             backlog: self.startup.backlog,
-            connections_wait: false,
+            connections_wait: self.memcached.is_patient(),
         }
     }
 
     fn connections(&self) -> Vec<Connection> {
         let now = now_ms();
-        let connection = |shared: std::sync::Arc<crate::session::registry::Shared>| Connection {
+        let connection = |shared: Arc<crate::session::registry::Shared>| Connection {
             id: shared.id,
             address: shared.address.clone(),
             local_address: shared.local_address.clone(),
@@ -55,5 +57,9 @@ impl Host for Node {
 
     fn stop(&self) {
         signal::raise();
+    }
+
+    fn send_lines(&self, place: Place, lines: Arc<[u8]>) -> bool {
+        super::watch::send(self, place, lines)
     }
 }

@@ -6,6 +6,7 @@
 
 use super::counters::Counter;
 use super::detail::Event;
+use super::watch::Stored;
 use super::{DB, Turn, discovery, free};
 use larder_protocol::memcache::request::{Verb, Words, item_bytes};
 use larder_protocol::memcache::text::unsigned;
@@ -96,6 +97,7 @@ pub(super) fn get_one(turn: &mut Turn<'_>, key: &Key<'_>, cas: bool, touch: Opti
         return turn.count(Counter::GetHits);
     }
     let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    turn.watch_fetch(&partition, key);
     let expired = partition.counters().expired;
     let item = partition.read(DB, key, turn.now, turn.access);
     let old = item.and_then(|item| answer(turn, &item, cas, out));
@@ -197,20 +199,59 @@ pub(super) fn store(
     turn.count(Counter::CmdSet);
     turn.detail(key.bytes, Event::Set);
     let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    turn.watch_fetch(&partition, key);
+    let answer = store_held(turn, &mut partition, verb, key, flags, exptime, data);
+    let (command, status) = (command(verb), status(answer));
+    turn.watch_store(&partition, key, &Stored { status, command, deadline: turn.deadline(exptime), data });
+    answer
+}
+
+/// What a verb is in the lines of `watch`.
+fn command(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Set => "set",
+        Verb::Add => "add",
+        Verb::Replace => "replace",
+        Verb::Append => "append",
+        Verb::Prepend => "prepend",
+        Verb::Cas(_) => "cas",
+    }
+}
+
+/// What an answer is in the lines of `watch`.
+fn status(answer: &[u8]) -> &'static str {
+    match answer {
+        STORED => "stored",
+        NOT_STORED => "not_stored",
+        NOT_FOUND => "not_found",
+        NO_MEMORY => "no_memory",
+        _ => "exists",
+    }
+}
+
+fn store_held(
+    turn: &mut Turn<'_>,
+    partition: &mut Partition,
+    verb: Verb,
+    key: &Key<'_>,
+    flags: u32,
+    exptime: i32,
+    data: &[u8],
+) -> &'static [u8] {
     if turn.memory_full {
         turn.count(Counter::StoreNoMemory);
-        forget(turn, &mut partition, key, verb);
+        forget(turn, partition, key, verb);
         return NO_MEMORY;
     }
-    if let Err(answer) = admit(turn, &partition, key, verb) {
+    if let Err(answer) = admit(turn, partition, key, verb) {
         return answer;
     }
     let stored = match verb {
-        Verb::Append => join(turn, &mut partition, key, data, false),
-        Verb::Prepend => join(turn, &mut partition, key, data, true),
+        Verb::Append => join(turn, partition, key, data, false),
+        Verb::Prepend => join(turn, partition, key, data, true),
         Verb::Set | Verb::Add | Verb::Replace | Verb::Cas(_) => {
             let extras = Extras { deadline: turn.deadline(exptime), flags, ..Extras::default() };
-            put(turn, &mut partition, key, value(data), extras);
+            put(turn, partition, key, value(data), extras);
             true
         }
     };
@@ -295,8 +336,10 @@ fn extend(turn: &Turn<'_>, partition: &mut Partition, key: &Key<'_>, data: &[u8]
 /// A value that is too large was announced: what `set` was to replace must not be read any more.
 pub(super) fn oversized(turn: &mut Turn<'_>, verb: Verb, key: &[u8]) {
     turn.count(Counter::StoreTooLarge);
+    turn.watch_oversized(key, command(verb));
     let key = turn.key(key);
     let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    turn.watch_fetch(&partition, &key);
     forget(turn, &mut partition, &key, verb);
 }
 
@@ -333,6 +376,8 @@ pub(super) fn delete(turn: &mut Turn<'_>, key: &[u8]) -> &'static [u8] {
     turn.detail(key, Event::Delete);
     let key = turn.key(key);
     let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    turn.watch_fetch(&partition, &key);
+    turn.watch_delete(&partition, &key, "delete");
     let found = remove(turn, &mut partition, &key);
     turn.count(if found { Counter::DeleteHits } else { Counter::DeleteMisses });
     if found { b"DELETED\r\n" } else { NOT_FOUND }
@@ -344,6 +389,7 @@ pub(super) fn arithmetic(turn: &mut Turn<'_>, key: &[u8], delta: u64, up: bool, 
         if up { (Counter::IncrHits, Counter::IncrMisses) } else { (Counter::DecrHits, Counter::DecrMisses) };
     let key = turn.key(key);
     let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    turn.watch_fetch(&partition, &key);
     let Some(item) = partition.peek(DB, &key, turn.now) else {
         turn.count(misses);
         return out.extend_from_slice(NOT_FOUND);
@@ -359,11 +405,17 @@ pub(super) fn arithmetic(turn: &mut Turn<'_>, key: &[u8], delta: u64, up: bool, 
     out.extend_from_slice(text);
     out.extend_from_slice(b"\r\n");
     if text.len() >= len {
+        let extras = Extras { state: grown(extras.state, len, text), ..extras };
         return put(turn, &mut partition, &key, value(text), extras);
     }
     let mut padded = text.to_vec();
     padded.resize(len, b' ');
     put(turn, &mut partition, &key, Value::String(&padded), extras);
+}
+
+/// The state of a number after it was counted with: one that became longer is as new.
+pub(super) fn grown(state: State, len: usize, text: &[u8]) -> State {
+    if text.len() > len { State::default() } else { state }
 }
 
 /// A value as a number, and its length as a string.
@@ -378,6 +430,7 @@ pub(super) fn touch(turn: &mut Turn<'_>, key: &[u8], exptime: i32) -> &'static [
     turn.count(Counter::CmdTouch);
     let key = turn.key(key);
     let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    turn.watch_fetch(&partition, &key);
     let Some(item) = partition.read(DB, &key, turn.now, turn.access) else {
         turn.log_gone(&mut partition);
         turn.count(Counter::TouchMisses);

@@ -4,6 +4,7 @@
 use super::counters::Counter;
 use super::detail::Event;
 use super::item::{admit_value, join_values, put, string, value};
+use super::watch::Stored;
 use super::{DB, Turn};
 use larder_protocol::memcache::request::item_bytes;
 use larder_store::{Extras, Key, Partition, State};
@@ -64,6 +65,34 @@ pub(super) enum Kept {
     TooLarge,
 }
 
+impl Kept {
+    /// What it is in the lines of `watch`.
+    fn status(self) -> &'static str {
+        match self {
+            Kept::Stored { .. } => "stored",
+            Kept::NotStored => "not_stored",
+            Kept::Exists => "exists",
+            Kept::NotFound => "not_found",
+            Kept::NoMemory => "no_memory",
+            Kept::TooLarge => "too_large",
+        }
+    }
+}
+
+impl Keep<'_> {
+    /// What it is in the lines of `watch`.
+    fn command(&self) -> &'static str {
+        match self.mode {
+            Mode::Set if self.compare != 0 => "cas",
+            Mode::Set => "set",
+            Mode::Add => "add",
+            Mode::Replace => "replace",
+            Mode::Append => "append",
+            Mode::Prepend => "prepend",
+        }
+    }
+}
+
 impl Turn<'_> {
     /// The CAS unique of an item as clients are to see it: one that never got any is newer than all that were told.
     pub(super) fn seen_cas(&self, extras: &Extras) -> u64 {
@@ -84,6 +113,15 @@ impl Turn<'_> {
 
 /// Stores a value.
 pub(super) fn keep(turn: &mut Turn<'_>, partition: &mut Partition, key: &Key<'_>, wish: &Keep<'_>) -> Kept {
+    turn.watch_fetch(partition, key);
+    let kept = keep_held(turn, partition, key, wish);
+    let stored =
+        Stored { status: kept.status(), command: wish.command(), deadline: wish.deadline, data: wish.data };
+    turn.watch_store(partition, key, &stored);
+    kept
+}
+
+fn keep_held(turn: &mut Turn<'_>, partition: &mut Partition, key: &Key<'_>, wish: &Keep<'_>) -> Kept {
     turn.count(Counter::CmdSet);
     turn.detail(key.bytes, Event::Set);
     if turn.memory_full {

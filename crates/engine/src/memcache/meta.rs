@@ -8,6 +8,7 @@ use super::counters::Counter;
 use super::detail::Event;
 use super::item::{self, number, put, set_extras, string, value};
 use super::keep::{Keep, Kept, Mode, keep};
+use super::watch::Stored;
 use super::{DB, Turn};
 use larder_protocol::memcache::meta::{self, Meta, Verb};
 use larder_protocol::memcache::request::{KEY_BYTES_MAX, Verb as Store, item_bytes};
@@ -145,6 +146,7 @@ fn get(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec<u8>) {
         turn.count(Counter::CmdTouch);
     }
     let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    turn.watch_fetch(&partition, key);
     let mut shown = Shown::default();
     if (meta.has(b'h') || meta.has(b'l'))
         && let Some(item) = partition.peek(DB, key, turn.now)
@@ -272,6 +274,7 @@ fn set(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec<u8>) {
 
 fn delete(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec<u8>) {
     let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    turn.watch_fetch(&partition, key);
     let Some(item) = partition.peek(DB, key, turn.now) else {
         turn.count(Counter::DeleteMisses);
         return plain(turn, meta, b"NF", out);
@@ -299,10 +302,17 @@ fn delete(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec<u8>
         }
         if meta.has(b'x') {
             put(turn, &mut partition, key, Value::String(b""), extras);
+            turn.watch_store(
+                &partition,
+                key,
+                &Stored { status: "stored", command: "set", deadline: None, data: b"" },
+            );
+            turn.watch_delete(&partition, key, "md");
         } else {
             set_extras(turn, &mut partition, key, extras);
         }
     } else {
+        turn.watch_delete(&partition, key, "md");
         item::remove(turn, &mut partition, key);
     }
     if !meta.is_quiet() {
@@ -315,6 +325,7 @@ fn arithmetic(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec
     let (hits, misses) =
         if up { (Counter::IncrHits, Counter::IncrMisses) } else { (Counter::DecrHits, Counter::DecrMisses) };
     let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    turn.watch_fetch(&partition, key);
     let there = partition.peek(DB, key, turn.now).map(|item| (item.extras(), number(&item.value())));
     let told = meta.has(b'c');
     let deadline_before = there.and_then(|(old, _)| old.deadline);
@@ -347,11 +358,16 @@ fn arithmetic(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec
     let mut digits = itoa::Buffer::new();
     let text = digits.format(result).as_bytes();
     if text.len() >= len {
+        let extras = Extras { state: item::grown(extras.state, len, text), ..extras };
         put(turn, &mut partition, key, value(text), extras);
     } else {
         let mut padded = text.to_vec();
         padded.resize(len, b' ');
         put(turn, &mut partition, key, Value::String(&padded), extras);
+    }
+    if there.is_none() {
+        let stored = Stored { status: "stored", command: "add", deadline: extras.deadline, data: text };
+        turn.watch_store(&partition, key, &stored);
     }
     if !meta.is_quiet() {
         let state = State::default();
@@ -363,11 +379,12 @@ fn arithmetic(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec
 }
 
 /// `me`: what is known of an item.
-pub(super) fn debug(turn: &Turn<'_>, sent: &[u8], base64: bool, out: &mut Vec<u8>) {
+pub(super) fn debug(turn: &mut Turn<'_>, sent: &[u8], base64: bool, out: &mut Vec<u8>) {
     let mut buffer = [0; KEY_BYTES_MAX];
     let bytes = if base64 { meta::decode(sent, &mut buffer).unwrap_or_default() } else { sent };
     let key = turn.key(bytes);
     let partition = turn.store.lock(turn.store.partition_of(key.slot));
+    turn.watch_fetch(&partition, &key);
     let mut digits = itoa::Buffer::new();
     let item = partition.peek(DB, &key, turn.now);
     let value = item.as_ref().map(larder_store::ItemRef::value);

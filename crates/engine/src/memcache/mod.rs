@@ -7,9 +7,10 @@
 //!
 //! In reading order: this file (a turn of a session), `run` (plain requests one behind the other), `item` (requests about keys), `keep` (storing with CAS uniques),
 //! `meta` (the meta commands), `binary` (the binary protocol), `auth`, `discovery` (Auto Discovery), `admin` and `dump`
-//! (commands for operators), `udp`, `memory_file` (a restart that keeps the keys), `stats`, `detail`, `counters`.
+//! (commands for operators), `watch`, `udp`, `memory_file` (a restart that keeps the keys), `stats`, `detail`, `counters`.
 
 mod admin;
+mod alone;
 mod auth;
 mod binary;
 mod counters;
@@ -24,7 +25,9 @@ mod meta;
 mod run;
 mod stats;
 pub mod udp;
+pub mod watch;
 
+pub use alone::Alone;
 pub use auth::{Auth, AuthError};
 pub use run::Run;
 pub use stats::{Connection, Figures};
@@ -34,6 +37,7 @@ use auth::Verdict;
 use binary::Binary;
 
 use crate::log::{Effects, Log};
+use crate::mailbox::Place;
 use arc_swap::{ArcSwap, Guard};
 use counters::{Counter, Counters};
 use detail::{Detail, Event};
@@ -47,6 +51,7 @@ use larder_store::partition::access::Access;
 use larder_store::{Key, Now, Partition, Removed, Store};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use watch::{Lines, Watchers};
 
 /// Requests that one turn carries out before other sessions have theirs, at most.
 pub const REQUESTS_PER_TURN_MAX: usize = 64;
@@ -82,6 +87,8 @@ pub struct Shared {
     verbosity: AtomicU32,
     version: String,
     detail: Detail,
+    /// Who watches what.
+    pub watchers: Watchers,
     rules: OnceLock<Rules>,
     auth: ArcSwap<Auth>,
 }
@@ -109,6 +116,14 @@ pub struct Rules {
     pub flush_disabled: bool,
     /// Keys are not listed (`-X`).
     pub dump_disabled: bool,
+    /// Nobody watches (`-W`).
+    pub watch_disabled: bool,
+    /// Connections beyond the limit wait until there is room (`-o no_maxconns_fast`).
+    pub patient: bool,
+    /// Bytes that a watcher may leave unread (`-o watcher_logbuf_size`).
+    pub watcher_bytes: u64,
+    /// Bytes of lines that a turn gathers for watchers (`-o worker_logbuf_size`).
+    pub worker_bytes: u64,
     /// Requests per session and turn (`-R`).
     pub requests_per_turn: usize,
     /// What ends a key's prefix in `stats detail` (`-D`).
@@ -124,6 +139,10 @@ impl Default for Rules {
             shutdown: false,
             flush_disabled: false,
             dump_disabled: false,
+            watch_disabled: false,
+            patient: false,
+            watcher_bytes: watch::WATCHER_BYTES,
+            worker_bytes: watch::WORKER_BYTES,
             requests_per_turn: REQUESTS_PER_TURN_MAX,
             prefix_end: b':',
             detail: false,
@@ -141,6 +160,8 @@ pub trait Host {
     fn set_memory_max(&self, bytes: u64);
     /// Ends the node.
     fn stop(&self);
+    /// Sends lines to a session that watches; false if it cannot be.
+    fn send_lines(&self, place: Place, lines: Arc<[u8]>) -> bool;
 }
 
 impl Shared {
@@ -155,6 +176,7 @@ impl Shared {
             verbosity: AtomicU32::new(0),
             version: version.to_owned(),
             detail: Detail::default(),
+            watchers: Watchers::default(),
             rules: OnceLock::new(),
             auth: ArcSwap::default(),
         }
@@ -163,6 +185,8 @@ impl Shared {
     /// Says what is fixed from now on; only the first call counts.
     pub fn set_rules(&self, rules: Rules) {
         self.detail.set(rules.detail);
+        self.watchers.watcher_bytes.store(rules.watcher_bytes, Ordering::Relaxed);
+        self.watchers.worker_bytes.store(rules.worker_bytes, Ordering::Relaxed);
         let _ = self.rules.set(rules);
     }
 
@@ -177,6 +201,16 @@ impl Shared {
 
     fn auth(&self) -> Guard<Arc<Auth>> {
         self.auth.load()
+    }
+
+    /// True if connections beyond the limit wait until there is room.
+    pub fn is_patient(&self) -> bool {
+        self.rules().patient
+    }
+
+    /// Counts a connection that has to wait for room.
+    pub fn count_waiting(&self, worker: usize) {
+        self.counters.add(worker, Counter::ListenDisabled, 1);
     }
 
     fn dumps(&self) -> bool {
@@ -276,6 +310,12 @@ pub struct Turn<'a> {
     pub host: &'a dyn Host,
     /// Room to read requests into.
     pub run: &'a mut Run,
+    /// Requests carried out; the turn adds to it.
+    pub requests: u64,
+    /// Id of the session that is served.
+    pub client: u64,
+    /// What the turn has to tell to those who watch.
+    pub lines: Option<Box<Lines>>,
     /// Changes made to keys; the turn adds to it.
     pub changes: u64,
     /// The log; none in tests.
@@ -384,6 +424,10 @@ pub struct Outcome {
 pub struct Session {
     speech: Speech,
     local: bool,
+    /// Where it is; UDP has no place.
+    place: Option<Place>,
+    /// It ends because nothing came from it.
+    idle: bool,
 }
 
 #[derive(Debug)]
@@ -399,16 +443,48 @@ struct Text {
     parser: Parser,
     authenticated: bool,
     dump: Option<Dump>,
+    /// It watches, and nothing that it says is listened to any more.
+    watches: bool,
+    /// Why it ends, if not for an error.
+    reason: Option<&'static str>,
 }
 
 impl Session {
     /// A session that has just connected. A `local` one, on the Unix socket, may write the Auto Discovery setting.
-    pub fn new(local: bool) -> Session {
-        Session { speech: Speech::Unknown, local }
+    pub fn new(local: bool, place: Option<Place>) -> Session {
+        Session { speech: Speech::Unknown, local, place, idle: false }
+    }
+
+    /// True if it watches: then it may be silent as long as it likes.
+    pub fn watches(&self) -> bool {
+        matches!(&self.speech, Speech::Text(text) if text.watches)
+    }
+
+    /// Says that it ends because nothing came from it.
+    pub fn end_idle(&mut self) {
+        self.idle = true;
+    }
+
+    /// Why it ends, in the words of `watch`.
+    pub fn reason(&self) -> &'static str {
+        let told = match &self.speech {
+            _ if self.idle => Some("idle_timeout"),
+            Speech::Text(text) => text.reason,
+            Speech::Binary(binary) => binary.reason,
+            Speech::Unknown => None,
+        };
+        told.unwrap_or("error")
     }
 
     /// Carries out what is complete in `input`, up to the limits of a turn, and appends the answers to `out`.
     pub fn serve(&mut self, turn: &mut Turn<'_>, input: &[u8], out: &mut Vec<u8>) -> Outcome {
+        turn.client = self.place.map_or(0, |place| place.id);
+        let outcome = self.serve_turn(turn, input, out);
+        turn.tell_watchers();
+        outcome
+    }
+
+    fn serve_turn(&mut self, turn: &mut Turn<'_>, input: &[u8], out: &mut Vec<u8>) -> Outcome {
         turn.shared.flush_if_due(turn.store, turn.now, turn.log.map(|log| (log, turn.worker)));
         if let Speech::Unknown = self.speech {
             let Some(&first) = input.first() else { return Outcome { need: 1, ..Outcome::default() } };
@@ -423,12 +499,18 @@ impl Session {
                 }
                 (Binding::Auto | Binding::Ascii, _) => {
                     let authenticated = !turn.shared.auth().ascii();
-                    Speech::Text(Text { parser: Parser::new(), authenticated, dump: None })
+                    Speech::Text(Text {
+                        parser: Parser::new(),
+                        authenticated,
+                        dump: None,
+                        watches: false,
+                        reason: None,
+                    })
                 }
             };
         }
         match &mut self.speech {
-            Speech::Text(text) => text.serve(turn, self.local, input, out),
+            Speech::Text(text) => text.serve(turn, (self.local, self.place), input, out),
             Speech::Binary(binary) => binary.serve(turn, input, out),
             Speech::Unknown => Outcome::default(),
         }
@@ -436,8 +518,17 @@ impl Session {
 }
 
 impl Text {
-    fn serve(&mut self, turn: &mut Turn<'_>, local: bool, input: &[u8], out: &mut Vec<u8>) -> Outcome {
+    fn serve(
+        &mut self,
+        turn: &mut Turn<'_>,
+        (local, place): (bool, Option<Place>),
+        input: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Outcome {
         let mut outcome = Outcome::default();
+        if self.watches {
+            return Outcome { consumed: input.len(), need: 1, close: false };
+        }
         if let Some(dump) = &mut self.dump {
             if !dump.go_on(turn, out) {
                 return outcome;
@@ -456,6 +547,7 @@ impl Text {
             let done = run.serve(turn, input, (most, output_max), out);
             *turn.run = run;
             outcome.consumed = done.consumed;
+            turn.requests += done.count as u64;
             most -= done.count;
             if done.full || done.consumed == input.len() {
                 outcome.need = usize::from(done.consumed == input.len());
@@ -470,6 +562,7 @@ impl Text {
         }
         prefetch(turn, &batch);
         for (request, end) in batch {
+            turn.requests += 1;
             if let Request::Admin { command, words } = request {
                 match admin::execute(turn, command, words, end - begin) {
                     Act::Answer(answer) => out.extend_from_slice(answer),
@@ -479,13 +572,25 @@ impl Text {
                         (self.dump, self.parser) = (Some(dump), Parser::new());
                         return Outcome { consumed: begin, need: 0, close: false };
                     }
+                    Act::Watch(classes) => {
+                        self.watches = place.is_some_and(|place| turn.shared.watchers.add(place, classes));
+                        if self.watches {
+                            out.extend_from_slice(b"OK\r\n");
+                            return Outcome { consumed: input.len(), need: 1, close: false };
+                        }
+                        out.extend_from_slice(admin::NO_WATCH);
+                    }
                     Act::Stop => {
                         turn.host.stop();
+                        self.reason = Some("shutdown");
                         outcome.close = true;
                     }
                 }
             } else {
                 outcome.close = execute(turn, request, out);
+                if outcome.close {
+                    self.reason = Some("normal");
+                }
             }
             if outcome.close {
                 return outcome;
@@ -513,6 +618,7 @@ impl Text {
         match self.parser.step(input, &limits) {
             Ok(Step::Request { request, consumed }) => {
                 outcome.consumed = consumed;
+                turn.requests += 1;
                 let verdict = match request {
                     Request::Store { verb: Verb::Set, data, .. } => turn.shared.auth().text(data),
                     Request::Oversized { .. } => return outcome,

@@ -64,10 +64,10 @@ impl Run {
                 self.keys.truncate(first);
                 break;
             };
-            ahead.read(store, &self.keys);
             self.entries.push(Entry { quick, count: (self.keys.len() - first) as u32, end });
             at = end;
         }
+        ahead.read(store, &self.keys);
         ahead.begin(store, &self.keys);
         let mut next = 0;
         let mut done = Done { consumed: 0, count: self.entries.len(), full: false };

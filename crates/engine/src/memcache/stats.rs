@@ -113,12 +113,14 @@ pub(super) fn general(turn: &Turn<'_>, out: &mut Vec<u8>) {
     for (name, sum) in NAMES.iter().zip(turn.shared.counters.sums()) {
         line(out, name, sum);
     }
+    for (name, value) in turn.shared.watchers.figures() {
+        line(out, name, value);
+    }
     line(out, "bytes_read", figures.input_bytes);
     line(out, "bytes_written", figures.output_bytes);
     line(out, "limit_maxbytes", figures.memory_max_bytes);
+    // The listeners never pause: who comes beyond the limit is told so, or waits for room.
     line(out, "accepting_conns", 1);
-    // The listeners never pause: who comes beyond the limit is told so.
-    line(out, "listen_disabled_num", 0);
     line(out, "time_in_listen_disabled_us", 0);
     line(out, "threads", figures.threads);
     line(out, "hash_is_expanding", 0);
@@ -134,7 +136,7 @@ pub(super) fn general(turn: &Turn<'_>, out: &mut Vec<u8>) {
 
 /// What left without ever having been read; under LFU policies nobody knows.
 fn unread(turn: &Turn<'_>, keys: &Keys, class: &str, out: &mut Vec<u8>) {
-    if matches!(turn.access, Access::Lru { .. }) {
+    if !matches!(turn.access, Access::Lfu { .. }) {
         line(out, &format!("{class}expired_unfetched"), keys.expired_unread);
         line(out, &format!("{class}evicted_unfetched"), keys.evicted_unread);
     }
@@ -189,6 +191,9 @@ pub(super) fn settings(turn: &Turn<'_>, out: &mut Vec<u8>) {
     line(out, "dump_enabled", yes_no(!rules.dump_disabled));
     line(out, "lru_segmented", "no");
     line(out, "idle_timeout", figures.idle_timeout_seconds);
+    line(out, "watch_enabled", yes_no(!rules.watch_disabled));
+    line(out, "watcher_logbuf_size", rules.watcher_bytes);
+    line(out, "worker_logbuf_size", rules.worker_bytes);
     line(out, "track_sizes", "no");
     line(out, "ssl_enabled", yes_no(figures.tls));
 }
@@ -259,19 +264,4 @@ pub(super) fn slabs(turn: &Turn<'_>, out: &mut Vec<u8>) {
 /// `stats sizes`, which memcached too has only where it was asked for at the start.
 pub(super) fn sizes(out: &mut Vec<u8>) {
     line(out, "sizes_status", "disabled");
-}
-
-/// For tests: nothing around the session but figures.
-impl super::Host for Figures {
-    fn figures(&self) -> Figures {
-        self.clone()
-    }
-
-    fn connections(&self) -> Vec<Connection> {
-        Vec::new()
-    }
-
-    fn set_memory_max(&self, _bytes: u64) {}
-
-    fn stop(&self) {}
 }

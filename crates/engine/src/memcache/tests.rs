@@ -2,6 +2,8 @@ use super::*;
 use larder_store::Config;
 
 const START_MS: u64 = 1_700_000_000_000;
+/// Where the session is.
+const PLACE: crate::mailbox::Place = crate::mailbox::Place { worker: 0, index: 0, id: 7 };
 
 /// A node without sockets.
 pub(super) struct Bench {
@@ -10,17 +12,19 @@ pub(super) struct Bench {
     session: Session,
     now_ms: u64,
     memory_full: bool,
+    host: Alone,
 }
 
 impl Bench {
     pub(super) fn new(local: bool) -> Bench {
         let store = Store::new(&Config { partitions: 8, ..Config::new(1, START_MS) });
-        let (shared, session) = (Shared::new(1, "1.6.22"), Session::new(local));
-        Bench { store, shared, session, now_ms: START_MS, memory_full: false }
+        let (shared, session) = (Shared::new(1, "1.6.22"), Session::new(local, Some(PLACE)));
+        let host = Alone::new(Figures { connections: 3, ..Figures::default() });
+        Bench { store, shared, session, now_ms: START_MS, memory_full: false, host }
     }
 
     fn serve(&mut self, input: &[u8]) -> (String, Outcome) {
-        let mut session = std::mem::replace(&mut self.session, Session::new(false));
+        let mut session = std::mem::replace(&mut self.session, Session::new(false, Some(PLACE)));
         let mut out = Vec::new();
         let outcome = self.with_turn(|turn| session.serve(turn, input, &mut out));
         self.session = session;
@@ -35,12 +39,25 @@ impl Bench {
             now: Now { ms: self.now_ms },
             access: Access::lru(self.now_ms),
             memory_full: self.memory_full,
-            host: &Figures { connections: 3, ..Figures::default() },
+            host: &self.host,
             run: &mut Run::default(),
+            requests: 0,
+            client: 0,
+            lines: None,
             changes: 0,
             log: None,
             logged: 0,
         })
+    }
+
+    /// Sends whole requests; gives the lines that watchers are told.
+    pub(super) fn tells(&mut self, input: &str) -> Vec<String> {
+        let mut at = 0;
+        while at < input.len() {
+            let (_, outcome) = self.serve(&input.as_bytes()[at..]);
+            at += outcome.consumed;
+        }
+        String::from_utf8(self.host.take_told()).unwrap().lines().map(str::to_owned).collect()
     }
 
     /// Sends whole requests and compares the answers.
@@ -172,10 +189,10 @@ fn the_list_of_nodes_is_told_byte_by_byte() {
     let told = format!("cluster 0 {len}\r\n{nodes}\r\nEND\r\n");
     bench.says("config get cluster\r\n", &format!("CONFIG {told}"));
     bench.says("get AmazonElastiCache:cluster\r\n", &format!("VALUE AmazonElastiCache:{told}"));
-    bench.session = Session::new(false);
+    bench.session = Session::new(false, Some(PLACE));
     bench.says("config set cluster 0 1\r\n", "ERROR\r\n");
     bench.says("config delete cluster\r\nconfig get other\r\n", "ERROR\r\nEND\r\n");
-    bench.session = Session::new(true);
+    bench.session = Session::new(true, Some(PLACE));
     bench.says("config delete cluster\r\nconfig delete cluster\r\n", "DELETED\r\nNOT_FOUND\r\n");
 }
 

@@ -107,7 +107,7 @@ fn answer(turn: &mut Turn<'_>, datagram: &[u8]) -> Vec<Vec<u8>> {
 
 /// What is not complete is not carried out, and not answered: the rest will not come.
 fn carry_out(turn: &mut Turn<'_>, request: &[u8], out: &mut Vec<u8>) {
-    let (mut session, mut at) = (Session::new(false), 0);
+    let (mut session, mut at) = (Session::new(false, None), 0);
     while at < request.len() {
         let served = session.serve(turn, &request[at..], out);
         at += served.consumed;

@@ -307,7 +307,9 @@ fn insert_all(node: &Node, batch: &Batch, door: &mut Door<'_>, merge: bool) -> R
         }
         let created = match (lfu, frequency, idle_seconds) {
             (true, Some(count), _) => ((now / 60_000) as u32 & 0xffff) << 8 | u32::from(count),
-            (false, _, Some(idle)) => Access::lru(now.saturating_sub(idle.saturating_mul(1000))).of_new(),
+            (false, _, Some(idle)) => {
+                node.word_of_idle(&settings, now.saturating_sub(idle.saturating_mul(1000)))
+            }
             _ => usual,
         };
         let slot = slot_of(&key);

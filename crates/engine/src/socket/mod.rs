@@ -6,6 +6,7 @@
 
 pub mod admit;
 mod epoll;
+mod gather;
 pub mod listen;
 mod uring;
 

@@ -10,6 +10,7 @@
 //! buffers live in their connection's slot, which is kept until then; when a driver is dropped, the ring is closed
 //! before the memory goes.
 
+use super::gather::{self, Gather};
 use super::{Sink, TICK, Token};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use rustix::net::{Shutdown, shutdown, sockopt};
@@ -56,6 +57,8 @@ struct Connection {
     broken: bool,
     /// Something that came after the end was thrown away.
     discarded: bool,
+    /// When it was counted as active (see [`Gather`]).
+    counted: u32,
 }
 
 /// See the module.
@@ -72,6 +75,10 @@ pub struct Uring {
     completions: Vec<(u64, i32, u32)>,
     /// Sends queued since the last submission that complete as soon as they are submitted.
     prompt_sends: usize,
+    /// How many sessions to wait for; none where the kernel cannot bound such a wait (Linux before 6.12).
+    gather: Option<Gather>,
+    /// Completions of this turn that brought bytes.
+    receipts: usize,
     ticks: Ticks,
     /// Connections whose receive has to be armed again.
     rearm: Vec<Token>,
@@ -157,6 +164,7 @@ impl Uring {
             .setup_cqsize(4 * ENTRIES)
             .build(ENTRIES)?;
         let buffers = Buffers::new(&ring)?;
+        let gather = ring.params().is_feature_min_timeout().then(Gather::new);
         Ok(Uring {
             ring,
             buffers,
@@ -169,6 +177,8 @@ impl Uring {
             backlog: Vec::new(),
             completions: Vec::new(),
             prompt_sends: 0,
+            gather,
+            receipts: 0,
             ticks: Ticks::Unarmed,
             rearm: Vec::new(),
             accept_later: Vec::new(),
@@ -234,6 +244,7 @@ impl Uring {
             closing: false,
             broken: false,
             discarded: false,
+            counted: 0,
         });
         self.arm(token);
         Ok(token)
@@ -306,6 +317,7 @@ impl Uring {
     pub(super) fn wait(&mut self, timeout: Duration, sink: &mut impl Sink) -> io::Result<()> {
         self.arm_all(sink);
         self.push_backlog()?;
+        let waits = timeout == TICK && self.ticks == Ticks::Armed;
         match self.submit(timeout) {
             Ok(_) => {}
             Err(error) => match error.raw_os_error() {
@@ -313,6 +325,7 @@ impl Uring {
                 _ => return Err(error),
             },
         }
+        self.receipts = 0;
         let mut completions = std::mem::take(&mut self.completions);
         completions.extend(self.ring.completion().map(|c| (c.user_data(), c.result(), c.flags())));
         for (data, result, flags) in completions.drain(..) {
@@ -320,18 +333,30 @@ impl Uring {
         }
         self.completions = completions;
         self.buffers.publish();
+        if let Some(gather) = &mut self.gather {
+            if waits {
+                gather.came(self.receipts);
+            }
+            gather.turn();
+        }
         Ok(())
     }
 
     /// Submits and waits. Prompt sends complete in the call that submits them; were they not counted, it would return
     /// for them alone, and every turn would need a second call for the next request.
     fn submit(&mut self, timeout: Duration) -> io::Result<usize> {
-        let want = (std::mem::take(&mut self.prompt_sends) + 1).min(WANT_MAX);
+        let sends = std::mem::take(&mut self.prompt_sends);
+        let want = (sends + 1).min(WANT_MAX);
+        let several = self.gather.as_ref().map_or(1, Gather::want);
         let submitter = self.ring.submitter();
         if timeout.is_zero() {
             submitter.submit_with_args(0, &types::SubmitArgs::new())
-        } else if timeout == TICK && self.ticks == Ticks::Armed {
+        } else if timeout == TICK && self.ticks == Ticks::Armed && several == 1 {
             submitter.submit_and_wait(want)
+        } else if timeout == TICK && self.ticks == Ticks::Armed {
+            let bounds =
+                types::SubmitArgs::new().timespec(&PERIOD).min_wait_usec(gather::WAIT.as_micros() as u32);
+            submitter.submit_with_args((sends + several).min(WANT_MAX), &bounds)
         } else {
             let timeout = types::Timespec::from(timeout);
             submitter.submit_with_args(want, &types::SubmitArgs::new().timespec(&timeout))
@@ -396,6 +421,7 @@ impl Uring {
         if let Some(id) = cqueue::buffer_select(flags) {
             let wanted = self.get(token).is_some_and(|c| !c.closing);
             if wanted && let Ok(len @ 1..) = usize::try_from(result) {
+                self.count(token);
                 sink.received(token, self.buffers.get(id, len));
             }
             self.buffers.put(id);
@@ -417,6 +443,16 @@ impl Uring {
             _ => connection.broken = true,
         }
         self.finish(token, sink);
+    }
+
+    /// Counts bytes that came.
+    fn count(&mut self, token: Token) {
+        self.receipts += 1;
+        if let (Some(gather), Some(Some(connection))) =
+            (&mut self.gather, self.connections.get_mut(token.index as usize))
+        {
+            gather.count(&mut connection.counted);
+        }
     }
 
     fn sent(&mut self, token: Token, result: i32, sink: &mut impl Sink) {

@@ -7,6 +7,7 @@ use crate::command::known::KeyAt;
 use crate::node::Node;
 use larder_protocol::resp::args::Args;
 use larder_protocol::resp::request::{ArgRange, Limits, ProtocolError, Step};
+use larder_store::Store;
 
 /// Requests of one session in a batch.
 const SESSION_BATCH_MAX: usize = 256;
@@ -106,6 +107,12 @@ impl Batch {
         at < session.input.len()
     }
 
+    /// Asks for the buckets of the keys that were read since the last time.
+    #[inline]
+    pub(super) fn look_ahead(&mut self, store: &Store) {
+        self.ahead.read(store, &self.keys);
+    }
+
     /// Adds a request whose arguments are the ranges from `first` on.
     #[inline]
     fn push(&mut self, node: &Node, session: u32, input: &[u8], base: usize, first: usize, consumed: usize) {
@@ -115,7 +122,6 @@ impl Batch {
         // Where the keys of a subcommand are is found out when it is known which one it is.
         if let Some(command) = command.filter(|command| command.subcommands.is_empty()) {
             KeyAt::find(&node.store, command, &args, &mut self.keys);
-            self.ahead.read(&node.store, &self.keys);
         }
         self.entries.push(Entry {
             session,

@@ -7,6 +7,7 @@ use crate::mailbox::{Form, Mail, Mailbox, Place};
 use crate::node::Node;
 use crate::pubsub::message::RESP2_FIRST;
 use crate::tracking;
+use std::sync::atomic::Ordering;
 
 /// Takes a worker's mail. What is for sessions is appended to what they are sent, and they are listed in `touched`; the
 /// rest goes to `later`. Sends nothing.
@@ -26,7 +27,11 @@ pub(super) fn deliver_all(
             Mail::Deliver { to, bytes, form } => {
                 for place in to.iter() {
                     if let Some(session) = of(sessions, place) {
-                        append(session, &bytes, form, &limits);
+                        if form == Form::Watched {
+                            watched(node, session, &bytes);
+                        } else {
+                            append(session, &bytes, form, &limits);
+                        }
                         touched.push(place.index);
                     }
                 }
@@ -41,12 +46,22 @@ fn of<'a>(sessions: &'a mut Sessions, place: &Place) -> Option<&'a mut Session> 
     sessions.get(place.index).filter(|session| session.client.id() == place.id && !session.client.closing)
 }
 
+/// Gives lines to a session that watches, unless it does not read what it has.
+fn watched(node: &Node, session: &mut Session, bytes: &[u8]) {
+    let room = node.memcached.watchers.watcher_bytes.load(Ordering::Relaxed) as usize;
+    let taken = session.output_bytes() + bytes.len() <= room;
+    if taken {
+        session.out.buffer().extend_from_slice(bytes);
+    }
+    node.memcached.watchers.count(bytes, taken);
+}
+
 fn append(session: &mut Session, bytes: &[u8], form: Form, limits: &OutputLimits) {
     let (start, resp3) = (session.out.len(), session.out.is_resp3());
     let listens = session.client.subscriptions.is_some();
     let buffer = session.out.buffer();
     match form {
-        Form::Line => buffer.extend_from_slice(bytes),
+        Form::Line | Form::Watched => buffer.extend_from_slice(bytes),
         Form::Push => {
             buffer.extend_from_slice(bytes);
             if !resp3 {

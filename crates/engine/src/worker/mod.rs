@@ -45,6 +45,7 @@ use larder_protocol::resp::request::{Limits, Parser};
 use larder_store::Now;
 use larder_store::partition::access::Access;
 use sessions::{Protocol, Session, Sessions};
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -53,6 +54,8 @@ use std::time::Duration;
 use timers::Timers;
 use waits::Waits;
 
+/// Connections of a worker that wait until there is room; those beyond are turned away.
+const PATIENT_MAX: usize = 1024;
 /// Replies waiting at a session beyond which it executes nothing more until they are sent.
 const OUTPUT_PAUSE_BYTES: usize = 32 * 1024 * 1024;
 /// How long every command is timed on its own after a run of quick ones took long, milliseconds.
@@ -116,6 +119,8 @@ pub struct Worker {
     walker: Walker,
     waits: Waits,
     doors: Vec<Door>,
+    /// Memcached connections beyond `maxclients` that wait until there is room, and their listeners.
+    patient: VecDeque<(usize, OwnedFd)>,
     /// The worker that gets the next connection.
     next: usize,
     random: u64,
@@ -144,6 +149,7 @@ impl Worker {
             resting: false,
             held: Vec::new(),
             doors,
+            patient: VecDeque::new(),
             next: 0,
             exact_until_ms: 0,
         })
@@ -182,6 +188,9 @@ impl Worker {
         }
         self.welcome(now);
         self.bury();
+        if !self.patient.is_empty() {
+            self.admit_patient(now);
+        }
         self.waits.run(&self.node, now.ms, &mut self.sessions);
         let served = !self.sessions.ready.is_empty();
         self.serve(now);
@@ -277,6 +286,7 @@ impl Worker {
         let access = self.node.access(&settings, now.ms, self.random as u32);
         let mut turn = memcached_turn(&self.node, self.id, &mut self.run, (now, access, memory_full));
         datagram.serve(&mut turn);
+        self.sessions.traffic.commands += turn.requests;
         self.node.stats.changes.fetch_add(turn.changes, Ordering::Relaxed);
     }
 
@@ -324,6 +334,15 @@ impl Worker {
         }
     }
 
+    /// Lets those in who wait, as far as there is room.
+    #[cold]
+    fn admit_patient(&mut self, now: Now) {
+        while self.node.sessions.count() < self.node.settings().maxclients {
+            let Some((listener, fd)) = self.patient.pop_front() else { return };
+            self.adopt(listener, fd, now.ms);
+        }
+    }
+
     fn adopt(&mut self, listener: usize, fd: OwnedFd, now_ms: u64) {
         let door = self.doors[listener];
         let settings = self.node.settings();
@@ -332,6 +351,15 @@ impl Worker {
         {
             // As a firewall does it: without a word.
             self.node.stats.refused_sources.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        if door.is_memcached()
+            && self.node.sessions.count() >= settings.maxclients
+            && self.node.memcached.is_patient()
+            && self.patient.len() < PATIENT_MAX
+        {
+            self.node.memcached.count_waiting(self.id);
+            self.patient.push_back((listener, fd));
             return;
         }
         self.node.stats.connections.fetch_add(1, Ordering::Relaxed);
@@ -370,9 +398,10 @@ impl Worker {
         let Ok(token) = self.driver.add(fd) else { return };
         origin.index = token.index;
         let shared = self.node.sessions.add(origin, now_ms);
-        let client = Client::new(shared, self.node.users.is_open() || door.is_unix(), door.is_unix());
+        memcache::watch::came(&self.node, &shared);
+        let client = Client::new(shared.clone(), self.node.users.is_open() || door.is_unix(), door.is_unix());
         let protocol = if door.is_memcached() {
-            Protocol::Memcached(Box::new(memcache::Session::new(door.is_unix())))
+            Protocol::Memcached(Box::new(memcache::Session::new(door.is_unix(), Some(shared.place))))
         } else {
             Protocol::Resp(Parser::new())
         };
@@ -393,6 +422,9 @@ impl Worker {
             session.client.listen_no_more(&self.node.hub);
             session.client.cache_no_more(&self.node);
             self.waits.bury(&self.node, &mut session);
+            if let Protocol::Memcached(memcached) = &session.protocol {
+                memcache::watch::gone(&self.node, &session.client.shared, memcached.reason());
+            }
             self.node.monitors.remove(session.client.shared.place);
             self.node.sessions.remove(session.client.id());
         }
@@ -460,6 +492,7 @@ impl Worker {
 
     /// Reads the complete requests of these sessions.
     fn read_batch(&mut self, ready: &[u32], turn: &Turn, bulk_bytes_max: i64) {
+        let mut commands = 0;
         self.batch.clear();
         self.touched.clear();
         for &index in ready {
@@ -479,6 +512,7 @@ impl Worker {
                     if self.batch.read_session(&self.node, index, session, &limits) {
                         self.sessions.make_ready(index);
                     }
+                    self.batch.look_ahead(&self.node.store);
                 }
                 // That protocol has no word for it: its clients wait.
                 Protocol::Memcached(_) if turn.restrained && self.node.loading.is_on() => {
@@ -493,6 +527,7 @@ impl Worker {
                     if turn.changes > 0 {
                         self.node.stats.changes.fetch_add(turn.changes, Ordering::Relaxed);
                     }
+                    commands += turn.requests;
                     session.client.logged = session.client.logged.max(turn.logged);
                     session.client.closing |= served.close;
                     // Its turn was over before its input was.
@@ -502,6 +537,7 @@ impl Worker {
                 }
             }
         }
+        self.sessions.traffic.commands += commands;
     }
 
     fn execute_batch(&mut self, turn: &Turn, rules: &Rules) {
@@ -535,7 +571,7 @@ impl Worker {
                 continue;
             }
             let keys = Known::new(&args, self.batch.keys(entry));
-            let request = Request { args, command: entry.command, keys };
+            let request = Request { args: &args, command: entry.command, keys: &keys };
             client.command = None;
             let before = out.len();
             if !(rules.monitored && refuse_monitor(node, client, entry.command, out)) {
@@ -716,6 +752,9 @@ fn memcached_turn<'a>(
         memory_full,
         host: node,
         run,
+        requests: 0,
+        client: 0,
+        lines: None,
         changes: 0,
         log: Some(&node.log),
         logged: 0,

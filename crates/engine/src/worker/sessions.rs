@@ -61,6 +61,11 @@ impl Session {
         self.input.len() - self.start
     }
 
+    /// True if it watches what happens to Memcached.
+    pub(super) fn watches(&self) -> bool {
+        matches!(&self.protocol, Protocol::Memcached(memcached) if memcached.watches())
+    }
+
     /// Drops what was executed, and gives a large empty buffer back.
     pub(super) fn compact(&mut self) {
         if self.start == self.input.len() {

@@ -1,16 +1,16 @@
 //! What a worker does without being asked: reclaiming dead keys, a delayed flush_all, closing idle sessions,
 //! measuring its rate.
 
-use super::sessions::Sessions;
+use super::sessions::{Protocol, Sessions};
 use crate::command::wake::tell_of_gone;
 use crate::latency::EXPIRE_CYCLE;
 use crate::log::aof::rewrite;
 use crate::memory::bound;
 use crate::node::{Node, Stats, now_ms};
-use crate::notify;
 use crate::snapshot::save;
 use crate::socket::{Driver, TICK};
 use crate::traffic::Figures;
+use crate::{notify, process};
 use larder_store::Now;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -36,6 +36,8 @@ pub(super) struct Timers {
     partition: usize,
     /// Commands, bytes received and bytes sent when the rates were last measured.
     counted: [u64; 3],
+    /// Rounds and processor time as they were then.
+    turned: (u64, u64),
 }
 
 /// False while dead keys stay where they are.
@@ -54,6 +56,7 @@ impl Timers {
             measure_at_ms: 0,
             partition: worker,
             counted: [0; 3],
+            turned: (0, 0),
         }
     }
 
@@ -141,13 +144,14 @@ impl Timers {
                 driver.close(session.token, true);
                 continue;
             }
-            if session.client.subscriptions.is_some() {
+            if session.client.subscriptions.is_some() || session.watches() {
                 continue; // it may be silent as long as it likes
             }
             let idle = session.output_bytes() == 0 && session.client.pending.is_none();
             if timeout_ms > 0 && idle_ms > timeout_ms && idle && !session.closed {
                 session.closed = true;
-                if session.client.shared.memcached {
+                if let Protocol::Memcached(memcached) = &mut session.protocol {
+                    memcached.end_idle();
                     node.memcached.count_idle_kick(self.worker);
                 }
                 driver.close(session.token, true);
@@ -158,6 +162,7 @@ impl Timers {
             rewrite::look(node);
             node.memcached.flush_if_due(&node.store, now, Some((&node.log, self.worker)));
             self.measure_rates(&node.stats, node.traffic.total());
+            note_excess(&node.stats, now.ms, bound::bounded_bytes(), node.settings().maxmemory);
         }
     }
 
@@ -168,5 +173,24 @@ impl Timers {
             rate.store(now.saturating_sub(*before), Ordering::Relaxed);
             *before = now;
         }
+        let (turns, micros) = (traffic.turns, process::processor_micros());
+        let turned = turns.saturating_sub(self.turned.0);
+        let took = micros.saturating_sub(self.turned.1);
+        stats.turns_per_second.store(turned, Ordering::Relaxed);
+        stats.turn_micros.store(took.checked_div(turned).unwrap_or(0), Ordering::Relaxed);
+        self.turned = (turns, micros);
+    }
+}
+
+/// Notes for how long more than `maxmemory` is in use, to a second.
+fn note_excess(stats: &Stats, now_ms: u64, bytes: u64, maxmemory: u64) {
+    let since = stats.exceeded_since_ms.load(Ordering::Relaxed);
+    match (maxmemory > 0 && bytes > maxmemory, since) {
+        (true, 0) => stats.exceeded_since_ms.store(now_ms, Ordering::Relaxed),
+        (false, 1..) => {
+            stats.exceeded_ms.fetch_add(now_ms.saturating_sub(since), Ordering::Relaxed);
+            stats.exceeded_since_ms.store(0, Ordering::Relaxed);
+        }
+        _ => {}
     }
 }

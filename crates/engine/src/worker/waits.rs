@@ -139,7 +139,7 @@ pub(super) fn go_on(node: &Node, turn: &Turn, rules: &Rules, session: &mut Sessi
             break;
         }
         let args = owned.view();
-        let request = Request { args, command: node.table.get(args.get(0)), keys: Known::NOTHING };
+        let request = Request { args: &args, command: node.table.get(args.get(0)), keys: &Known::NOTHING };
         client.command = None;
         let (began, before) = (Instant::now(), out.len());
         changes += execute(node, turn, client, &request, out);

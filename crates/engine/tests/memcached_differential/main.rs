@@ -9,7 +9,7 @@
 mod binary;
 mod meta;
 
-use larder_engine::memcache::{Figures, Run, Session, Shared, Turn};
+use larder_engine::memcache::{Alone, Run, Session, Shared, Turn};
 use larder_store::partition::access::Access;
 use larder_store::{Config, Now, Store};
 use std::io::{ErrorKind, Read, Write};
@@ -92,7 +92,7 @@ impl Ours {
     }
 
     fn ask(&self, input: &[u8]) -> Vec<u8> {
-        let mut session = Session::new(false);
+        let mut session = Session::new(false, None);
         let (mut out, mut at) = (Vec::new(), 0);
         loop {
             let now = Now { ms: now_ms() };
@@ -103,8 +103,11 @@ impl Ours {
                 now,
                 access: Access::lru(now.ms),
                 memory_full: false,
-                host: &Figures::default(),
+                host: &Alone::default(),
                 run: &mut Run::default(),
+                requests: 0,
+                client: 0,
+                lines: None,
                 changes: 0,
                 log: None,
                 logged: 0,

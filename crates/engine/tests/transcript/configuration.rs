@@ -66,7 +66,7 @@ fn mistakes_name_the_directive(on: On) {
         ("maxclients 0", "argument must be between 1 and 4294967295 inclusive"),
         (
             "maxmemory-policy bogus",
-            "argument(s) must be one of the following: volatile-lru, volatile-lfu, volatile-random, volatile-ttl, allkeys-lru, allkeys-lfu, allkeys-random, noeviction",
+            "argument(s) must be one of the following: volatile-lru, volatile-lfu, volatile-random, volatile-ttl, allkeys-lru, allkeys-lfu, allkeys-random, allkeys-lhd, noeviction",
         ),
         ("client-output-buffer-limit foo", "Wrong number of arguments in buffer limit configuration."),
         ("client-query-buffer-limit 10", range),

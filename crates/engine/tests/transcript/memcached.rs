@@ -1,5 +1,6 @@
 //! The Memcached door.
 
+use crate::client::Session;
 use crate::node::On;
 
 on_every_engine!(
@@ -11,6 +12,9 @@ on_every_engine!(
     a_long_pipeline_is_answered,
     the_node_list_is_written_on_the_unix_socket_only,
     redis_sees_the_same_keys,
+    who_watches_is_told,
+    a_slow_watcher_skips_and_holds_nobody_up,
+    connections_wait_for_room_where_they_are_to,
 );
 
 fn values_come_and_go(on: On) {
@@ -182,4 +186,92 @@ fn redis_sees_the_same_keys(on: On) {
     redis.says("SELECT 1", "OK");
     redis.says("SET other v", "OK");
     memcached.exchange("get other\r\n", "END\r\n");
+}
+
+/// The rest of a line behind its time and number.
+fn told(session: &mut Session) -> String {
+    let mut line = Vec::new();
+    while line.last() != Some(&b'\n') {
+        line.extend_from_slice(&session.exactly(1)); // these lines have no carriage return
+    }
+    let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+    let rest = line.split_once(" type=").unwrap_or_else(|| panic!("no line of watch: {line}")).1;
+    rest.split(" cfd=").next().unwrap_or_default().to_owned()
+}
+
+fn who_watches_is_told(on: On) {
+    let node = on.node("");
+    let (mut all, mut some) = (node.memcached(), node.memcached());
+    all.exchange("watch fetchers mutations\r\n", "OK\r\n");
+    some.exchange("watch nonsense\r\nwatch deletions connevents\r\n", "ERROR\r\nOK\r\n");
+    let mut session = node.memcached();
+    session.exchange("set k 0 100 1\r\nx\r\nget k\r\n", "STORED\r\nVALUE k 0 1\r\nx\r\nEND\r\n");
+    session.exchange("delete k\r\n", "DELETED\r\n");
+    for line in [
+        "item_get key=k status=not_found clsid=0",
+        "item_store key=k status=stored cmd=set ttl=100 clsid=1",
+        "item_get key=k status=found clsid=1",
+        "item_get key=k status=found clsid=1",
+    ] {
+        assert_eq!(told(&mut all), line);
+    }
+    let new = told(&mut some);
+    assert!(new.starts_with("conn_new rip=127.0.0.1 rport=") && new.ends_with(" transport=tcp"), "{new}");
+    assert_eq!(told(&mut some), "deleted key=k cmd=delete clsid=1 size=1");
+    session.send("quit\r\n");
+    let gone = told(&mut some);
+    assert!(gone.starts_with("conn_close ") && gone.ends_with(" transport=tcp reason=normal"), "{gone}");
+    // What a watcher says is not listened to.
+    all.send("get k\r\n");
+    drop(some);
+    let mut session = node.memcached();
+    session.exchange("get other\r\n", "END\r\n");
+    assert_eq!(told(&mut all), "item_get key=other status=not_found clsid=0");
+}
+
+fn a_slow_watcher_skips_and_holds_nobody_up(on: On) {
+    let node = on.node("--memcached-watcher-buffer 4kb");
+    let mut watcher = node.memcached();
+    watcher.exchange("watch\r\n", "OK\r\n");
+    let mut session = node.memcached();
+    let get = format!("get {}\r\n", "k".repeat(250));
+    let mut skipped = 0;
+    // The watcher reads nothing: what the sockets do not hold, and 4 KiB, is all that waits for it.
+    for _ in 0..2000 {
+        session.exchange(get.repeat(50), &"END\r\n".repeat(50));
+        session.send("stats\r\n");
+        loop {
+            let line = session.line();
+            if let Some(count) = line.strip_prefix("STAT log_watcher_skipped ") {
+                skipped = count.parse().unwrap();
+            }
+            if line == "END" {
+                break;
+            }
+        }
+        if skipped > 0 {
+            break;
+        }
+    }
+    assert!(skipped > 0);
+    assert!(told(&mut watcher).starts_with("item_get key=kkk"));
+}
+
+fn connections_wait_for_room_where_they_are_to(on: On) {
+    let node = on.node("--maxclients 2 --memcached-maxconns-fast no");
+    let (mut first, mut second) = (node.memcached(), node.memcached());
+    first.exchange("get a\r\n", "END\r\n");
+    second.exchange("get a\r\n", "END\r\n");
+    let mut third = node.memcached();
+    third.send("get a\r\n");
+    second.exchange("set a 0 0 1\r\nx\r\n", "STORED\r\n");
+    drop(first);
+    third.exchange("", "VALUE a 0 1\r\nx\r\nEND\r\n");
+    second.send("stats\r\n");
+    let mut lines = Vec::new();
+    while lines.last().is_none_or(|line: &String| line != "END") {
+        lines.push(second.line());
+    }
+    assert!(lines.iter().any(|line| line == "STAT rejected_connections 0"), "{lines:?}");
+    assert!(lines.iter().all(|line| line != "STAT listen_disabled_num 0"), "{lines:?}");
 }

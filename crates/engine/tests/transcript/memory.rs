@@ -124,7 +124,7 @@ fn a_queued_write_is_refused_at_exec(on: On) {
 }
 
 fn any_key_may_be_evicted(on: On) {
-    for policy in ["allkeys-lru", "allkeys-lfu", "allkeys-random"] {
+    for policy in ["allkeys-lru", "allkeys-lfu", "allkeys-random", "allkeys-lhd"] {
         let (node, limit) = small(on, policy);
         let mut session = node.connect();
         assert_eq!(fill(&mut session, "k", 0..WRITES, &[]), 0, "{policy} refused");

@@ -15,6 +15,26 @@ pub enum Version {
     Resp3,
 }
 
+/// At most ten bytes as a number, the first one lowest.
+#[inline]
+fn short(bytes: &[u8]) -> u128 {
+    let len = bytes.len();
+    // From both ends, where the two may overlap.
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        u128::from(u64::from_le_bytes(*first)) | u128::from(u64::from_le_bytes(*last)) << (8 * (len - 8))
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+        u128::from(u64::from(first) | u64::from(last) << (8 * (len - 4)))
+    } else {
+        match *bytes {
+            [] => 0,
+            [a] => u128::from(a),
+            [a, b] => u128::from(u16::from_le_bytes([a, b])),
+            [a, b, c, ..] => u128::from(u32::from_le_bytes([a, b, c, 0])),
+        }
+    }
+}
+
 /// A writer of replies.
 #[derive(Debug, Default)]
 pub struct Reply {
@@ -106,19 +126,20 @@ impl Reply {
     /// A bulk string.
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
-        const SHORT: usize = 16;
-        if bytes.len() < 10 {
-            // Put together where every length is known, which spares calls and checks.
-            let mut whole = [0; SHORT];
-            whole[..4].copy_from_slice(&[b'$', b'0' + bytes.len() as u8, b'\r', b'\n']);
-            whole[4..4 + bytes.len()].copy_from_slice(bytes);
-            whole[4 + bytes.len()..6 + bytes.len()].copy_from_slice(b"\r\n");
-            self.buf.extend_from_slice(&whole);
-            self.buf.truncate(self.buf.len() - SHORT + 6 + bytes.len());
+        let len = bytes.len();
+        if len < 10 {
+            // Put together in a register, where every length is known: that spares calls and checks, and what is written
+            // byte by byte could not be copied as a whole before it has reached the cache.
+            const HEAD: u32 = u32::from_le_bytes(*b"$0\r\n");
+            const END: u128 = u16::from_le_bytes(*b"\r\n") as u128;
+            let head = u128::from(HEAD + ((len as u32) << 8));
+            let whole = head | short(bytes) << 32 | END << (32 + 8 * len);
+            self.buf.extend_from_slice(&whole.to_le_bytes());
+            self.buf.truncate(self.buf.len() - 10 + len);
             return;
         }
-        self.buf.reserve(bytes.len() + 16);
-        self.header(b'$', bytes.len());
+        self.buf.reserve(len + 16);
+        self.header(b'$', len);
         self.buf.extend_from_slice(bytes);
         self.buf.extend_from_slice(b"\r\n");
     }

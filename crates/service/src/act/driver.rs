@@ -79,6 +79,7 @@ impl<H: Host> Driver<H> {
             error = self.supervise(&mut running) => Err(error),
             error = super::group::supervise(&self.tools, &mut groups) => Err(error),
             error = super::snapshot::supervise(&self.tools, &mut snapshots) => Err(error),
+            error = super::update::supervise(&self.tools) => Err(error),
         };
         snapshots.shutdown().await;
         groups.shutdown().await;

@@ -13,6 +13,7 @@ pub mod settings;
 mod snapshot;
 mod step;
 mod sweep;
+mod update;
 
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,7 @@ use crate::resource::event::{Event, SourceType};
 use crate::resource::group::Group;
 use crate::resource::network::{Address, DEFAULT_NETWORK_ID, Network};
 use crate::resource::node::{Membership, NodePhase, Observed, ObservedNode, Settings, StepRecord};
+use crate::resource::service_update::Runs;
 use crate::resource::tag::TagSet;
 use crate::state::{Change, Expect, Records, StateError, Stored, create, find, list_all, remove, replace};
 
@@ -217,7 +218,17 @@ impl<H: Host> Tools<H> {
         if observed.is_some_and(|stored| stored.value.applied_generation > 0) {
             return Ok(None);
         }
-        Ok(Some(self.with_vault(move |vault| vault.seed(&seed)).await?))
+        let cluster = cluster.id.clone();
+        Ok(Some(self.with_vault(move |vault| vault.seed(&seed, &cluster)).await?))
+    }
+
+    /// Takes the file away that a cluster began with: it was loaded, or nobody wants it any more.
+    async fn forget_seed(&self, cluster: &Cluster) -> Result<(), ActError> {
+        if cluster.seed.is_none() {
+            return Ok(());
+        }
+        let id = cluster.id.clone();
+        Ok(self.with_vault(move |vault| vault.forget_seed(&id)).await?)
     }
 
     /// Whether the node must wait to be told what it is, because another member of its group may be the primary.
@@ -353,6 +364,7 @@ impl<H: Host> Tools<H> {
 
     async fn settle(&self, cluster: &Cluster, generation: u64) -> Result<(), ActError> {
         let (group, node_type) = (cluster.parameter_group.clone(), cluster.node_type.clone());
+        self.forget_seed(cluster).await?;
         self.observe(cluster, move |observed| {
             let mut events = vec![];
             if observed.applied_generation == 0 {
@@ -378,6 +390,7 @@ impl<H: Host> Tools<H> {
 
     async fn forget(&self, cluster: &Cluster) -> Result<(), ActError> {
         let (id, now_ms) = (cluster.id.clone(), (self.clock)());
+        self.forget_seed(cluster).await?;
         self.with_records(move |records| {
             let changes = [
                 remove::<Cluster>(&id, Expect::Anything),
@@ -470,6 +483,7 @@ fn fresh_node(cluster: &Cluster, zone: &str, address: Ipv4Addr, now_ms: u64) -> 
         told_version: 0,
         failures: 0,
         not_before_ms: 0,
+        runs: Runs::Unrecorded,
     }
 }
 
@@ -502,6 +516,7 @@ fn end_start(observed: &mut Observed, id: &str, started: Started, reboots: u64, 
     node.phase = NodePhase::Running;
     node.process = Some(started.process);
     node.settings = started.settings;
+    node.runs = started.runs;
     node.start_count += 1;
     node.started_ms = now_ms;
     node.reboots = reboots;

@@ -23,6 +23,7 @@ use crate::resource::cluster::{Changing, Cluster, Status, WantedNode};
 use crate::resource::event::Event;
 use crate::resource::network::{Address, Network};
 use crate::resource::node::{Observed, Process, Replication, Settings};
+use crate::resource::service_update::Runs;
 use crate::state::{Change, FileRecords, Page, Record, Records, StateError, create, find, list_all, replace};
 use crate::vault::Vault;
 
@@ -174,7 +175,7 @@ impl Host for SimHost {
             };
             nodes.entry(key.clone()).or_insert_with(fresh).clone()
         })?;
-        Ok(Started { process: node.process, settings: node.settings })
+        Ok(Started { process: node.process, settings: node.settings, runs: Runs::Another })
     }
 
     async fn stop(&self, key: &NodeKey) -> Result<(), HostError> {

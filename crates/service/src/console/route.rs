@@ -3,7 +3,8 @@
 
 use super::page::{
     act, cache_page, caches, change, events, metrics, parameter_groups, parameter_list, prices, prompt,
-    refusal, reserved_nodes, security_groups, sign_in, slow_log, snapshots, subnet_groups, users,
+    refusal, reserved_nodes, security_groups, service_updates, sign_in, slow_log, snapshots, subnet_groups,
+    users,
 };
 use super::visit::{Visit, plain, redirect};
 use super::{Console, ROOT, asset, create};
@@ -67,6 +68,7 @@ fn page(visit: &Visit<'_>, path: &str) -> Result<Answer, ApiError> {
         (_, ["users", id]) => users::one(visit, id),
         (_, ["user-groups", id]) => users::group(visit, id),
         (_, ["reserved-nodes"]) => reserved_nodes::page(visit),
+        (_, ["service-updates"]) => service_updates::page(visit),
         (false, ["prices"]) => prices::page(visit),
         (_, [sort, id]) | (_, [sort, id, ..]) if Sort::of(sort).is_some() => {
             let sort = Sort::of(sort).unwrap_or(Sort::Cluster);

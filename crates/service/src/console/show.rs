@@ -25,7 +25,7 @@ impl Tone {
 /// The tone of a status of the API.
 pub(super) fn tone_of(status: &str) -> Tone {
     match status {
-        "available" | "active" | "ACTIVE" => Tone::Good,
+        "available" | "active" | "complete" => Tone::Good,
         status
             if status.contains("failed") || status.contains("incompatible") || status == "restore-failed" =>
         {

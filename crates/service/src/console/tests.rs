@@ -51,6 +51,7 @@ impl Site {
             names: Arc::new(Names::new(Zone { suffix: "abc123".to_owned(), region_code: "use1".to_owned() })),
             vault: Vault::new(folder.path(), folder.path().join("buckets")),
             metrics: Arc::new(MetricStore::in_memory().unwrap()),
+            release: None,
         });
         let mut count = 0;
         let mut digits = || {
@@ -445,6 +446,7 @@ fn pages_answer_and_what_is_not_there_is_said() {
         "/prices",
         "/reserved-nodes",
         "/security-groups",
+        "/service-updates",
         "/snapshots",
         "/subnet-groups",
         "/users",

@@ -25,6 +25,7 @@ const SECTIONS: &[(&str, &str)] = &[
     ("security-groups", "Security groups"),
     ("users", "Users"),
     ("events", "Events"),
+    ("service-updates", "Service updates"),
     ("reserved-nodes", "Reserved nodes"),
     ("prices", "Prices"),
 ];

@@ -16,7 +16,9 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::HostError;
 use super::folder::{Folder, MEMCACHED_SOCKET, SOCKET};
+use crate::resource::log_delivery::SlowEntry;
 use crate::resource::node::Replication;
+use crate::resource::service_update::Runs;
 
 /// How long a node may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -26,6 +28,8 @@ const HEALTH_TIMEOUT: Duration = Duration::from_millis(300);
 const SAVE_TIMEOUT: Duration = Duration::from_secs(3600);
 /// Pause between two looks at a node that does.
 const SAVE_POLL: Duration = Duration::from_millis(50);
+/// Entries of a slow log that are asked for: as many as it has, if nobody changed that.
+const SLOW_ENTRIES_MAX: &[u8] = b"128";
 /// Largest answer that is taken.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// Longest path that fits into the address of a Unix socket.
@@ -38,6 +42,8 @@ pub(super) struct Identity {
     pub(super) run_id: String,
     /// `process_id` of INFO.
     pub(super) pid: u32,
+    /// What it runs, by the `larder_version` of INFO.
+    pub(super) runs: Runs,
 }
 
 /// Asks a node who it is. Also shows that it is well: the answer comes from its command loop.
@@ -54,6 +60,7 @@ pub(super) async fn identity(folder: &Path) -> Result<Identity, HostError> {
     Ok(Identity {
         run_id: field("run_id").ok_or_else(|| missing("run_id"))?.to_owned(),
         pid: field("process_id").and_then(|pid| pid.parse().ok()).ok_or_else(|| missing("process_id"))?,
+        runs: Runs::of(field("larder_version")),
     })
 }
 
@@ -113,6 +120,40 @@ pub(super) async fn stats(folder: &Path) -> Result<String, HostError> {
         Ok(String::from_utf8_lossy(&answer).into_owned())
     };
     within_time("asking a node for its counters", asked).await
+}
+
+/// The newest entries of a node's slow log.
+pub(super) async fn slow_log(folder: &Path) -> Result<Vec<SlowEntry>, HostError> {
+    match ask(folder, &[b"SLOWLOG", b"GET", SLOW_ENTRIES_MAX]).await? {
+        Value::Array(entries) => Ok(entries.iter().filter_map(slow_entry).collect()),
+        other => Err(unexpected("SLOWLOG", &other)),
+    }
+}
+
+fn slow_entry(value: &Value) -> Option<SlowEntry> {
+    let text = |value: &Value| match value {
+        Value::Bulk(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        _ => None,
+    };
+    let Value::Array(fields) = value else { return None };
+    let [
+        Value::Integer(id),
+        Value::Integer(at_s),
+        Value::Integer(duration_us),
+        Value::Array(command),
+        rest @ ..,
+    ] = fields.as_slice()
+    else {
+        return None;
+    };
+    Some(SlowEntry {
+        id: u64::try_from(*id).ok()?,
+        at_s: *at_s,
+        duration_us: *duration_us,
+        command: command.iter().filter_map(text).collect(),
+        client: rest.first().and_then(text).unwrap_or_default(),
+        client_name: rest.get(1).and_then(text).unwrap_or_default(),
+    })
 }
 
 /// Changes a setting; answers whether the node took it over.
@@ -402,6 +443,6 @@ mod tests {
         let short = format!("/proc/self/fd/{}", held.as_raw_fd());
         node(Path::new(&short), SOCKET, b"server\r\n", b"$29\r\nrun_id:abc\r\nprocess_id:12\r\n\r\n\r\n");
         let identity = identity(&folder).await.unwrap();
-        assert_eq!(identity, Identity { run_id: "abc".into(), pid: 12 });
+        assert_eq!(identity, Identity { run_id: "abc".into(), pid: 12, runs: Runs::Another });
     }
 }

@@ -6,7 +6,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::{HostError, Launch, NOBODY, NodeKey};
@@ -22,10 +22,39 @@ const DATA: &str = "dump.rdb";
 const SETTINGS_MARK: &str = "# settings";
 /// A log that is larger than this is put aside at the next start.
 const LOG_BYTES_MAX: u64 = 16 << 20;
+/// How much of a log is read at once.
+const LOG_PIECE_BYTES: u64 = 256 << 10;
 /// How much of a log's end goes into an error.
 const LOG_TAIL_BYTES: u64 = 300;
 /// Largest configuration file that is read.
 const CONF_BYTES_MAX: u64 = 1 << 20;
+
+/// From where a log is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFrom {
+    /// From its beginning.
+    Beginning,
+    /// What comes from now on.
+    End,
+    /// From a place in one of its files.
+    At {
+        /// Number of the file.
+        file: u64,
+        /// How much of it was read.
+        offset: u64,
+    },
+}
+
+/// Lines of a log, and where the next ones begin.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogPiece {
+    /// Whole lines.
+    pub lines: Vec<String>,
+    /// Number of the file.
+    pub file: u64,
+    /// How much of it was read.
+    pub offset: u64,
+}
 
 /// A node's folder.
 #[derive(Debug, Clone)]
@@ -162,6 +191,46 @@ impl Folder {
         opened.map_err(HostError::io(format!("opening {}", path.display())))
     }
 
+    /// What the log has from there on: whole lines, of a bounded size.
+    pub(super) fn log_since(&self, from: LogFrom) -> std::io::Result<LogPiece> {
+        let mut file = match File::open(self.file("log")) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(LogPiece::default()),
+            opened => opened?,
+        };
+        let mut meta = file.metadata()?;
+        let mut offset = match from {
+            LogFrom::Beginning => 0,
+            LogFrom::End => meta.len(),
+            LogFrom::At { file: number, offset } if number == meta.ino() && offset <= meta.len() => offset,
+            LogFrom::At { file: number, offset } => match self.rest_aside(number, offset) {
+                Some((aside, of_aside)) => {
+                    (file, meta) = (aside, of_aside);
+                    offset
+                }
+                None => 0,
+            },
+        };
+        file.seek(SeekFrom::Start(offset))?;
+        let mut bytes = Vec::new();
+        file.take(LOG_PIECE_BYTES).read_to_end(&mut bytes)?;
+        // A line that is not whole yet waits, unless it is longer than what is read at once.
+        let whole = match bytes.iter().rposition(|byte| *byte == b'\n') {
+            Some(end) => end + 1,
+            None if bytes.len() as u64 == LOG_PIECE_BYTES => bytes.len(),
+            None => 0,
+        };
+        offset += whole as u64;
+        let text = String::from_utf8_lossy(&bytes[..whole]);
+        Ok(LogPiece { lines: text.lines().map(str::to_owned).collect(), file: meta.ino(), offset })
+    }
+
+    /// The log that was put aside, if it is that file and has more.
+    fn rest_aside(&self, number: u64, offset: u64) -> Option<(File, fs::Metadata)> {
+        let file = File::open(self.file("log.1")).ok()?;
+        let meta = file.metadata().ok()?;
+        (meta.ino() == number && offset < meta.len()).then_some((file, meta))
+    }
+
     /// Length of the log.
     pub(super) fn log_bytes(&self) -> u64 {
         fs::metadata(self.file("log")).map_or(0, |meta| meta.len())
@@ -265,6 +334,33 @@ mod tests {
         for bad in [("a", "1\nbind 0.0.0.0"), ("a b", "1"), ("", "1"), ("a\n", "1")] {
             assert!(folder(&temporary).write_configuration(&launch(&[bad])).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_log_is_read_line_by_line_also_when_it_is_put_aside() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = folder(&temporary);
+        assert_eq!(folder.log_since(LogFrom::Beginning).unwrap(), LogPiece::default());
+        let log = folder.path().join("log");
+        fs::write(&log, "one\ntwo\nthr").unwrap();
+        assert!(folder.log_since(LogFrom::End).unwrap().lines.is_empty());
+        let piece = folder.log_since(LogFrom::Beginning).unwrap();
+        assert_eq!((piece.lines.as_slice(), piece.offset), (&["one".to_owned(), "two".to_owned()][..], 8));
+        let at = |piece: &LogPiece| LogFrom::At { file: piece.file, offset: piece.offset };
+        fs::write(&log, "one\ntwo\nthree\n").unwrap();
+        fs::rename(&log, folder.path().join("log.1")).unwrap();
+        fs::write(&log, "four\n").unwrap();
+        let third = folder.log_since(at(&piece)).unwrap();
+        assert_eq!(third.lines, ["three"]);
+        let fourth = folder.log_since(at(&third)).unwrap();
+        assert_eq!(fourth.lines, ["four"]);
+        assert!(folder.log_since(at(&fourth)).unwrap().lines.is_empty());
+        fs::write(&log, "x".repeat(LOG_PIECE_BYTES as usize + 1)).unwrap();
+        assert_eq!(
+            folder.log_since(LogFrom::Beginning).unwrap().offset,
+            LOG_PIECE_BYTES,
+            "no line is endless"
+        );
     }
 
     #[test]

@@ -16,9 +16,12 @@ use larder_protocol::resp::value::Value;
 use rustix::process::Signal;
 
 use super::folder::Folder;
+pub use super::folder::{LogFrom, LogPiece};
 use super::process::{Held, reap, start_ticks, with_input};
 use super::{Host, HostError, Launch, NOBODY, NodeKey, Started, control};
+use crate::resource::log_delivery::SlowEntry;
 use crate::resource::node::{Process, Replication};
+use crate::resource::service_update::Runs;
 
 /// How long a node may take from its start to its first answer.
 const START_TIMEOUT: Duration = Duration::from_secs(15);
@@ -68,6 +71,25 @@ impl LocalHost {
     /// If it does not answer in time.
     pub async fn memcached(&self, key: &NodeKey, request: &[u8]) -> Result<Vec<u8>, HostError> {
         control::memcached(self.folder(key).path(), request).await
+    }
+
+    /// The newest entries of a node's slow log.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn slow_log(&self, key: &NodeKey) -> Result<Vec<SlowEntry>, HostError> {
+        control::slow_log(self.folder(key).path()).await
+    }
+
+    /// Lines of a node's log from there on.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub async fn log_since(&self, key: &NodeKey, from: LogFrom) -> Result<LogPiece, HostError> {
+        let folder = self.folder(key);
+        let what = format!("reading the log of {}", key.folder_name());
+        let read = tokio::task::spawn_blocking(move || folder.log_since(from)).await;
+        read.unwrap_or_else(|error| Err(std::io::Error::other(error))).map_err(HostError::io(what))
     }
 
     /// What a node tells of itself, for metrics: lines of INFO, or of memcached's `stats`.
@@ -133,6 +155,9 @@ impl LocalHost {
             .stdin(Stdio::from(lock))
             .stdout(log)
             .stderr(errors);
+        for (name, _) in std::env::vars_os().filter(|(name, _)| is_secret(name)) {
+            command.env_remove(name);
+        }
         let started = command.spawn();
         let child = started.map_err(HostError::io(format!("starting {}", self.program[0].display())))?;
         let Some(held) = Held::open(child.id()) else {
@@ -144,13 +169,18 @@ impl LocalHost {
 
     /// Waits until the process answers as the node.
     /// `log_from` is where the log of this process begins.
-    async fn answers(&self, folder: &Folder, held: &Held, log_from: u64) -> Result<Process, HostError> {
+    async fn answers(
+        &self,
+        folder: &Folder,
+        held: &Held,
+        log_from: u64,
+    ) -> Result<(Process, Runs), HostError> {
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
             let last = match control::identity(folder.path()).await {
                 Ok(identity) if identity.pid == held.pid() => {
                     let (pid, start_ticks) = (held.pid(), held.start_ticks());
-                    return Ok(Process { pid, start_ticks, run_id: identity.run_id });
+                    return Ok((Process { pid, start_ticks, run_id: identity.run_id }, identity.runs));
                 }
                 Ok(_) => {
                     HostError::Unanswered { what: "answers with the number of another process".to_owned() }
@@ -261,31 +291,31 @@ impl Host for LocalHost {
         if let Some(held) = self.holder(&folder)? {
             tracing::info!(node = key.folder_name(), pid = held.pid(), "a running node is taken over");
             let answered = match self.answers(&folder, &held, folder.log_bytes()).await {
-                Ok(process) => loaded(&folder, &held, folder.log_bytes()).await.map(|()| process),
+                Ok(found) => loaded(&folder, &held, folder.log_bytes()).await.map(|()| found),
                 Err(error) => Err(error),
             };
-            let process = match answered {
-                Ok(process) => process,
+            let (process, runs) = match answered {
+                Ok(found) => found,
                 Err(error) => {
                     self.end(&folder, &held).await?;
                     return Err(error);
                 }
             };
             self.note_answer(key, &process);
-            return Ok(Started { process, settings: folder.written_settings()? });
+            return Ok(Started { process, settings: folder.written_settings()?, runs });
         }
         let locked = folder.try_lock()?;
         let lock = locked
             .ok_or_else(|| HostError::Unanswered { what: "was started by somebody else".to_owned() })?;
         let (held, log_from) = self.spawn(&folder, lock, launch)?;
         let answered = match self.answers(&folder, &held, log_from).await {
-            Ok(process) if launch.seed.is_some() => loaded(&folder, &held, log_from).await.map(|()| process),
+            Ok(found) if launch.seed.is_some() => loaded(&folder, &held, log_from).await.map(|()| found),
             answered => answered,
         };
         match answered {
-            Ok(process) => {
+            Ok((process, runs)) => {
                 self.note_answer(key, &process);
-                Ok(Started { process, settings: launch.settings.clone() })
+                Ok(Started { process, settings: launch.settings.clone(), runs })
             }
             Err(error) => {
                 // A node that does not answer is not left behind: its next start would only find it in the way.
@@ -409,6 +439,11 @@ impl Host for LocalHost {
             std::future::pending::<()>().await;
         }
     }
+}
+
+/// Whether a variable is for the service alone: the keys of its buckets.
+fn is_secret(variable: &std::ffi::OsStr) -> bool {
+    variable.to_str().is_some_and(|name| name.starts_with("LARDER_S3_"))
 }
 
 /// A command that runs the program as a session of its own, so that no terminal's signals reach it. `setsid` (of

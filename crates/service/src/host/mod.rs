@@ -15,6 +15,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 
 use crate::resource::node::{Process, Replication, Settings};
+use crate::resource::service_update::Runs;
 
 /// A node, by the cluster that it belongs to and its number there.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -56,6 +57,8 @@ pub struct Started {
     pub process: Process,
     /// The settings that it was started with; not those asked for if it was found running.
     pub settings: Settings,
+    /// What it runs.
+    pub runs: Runs,
 }
 
 /// Where a replica of nobody looks for its primary: nothing listens there. A node that was started with it, or told

@@ -7,6 +7,7 @@ use crate::identity::{AccessKey, Principal, Verified};
 use crate::metric::MetricStore;
 use crate::name::Names;
 use crate::resource::arn::Arn;
+use crate::resource::service_update::Release;
 use crate::state::{self, Records, StateError};
 use crate::vault::Vault;
 
@@ -24,6 +25,8 @@ pub struct App {
     pub vault: Vault,
     /// Metrics of nodes.
     pub metrics: Arc<MetricStore>,
+    /// The release of Larder that nodes are started with; none if they run another program.
+    pub release: Option<Release>,
 }
 
 impl App {

@@ -2,11 +2,13 @@
 //! the parameters of things that are not built yet.
 
 use super::retry::retrying;
-use super::{App, Caller};
+use super::{App, Caller, log_delivery};
 use crate::front::{ApiError, Xml};
 use crate::resource::cluster::{Cluster, Engine, Pending, REGION_NODES_MAX, Status, node_status};
 use crate::resource::ec2::SecurityGroup;
 use crate::resource::engine_version::{self, EngineVersion};
+use crate::resource::group::Group;
+use crate::resource::log_delivery::Deliveries;
 use crate::resource::network::Subnet;
 use crate::resource::node::Observed;
 use crate::resource::parameter_group::{DEFAULT_PREFIX, ParameterGroup};
@@ -209,7 +211,7 @@ pub(super) fn write(
     observed: Option<&Observed>,
     show_nodes: bool,
 ) {
-    let status = cluster.status(observed);
+    let (status, is_member) = (cluster.status(observed), cluster.group.is_some());
     xml.text("CacheClusterId", &cluster.id);
     if cluster.engine == Engine::Memcached {
         let address = observed.and_then(|observed| app.names.configuration_address(observed));
@@ -226,7 +228,12 @@ pub(super) fn write(
         .text("PreferredAvailabilityZone", cluster.preferred_zone())
         .time("CacheClusterCreateTime", cluster.created_ms)
         .text("PreferredMaintenanceWindow", &cluster.maintenance_window)
-        .element("PendingModifiedValues", |xml| pending(xml, cluster))
+        .element("PendingModifiedValues", |xml| {
+            pending(xml, cluster);
+            if !is_member {
+                log_delivery::write_pending(xml, app, cluster);
+            }
+        })
         .empty("CacheSecurityGroups")
         .element("CacheParameterGroup", |xml| {
             xml.text("CacheParameterGroupName", &cluster.parameter_group)
@@ -252,14 +259,22 @@ pub(super) fn write(
     }
     xml.boolean("AuthTokenEnabled", false)
         .boolean("TransitEncryptionEnabled", cluster.transit.is_enabled())
-        .boolean("AtRestEncryptionEnabled", false)
+        .boolean("AtRestEncryptionEnabled", is_encrypted_at_rest(app, cluster))
         .text("ARN", &caller.arn(SORT, &cluster.id).to_string())
-        .boolean("ReplicationGroupLogDeliveryEnabled", false)
-        .empty("LogDeliveryConfigurations")
-        .text("NetworkType", "ipv4")
-        .text("IpDiscovery", "ipv4");
+        .boolean("ReplicationGroupLogDeliveryEnabled", is_member && !cluster.log_delivery.is_empty());
+    // What the group has stands in the group's answer.
+    let nothing = Deliveries::new();
+    log_delivery::write(xml, app, cluster, if is_member { &nothing } else { &cluster.log_delivery });
+    xml.text("NetworkType", "ipv4").text("IpDiscovery", "ipv4");
     xml.optional("ReplicationGroupId", cluster.group.as_deref());
     xml.optional("TransitEncryptionMode", cluster.transit.mode());
+}
+
+/// A member reports what its group reports: Terraform reads it there. A cluster in no group never has it.
+fn is_encrypted_at_rest(app: &App, cluster: &Cluster) -> bool {
+    let group =
+        cluster.group.as_deref().and_then(|id| find::<Group>(app.records.as_ref(), id).ok().flatten());
+    group.is_some_and(|group| group.value.at_rest_encryption)
 }
 
 /// The answer with one cluster, as all operations that change one give it.

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::cache_cluster::not_available;
 use super::retry::retrying;
-use super::snapshot::{Uses, WholeSnapshot, answer, exists, find_snapshot, write};
+use super::snapshot::{Uses, WholeSnapshot, answer, exists, find_snapshot, object_size, write};
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
@@ -78,10 +78,7 @@ fn export(
     bucket: &str,
 ) -> Result<Xml, ApiError> {
     let object = Object { bucket: bucket.to_owned(), key: format!("{target}-{ONLY_SHARD}.rdb") };
-    if !app.vault.has_bucket(bucket) {
-        return Err(ApiError::invalid_value(format!("The S3 bucket {bucket} was not found.")));
-    }
-    if app.vault.has_object(&object) {
+    if object_size(app, &object)?.is_some() {
         return Err(ApiError::invalid_value(format!(
             "The S3 bucket {bucket} already contains an object with the key {}.",
             object.key

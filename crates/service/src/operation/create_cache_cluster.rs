@@ -1,7 +1,6 @@
 //! CreateCacheCluster.
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use super::cache_cluster::{
     self, answer, check_node_type, check_quota, check_security_groups, engine_of, no_cache_security_groups,
@@ -17,6 +16,7 @@ use crate::resource::cluster::Cluster;
 use crate::resource::cluster::create::{Chosen, CreateRequest, create, identifier};
 use crate::resource::engine_version;
 use crate::resource::group::change;
+use crate::resource::log_delivery::{self, Request as LogRequest};
 use crate::resource::refusal::Refusal;
 use crate::resource::subnet_group::DEFAULT_NAME;
 use crate::resource::tag::{Tag, TagSet};
@@ -60,7 +60,7 @@ pub(super) struct CreateCacheCluster {
     #[serde(default)]
     preferred_outpost_arns: Vec<String>,
     #[serde(default)]
-    log_delivery_configurations: Vec<IgnoredAny>,
+    log_delivery_configurations: Vec<LogRequest>,
     transit_encryption_enabled: Option<bool>,
     network_type: Option<String>,
     ip_discovery: Option<String>,
@@ -115,6 +115,8 @@ pub(super) fn run(app: &App, caller: &Caller, input: CreateCacheCluster) -> Resu
     let mut request = request(&input);
     request.port = request.port.or(like.map(|like| i64::from(like.port)));
     let mut cluster = create(&request, &chosen, &mut crate::random::number_below)?;
+    let logs = &input.log_delivery_configurations;
+    log_delivery::change(&mut cluster.log_delivery, logs, engine, version.full, app.now_ms())?;
     let mut holds: Vec<Change> = group_hold.into_iter().chain(subnet_hold).collect();
     if let Some(begin) = begin {
         cluster.seed = Some(begin.seed);
@@ -150,6 +152,7 @@ fn join(
         ("AZMode", input.az_mode.is_some()),
         ("TransitEncryptionEnabled", input.transit_encryption_enabled == Some(true)),
         ("PreferredAvailabilityZones", !input.preferred_availability_zones.is_empty()),
+        ("LogDeliveryConfigurations", !input.log_delivery_configurations.is_empty()),
         ("NumCacheNodes", input.num_cache_nodes.is_some_and(|count| count != 1)),
     ];
     if let Some((name, _)) = inherited.iter().find(|(_, given)| *given) {
@@ -182,7 +185,6 @@ fn check_built(input: &CreateCacheCluster) -> Result<(), Refusal> {
     not_available("OutpostMode", input.outpost_mode.is_some())?;
     not_available("PreferredOutpostArn", input.preferred_outpost_arn.is_some())?;
     not_available("PreferredOutpostArns", !input.preferred_outpost_arns.is_empty())?;
-    not_available("LogDeliveryConfigurations", !input.log_delivery_configurations.is_empty())?;
     only_ipv4("NetworkType", input.network_type.as_deref())?;
     only_ipv4("IpDiscovery", input.ip_discovery.as_deref())
 }

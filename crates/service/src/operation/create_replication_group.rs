@@ -19,6 +19,7 @@ use crate::resource::cluster::{Cluster, Engine, Status};
 use crate::resource::engine_version;
 use crate::resource::group::create::{Layout, check_failover, identifier, spread};
 use crate::resource::group::{Group, ONLY_SHARD, Shard, member_id};
+use crate::resource::log_delivery::{self, Request as LogRequest};
 use crate::resource::refusal::Refusal;
 use crate::resource::subnet_group::DEFAULT_NAME;
 use crate::resource::tag::{Tag, TagSet};
@@ -71,7 +72,7 @@ pub(super) struct CreateReplicationGroup {
     #[serde(default)]
     user_group_ids: Vec<String>,
     #[serde(default)]
-    log_delivery_configurations: Vec<IgnoredAny>,
+    log_delivery_configurations: Vec<LogRequest>,
     data_tiering_enabled: Option<bool>,
     network_type: Option<String>,
     ip_discovery: Option<String>,
@@ -195,6 +196,9 @@ fn adopt(
     check_failover(layout.automatic_failover, input.multi_az_enabled == Some(true), count)?;
     let mut adopted = cluster.clone();
     adopted.group = Some(id.to_owned());
+    let (engine, version, logs) =
+        (adopted.engine, adopted.engine_version.clone(), &input.log_delivery_configurations);
+    log_delivery::change(&mut adopted.log_delivery, logs, engine, &version, app.now_ms())?;
     let mut changes: Vec<Change> = hold.into_iter().collect();
     changes.push(replace(&adopted, found.desired.revision)?);
     let known = crate::resource::cluster::create::zone_names(&subnets);
@@ -275,6 +279,8 @@ fn fresh(
     };
     let mut first = create(&request, &chosen, &mut crate::random::number_below)?;
     first.group = Some(id.to_owned());
+    let logs = &input.log_delivery_configurations;
+    log_delivery::change(&mut first.log_delivery, logs, engine, version.full, app.now_ms())?;
     let mut all = vec![first.clone()];
     for (turn, zone) in zones.iter().enumerate().skip(1) {
         all.push(first.sibling(&member_id(id, turn + 1), zone, &subnets, turn, app.now_ms())?);
@@ -311,7 +317,6 @@ fn check_built(input: &CreateReplicationGroup) -> Result<(), Refusal> {
         return Err(Refusal::combination("AuthToken can only be specified with TransitEncryptionEnabled."));
     }
     not_available("KmsKeyId", input.kms_key_id.is_some())?;
-    not_available("LogDeliveryConfigurations", !input.log_delivery_configurations.is_empty())?;
     not_available("DataTieringEnabled", input.data_tiering_enabled == Some(true))?;
     not_available(
         "Durability",

@@ -7,12 +7,14 @@ use super::cache_cluster::{
     self, answer, check_node_type, check_quota, check_security_groups, engine_of, no_cache_security_groups,
     not_available, only_ipv4, parameter_group, subnets, update, version_of,
 };
+use super::log_delivery::check_at_once;
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
 use crate::resource::cluster::modify::{ModifyRequest, modify};
 use crate::resource::cluster::{Cluster, EngineChange};
 use crate::resource::engine_version;
+use crate::resource::log_delivery::{self, Request as LogRequest};
 use crate::resource::parameter_group::DEFAULT_PREFIX;
 use crate::resource::refusal::Refusal;
 use crate::state::Change;
@@ -47,7 +49,7 @@ pub(super) struct ModifyCacheCluster {
     auth_token: Option<String>,
     auth_token_update_strategy: Option<String>,
     #[serde(default)]
-    log_delivery_configurations: Vec<IgnoredAny>,
+    log_delivery_configurations: Vec<LogRequest>,
     ip_discovery: Option<String>,
     scale_config: Option<IgnoredAny>,
 }
@@ -67,6 +69,9 @@ pub(super) fn run(app: &App, caller: &Caller, input: ModifyCacheCluster) -> Resu
         let (request, mut changes) = request(app, cluster, &input)?;
         let (subnets, hold) = subnets(app, &cluster.subnet_group)?;
         modify(cluster, observed, request, &subnets)?;
+        let (engine, version) = (cluster.engine, cluster.engine_version.clone());
+        let logs = &input.log_delivery_configurations;
+        log_delivery::change(&mut cluster.log_delivery, logs, engine, &version, app.now_ms())?;
         check_quota(app, cluster.nodes.len() + cluster.pending.add.len(), |other| other.id != cluster.id)?;
         changes.extend(hold);
         Ok(changes)
@@ -92,7 +97,7 @@ fn check_built(input: &ModifyCacheCluster) -> Result<(), Refusal> {
     not_available("NotificationTopicStatus", input.notification_topic_status.is_some())?;
     not_available("AuthToken", input.auth_token.is_some())?;
     not_available("AuthTokenUpdateStrategy", input.auth_token_update_strategy.is_some())?;
-    not_available("LogDeliveryConfigurations", !input.log_delivery_configurations.is_empty())?;
+    check_at_once(!input.log_delivery_configurations.is_empty(), input.apply_immediately)?;
     not_available("ScaleConfig", input.scale_config.is_some())?;
     only_ipv4("IpDiscovery", input.ip_discovery.as_deref())
 }

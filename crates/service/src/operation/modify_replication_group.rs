@@ -1,11 +1,11 @@
 //! ModifyReplicationGroup.
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use super::cache_cluster::{
     check_node_type, check_security_groups, no_cache_security_groups, not_available, only_ipv4, version_of,
 };
+use super::log_delivery::check_at_once;
 use super::modify_cache_cluster::versions;
 use super::replication_group::{self, WholeGroup, answer, attachable, check_transit, update_group};
 use super::{App, Caller, Input};
@@ -15,6 +15,7 @@ use crate::resource::cluster::Changing;
 use crate::resource::cluster::modify::{ModifyRequest, modify};
 use crate::resource::group::change;
 use crate::resource::group::create::{check_failover, check_multi_az};
+use crate::resource::log_delivery::{self, Request as LogRequest};
 use crate::resource::refusal::Refusal;
 use crate::resource::transit::changed;
 use crate::state::Change;
@@ -54,7 +55,7 @@ pub(super) struct ModifyReplicationGroup {
     user_group_ids_to_remove: Vec<String>,
     remove_user_groups: Option<bool>,
     #[serde(default)]
-    log_delivery_configurations: Vec<IgnoredAny>,
+    log_delivery_configurations: Vec<LogRequest>,
     ip_discovery: Option<String>,
     transit_encryption_enabled: Option<bool>,
     transit_encryption_mode: Option<String>,
@@ -80,6 +81,7 @@ pub(super) fn run(app: &App, caller: &Caller, input: ModifyReplicationGroup) -> 
         let mut changes = members(app, whole, &input)?;
         group(whole, &input)?;
         transit(whole, &input)?;
+        logs(app, whole, &input)?;
         changes.extend(users(app, whole, &input)?);
         Ok(changes)
     })?;
@@ -95,6 +97,7 @@ impl ModifyReplicationGroup {
             || self.multi_az_enabled.is_some()
             || self.asks_members()
             || self.asks_users()
+            || !self.log_delivery_configurations.is_empty()
             || self.transit_encryption_enabled.is_some()
             || self.transit_encryption_mode.is_some()
     }
@@ -220,6 +223,17 @@ fn transit(whole: &mut WholeGroup, input: &ModifyReplicationGroup) -> Result<(),
     Ok(())
 }
 
+/// Other deliveries of logs: they concern no node, and are made at once.
+fn logs(app: &App, whole: &mut WholeGroup, input: &ModifyReplicationGroup) -> Result<(), ApiError> {
+    for member in &mut whole.members {
+        let cluster = &mut member.cluster.value;
+        let (engine, version) = (cluster.engine, cluster.engine_version.clone());
+        let logs = &input.log_delivery_configurations;
+        log_delivery::change(&mut cluster.log_delivery, logs, engine, &version, app.now_ms())?;
+    }
+    Ok(())
+}
+
 /// Another user group, or none: all members follow at once.
 fn users(app: &App, whole: &mut WholeGroup, input: &ModifyReplicationGroup) -> Result<Vec<Change>, ApiError> {
     if !input.asks_users() {
@@ -269,11 +283,11 @@ fn check_built(input: &ModifyReplicationGroup) -> Result<(), Refusal> {
     not_available("NotificationTopicStatus", input.notification_topic_status.is_some())?;
     not_available("AuthToken", input.auth_token.is_some())?;
     not_available("AuthTokenUpdateStrategy", input.auth_token_update_strategy.is_some())?;
-    not_available("LogDeliveryConfigurations", !input.log_delivery_configurations.is_empty())?;
     not_available("ClusterMode", input.cluster_mode.as_deref().is_some_and(|word| word != "disabled"))?;
     not_available(
         "Durability",
         input.durability.as_deref().is_some_and(|word| !matches!(word, "default" | "disabled")),
     )?;
+    check_at_once(!input.log_delivery_configurations.is_empty(), input.apply_immediately)?;
     only_ipv4("IpDiscovery", input.ip_discovery.as_deref())
 }

@@ -27,6 +27,7 @@ pub fn rehearse(app: &App, caller: &Caller, calls: &[Form]) -> Result<(), ApiErr
         names: Arc::clone(&app.names),
         vault: app.vault.clone(),
         metrics: Arc::clone(&app.metrics),
+        release: app.release.clone(),
     };
     calls.iter().try_for_each(|call| perform(&stage, caller, call, "").map(drop))
 }

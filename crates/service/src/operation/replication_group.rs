@@ -3,7 +3,7 @@
 
 use super::cache_cluster::not_available;
 use super::retry::retrying;
-use super::{App, Caller, cache_cluster};
+use super::{App, Caller, cache_cluster, log_delivery};
 use crate::front::{ApiError, Xml};
 use crate::resource::cluster::Cluster;
 use crate::resource::engine_version::EngineVersion;
@@ -143,7 +143,12 @@ pub(super) fn write(xml: &mut Xml, app: &App, caller: &Caller, whole: &WholeGrou
     xml.text("ReplicationGroupId", &group.id)
         .text("Description", &group.description)
         .text("Status", status.as_str())
-        .element("PendingModifiedValues", |xml| pending(xml, group, observed));
+        .element("PendingModifiedValues", |xml| {
+            pending(xml, group, observed);
+            if let Some(template) = template {
+                log_delivery::write_pending(xml, app, template);
+            }
+        });
     xml.texts("MemberClusters", "ClusterId", group.members().map(String::as_str));
     xml.list("NodeGroups", "NodeGroup", &group.shards, |xml, (id, shard)| {
         node_group(xml, app, whole, status, id, shard);
@@ -162,9 +167,9 @@ pub(super) fn write(xml: &mut Xml, app: &App, caller: &Caller, whole: &WholeGrou
         .boolean("AtRestEncryptionEnabled", group.at_rest_encryption)
         .empty("MemberClustersOutpostArns")
         .text("ARN", &caller.arn(SORT, &group.id).to_string())
-        .texts("UserGroupIds", "member", group.user_group.as_deref())
-        .empty("LogDeliveryConfigurations")
-        .time("ReplicationGroupCreateTime", group.created_ms)
+        .texts("UserGroupIds", "member", group.user_group.as_deref());
+    log_delivery::write_of_group(xml, app, template);
+    xml.time("ReplicationGroupCreateTime", group.created_ms)
         .text("DataTiering", "disabled")
         .boolean(
             "AutoMinorVersionUpgrade",

@@ -12,7 +12,7 @@ use crate::resource::node::Observed;
 use crate::resource::node_type;
 use crate::resource::refusal::Refusal;
 use crate::resource::snapshot::{
-    MANUAL_MAX, MANUAL_WITHIN_MS, ObservedSnapshot, Origin, Phase, SORT, Seed, Snapshot, Use,
+    MANUAL_MAX, MANUAL_WITHIN_MS, Object, ObservedSnapshot, Origin, Phase, SORT, Seed, Snapshot, Use,
     check_supported, check_version, identifier, object,
 };
 use crate::resource::tag::{Tag, TagSet};
@@ -20,6 +20,8 @@ use crate::state::{self, Change, Stored, find, list_all, replace};
 
 /// Unit of sizes in answers.
 const MB: u64 = 1_000_000;
+/// Most that an answer says about a bucket that cannot be used.
+const FAILURE_CHARS_MAX: usize = 300;
 
 /// A snapshot with what is observed of it.
 pub(super) struct WholeSnapshot {
@@ -215,26 +217,35 @@ pub(super) fn begin(app: &App, name: Option<&str>, arns: &[String]) -> Result<Op
         }
         (None, [arn]) => {
             let found = object(arn)?;
-            if !app.vault.has_bucket(&found.bucket) {
-                return Err(ApiError::invalid_value(format!(
-                    "The S3 bucket {} was not found.",
-                    found.bucket
-                )));
-            }
-            if !app.vault.has_object(&found) {
-                return Err(ApiError::invalid_value(format!(
-                    "The S3 bucket {} has no object {}.",
-                    found.bucket, found.key
-                )));
-            }
+            let bytes = object_size(app, &found)?.ok_or_else(|| {
+                let Object { bucket, key } = &found;
+                ApiError::invalid_value(format!("The S3 bucket {bucket} has no object {key}."))
+            })?;
             let seed = Seed::Object(found);
-            Ok(Some(Begin { seed, like: None, snapshot: None, bytes: 0, hold: None }))
+            Ok(Some(Begin { seed, like: None, snapshot: None, bytes, hold: None }))
         }
         (None, _) => Err(ApiError::invalid_value("There can be one SnapshotArn for each shard only.")),
         (Some(_), _) => {
             Err(ApiError::invalid_combination("SnapshotName and SnapshotArns cannot both be specified."))
         }
     }
+}
+
+/// Size of an object in a bucket; none if the bucket has none of that name.
+///
+/// # Errors
+/// `InvalidParameterValue` if there is no such bucket, or it cannot be used.
+pub(super) fn object_size(app: &App, object: &Object) -> Result<Option<u64>, ApiError> {
+    let buckets = app.vault.buckets();
+    if !buckets.has(&object.bucket).map_err(|error| unusable(object, &error))? {
+        return Err(ApiError::invalid_value(format!("The S3 bucket {} was not found.", object.bucket)));
+    }
+    buckets.size(object).map_err(|error| unusable(object, &error))
+}
+
+fn unusable(object: &Object, error: &dyn std::fmt::Display) -> ApiError {
+    let why: String = error.to_string().chars().take(FAILURE_CHARS_MAX).collect();
+    ApiError::invalid_value(format!("The S3 bucket {} cannot be used: {why}", object.bucket))
 }
 
 impl Begin {

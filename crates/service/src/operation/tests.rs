@@ -12,6 +12,7 @@ use crate::name::endpoint::Zone;
 use crate::resource::cluster::{Changing, Cluster, Engine, Pending, WantedNode};
 use crate::resource::event::{Event, SourceType};
 use crate::resource::network::Network;
+use crate::resource::service_update::Release;
 use crate::state::{self, FileRecords};
 use crate::vault::Vault;
 
@@ -37,6 +38,7 @@ impl Service {
             names: Arc::new(Names::new(Zone { suffix: "abc123".to_owned(), region_code: "use1".to_owned() })),
             vault: Vault::new(folder.path(), folder.path().join("buckets")),
             metrics: Arc::new(MetricStore::in_memory().unwrap()),
+            release: Release::parse("0.2.0"),
         };
         let caller = Caller {
             access_key_id: "AKIAEXAMPLE".to_owned(),
@@ -99,6 +101,7 @@ impl Service {
             snapshots: 0,
             final_snapshot: None,
             transit: Default::default(),
+            log_delivery: Default::default(),
         };
         self.app.records.apply(&[state::create(&cluster).unwrap()]).unwrap();
     }

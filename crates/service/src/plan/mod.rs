@@ -11,6 +11,7 @@ use crate::resource::cluster::{Cluster, Engine};
 use crate::resource::node::{NodePhase, Observed, ObservedNode};
 
 pub mod group;
+pub mod update;
 
 #[cfg(test)]
 mod tests;

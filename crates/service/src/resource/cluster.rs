@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::log_delivery::Deliveries;
 use super::node::{NodePhase, Observed, ObservedNode};
 use super::snapshot::Seed;
 use super::transit::Transit;
@@ -162,6 +163,9 @@ pub struct Cluster {
     /// Encryption in transit.
     #[serde(default)]
     pub transit: Transit,
+    /// Logs that are to be delivered.
+    #[serde(default)]
+    pub log_delivery: Deliveries,
 }
 
 impl Resource for Cluster {

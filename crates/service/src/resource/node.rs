@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
+use super::service_update::Runs;
 use crate::state::Resource;
 
 /// Failed first starts after which a node's first data are believed to be unusable.
@@ -72,6 +73,9 @@ pub struct ObservedNode {
     pub failures: u32,
     /// It is not started again before this time, Unix milliseconds.
     pub not_before_ms: u64,
+    /// What the running process is.
+    #[serde(default)]
+    pub runs: Runs,
 }
 
 /// What a node says about its replication.

@@ -43,11 +43,14 @@ impl Service {
             data_dir: folder.join("data"),
             listen: "127.0.0.1:0".parse().unwrap(),
             node_program: program,
+            release: None,
             region: "us-east-1".into(),
             account: "000000000000".into(),
             vpc_base: crate::resource::network::DEFAULT_VPC_BASE,
             dns_listen: Some("127.0.0.1:0".parse().unwrap()),
             buckets: None,
+            #[cfg(feature = "s3")]
+            s3: None,
             stop_nodes: true,
         };
         let deadline = Instant::now() + PATIENCE;
@@ -314,11 +317,14 @@ async fn one_service_per_folder_and_only_its_owner_reads_the_key() {
         data_dir: folder.path().join("data"),
         listen: "127.0.0.1:0".parse().unwrap(),
         node_program: vec!["/bin/true".into()],
+        release: None,
         region: region.into(),
         account: "000000000000".into(),
         vpc_base: crate::resource::network::DEFAULT_VPC_BASE,
         dns_listen: None,
         buckets: None,
+        #[cfg(feature = "s3")]
+        s3: None,
         stop_nodes: true,
     };
     let error = serve(config("us-east-1"), async {}).await.unwrap_err();

@@ -93,3 +93,49 @@ fn buckets_whose_deadlines_are_gone_are_forgotten() {
     }
     assert_eq!(partition.next_deadline(), None);
 }
+
+/// Hits of small and of large keys, 1500 of each, while as many keys come that nobody asks for twice and 2000 have room.
+fn hits(policy: Policy) -> [u64; 2] {
+    const REQUESTS: u64 = 60_000;
+    let store = Store::new(&Config { partitions: 16, ..Config::new(7, NOW.ms) });
+    let (mut dice, mut now) = (1u64, NOW);
+    let mut random = || {
+        dice = dice.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        dice ^ dice >> 32
+    };
+    let (mut hits, mut keys) = ([0; 2], 0);
+    for at in 0..REQUESTS {
+        now.ms += 1;
+        let (name, bytes) = match (at % 4, random() % 1500) {
+            (0, n) => (format!("small:{n}"), 20),
+            (1, n) => (format!("large:{n}"), 2000),
+            _ => (format!("once:{at}"), 20),
+        };
+        let slot = (crate::Seed::new(1).hash(name.as_bytes()) % crate::SLOTS) as u16;
+        let key = store.key(name.as_bytes(), slot);
+        let access = match policy.is_lhd() {
+            true => store.lhd_access(now.ms, random() as u32),
+            false => Access::lru(now.ms),
+        };
+        let mut partition = store.lock(store.partition_of(slot));
+        if partition.read(0, &key, now, access).is_some() {
+            hits[usize::from(bytes == 2000)] += u64::from(at > REQUESTS / 2);
+            continue;
+        }
+        partition.set(0, &key, Value::String(&vec![b'v'; bytes]), Extras::default(), access);
+        drop(partition);
+        keys += 1;
+        let round = Round { policy, samples: 5, decay_minutes: 1, now };
+        while keys > 2000 {
+            assert!(store.evict_one(&round, &mut random, &mut |_, _| ()).is_some());
+            keys -= 1;
+        }
+    }
+    hits
+}
+
+#[test]
+fn what_brings_hits_for_its_bytes_stays() {
+    let ([small, large], lru) = (hits(Policy::AllKeysLhd), hits(Policy::AllKeysLru));
+    assert!(small > 2 * large && small > 3 * lru[0] / 2, "{small} {large}, least recently used: {lru:?}");
+}

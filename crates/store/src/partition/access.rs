@@ -3,7 +3,11 @@
 //! With an LRU policy (and none) they are a clock in seconds, modulo 2^23 (97 days), and a bit that says whether the
 //! value was ever read, which Memcached tells its clients. With an LFU policy the upper 16
 //! bits are the minute of the last decay and the lower 8 a logarithmic counter (Morris, CACM 1978). The meaning and
-//! the constants are those of Redis, so that OBJECT IDLETIME and OBJECT FREQ tell the same.
+//! the constants are those of Redis, so that OBJECT IDLETIME and OBJECT FREQ tell the same. What they are with
+//! `allkeys-lhd` says [`super::density`].
+
+use super::density::Moment;
+use super::departed::{Departure, Reason};
 
 /// Counter of a new key, so that it is not evicted before it had a chance.
 pub const LFU_INITIAL: u32 = 5;
@@ -11,8 +15,8 @@ pub const LFU_INITIAL: u32 = 5;
 /// Bits of the LRU clock.
 const MASK: u32 = (1 << 23) - 1;
 
-/// In an LRU word: the value was read since it was set.
-const FETCHED: u32 = 1 << 23;
+/// In an LRU word, and in one of hit density: the value was read since it was set.
+pub(super) const FETCHED: u32 = 1 << 23;
 
 /// How an access is noted: made once per command from the configuration, the clock and a random number.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +42,8 @@ pub enum Access {
         /// `lfu-decay-time`, minutes per step of decay; 0 = never.
         decay_minutes: u32,
     },
+    /// Least hit density.
+    Lhd(Moment),
 }
 
 impl Access {
@@ -63,6 +69,17 @@ impl Access {
             Access::None { created } => created,
             Access::Lru { clock } => clock,
             Access::Lfu { minutes, .. } => minutes << 8 | LFU_INITIAL,
+            Access::Lhd(moment) => moment.of_new(),
+        }
+    }
+
+    /// The word of an item whose key may have left before.
+    pub(super) fn of_known(self, known: Option<Departure>) -> u32 {
+        match (self, known) {
+            (Access::Lhd(moment), Some(Departure { reason: Reason::Evicted, uses })) => {
+                moment.of_returned(uses)
+            }
+            _ => self.of_new(),
         }
     }
 
@@ -71,6 +88,7 @@ impl Access {
     pub fn after_read(self, word: u32) -> u32 {
         match self {
             Access::Lru { clock } => clock | FETCHED,
+            Access::Lhd(moment) => moment.after_use(word) | FETCHED,
             _ => self.after_use(word),
         }
     }
@@ -80,6 +98,7 @@ impl Access {
     pub fn after_set(self, word: u32) -> u32 {
         match self {
             Access::Lru { clock } => clock,
+            Access::Lhd(moment) => moment.after_set(word),
             Access::None { .. } | Access::Lfu { .. } => self.after_use(word),
         }
     }
@@ -96,6 +115,7 @@ impl Access {
     pub fn idle_seconds(self, word: u32, now_ms: u64) -> u32 {
         match self {
             Access::Lfu { minutes, .. } => (minutes.wrapping_sub(word >> 8) & 0xffff) * 60,
+            Access::Lhd(moment) => moment.idle_seconds(word),
             _ => idle_seconds(word, now_ms),
         }
     }
@@ -106,6 +126,7 @@ impl Access {
         match self {
             Access::None { .. } => word,
             Access::Lru { clock } => clock | word & FETCHED,
+            Access::Lhd(moment) => moment.after_use(word),
             Access::Lfu { minutes, random, log_factor, decay_minutes } => {
                 let counter = decayed(word, minutes, decay_minutes);
                 minutes << 8 | increased(counter, random, log_factor)

@@ -33,6 +33,13 @@ pub const INLINE_STRING_BYTES_MAX: usize = 16 * 1024;
 /// Bytes that a long string takes beside its own: two counts of who shares it, and where it is.
 const LONG_HEAD_BYTES: usize = 2 * size_of::<usize>() + size_of::<Vec<u8>>();
 
+/// What an item costs in the index.
+const INDEX_BYTES: usize = 12;
+/// Of collections with more members nobody adds up the bytes to compare them.
+const MEMBERS_COUNTED: usize = 128;
+/// Bytes that a member of a larger one is taken for.
+const MEMBER_BYTES: usize = 64;
+
 const KIND: u8 = 0b0000_0111;
 const HAS_DEADLINE: u8 = 0b0000_1000;
 const HAS_FLAGS: u8 = 0b0001_0000;
@@ -770,6 +777,22 @@ impl Item {
                 ValueRef::SortedSet(set) => size_of::<SortedSet>() + set.memory_bytes(),
                 ValueRef::Stream(stream) => size_of::<Stream>() + stream.memory_bytes(),
             }
+    }
+
+    /// About as many bytes as the key costs, its place in the index included. O(1).
+    pub fn approximate_bytes(&self) -> usize {
+        let members = match self.value() {
+            ValueRef::String(_) | ValueRef::Integer(_) => return INDEX_BYTES + self.memory_bytes(),
+            ValueRef::Hash(hash) => hash.len(),
+            ValueRef::List(list) => list.len(),
+            ValueRef::Set(set) => set.len(),
+            ValueRef::SortedSet(set) => set.len(),
+            ValueRef::Stream(stream) => stream.len(),
+        };
+        match members {
+            0..=MEMBERS_COUNTED => INDEX_BYTES + self.memory_bytes(),
+            _ => INDEX_BYTES + members.saturating_mul(MEMBER_BYTES),
+        }
     }
 
     /// Gives up ownership for an address that fits in 48 bits.

@@ -5,9 +5,12 @@
 //! lock (see [`crate::Store`]); time is handed in.
 //!
 //! In reading order: [`item`] (a key with its value), `table` (the index), [`expire`] (reclaiming), `fields` (of hashes,
-//! with deadlines of their own), [`access`] (the clock of LRU and LFU), `watch`, `snapshot`.
+//! with deadlines of their own), [`access`] (the clock of LRU and LFU), `density`, `departed` (why keys left), `watch`,
+//! `snapshot`.
 
 pub mod access;
+pub(crate) mod density;
+mod departed;
 mod expire;
 mod fields;
 mod gone;
@@ -22,13 +25,16 @@ mod tests;
 use crate::compact::Mover;
 use crate::key::{Key, Seed};
 use access::Access;
+use density::Densities;
+use departed::Departed;
+pub use departed::{Departure, Reason};
 use gone::GoneList;
 pub use gone::{Gone, Left};
 use item::{Extras, Item, Owned, Value};
 use snapshot::Saving;
 pub use snapshot::{Entry, Saver};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use table::Place;
 pub use table::{ItemMut, ItemRef};
 pub(crate) use table::{Table, index_of};
@@ -49,6 +55,8 @@ pub struct Counters {
     pub hits: u64,
     /// Reads that did not.
     pub misses: u64,
+    /// Of the misses, those of keys that are known to have left, by [`Reason`].
+    pub missed: [u64; 4],
     /// Keys removed because their time was over.
     pub expired: u64,
     /// Fields of hashes removed because their time was over.
@@ -60,6 +68,26 @@ pub struct Counters {
     /// The same of those removed to make room.
     pub evicted_unread: u64,
 }
+
+/// What all partitions of a store have in common.
+#[derive(Debug)]
+pub(crate) struct Common {
+    pub(crate) densities: Densities,
+    /// Keys that left of which a partition remembers why, at most.
+    pub(crate) remembered: AtomicUsize,
+}
+
+impl Common {
+    pub(crate) fn new(remembered: usize) -> Arc<Common> {
+        Arc::new(Common { densities: Densities::new(), remembered: AtomicUsize::new(remembered) })
+    }
+}
+
+/// A partition with few keys may remember this many that left.
+const REMEMBERED_MIN: usize = 32;
+
+/// Keys of a database that was emptied which a partition notes one by one.
+const FLUSHED_NOTED_MAX: usize = 256;
 
 /// A locked piece of the keyspace.
 #[derive(Debug)]
@@ -73,6 +101,8 @@ pub struct Partition {
     more: Vec<Table>,
     seed: Seed,
     gone: GoneList,
+    departed: Departed,
+    common: Arc<Common>,
     /// Frees what is reclaimed.
     free: fn(Removed),
     /// What every item's bit in the table is, but for those that a snapshot still has to save.
@@ -89,6 +119,16 @@ impl Removed {
     /// The value.
     pub fn into_value(self) -> Owned {
         self.0.into_value()
+    }
+
+    /// The value, as it was.
+    pub fn value(&self) -> crate::ValueRef<'_> {
+        self.0.value()
+    }
+
+    /// The 24-bit access word.
+    pub fn access(&self) -> u32 {
+        self.0.access()
     }
 
     /// True if freeing it takes long: more than `members` members, or a long string.
@@ -119,7 +159,7 @@ pub(crate) fn prefetch(address: *const u8) {
 }
 
 impl Partition {
-    pub(crate) fn new(seed: Seed, epoch_ms: u64, telling: Arc<AtomicBool>) -> Partition {
+    pub(crate) fn new(seed: Seed, epoch_ms: u64, telling: Arc<AtomicBool>, common: Arc<Common>) -> Partition {
         Partition {
             first: Table::new(epoch_ms),
             more: Vec::new(),
@@ -128,6 +168,8 @@ impl Partition {
             watches: Watches::default(),
             counters: Counters::default(),
             gone: GoneList::new(telling),
+            departed: Departed::default(),
+            common,
             free: drop,
             generation: 0,
             saving: None,
@@ -185,21 +227,45 @@ impl Partition {
     #[inline]
     pub fn read(&mut self, db: u16, key: &Key<'_>, now: Now, access: Access) -> Option<ItemRef<'_>> {
         let Some(place) = self.find(db, key) else {
-            self.counters.misses += 1;
+            self.missed(db, key);
             return None;
         };
         if self.table(db)?.get(place).is_volatile() && !self.survives(db, key.hash, place, now) {
-            self.counters.misses += 1;
+            self.missed(db, key);
             return None;
         }
-        let table = self.table_mut(db);
+        let common = &*self.common;
+        let table = if db == 0 { &mut self.first } else { self.more.get_mut(db as usize - 1)? };
         let item = table.get(place);
         let (old, new) = (item.access(), access.after_read(item.access()));
+        if let Access::Lhd(moment) = access {
+            common.densities.used(key.hash, old, moment);
+        }
         if old != new {
             table.get_mut(place).item().set_access(new);
         }
         self.counters.hits += 1;
         self.table(db).map(|table| table.get(place))
+    }
+
+    /// Counts a miss, by what is known of the key.
+    fn missed(&mut self, db: u16, key: &Key<'_>) {
+        self.counters.misses += 1;
+        if let Some(departure) = self.departed.find(marked(db, key.hash)) {
+            self.counters.missed[departure.reason as usize - 1] += 1;
+        }
+    }
+
+    /// What is known of a key that is not there; `None` if it was never there, or left too long ago.
+    pub fn departure(&self, db: u16, key: &Key<'_>) -> Option<Departure> {
+        self.departed.find(marked(db, key.hash))
+    }
+
+    /// Notes that a key leaves.
+    fn leaves(&mut self, db: u16, hash: u32, reason: Reason, uses: u32) {
+        let bound = self.common.remembered.load(Ordering::Relaxed);
+        let limit = bound.min(self.len(db).max(REMEMBERED_MIN));
+        self.departed.note(marked(db, hash), Departure { reason, uses }, limit);
     }
 
     /// Looks at a key without leaving a trace. O(1).
@@ -216,8 +282,12 @@ impl Partition {
     pub fn write(&mut self, db: u16, key: &Key<'_>, now: Now, access: Access) -> Option<ItemMut<'_>> {
         let place = self.living(db, key, now)?;
         self.save_first(db, place);
+        let old = self.table_mut(db).get(place).access();
+        if let Access::Lhd(moment) = access {
+            self.common.densities.used(key.hash, old, moment);
+        }
         let table = self.table_mut(db);
-        let used = access.after_use(table.get(place).access());
+        let used = access.after_use(old);
         let mut item = table.get_mut(place);
         item.item().set_access(used);
         Some(item)
@@ -260,6 +330,8 @@ impl Partition {
             }
         };
         self.gone.note(db, item.key(), left, Vec::new());
+        let hash = self.seed.hash(item.key());
+        self.leaves(db, hash, Reason::Expired, 0);
         (self.free)(Removed(item));
     }
 
@@ -280,7 +352,8 @@ impl Partition {
         };
         let earliest = extras.deadline.into_iter().chain(field).min();
         let Some(place) = self.find(db, key) else {
-            let item = Item::new(key.bytes, value, extras, access.of_new());
+            let known = self.departed.forget(marked(db, key.hash));
+            let item = Item::new(key.bytes, value, extras, access.of_known(known));
             let (seed, generation) = (self.seed, self.generation);
             let table = self.table_mut(db);
             table.insert(&seed, key.hash, item, generation);
@@ -291,7 +364,12 @@ impl Partition {
         let table = self.table_mut(db);
         earliest.into_iter().for_each(|at| table.note_deadline(key.hash, at));
         // The key stays the same one, so its frequency of use goes on.
-        let used = access.after_set(table.get(place).access());
+        let old = table.get(place).access();
+        let used = access.after_set(old);
+        if let Access::Lhd(moment) = access {
+            self.common.densities.ended(key.hash, old, moment);
+        }
+        let table = self.table_mut(db);
         if matches!(value, Value::String(_) | Value::Integer(_)) {
             // The common case of a cache: the same key with a value of the same length.
             let mut old = table.get_mut(place);
@@ -330,7 +408,12 @@ impl Partition {
         let place = self.living(db, key, now)?;
         self.save_first(db, place);
         self.changed(db, key);
-        Some(Removed(self.table_mut(db).remove(key.hash, place)))
+        let item = self.table_mut(db).remove(key.hash, place);
+        if self.common.densities.is_active() {
+            self.common.densities.ended(key.hash, item.access(), self.common.densities.moment(now.ms, 0));
+        }
+        self.leaves(db, key.hash, Reason::Deleted, 0);
+        Some(Removed(item))
     }
 
     /// Removes a key if its time is over. What is done to the others is up to the caller.
@@ -348,14 +431,22 @@ impl Partition {
         self.gone.take()
     }
 
-    /// Removes a key to make room.
-    pub fn evict(&mut self, db: u16, key: &Key<'_>) -> Option<Removed> {
+    /// Removes a key to make room. `access` is how a use of it would be noted.
+    pub fn evict(&mut self, db: u16, key: &Key<'_>, access: Access) -> Option<Removed> {
         let place = self.find(db, key)?;
         self.save_first(db, place);
         self.changed(db, key);
         self.counters.evicted += 1;
         let item = self.table_mut(db).remove(key.hash, place);
         self.counters.evicted_unread += u64::from(access::is_unread(item.access()));
+        let uses = match access {
+            Access::Lhd(moment) => {
+                self.common.densities.evicted(key.hash, item.access(), moment);
+                density::uses(item.access())
+            }
+            _ => 0,
+        };
+        self.leaves(db, key.hash, Reason::Evicted, uses);
         Some(Removed(item))
     }
 
@@ -433,11 +524,25 @@ impl Partition {
     /// Takes all keys of a database out.
     pub fn clear(&mut self, db: u16) -> Cleared {
         let table = self.table_mut(db).take();
+        self.note_flushed(db, &table);
         self.watches.cleared(db, |key| {
             let hash = self.seed.hash(key);
             table.find(hash, key).is_some()
         });
         Cleared(self.save_cleared(db, table))
+    }
+
+    /// Remembers some of the keys of a table that was emptied: emptying one should not take long.
+    fn note_flushed(&mut self, db: u16, table: &Table) {
+        let limit = self.common.remembered.load(Ordering::Relaxed).min(table.len().max(REMEMBERED_MIN));
+        let (mut position, mut left) = (Some(0), FLUSHED_NOTED_MAX.min(limit));
+        while let Some(at) = position.filter(|_| left > 0) {
+            position = table.scan(at, |item| {
+                let hash = marked(db, self.seed.hash(item.key()));
+                self.departed.note(hash, Departure { reason: Reason::Flushed, uses: 0 }, limit);
+                left = left.saturating_sub(1);
+            });
+        }
     }
 
     /// Exchanges two databases.
@@ -496,6 +601,13 @@ impl Partition {
 
     /// Bytes of the index, without items.
     pub fn index_bytes(&self) -> usize {
-        self.first.memory_bytes() + self.more.iter().map(Table::memory_bytes).sum::<usize>()
+        self.departed.memory_bytes()
+            + self.first.memory_bytes()
+            + self.more.iter().map(Table::memory_bytes).sum::<usize>()
     }
+}
+
+/// The hash of a key, which is another in each database.
+fn marked(db: u16, hash: u32) -> u32 {
+    hash ^ u32::from(db).wrapping_mul(0x9e37_79b9)
 }

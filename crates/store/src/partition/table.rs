@@ -699,6 +699,11 @@ impl<'a> ItemRef<'a> {
         self.item.access()
     }
 
+    /// About as many bytes as the key costs, its slot in the table included. O(1).
+    pub fn approximate_bytes(&self) -> usize {
+        self.item.approximate_bytes()
+    }
+
     /// Bytes that the item takes, without its slot in the table.
     pub fn memory_bytes(&self) -> usize {
         self.item.memory_bytes()

@@ -18,7 +18,7 @@ fn key(seed: &Seed, bytes: &'static [u8]) -> Key<'static> {
 
 fn partition() -> (Partition, Seed) {
     let seed = Seed::new(7);
-    (Partition::new(seed, 0, Arc::new(AtomicBool::new(true))), seed)
+    (Partition::new(seed, 0, Arc::new(AtomicBool::new(true)), Common::new(4096)), seed)
 }
 
 fn string(item: Option<ItemRef<'_>>) -> Option<Vec<u8>> {
@@ -380,4 +380,52 @@ fn a_read_marks_a_value_as_fetched_until_another_is_set() {
     assert_eq!(lru.idle_seconds(read, 5_007_000), 7);
     assert!(!lru.is_fetched(lru.after_set(read)));
     assert!(!lru.is_fetched(lru.after_use(word)));
+}
+
+#[test]
+fn a_miss_is_known_by_why_the_key_left() {
+    let (mut part, seed) = partition();
+    let names: [&'static [u8]; 6] = [b"evicted", b"expired", b"deleted", b"flushed", b"back", b"never"];
+    let [evicted, expired, deleted, flushed, back, never] = names.map(|name| key(&seed, name));
+    let timed = Extras { deadline: Some(NOW.ms + 5), ..Extras::default() };
+    for (key, extras) in [(&evicted, Extras::default()), (&expired, timed), (&deleted, Extras::default())] {
+        part.set(0, key, Value::String(b"v"), extras, access());
+    }
+    part.set(1, &flushed, Value::String(b"v"), Extras::default(), access());
+    part.set(0, &back, Value::String(b"v"), Extras::default(), access());
+    assert!(part.evict(0, &evicted, access()).is_some() && part.remove(0, &deleted, NOW).is_some());
+    assert!(part.remove(0, &back, NOW).is_some());
+    part.set(0, &back, Value::String(b"v"), Extras::default(), access());
+    part.clear(1);
+    let later = Now { ms: NOW.ms + 10 };
+    for (db, key) in [(0, &evicted), (0, &expired), (0, &deleted), (1, &flushed), (0, &never), (1, &deleted)]
+    {
+        assert!(part.read(db, key, later, access()).is_none());
+    }
+    assert!(part.read(0, &back, later, access()).is_some());
+    assert_eq!((part.counters().misses, part.counters().missed), (6, [1, 1, 1, 1]));
+    let reason = |part: &Partition, db, key| part.departure(db, key).map(|departure| departure.reason);
+    assert_eq!(reason(&part, 0, &expired), Some(Reason::Expired));
+    assert_eq!(
+        (reason(&part, 0, &never), reason(&part, 0, &flushed), reason(&part, 0, &back)),
+        (None, None, None)
+    );
+}
+
+#[test]
+fn an_evicted_key_that_comes_back_is_known_to_have_been_used() {
+    let (mut part, seed) = partition();
+    let (known, new) = (key(&seed, b"known"), key(&seed, b"new"));
+    let common = part.common.clone();
+    let used = || Access::Lhd(common.densities.moment(NOW.ms, 0));
+    part.set(0, &known, Value::String(b"v"), Extras::default(), used());
+    for _ in 0..3 {
+        assert!(part.read(0, &known, NOW, used()).is_some());
+    }
+    assert!(part.evict(0, &known, used()).is_some());
+    for key in [&known, &new] {
+        part.set(0, key, Value::String(b"v"), Extras::default(), used());
+    }
+    let uses = |part: &Partition, key| part.peek(0, key, NOW).map(|item| density::uses(item.access()));
+    assert_eq!((uses(&part, &known), uses(&part, &new)), (Some(4), Some(0)));
 }

@@ -6,6 +6,10 @@ use larder_protocol::resp::args::OwnedArgs;
 
 /// Which argument is refused for which reason, if any.
 fn checked(rules: &str, line: &str) -> Option<(Reason, usize)> {
+    checked_in(0, rules, line)
+}
+
+fn checked_in(db: u16, rules: &str, line: &str) -> Option<(Reason, usize)> {
     let table = Table::new(families());
     let catalog = Catalog::new(&table);
     let mut user = User::new(b"u", false);
@@ -14,7 +18,7 @@ fn checked(rules: &str, line: &str) -> Option<(Reason, usize)> {
     let args = args.view();
     let row = table.get(args.get(0)).unwrap();
     let sub = row.subcommands.iter().find(|sub| args.get(1).eq_ignore_ascii_case(sub.name.as_bytes()));
-    check(&user, &catalog, sub.unwrap_or(row), &args).err().map(|denied| (denied.reason, denied.at))
+    check(&user, &catalog, sub.unwrap_or(row), &args, db).err().map(|denied| (denied.reason, denied.at))
 }
 
 #[track_caller]
@@ -29,7 +33,7 @@ fn refuses(rules: &str, lines: &[(&str, Reason, usize)]) {
     }
 }
 
-use Reason::{Command as C, Key as K};
+use Reason::{Command as C, Database as D, Key as K};
 
 #[test]
 fn commands_and_subcommands() {
@@ -112,4 +116,29 @@ fn texts() {
     let (message, explanation) = said(Reason::Channel);
     assert_eq!(message, "NOPERM No permissions to access a channel");
     assert_eq!(explanation, "User u has no permissions to access the 'k' channel");
+}
+
+/// As Valkey 9.1 answers.
+#[test]
+fn databases() {
+    let rules = "+@all ~* &* db=1,3";
+    allows(rules, &["SELECT 1", "SELECT 3", "SELECT x", "PING", "INFO", "PUBLISH a b", "MULTI", "UNWATCH"]);
+    allows(rules, &["SWAPDB 1 3", "SAVE", "MEMORY DOCTOR"]);
+    refuses(rules, &[("SELECT 2", D, 1), ("SWAPDB 1 2", D, 2), ("SWAPDB 0 3", D, 1), ("FLUSHALL", D, 0)]);
+    refuses(
+        rules,
+        &[("GET a", D, 0), ("KEYS *", D, 0), ("DBSIZE", D, 0), ("OBJECT HELP", D, 0), ("WATCH a", D, 0)],
+    );
+    refuses(rules, &[("MOVE a 2", D, 2), ("MOVE a 3", D, 0), ("COPY a b DB 5", D, 4)]);
+    for line in ["GET a", "KEYS *", "MOVE a 3", "COPY a b", "COPY a b DB 3", "FLUSHDB"] {
+        assert_eq!(checked_in(3, rules, line), None, "{line}");
+    }
+    assert_eq!(checked_in(3, rules, "COPY a b DB 2"), Some((D, 4)));
+    assert_eq!(checked_in(1, "+@all ~* db=0 db=1", "GET a"), None, "the last rule counts");
+    refuses("+@all ~* db=0 db=1", &[("GET a", D, 0)]);
+    allows("+@all ~* db=1 alldbs", &["GET a", "FLUSHALL"]);
+    refuses("+@all ~* resetdbs", &[("GET a", D, 0), ("SELECT 0", D, 1)]);
+    // What comes closest is told: the database of one set of rules, or the command of another.
+    refuses("+@all ~* db=1 (db=2 +get ~a)", &[("SELECT 3", D, 1), ("SELECT 2", C, 0)]);
+    refuses("+get ~a db=0", &[("GET b", K, 1), ("SET a 1", C, 0)]);
 }

@@ -69,7 +69,7 @@ fn parse(call: &Call<'_>) -> Result<Vec<Step>, CommandError> {
                 at += 4;
             }
             word if is(word, "OVERFLOW") && left >= 1 => {
-                overflow = overflow_named(args, at + 1)?;
+                overflow = overflow_named(*args, at + 1)?;
                 at += 2;
             }
             _ => return Err(CommandError::Syntax),

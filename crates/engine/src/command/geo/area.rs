@@ -14,16 +14,18 @@ const AROUND: [(i32, i32); 9] =
     [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1)];
 
 /// The form of an area, in metres.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Shape {
     /// A circle.
     Circle { radius: f64 },
     /// A box along meridians and parallels.
     Box { width: f64, height: f64 },
+    /// Corners, whose edges are straight on a map of longitudes and latitudes.
+    Polygon { corners: Vec<Point> },
 }
 
 /// A part of the earth.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Area {
     pub(super) centre: Point,
     pub(super) shape: Shape,
@@ -32,10 +34,10 @@ pub(super) struct Area {
 impl Area {
     /// Metres from the centre to a place in the area; `None` for one outside.
     pub(super) fn distance_within(&self, place: &Point) -> Option<f64> {
-        match self.shape {
+        match &self.shape {
             Shape::Circle { radius } => {
                 let distance = self.centre.distance(place);
-                (distance <= radius).then_some(distance)
+                (distance <= *radius).then_some(distance)
             }
             Shape::Box { width, height } => {
                 let beside = Point { longitude: self.centre.longitude, latitude: place.latitude };
@@ -45,6 +47,7 @@ impl Area {
                 }
                 Some(self.centre.distance(place))
             }
+            Shape::Polygon { corners } => is_within(corners, place).then(|| self.centre.distance(place)),
         }
     }
 
@@ -53,13 +56,17 @@ impl Area {
         match self.shape {
             Shape::Circle { radius } => (radius, radius),
             Shape::Box { width, height } => (width / 2.0, height / 2.0),
+            Shape::Polygon { .. } => (self.reach(), self.reach()),
         }
     }
 
     /// Metres from the centre to the farthest place.
     fn reach(&self) -> f64 {
-        match self.shape {
-            Shape::Circle { radius } => radius,
+        match &self.shape {
+            Shape::Circle { radius } => *radius,
+            Shape::Polygon { corners } => {
+                corners.iter().map(|corner| self.centre.distance(corner)).fold(0.0, f64::max)
+            }
             Shape::Box { width, height } => {
                 ((width / 2.0) * (width / 2.0) + (height / 2.0) * (height / 2.0)).sqrt()
             }
@@ -69,6 +76,17 @@ impl Area {
     /// The south-western and north-eastern corner of a box in degrees around the area. Its edge towards the pole decides
     /// how wide it is, because there a degree is shortest.
     fn bounds(&self) -> (Point, Point) {
+        if let Shape::Polygon { corners } = &self.shape {
+            let range = |of: fn(&Point) -> f64| {
+                corners
+                    .iter()
+                    .map(of)
+                    .fold((f64::MAX, f64::MIN), |(low, high), at| (low.min(at), high.max(at)))
+            };
+            let (west, east) = range(|corner| corner.longitude);
+            let (south, north) = range(|corner| corner.latitude);
+            return (Point { longitude: west, latitude: south }, Point { longitude: east, latitude: north });
+        }
         let (width, height) = self.extent();
         let Point { longitude, latitude } = self.centre;
         let up = degrees_of_arc(height);
@@ -123,6 +141,36 @@ impl Area {
         cells.dedup();
         cells
     }
+}
+
+/// True if a ray from the place to the east crosses the edges an odd number of times.
+fn is_within(corners: &[Point], place: &Point) -> bool {
+    let mut within = false;
+    let mut before = match corners.last() {
+        Some(last) => last,
+        None => return false,
+    };
+    for corner in corners {
+        if (corner.latitude > place.latitude) != (before.latitude > place.latitude) {
+            let share = (place.latitude - corner.latitude) / (before.latitude - corner.latitude);
+            let crossing = corner.longitude + share * (before.longitude - corner.longitude);
+            within ^= place.longitude < crossing;
+        }
+        before = corner;
+    }
+    within
+}
+
+/// The middle of places on the sphere: where the mean of the lines from the earth's centre to them points.
+pub(super) fn middle(places: &[Point]) -> Point {
+    let (mut x, mut y, mut z) = (0.0, 0.0, 0.0);
+    for place in places {
+        let (longitude, latitude) = (radians(place.longitude), radians(place.latitude));
+        x += latitude.cos() * longitude.cos();
+        y += latitude.cos() * longitude.sin();
+        z += latitude.sin();
+    }
+    Point { longitude: y.atan2(x).to_degrees(), latitude: z.atan2(x.hypot(y)).to_degrees() }
 }
 
 /// Degrees of longitude that so many metres are at a latitude.
@@ -189,5 +237,42 @@ mod tests {
                 assert!((1..=9).contains(&cells.len()), "{radius} {latitude}");
             }
         }
+    }
+    #[test]
+    fn a_polygon_covers_what_lies_in_it() {
+        let point = |(longitude, latitude)| Point { longitude, latitude };
+        let shapes: [&[(f64, f64)]; 4] = [
+            &[(12.0, 37.0), (12.0, 39.0), (16.0, 39.0), (16.0, 37.0)],
+            &[(0.0, 0.0), (10.0, 1.0), (2.0, 20.0)],
+            &[(-170.0, -60.0), (170.0, -60.0), (170.0, 80.0), (-170.0, 80.0)],
+            &[(12.0, 37.0), (16.0, 39.0), (12.0, 39.0), (16.0, 37.0), (14.0, 36.0)],
+        ];
+        for corners in shapes {
+            let corners: Vec<Point> = corners.iter().copied().map(point).collect();
+            let area = Area { centre: middle(&corners), shape: Shape::Polygon { corners } };
+            let (low, high) = area.bounds();
+            let mut found = 0;
+            for x in 0..=40 {
+                for y in 0..=40 {
+                    let part = |low: f64, high: f64, at: i32| low + (high - low) * f64::from(at) / 40.0;
+                    let place = Point {
+                        longitude: part(low.longitude, high.longitude, x),
+                        latitude: part(low.latitude, high.latitude, y),
+                    };
+                    if area.distance_within(&place).is_some() {
+                        found += 1;
+                        assert!(covers(&area, &place), "{area:?} {place:?}");
+                    }
+                }
+            }
+            assert!(found > 100, "{found} places in {area:?}");
+        }
+        let square = [(0.0, 0.0), (0.0, 2.0), (2.0, 2.0), (2.0, 0.0)].map(point);
+        assert!(is_within(&square, &point((1.0, 1.0))) && !is_within(&square, &point((3.0, 1.0))));
+        let middle = middle(&square);
+        assert!(
+            (middle.longitude - 1.0).abs() < 1e-9 && (middle.latitude - 1.000_152).abs() < 1e-6,
+            "{middle:?}"
+        );
     }
 }

@@ -69,8 +69,8 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         name: "geosearch",
-        summary: "Returns the members in a circle or box.",
-        syntax: "key <FROMMEMBER member | FROMLONLAT longitude latitude> <BYRADIUS radius <M | KM | FT | MI> | BYBOX width height <M | KM | FT | MI>> [ASC | DESC] [COUNT count [ANY]] [WITHCOORD] [WITHDIST] [WITHHASH]",
+        summary: "Returns the members in a circle, box or polygon.",
+        syntax: "key [FROMMEMBER member | FROMLONLAT longitude latitude] <BYRADIUS radius <M | KM | FT | MI> | BYBOX width height <M | KM | FT | MI> | BYPOLYGON numvertices longitude latitude [longitude latitude ...]> [ASC | DESC] [COUNT count [ANY]] [WITHCOORD] [WITHDIST] [WITHHASH]",
         since: "6.2.0",
         group: "geo",
         complexity: "O(N+log(M)), N = members in the cells around the area, M = members",
@@ -82,8 +82,8 @@ pub const COMMANDS: &[Command] = &[
     },
     Command {
         name: "geosearchstore",
-        summary: "Stores the members in a circle or box.",
-        syntax: "destination source <FROMMEMBER member | FROMLONLAT longitude latitude> <BYRADIUS radius <M | KM | FT | MI> | BYBOX width height <M | KM | FT | MI>> [ASC | DESC] [COUNT count [ANY]] [STOREDIST]",
+        summary: "Stores the members in a circle, box or polygon.",
+        syntax: "destination source [FROMMEMBER member | FROMLONLAT longitude latitude] <BYRADIUS radius <M | KM | FT | MI> | BYBOX width height <M | KM | FT | MI> | BYPOLYGON numvertices longitude latitude [longitude latitude ...]> [ASC | DESC] [COUNT count [ANY]] [STOREDIST]",
         since: "6.2.0",
         group: "geo",
         complexity: "O(N+log(M)), N = members in the cells around the area, M = members",

@@ -2,7 +2,7 @@
 
 use super::super::collection::{Answer, bulk, integer, is, text};
 use super::super::{Call, CommandError};
-use super::area::{Area, Shape};
+use super::area::{Area, Shape, middle};
 use super::hash::Point;
 use super::{place, unit, write_distance, write_place};
 use crate::notify::Classes;
@@ -40,6 +40,9 @@ enum Stores {
     /// At argument 1; with STOREDIST, distances.
     Always,
 }
+
+/// Fewer corners have no inside.
+const POLYGON_CORNERS_MIN: usize = 3;
 
 /// Where a result is stored.
 #[derive(Clone, Copy)]
@@ -185,26 +188,58 @@ impl<'a> Request<'a> {
         let args = call.args;
         let left = args.len() - at - 1;
         let by_place = self.centre.is_some() && !self.by_member;
+        let by_polygon = matches!(self.shape, Some(Shape::Polygon { .. }));
         match args.get(at) {
-            word if is(word, "FROMMEMBER") && left >= 1 && !by_place => {
+            word if is(word, "FROMMEMBER") && left >= 1 && !by_place && !by_polygon => {
                 self.by_member = true;
                 self.centre = zset.map(|zset| place_of(zset, args.get(at + 1))).transpose()?;
                 Ok(1)
             }
-            word if is(word, "FROMLONLAT") && left >= 2 && !self.by_member => {
+            word if is(word, "FROMLONLAT") && left >= 2 && !self.by_member && !by_polygon => {
                 self.centre = Some(place(args.get(at + 1), args.get(at + 2))?);
                 Ok(2)
             }
-            word if is(word, "BYRADIUS") && left >= 2 && !matches!(self.shape, Some(Shape::Box { .. })) => {
+            word if is(word, "BYRADIUS")
+                && left >= 2
+                && matches!(self.shape, None | Some(Shape::Circle { .. })) =>
+            {
                 self.circle(args.get(at + 1), args.get(at + 2))?;
                 Ok(2)
             }
-            word if is(word, "BYBOX") && left >= 3 && !matches!(self.shape, Some(Shape::Circle { .. })) => {
+            word if is(word, "BYBOX")
+                && left >= 3
+                && matches!(self.shape, None | Some(Shape::Box { .. })) =>
+            {
                 self.rectangle(args.get(at + 1), args.get(at + 2), args.get(at + 3))?;
                 Ok(3)
             }
+            word if is(word, "BYPOLYGON")
+                && left >= 1
+                && matches!(self.shape, None | Some(Shape::Polygon { .. }))
+                && !by_place
+                && !self.by_member =>
+            {
+                self.polygon(call, at)
+            }
             _ => Err(CommandError::Syntax),
         }
+    }
+
+    /// Reads corners; answers how many arguments they are. Distances are from their middle, in metres.
+    fn polygon(&mut self, call: &Call<'a>, at: usize) -> Result<usize, CommandError> {
+        let (args, few) = (call.args, text("ERR GEOSEARCH BYPOLYGON must have at least 3 vertices"));
+        let invalid = || text("ERR invalid number of vertices");
+        let count = number::parse_i64(args.get(at + 1)).ok_or_else(invalid)?;
+        if count > i64::MAX / 2 {
+            return Err(invalid());
+        }
+        let places = usize::try_from(count).ok().filter(|count| *count >= POLYGON_CORNERS_MIN);
+        let Some(places) = places.filter(|count| count * 2 <= args.len() - at - 2) else { return Err(few) };
+        let corner = |nth: usize| place(args.get(at + 2 + nth * 2), args.get(at + 3 + nth * 2));
+        let corners = (0..places).map(corner).collect::<Result<Vec<_>, _>>()?;
+        self.metres = 1.0;
+        self.shape = Some(Shape::Polygon { corners });
+        Ok(1 + places * 2)
     }
 
     fn check(&self, call: &Call<'_>, form: Form) -> Answer {
@@ -219,6 +254,7 @@ impl<'a> Request<'a> {
             }));
         }
         let lacks = match form.by {
+            By::Options if matches!(self.shape, Some(Shape::Polygon { .. })) => "",
             By::Options if self.centre.is_none() && !self.by_member => "FROMMEMBER or FROMLONLAT",
             By::Options if self.shape.is_none() => "BYRADIUS and BYBOX",
             _ => "",
@@ -235,7 +271,11 @@ impl<'a> Request<'a> {
 
     /// The members in the area, in the order and number that is asked for.
     fn find<'z>(&self, zset: &'z SortedSet) -> Vec<Found<'z>> {
-        let (Some(centre), Some(shape)) = (self.centre, self.shape) else { return Vec::new() };
+        let centre = match &self.shape {
+            Some(Shape::Polygon { corners }) => Some(middle(corners)),
+            _ => self.centre,
+        };
+        let (Some(centre), Some(shape)) = (centre, self.shape.clone()) else { return Vec::new() };
         let area = Area { centre, shape };
         let most = self.count.unwrap_or(usize::MAX);
         let mut found = all_within(zset, &area, if self.any { most } else { usize::MAX });

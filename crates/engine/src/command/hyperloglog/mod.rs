@@ -71,6 +71,17 @@ pub const COMMANDS: &[Command] = &[
         handler: debug::pfdebug,
         ..Command::DEFAULT
     },
+    Command {
+        name: "pfselftest",
+        summary: "Tests HyperLogLogs: registers keep what they are given, and estimates are near.",
+        since: "2.8.9",
+        group: "hyperloglog",
+        complexity: "O(1), but slow",
+        arity: 1,
+        flags: flag::ADMIN,
+        handler: debug::pfselftest,
+        ..Command::DEFAULT
+    },
 ];
 
 fn corrupt(_: Corrupt) -> CommandError {

@@ -42,7 +42,7 @@ impl World {
 
     fn file(&self, name: &str) -> String {
         let seed = Seed::Snapshot { name: name.to_owned() };
-        std::fs::read_to_string(self.tools().vault.seed(&seed).unwrap()).unwrap()
+        std::fs::read_to_string(self.tools().vault.seed(&seed, "x").unwrap()).unwrap()
     }
 }
 

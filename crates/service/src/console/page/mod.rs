@@ -14,6 +14,7 @@ pub(super) mod prompt;
 pub(super) mod refusal;
 pub(super) mod reserved_nodes;
 pub(super) mod security_groups;
+pub(super) mod service_updates;
 pub(super) mod sign_in;
 pub(super) mod slow_log;
 pub(super) mod snapshots;

@@ -155,7 +155,7 @@ fn what_is_not_built_is_refused_and_nothing_is_made() {
         ("IpDiscovery=ipv9", "InvalidParameterValue"),
         (
             "LogDeliveryConfigurations.LogDeliveryConfigurationRequest.1.LogType=slow-log",
-            "InvalidParameterCombination",
+            "InvalidParameterValue",
         ),
         ("SecurityGroupIds.SecurityGroupId.1=sg-0", "InvalidParameterValue"),
         ("CacheSubnetGroupName=none", "CacheSubnetGroupNotFoundFault"),

@@ -105,6 +105,7 @@ pub fn create(
             request.transit_enabled,
             request.transit_mode.as_deref(),
         )?,
+        log_delivery: Default::default(),
     })
 }
 

@@ -4,6 +4,7 @@ use super::*;
 use crate::resource::network::{Network, Subnet};
 use crate::resource::node::{ObservedNode, Process};
 use crate::resource::refusal::Refusal;
+use crate::resource::service_update::Runs;
 
 fn subnets() -> Vec<Subnet> {
     let mut number = 0;
@@ -64,6 +65,7 @@ pub(crate) fn settled(cluster: &Cluster) -> Observed {
             told_version: 0,
             failures: 0,
             not_before_ms: 0,
+            runs: Runs::Unrecorded,
         };
         (id.clone(), node)
     };

@@ -6,6 +6,11 @@ use super::{ChangeType, Family, ParameterGroup, RESERVED_BYTES, RESERVED_PERCENT
 use crate::resource::node_type::NodeType;
 use crate::resource::parameter::{DefaultValue, OnNode, Parameter};
 
+/// The directive that two parameters of Memcached make together.
+const MAXMEMORY_POLICY: &str = "maxmemory-policy";
+/// Most KiB of a buffer for watchers; a larger one would never fill.
+const LOGBUF_KIB_MAX: u64 = 1 << 20;
+
 /// Least memory that a node is told, in bytes: zero would mean that there is no bound.
 const MAXMEMORY_BYTES_MIN: u64 = 1 << 20;
 
@@ -53,9 +58,28 @@ pub fn node_directives(group: &ParameterGroup, node_type: &NodeType, version: &s
     let single = single.into_iter().map(|(name, (_, value))| (name.to_owned(), value));
     let joined = parts.into_iter().map(|(name, values)| (name.to_owned(), joined(values)));
     let mut directives: Vec<_> = single.chain(joined).collect();
+    if Family::find(&group.family).is_some_and(Family::is_memcached) {
+        directives.retain(|(name, _)| name != MAXMEMORY_POLICY);
+        directives.push((MAXMEMORY_POLICY.to_owned(), memcached_policy(group).to_owned()));
+    }
     directives.push(("maxmemory".to_owned(), maxmemory_bytes(group, node_type).to_string()));
     directives.sort();
     directives
+}
+
+/// Which items of Memcached give way: two parameters together say it.
+fn memcached_policy(group: &ParameterGroup) -> &'static str {
+    let is_on = |name: &str| {
+        let found = group.parameters().find(|parameter| parameter.name == name);
+        found.and_then(|parameter| group.value(parameter)) == Some("1")
+    };
+    if is_on("error_on_memory_exhausted") {
+        "noeviction"
+    } else if is_on("expirezero_does_not_evict") {
+        "volatile-lru"
+    } else {
+        "allkeys-lru"
+    }
 }
 
 /// `normal 0 0 0 pubsub 33554432 8388608 60 …`: the words of each class, then its values.
@@ -83,13 +107,18 @@ fn place(parameter: &Parameter) -> usize {
         .unwrap_or(0)
 }
 
-/// The one parameter whose values have other names on a node.
+/// The value on a node, where it is said in other words there.
 fn translated(parameter: &Parameter, value: String) -> String {
     match (parameter.name, value.as_str()) {
         ("disable_flush_all", "0") => "yes".to_owned(),
         ("disable_flush_all", _) => "no".to_owned(),
-        ("error_on_memory_exhausted", "0") => "allkeys-lru".to_owned(),
+        ("error_on_memory_exhausted", "0") => "allkeys-lhd".to_owned(),
         ("error_on_memory_exhausted", _) => "noeviction".to_owned(),
+        ("maxconns_fast", "0") => "no".to_owned(),
+        ("maxconns_fast", _) => "yes".to_owned(),
+        ("watcher_logbuf_size" | "worker_logbuf_size", kib) => {
+            format!("{}kb", kib.parse().unwrap_or(LOGBUF_KIB_MAX).min(LOGBUF_KIB_MAX))
+        }
         _ => value,
     }
 }

@@ -126,6 +126,31 @@ fn parameters_of_memcached_reach_the_node() {
     for line in ["memcached-flush no", "memcached-protocol ascii", "maxmemory-policy noeviction"] {
         assert!(text.lines().any(|told| told == line), "{line} in {text}");
     }
+    let set = [("maxconns_fast", "1"), ("watcher_logbuf_size", "32"), ("worker_logbuf_size", "99999999")];
+    mine.values.extend(pairs(&set));
+    let text = told(&mine, "cache.t3.small", "1.6.22");
+    for line in
+        ["memcached-maxconns-fast yes", "memcached-watcher-buffer 32kb", "memcached-worker-buffer 1048576kb"]
+    {
+        assert!(text.lines().any(|told| told == line), "{line} in {text}");
+    }
+}
+
+#[test]
+fn two_parameters_say_which_items_of_memcached_give_way() {
+    for (full, forever, policy) in [
+        ("0", "0", "allkeys-lru"),
+        ("0", "1", "volatile-lru"),
+        ("1", "0", "noeviction"),
+        ("1", "1", "noeviction"),
+    ] {
+        let mut mine = group("memcached1.4");
+        mine.values
+            .extend(pairs(&[("error_on_memory_exhausted", full), ("expirezero_does_not_evict", forever)]));
+        let text = told(&mine, "cache.t3.small", "1.4.34");
+        let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("maxmemory-policy ")).collect();
+        assert_eq!(lines, [format!("maxmemory-policy {policy}")]);
+    }
 }
 
 #[test]

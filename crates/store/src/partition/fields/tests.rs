@@ -19,7 +19,7 @@ fn access() -> Access {
 
 fn partition() -> (Partition, Seed) {
     let seed = Seed::new(7);
-    (Partition::new(seed, 0, Arc::default()), seed)
+    (Partition::new(seed, 0, Arc::default(), crate::partition::Common::new(4096)), seed)
 }
 
 fn key<'k>(seed: &Seed, bytes: &'k [u8]) -> Key<'k> {

@@ -1,0 +1,272 @@
+//! Service updates: a release of Larder that is newer than what nodes run. Nothing else is one.
+//!
+//! Nodes outlive the service, so after Larder itself was replaced by a later release and the service started anew, nodes
+//! go on with the release that they were started with. The first start of a release in a data folder that has caches
+//! makes a service update of it; a cache with nodes that run something older has an *update action*, which somebody may
+//! apply. How far that is follows from what the nodes run, so nothing has to be kept about it but the wish.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::cluster::Cluster;
+use super::node::{NodePhase, Observed};
+use crate::state::Resource;
+
+/// How the name of a service update begins; the release follows.
+const NAME_PREFIX: &str = "larder-";
+
+/// A release, `1.2.3`; ordered as releases are.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Release([u32; 3]);
+
+impl TryFrom<String> for Release {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Release, String> {
+        Release::parse(&text).ok_or_else(|| format!("{text:?} is not a release"))
+    }
+}
+
+impl From<Release> for String {
+    fn from(release: Release) -> String {
+        release.to_string()
+    }
+}
+
+impl Release {
+    /// Reads three numbers; what stands behind a hyphen (`-rc1`) does not count.
+    pub fn parse(text: &str) -> Option<Release> {
+        let mut numbers = text.split('-').next()?.split('.').map(|part| part.parse::<u32>().ok());
+        let release = [numbers.next()??, numbers.next()??, numbers.next()??];
+        numbers.next().is_none().then_some(Release(release))
+    }
+}
+
+impl fmt::Display for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [major, minor, patch] = self.0;
+        write!(f, "{major}.{minor}.{patch}")
+    }
+}
+
+/// What a node runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub enum Runs {
+    /// It was started by a service that did not record it, which is older than all that do.
+    #[default]
+    Unrecorded,
+    /// A release of Larder.
+    Release(Release),
+    /// Another server, to which no service update applies.
+    Another,
+}
+
+impl Runs {
+    /// Of what a node tells as its release, if it does.
+    pub fn of(told: Option<&str>) -> Runs {
+        told.and_then(Release::parse).map_or(Runs::Another, Runs::Release)
+    }
+
+    fn is_older_than(&self, release: &Release) -> bool {
+        match self {
+            Runs::Unrecorded => true,
+            Runs::Release(runs) => runs < release,
+            Runs::Another => false,
+        }
+    }
+}
+
+/// A release that this service has run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceUpdate {
+    /// The release.
+    pub release: Release,
+    /// When it first ran here, Unix milliseconds.
+    pub released_ms: u64,
+    /// Whether it was the first of a folder without caches: then there was nothing to update.
+    pub is_first: bool,
+}
+
+impl Resource for ServiceUpdate {
+    const KIND: &'static str = "service-update";
+
+    fn id(&self) -> String {
+        self.name()
+    }
+}
+
+impl ServiceUpdate {
+    /// Its name.
+    pub fn name(&self) -> String {
+        format!("{NAME_PREFIX}{}", self.release)
+    }
+
+    /// `available` while the service runs it; what another release took the place of is `expired`.
+    pub fn status(&self, running: Option<&Release>) -> &'static str {
+        if running == Some(&self.release) { "available" } else { "expired" }
+    }
+}
+
+/// The wish that the nodes of a cache run a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateAction {
+    /// Name of the service update.
+    pub update: String,
+    /// The release.
+    pub release: Release,
+    /// The cache: the group, or the cluster that is in none.
+    pub cache: String,
+    /// Whether it is a replication group.
+    pub is_group: bool,
+    /// When the cache was created, Unix milliseconds: tells it from a later one of the same name.
+    pub cache_created_ms: u64,
+    /// When somebody wished it, Unix milliseconds.
+    pub asked_ms: u64,
+    /// When somebody stopped it, Unix milliseconds: nodes that were not begun by then stay as they are.
+    pub stopped_ms: Option<u64>,
+}
+
+impl Resource for UpdateAction {
+    const KIND: &'static str = "update-action";
+
+    fn id(&self) -> String {
+        UpdateAction::id_of(&self.update, &self.cache, self.is_group)
+    }
+}
+
+impl UpdateAction {
+    /// Id of the record. Groups and clusters have names of their own.
+    pub fn id_of(update: &str, cache: &str, is_group: bool) -> String {
+        format!("{update}/{}/{cache}", if is_group { "replicationgroup" } else { "cluster" })
+    }
+}
+
+/// How far a node is with an update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeUpdate {
+    /// It runs something older.
+    Waiting,
+    /// It is being started anew.
+    InProgress,
+    /// It runs the release, a later one, or something else that no release applies to.
+    Complete,
+}
+
+impl NodeUpdate {
+    /// The words of the API.
+    pub fn as_str(self, action: Option<&UpdateAction>) -> &'static str {
+        match (self, action) {
+            (NodeUpdate::Complete, _) => "complete",
+            (NodeUpdate::InProgress, _) => "in-progress",
+            (NodeUpdate::Waiting, Some(UpdateAction { stopped_ms: None, .. })) => "waiting-to-start",
+            (NodeUpdate::Waiting, Some(_)) => "stopped",
+            (NodeUpdate::Waiting, None) => "not-applied",
+        }
+    }
+}
+
+/// How far the nodes of a cluster are, by node id. Nodes that are not there yet will run the newest release.
+pub fn nodes(cluster: &Cluster, observed: Option<&Observed>, release: &Release) -> Vec<(String, NodeUpdate)> {
+    let of = |(id, node): (&String, &super::node::ObservedNode)| {
+        let wanted = cluster.nodes.get(id)?;
+        let update = if !node.runs.is_older_than(release) {
+            NodeUpdate::Complete
+        } else if wanted.reboots > node.reboots || node.phase != NodePhase::Running {
+            NodeUpdate::InProgress
+        } else {
+            NodeUpdate::Waiting
+        };
+        Some((id.clone(), update))
+    };
+    observed.map(|observed| observed.nodes.iter().filter_map(of).collect()).unwrap_or_default()
+}
+
+/// The word for the status of an update action; none if the update has nothing to do with the cache.
+pub fn status(action: Option<&UpdateAction>, nodes: &[NodeUpdate]) -> Option<&'static str> {
+    let any = |wanted: NodeUpdate| nodes.contains(&wanted);
+    let is_complete = !any(NodeUpdate::Waiting) && !any(NodeUpdate::InProgress);
+    match action {
+        None if is_complete => None,
+        None => Some("not-applied"),
+        Some(_) if is_complete => Some("complete"),
+        Some(action) if action.stopped_ms.is_some() => {
+            Some(if any(NodeUpdate::InProgress) { "stopping" } else { "stopped" })
+        }
+        Some(_) if any(NodeUpdate::InProgress) || any(NodeUpdate::Complete) => Some("in-progress"),
+        Some(_) => Some("waiting-to-start"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::cluster::tests::{memcached, settled};
+
+    fn release(text: &str) -> Release {
+        Release::parse(text).unwrap()
+    }
+
+    #[test]
+    fn releases_are_ordered_by_number() {
+        assert!(release("0.9.0") < release("0.10.0"));
+        assert!(release("1.0.0-rc1") == release("1.0.0"));
+        for bad in ["", "1", "1.2", "1.2.3.4", "a.b.c", "1.2.x", "-1.2.3"] {
+            assert_eq!(Release::parse(bad), None, "{bad}");
+        }
+        let text = serde_json::to_string(&release("1.2.3")).unwrap();
+        assert_eq!(text, "\"1.2.3\"");
+        assert_eq!(serde_json::from_str::<Release>(&text).unwrap(), release("1.2.3"));
+    }
+
+    #[test]
+    fn a_node_is_as_far_as_what_it_runs() {
+        let mut cluster = memcached(4);
+        let mut observed = settled(&cluster);
+        let node = |number: &str| number.to_owned();
+        observed.nodes.get_mut("0001").unwrap().runs = Runs::Unrecorded;
+        observed.nodes.get_mut("0002").unwrap().runs = Runs::Release(release("0.1.0"));
+        observed.nodes.get_mut("0003").unwrap().runs = Runs::Release(release("0.2.0"));
+        observed.nodes.get_mut("0004").unwrap().runs = Runs::Another;
+        cluster.nodes.get_mut("0001").unwrap().reboots += 1;
+        let far = nodes(&cluster, Some(&observed), &release("0.2.0"));
+        let expected = [
+            (node("0001"), NodeUpdate::InProgress),
+            (node("0002"), NodeUpdate::Waiting),
+            (node("0003"), NodeUpdate::Complete),
+            (node("0004"), NodeUpdate::Complete),
+        ];
+        assert_eq!(far, expected);
+        assert!(nodes(&cluster, None, &release("0.2.0")).is_empty());
+    }
+
+    #[test]
+    fn the_status_follows_from_the_wish_and_the_nodes() {
+        use NodeUpdate::{Complete, InProgress, Waiting};
+        let asked = UpdateAction {
+            update: "larder-0.2.0".into(),
+            release: release("0.2.0"),
+            cache: "a".into(),
+            is_group: false,
+            cache_created_ms: 1,
+            asked_ms: 2,
+            stopped_ms: None,
+        };
+        let stopped = UpdateAction { stopped_ms: Some(3), ..asked.clone() };
+        for (action, nodes, expected) in [
+            (None, vec![Complete], None),
+            (None, vec![], None),
+            (None, vec![Complete, Waiting], Some("not-applied")),
+            (Some(&asked), vec![Waiting, Waiting], Some("waiting-to-start")),
+            (Some(&asked), vec![Waiting, InProgress], Some("in-progress")),
+            (Some(&asked), vec![Waiting, Complete], Some("in-progress")),
+            (Some(&asked), vec![Complete, Complete], Some("complete")),
+            (Some(&stopped), vec![InProgress, Waiting], Some("stopping")),
+            (Some(&stopped), vec![Complete, Waiting], Some("stopped")),
+            (Some(&stopped), vec![Complete], Some("complete")),
+        ] {
+            assert_eq!(status(action, &nodes), expected, "{nodes:?}");
+        }
+    }
+}

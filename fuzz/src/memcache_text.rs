@@ -1,0 +1,66 @@
+//! The Memcached text protocol: any split of a stream reads the same, and what is read lies within limits.
+
+use larder_protocol::memcache::request::{KEY_BYTES_MAX, Request};
+use larder_protocol::memcache::text::{KEYS_LINE_BYTES_MAX, Limits, Parser, Step};
+
+const LIMITS: Limits = Limits { item_bytes_max: 300, config_writable: true };
+
+fn check(request: &Request<'_>) {
+    match request {
+        Request::Get { keys, .. } => {
+            assert!(keys.clone().all(|key| (1..=KEY_BYTES_MAX).contains(&key.len())))
+        }
+        Request::Store { key, data, .. } => {
+            assert!((1..=KEY_BYTES_MAX).contains(&key.len()));
+            assert!(data.len() < LIMITS.item_bytes_max);
+        }
+        _ => {}
+    }
+}
+
+fn read(stream: &[u8], sizes: impl Iterator<Item = usize>) -> Vec<String> {
+    let (mut parser, mut input, mut found, mut at) = (Parser::new(), Vec::new(), Vec::new(), 0);
+    for size in sizes {
+        let end = (at + size.max(1)).min(stream.len());
+        input.extend_from_slice(&stream[at..end]);
+        at = end;
+        loop {
+            let consumed = match parser.step(&input, &LIMITS) {
+                Ok(Step::Request { request, consumed }) => {
+                    check(&request);
+                    found.push(format!("{request:?}"));
+                    consumed
+                }
+                Ok(Step::Nothing { consumed }) => consumed,
+                Ok(Step::Incomplete { need }) => {
+                    assert!(need > 0);
+                    break;
+                }
+                Err(_) => {
+                    found.push("line too long".into());
+                    return found;
+                }
+            };
+            assert!((1..=input.len()).contains(&consumed));
+            input.drain(..consumed);
+        }
+        // What has to be kept is bounded, whatever a peer announces.
+        assert!(input.len() <= KEYS_LINE_BYTES_MAX + LIMITS.item_bytes_max);
+        if at == stream.len() {
+            break;
+        }
+    }
+    found
+}
+
+/// Reads the input and asserts what must hold of it.
+pub fn run(input: (Vec<u8>, &[u8])) {
+    let (sizes, stream) = input;
+    if stream.is_empty() {
+        return;
+    }
+    let whole = read(stream, std::iter::once(stream.len()));
+    let sizes = sizes.iter().map(|&size| size as usize).chain(std::iter::repeat(stream.len()));
+    assert_eq!(read(stream, sizes), whole);
+    assert_eq!(read(stream, std::iter::repeat(1)), whole);
+}
