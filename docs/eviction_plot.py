@@ -3,7 +3,7 @@
 import pathlib
 
 HERE = pathlib.Path(__file__).parent
-COLOURS = ["#0b6e4f", "#08a045", "#c1440e", "#e08e45", "#5b5f97", "#8d99ae", "#a0a0a0", "#d0a0d0"]
+COLOURS = ["#0b6e4f", "#3b6fb6", "#c1440e", "#e08e45", "#7b68ae", "#8d99ae", "#a0a0a0", "#d0a0d0"]
 WIDTH, HEIGHT, LEFT, TOP = 430, 330, 58, 34
 
 

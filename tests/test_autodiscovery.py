@@ -93,3 +93,68 @@ def test_added_and_removed_nodes_are_discovered(service):
     last_version, _ = wait_until("two nodes are discovered", count_is(2))
     assert last_version > version
     service.delete("growing")
+
+
+def test_nodes_are_added_in_the_zones_that_are_named(service):
+    """Cross-AZ: AZMode and NewAvailabilityZones of ModifyCacheCluster place the new nodes, and all of them are discovered."""
+    cache = service.create("zoned", engine="memcached", nodes=1, PreferredAvailabilityZone="us-east-1a")
+    assert [node["CustomerAvailabilityZone"] for node in cache["CacheNodes"]] == ["us-east-1a"]
+    client = service.client()
+    change = {"CacheClusterId": "zoned", "NumCacheNodes": 3, "ApplyImmediately": True}
+    with pytest.raises(client.exceptions.ClientError, match="NewAvailabilityZones"):
+        client.modify_cache_cluster(**change, AZMode="cross-az", NewAvailabilityZones=["us-east-1b"])
+    client.modify_cache_cluster(**change, AZMode="cross-az", NewAvailabilityZones=["us-east-1b", "us-east-1c"])
+
+    def placed():
+        found = service.describe("zoned")
+        zones = sorted(node["CustomerAvailabilityZone"] for node in found["CacheNodes"])
+        done = found["CacheClusterStatus"] == "available" and zones == ["us-east-1a", "us-east-1b", "us-east-1c"]
+        return found if done else None
+
+    found = wait_until("the nodes are in three zones", placed)
+    assert found["PreferredAvailabilityZone"] == "Multiple"
+    assert len(discover(where(found))[1]) == 3
+    for index in range(3):
+        assert ask(endpoint_of(found, index), b"version\r\n").startswith(b"VERSION 1.6.")
+    service.delete("zoned")
+
+
+def settings(address):
+    lines = ask(address, b"stats settings\r\n").decode().split("\r\n")
+    return dict(line.removeprefix("STAT ").split(" ", 1) for line in lines if line.startswith("STAT "))
+
+
+@pytest.mark.parametrize(
+    ("family", "version"), [("memcached1.4", "1.4.34"), ("memcached1.5", "1.5.16"), ("memcached1.6", "1.6.22")]
+)
+def test_parameters_take_effect(service, family, version):
+    client, group = service.client(), f"group-{family.replace('.', '-')}"
+    client.create_cache_parameter_group(CacheParameterGroupName=group, CacheParameterGroupFamily=family, Description="x")
+    values = {
+        "max_item_size": "2097152", "idle_timeout": "100", "disable_flush_all": "1", "maxconns_fast": "1",
+        "binding_protocol": "ascii", "watcher_logbuf_size": "32", "worker_logbuf_size": "16", "memcached_connections_overhead": "50",
+    }
+    if family == "memcached1.4":
+        values["error_on_memory_exhausted"] = "1"
+    client.modify_cache_parameter_group(
+        CacheParameterGroupName=group,
+        ParameterNameValues=[{"ParameterName": name, "ParameterValue": value} for name, value in values.items()],
+    )
+    name = f"tuned-{version.replace('.', '-')}"
+    cache = service.create(name, engine="memcached", EngineVersion=version, CacheParameterGroupName=group)
+    address = endpoint_of(cache, 0)
+    told = settings(address)
+    expected = {
+        "item_size_max": "2097152", "idle_timeout": "100", "flush_enabled": "no", "maxconns_fast": "yes",
+        "binding_protocol": "ascii", "watcher_logbuf_size": "32768", "worker_logbuf_size": "16384",
+        "evictions": "off" if family == "memcached1.4" else "on",
+    }
+    assert {key: told[key] for key in expected} == expected
+    assert ask(address, b"flush_all\r\nversion\r\n").startswith(b"CLIENT_ERROR flush_all not allowed\r\n")
+    value = b"x" * 1_500_000
+    assert ask(address, b"set large 0 0 1500000\r\n" + value + b"\r\nversion\r\n").startswith(b"STORED\r\n")
+    service.delete(name)
+    plain = service.create(f"plain-{version.replace('.', '-')}", engine="memcached", EngineVersion=version)
+    defaults = settings(endpoint_of(plain, 0))
+    assert (defaults["maxconns_fast"], defaults["flush_enabled"], defaults["item_size_max"]) == ("no", "yes", "1048576")
+    service.delete(plain["CacheClusterId"])

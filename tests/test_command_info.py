@@ -15,7 +15,7 @@ from service import PATIENCE_S
 from test_redis_dump import PEERS
 
 # What only we have, and what redis-server 7.0 still had otherwise. Notes are prose.
-OURS = ("debug|", "command|getkeys", "zrank", "zrevrank")
+OURS = ("larder.", "debug|", "command|getkeys", "zrank", "zrevrank", "wait")
 
 
 def flat(reply):

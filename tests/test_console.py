@@ -2,7 +2,6 @@
 
 import json
 import os
-import pathlib
 import shutil
 import signal
 import subprocess
@@ -18,7 +17,6 @@ from terraform import prepare
 from test_terraform import HEAD
 
 pytestmark = pytest.mark.skipif(bool(browsing.missing()), reason=f"needs {browsing.missing()}")
-REDIS_NODE = pathlib.Path(__file__).parent / "redis_node.sh"
 
 
 @pytest.fixture(scope="module")
@@ -283,9 +281,7 @@ def test_a_key_that_may_only_look_cannot_change(browser, service):
 
 
 def test_a_failover_is_watched_live(browser, tmp_path):
-    if not shutil.which("redis-server"):
-        pytest.skip("needs redis-server")
-    service = Service(tmp_path / "data", options=["--node-program", str(REDIS_NODE)])
+    service = Service(tmp_path / "data")
     try:
         service.start()
         browser.driver.delete_all_cookies()

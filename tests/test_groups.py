@@ -1,12 +1,7 @@
-"""Replication groups through boto3, with redis-server as the program of the nodes.
-
-Larder's own engine does not replicate yet; the service talks to nodes by configuration file and ordinary commands only,
-so what is tested here is the service.
-"""
+"""Replication groups through boto3, with Larder's own nodes; `LARDER_NODE_PROGRAM=redis-server` runs them with that."""
 
 import os
 import pathlib
-import shutil
 import signal
 import threading
 import time
@@ -17,13 +12,13 @@ import redis
 
 from service import Service, wait_until
 
-pytestmark = pytest.mark.skipif(not shutil.which("redis-server"), reason="needs redis-server")
-NODE = pathlib.Path(__file__).parent / "redis_node.sh"
+OTHER = os.environ.get("LARDER_NODE_PROGRAM") == "redis-server"
+NODE = ["--node-program", str(pathlib.Path(__file__).parent / "redis_node.sh")] if OTHER else []
 
 
 @pytest.fixture()
 def service(tmp_path):
-    service = Service(tmp_path / "data", options=["--node-program", str(NODE)]).start()
+    service = Service(tmp_path / "data", options=NODE).start()
     yield service
     service.clean_up()
 
@@ -63,6 +58,14 @@ def endpoint(group, kind="PrimaryEndpoint"):
 def client(group, kind="PrimaryEndpoint", **more):
     host, port = endpoint(group, kind)
     return redis.Redis(host, port, socket_timeout=1, decode_responses=True, **more)
+
+
+def write_to_all(group):
+    """A write that both replicas have, also if the primary dies now. WAIT speaks for the connection that wrote and for no
+    other: on a new one it answers at once, whatever the replicas have."""
+    with client(group, single_connection_client=True) as node:
+        assert node.set("k", "v")
+        assert node.wait(2, 10_000) == 2
 
 
 def roles(group):
@@ -161,18 +164,10 @@ def test_a_group_has_a_primary_replicas_and_endpoints(service, api):
     assert not service.node_pids() and not api.describe_cache_clusters()["CacheClusters"]
 
 
-# A known fault, not understood yet: in one run of several, under load, a group lost a write that both replicas had
-# acknowledged, as if they had copied the primary that was started again empty. It has to be found before groups are
-# relied on; then this mark goes.
-LOSES_SOMETIMES = pytest.mark.xfail(strict=False, reason="a lost primary sometimes comes back empty and is copied")
-
-
-@LOSES_SOMETIMES
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "hung"])
 def test_a_lost_primary_is_replaced(service, api, record_property, how):
     group = create(api)
-    client(group).set("k", "v")
-    assert client(group).wait(2, 5000) == 2
+    write_to_all(group)
     watch = Watch(group)
     watch.start()
     old = primary_of(group)
@@ -199,16 +194,15 @@ def test_a_lost_primary_is_replaced(service, api, record_property, how):
     watch.stop()
     assert not watch.overlaps, "two members accepted writes"
     said = service.events("shop", "replication-group")
-    assert any("Failover from primary node shop-001 to replica node" in text for text in said), said
-    said = service.events("shop-001")
+    assert any(f"Failover from primary node {old} to replica node" in text for text in said), said
+    said = service.events(old)
     assert any("Recovering cache nodes" in text for text in said), said
-    wait_until("all are well", lambda: service.events("shop-001").count("Finished recovery for cache nodes 0001") == 1)
+    wait_until("all are well", lambda: service.events(old).count("Finished recovery for cache nodes 0001") == 1)
 
 
 def test_failover_and_promotion_by_hand(service, api):
     group = create(api)
-    client(group).set("k", "v")
-    assert client(group).wait(2, 5000) == 2
+    write_to_all(group)
     api.test_failover(ReplicationGroupId="shop", NodeGroupId="0001")
     assert describe(api)["Status"] in ("modifying", "available")
     group = available(api)
@@ -231,11 +225,9 @@ def test_failover_and_promotion_by_hand(service, api):
     assert not watch.overlaps
 
 
-@LOSES_SOMETIMES
 def test_the_service_may_die_during_a_failover(service, api):
     group = create(api)
-    client(group).set("k", "v")
-    assert client(group).wait(2, 5000) == 2
+    write_to_all(group)
     for pause_s in (0, 0.1, 0.3):
         group = available(api)
         old = primary_of(group)
@@ -326,7 +318,7 @@ def test_changes_of_a_group(service, api):
     group = available(api)
     assert group["CacheNodeType"] == "cache.t3.small" and group["Description"] == "other"
     for node in members(group).values():
-        assert node.config_get("maxmemory-policy")["maxmemory-policy"] == "allkeys-lru"
+        assert node.info("memory")["maxmemory_policy"] == "allkeys-lru"
     for cluster in api.describe_cache_clusters()["CacheClusters"]:
         assert cluster["PreferredMaintenanceWindow"] == "sun:10:00-sun:11:00"
     assert code(lambda: api.modify_cache_cluster(

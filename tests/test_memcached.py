@@ -303,7 +303,7 @@ def load(port, seed, until, failures):
 @pytest.mark.skipif("LARDER_SOAK_MINUTES" not in os.environ, reason="LARDER_SOAK_MINUTES is not set")
 def test_a_long_time_at_full_load_leaves_the_size_flat(tmp_path):
     seconds = 60 * float(os.environ["LARDER_SOAK_MINUTES"])
-    with Cache(tmp_path, "-m", "96") as cache:
+    with Cache(tmp_path, "-m", "64") as cache:
         def resident():
             with open(f"/proc/{cache.process.pid}/status") as status:
                 return next(int(line.split()[1]) << 10 for line in status if line.startswith("VmRSS"))

@@ -2,8 +2,6 @@
 
 import datetime
 import os
-import pathlib
-import shutil
 import signal
 
 import botocore.exceptions
@@ -11,7 +9,7 @@ import pytest
 import redis
 
 from service import Service, endpoint_of, wait_until
-from test_groups import NODE, available as group_available, client as group_client, describe as describe_group
+from test_groups import available as group_available, client as group_client, describe as describe_group
 from test_groups import primary_of
 
 
@@ -193,9 +191,8 @@ def test_a_killed_service_finishes_what_it_began(own_service):
     assert node.dbsize() == 50_000
 
 
-@pytest.mark.skipif(not shutil.which("redis-server"), reason="needs redis-server")
 def test_a_group_with_replicas_gives_its_data_and_gets_them(tmp_path):
-    service = Service(tmp_path / "data", options=["--node-program", str(pathlib.Path(NODE))])
+    service = Service(tmp_path / "data")
     try:
         api = service.start().client()
         create = {"CacheNodeType": "cache.t3.micro", "Engine": "redis", "EngineVersion": "7.0", "NumCacheClusters": 2,

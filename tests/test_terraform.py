@@ -1,6 +1,7 @@
 """Terraform's AWS provider, as it is: make, plan again without a change, destroy."""
 
 import pytest
+import redis
 
 from terraform import prepare
 
@@ -108,6 +109,22 @@ resource "aws_elasticache_replication_group" "shop" {
   tags                 = { team = "search" }
 }
 
+variable "token" {}
+variable "strategy" {}
+
+resource "aws_elasticache_replication_group" "vault" {
+  replication_group_id       = "tf-vault"
+  description                = "behind a token"
+  node_type                  = "cache.t3.micro"
+  engine                     = "redis"
+  engine_version             = "7.1"
+  num_cache_clusters         = 1
+  apply_immediately          = true
+  transit_encryption_enabled = true
+  auth_token                 = var.token
+  auth_token_update_strategy = var.strategy
+}
+
 data "aws_elasticache_replication_group" "shop" {
   replication_group_id = aws_elasticache_replication_group.shop.replication_group_id
 }
@@ -141,20 +158,37 @@ def test_apply_plan_destroy(terraform, own_service):
 def test_groups_and_users(terraform, tmp_path, own_service):
     (tmp_path / "tf" / "main.tf").write_text(GROUPS)
 
-    def apply(node_type):
-        terraform("apply", "-auto-approve", "-input=false", "-no-color", f"-var=node_type={node_type}")
-        again = terraform("plan", "-input=false", "-no-color", "-detailed-exitcode", f"-var=node_type={node_type}",
-                          check=False)
+    def apply(node_type, token, strategy):
+        values = [f"-var=node_type={node_type}", f"-var=token={token}", f"-var=strategy={strategy}"]
+        terraform("apply", "-auto-approve", "-input=false", "-no-color", *values)
+        again = terraform("plan", "-input=false", "-no-color", "-detailed-exitcode", *values, check=False)
         assert again.returncode == 0, f"the second plan is not empty:\n{again.stdout}"
+        return values
+
+    def lets_in(token):
+        [group] = api.describe_replication_groups(ReplicationGroupId="tf-vault")["ReplicationGroups"]
+        where = group["NodeGroups"][0]["PrimaryEndpoint"]
+        client = redis.Redis(where["Address"], where["Port"], password=token, ssl=True,
+                             ssl_ca_certs=own_service.info["authority"])
+        try:
+            return client.ping()
+        except redis.AuthenticationError:
+            return False
 
     api = own_service.client()
-    for node_type in ("cache.t3.micro", "cache.t3.small"):
-        apply(node_type)
-        [group] = api.describe_replication_groups()["ReplicationGroups"]
+    old, new = "the-old-token-of-all", "the-new-token-of-all"
+    for node_type, token, strategy, accepted in [
+        ("cache.t3.micro", old, "ROTATE", [old]),
+        ("cache.t3.small", new, "ROTATE", [old, new]),
+        ("cache.t3.small", new, "SET", [new]),
+    ]:
+        values = apply(node_type, token, strategy)
+        [group] = api.describe_replication_groups(ReplicationGroupId="tf-shop")["ReplicationGroups"]
         assert (group["Status"], group["CacheNodeType"]) == ("available", node_type)
+        assert [token for token in (old, new) if lets_in(token)] == accepted
         [team] = api.describe_user_groups()["UserGroups"]
         assert team["UserIds"] == ["tf-ann", "tf-default"]
-    terraform("destroy", "-auto-approve", "-input=false", "-no-color", "-var=node_type=cache.t3.small")
+    terraform("destroy", "-auto-approve", "-input=false", "-no-color", *values)
     assert api.describe_replication_groups()["ReplicationGroups"] == []
     assert [user["UserId"] for user in api.describe_users()["Users"]] == ["default"]
     assert not own_service.node_pids()

@@ -325,6 +325,11 @@ impl Blocked {
         locked(&self.sessions).get(&id).cloned()
     }
 
+    /// All who wait.
+    pub fn all(&self) -> Vec<Arc<Waiter>> {
+        locked(&self.sessions).values().cloned().collect()
+    }
+
     /// Numbers for INFO. O(waiters).
     pub fn figures(&self) -> Figures {
         let mut figures = Figures::default();

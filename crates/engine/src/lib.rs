@@ -2,8 +2,8 @@
 //!
 //! In reading order: [`node`] (what everything shares), [`config`], [`socket`], [`worker`] (the loop), [`session`],
 //! [`command`], [`blocked`] (who waits for a key), [`pause`], [`acl`], [`memcache`], `ahead` (memory), and what stands beside them:
-//! [`memory`], [`mailbox`], [`background`], [`snapshot`]; what an operator sees: [`meter`], [`traffic`], [`observe`],
-//! [`commandlog`], [`latency`], [`monitor`].
+//! [`memory`], [`mailbox`], [`background`], [`log`], [`snapshot`], [`replication`]; what an operator sees: [`meter`],
+//! [`traffic`], [`observe`], [`commandlog`], [`latency`], [`monitor`].
 
 pub mod acl;
 mod ahead;
@@ -25,8 +25,10 @@ pub mod node;
 pub mod notify;
 pub mod observe;
 pub mod pause;
+pub mod prefixes;
 pub mod process;
 pub mod pubsub;
+pub mod replication;
 pub mod run;
 pub mod session;
 pub mod signal;

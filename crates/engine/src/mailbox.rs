@@ -2,6 +2,7 @@
 
 use crate::iam::Verdict;
 use crate::memcache::udp::Datagram;
+use crate::node::Node;
 use rustix::event::{EventfdFlags, eventfd};
 use std::cell::Cell;
 use std::io;
@@ -41,6 +42,8 @@ pub enum Mail {
         /// The verdict.
         verdict: Verdict,
     },
+    /// Do this, on the worker's thread.
+    Run(Job),
     /// A session's wait is over.
     Unblock {
         /// The session.
@@ -52,6 +55,15 @@ pub enum Mail {
         /// Sequence number of what was done for it in the log, 0 if nothing was.
         logged: u64,
     },
+}
+
+/// Work for a worker, because only workers may touch the keyspace.
+pub struct Job(pub Box<dyn FnOnce(&Node) + Send>);
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Job")
+    }
 }
 
 /// What is delivered to sessions.

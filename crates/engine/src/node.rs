@@ -8,12 +8,14 @@ use crate::commandlog::CommandLog;
 use crate::config::{Config, Fsync, Settings};
 use crate::latency::{EVICTION_CYCLE, LatencyMonitor};
 use crate::log::Log;
-use crate::mailbox::{Form, Mail, Mailbox, Place};
+use crate::mailbox::{Form, Job, Mail, Mailbox, Place};
 use crate::meter::Meter;
 use crate::monitor::Monitors;
 use crate::notify::{self, Classes};
 use crate::pause::Pause;
+use crate::prefixes::Prefixes;
 use crate::pubsub::Hub;
+use crate::replication::{self, Replication};
 use crate::run::Startup;
 use crate::session::Client;
 use crate::session::eviction::Charge;
@@ -30,6 +32,7 @@ use larder_store::object::Limits;
 use larder_store::partition::access::Access;
 use larder_store::{Now, Store};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -40,6 +43,9 @@ const EVICTION_BUDGET_MAX: Duration = Duration::from_millis(20);
 const EVICTION_SLACK_BYTES: u64 = 8 << 20;
 /// The slack is no larger than this share of `maxmemory`.
 const EVICTION_SLACK_SHARE: u64 = 16;
+
+/// How often who waits for a worker looks whether the node stops.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Counters of the whole node, as INFO shows them: of what is rare. What is not stands in [`Traffic`].
 #[derive(Debug, Default)]
@@ -68,6 +74,8 @@ pub struct Stats {
     pub expire_stopped: AtomicU64,
     /// Microseconds spent on reclaiming keys.
     pub expire_micros: AtomicU64,
+    /// Keys in the largest partition, as far as RANDOMKEY knows; 0 = it does not.
+    pub largest_partition: AtomicU64,
     /// Payloads of RESTORE that were looked through.
     pub sanitized: AtomicU64,
     /// Unix milliseconds since which more than `maxmemory` is in use; 0 = it is not.
@@ -126,12 +134,16 @@ pub struct Node {
     pub monitors: Monitors,
     /// Who listens to which channels.
     pub hub: Hub,
+    /// Hits and misses by what keys begin with.
+    pub prefixes: Arc<Prefixes>,
     /// Who may have cached what.
     pub tracking: Tracking,
     /// The order of writes.
     pub log: Log,
     /// Questions about tokens of IAM.
     pub iam: iam::Desk,
+    /// Whom it follows, and who follows it.
+    pub replication: Replication,
     /// Certificates.
     pub tls: tls::Identity,
     /// The sessions.
@@ -203,8 +215,10 @@ impl Node {
             stats: Stats::default(),
             traffic: Traffic::new(mailboxes.len()),
             hub: Hub::default(),
+            prefixes: memcached.prefixes.clone(),
             tracking: Tracking::new(mailboxes.len()),
-            log: Log::new(mailboxes.len(), settings.repl_backlog_size),
+            log: Log::new(mailboxes.len(), settings.replication.backlog_bytes),
+            replication: Replication::new(mailboxes.len()),
             iam: iam::Desk::default(),
             tls: tls::Identity::default(),
             sessions: Registry::default(),
@@ -224,6 +238,8 @@ impl Node {
             settings: ArcSwap::from_pointee(settings),
             socket_engine: OnceLock::new(),
         };
+        node.store.remember(node.settings().miss_history_keys);
+        node.prefixes.set_delimiter(node.settings().miss_prefix_delimiter);
         node.find_wanted();
         node
     }
@@ -250,16 +266,19 @@ impl Node {
         if config.settings.requirepass != self.settings().requirepass {
             self.users.set_default_password(&config.settings.requirepass);
         }
+        self.store.remember(config.settings.miss_history_keys);
+        self.prefixes.set_delimiter(config.settings.miss_prefix_delimiter);
         self.users.log.shrink(config.settings.acl_log_max);
         crate::journal::set_level(config.settings.loglevel);
         let before = self.settings();
-        if config.settings.repl_backlog_size != before.repl_backlog_size {
-            self.log.with_backlog(|backlog| backlog.set_capacity(config.settings.repl_backlog_size));
+        if config.settings.replication.backlog_bytes != before.replication.backlog_bytes {
+            self.log.with_backlog(|backlog| backlog.set_capacity(config.settings.replication.backlog_bytes));
         }
         let toggled = config.settings.append_only.on != before.append_only.on;
         drop(before);
         self.settings.store(Arc::new(config.settings));
         self.find_wanted();
+        replication::find_restrained(self);
         if toggled {
             self.log.aof.rewrites.wanted.store(true, Ordering::Release);
             self.mailboxes[0].wake();
@@ -278,6 +297,9 @@ impl Node {
         let strict = self.log.is_filed() && self.settings().append_only.fsync == Fsync::Always;
         self.log.aof.strict.store(strict, Ordering::Release);
         self.store.tell_gone(!wanted.is_empty());
+        if self.prefixes.is_on() {
+            wanted = wanted | Classes::PREFIXES;
+        }
         self.wanted.store(wanted.bits(), Ordering::Relaxed);
     }
 
@@ -331,7 +353,9 @@ impl Node {
     /// nothing can leave.
     pub fn make_room(&self, settings: &Settings, worker: usize, now: Now, random: &mut u64) -> bool {
         // While writes are held back, a replica must find what its primary has.
+        let follows = self.replication.is_following() && settings.replication.ignores_maxmemory;
         if settings.maxmemory == 0
+            || follows
             || self.pause.held(now.ms).is_some()
             || memory::bound::bounded_bytes() <= settings.maxmemory
         {
@@ -387,10 +411,34 @@ impl Node {
         }
     }
 
+    /// Has a worker do something, and waits for it: how a thread that is no worker touches the keyspace. `None` if the
+    /// node stops.
+    pub fn ask<T: Send + 'static>(&self, work: impl FnOnce(&Node) -> T + Send + 'static) -> Option<T> {
+        let (tell, told) = channel();
+        let job = move |node: &Node| {
+            let _ = tell.send(work(node)); // whoever asked may have given up
+        };
+        self.mailboxes[0].send(Mail::Run(Job(Box::new(job))));
+        loop {
+            match told.recv_timeout(LOOK_EVERY) {
+                Ok(answer) => return Some(answer),
+                Err(RecvTimeoutError::Timeout) if !self.stopping.load(Ordering::Acquire) => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
     /// Has the workers look whether sessions of theirs wait for what has come to the disk.
     pub fn wake_who_waits_for_disk(&self) {
         let aof = &self.log.aof;
         if aof.strict.load(Ordering::Acquire) || aof.awaited.load(Ordering::SeqCst) > 0 {
+            self.mailboxes.iter().for_each(Mailbox::wake);
+        }
+    }
+
+    /// The same for those who wait for the disks of replicas: the stream has what they wrote.
+    pub fn wake_who_waits_for_replicas(&self) {
+        if self.log.aof.awaited.load(Ordering::SeqCst) > 0 {
             self.mailboxes.iter().for_each(Mailbox::wake);
         }
     }

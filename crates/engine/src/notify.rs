@@ -78,6 +78,9 @@ impl Classes {
     /// No letter: the log is on. No event is of this class.
     pub(crate) const LOG: Classes = Classes(1 << 30);
 
+    /// No letter: reads are counted by the prefix of their key. No event is of this class.
+    pub(crate) const PREFIXES: Classes = Classes(1 << 29);
+
     /// Reads the letters of `notify-keyspace-events`.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use crate::acl::file;
 use crate::command::families;
+use crate::command::keyspace::Locked;
 use crate::config::memcached::Memcached;
 use crate::config::{Config, Settings};
 use crate::log::aof;
@@ -14,7 +15,7 @@ use crate::snapshot::load::{LoadError, Loaded, load_file};
 use crate::socket::{Engine, listen};
 use crate::tls::TlsError;
 use crate::worker::{Door, Worker};
-use crate::{process, signal, snapshot};
+use crate::{process, replication, signal, snapshot};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -169,6 +170,8 @@ pub struct Running {
     /// The threads that order all writes, and that write the append-only file.
     log: Option<(JoinHandle<()>, JoinHandle<()>)>,
     udp: Vec<JoinHandle<()>>,
+    /// The threads of replication.
+    helpers: Vec<JoinHandle<()>>,
     files: Vec<PathBuf>,
 }
 
@@ -176,6 +179,16 @@ impl Running {
     /// What the node's workers share.
     pub fn node(&self) -> &Arc<Node> {
         &self.node
+    }
+
+    /// Starts the threads of replication: the link to a primary, and the snapshots for replicas.
+    fn spawn_helpers(&mut self) -> io::Result<()> {
+        let thread = |name: &str| std::thread::Builder::new().name(name.into());
+        let node = self.node.clone();
+        self.helpers.push(thread("link").spawn(move || replication::link::run(&node))?);
+        let node = self.node.clone();
+        self.helpers.push(thread("sync").spawn(move || replication::sync::run(&node))?);
+        Ok(())
     }
 
     /// Ends the node: sessions are told what was still unsent, files are removed.
@@ -196,6 +209,9 @@ impl Running {
             if thread.join().is_err() {
                 result = Err(RunError::Worker(io::Error::other("a thread of UDP panicked")));
             }
+        }
+        for helper in self.helpers {
+            let _ = helper.join(); // what it was at is over with the process
         }
         // A worker that is alone has its partitions to itself, and did this at its end.
         if !alone {
@@ -322,9 +338,13 @@ pub fn start(config: Config) -> Result<Running, RunError> {
         std::fs::write(path, text).map_err(|error| RunError::PidFile(path.clone(), error))?;
         files.push(path.clone());
     }
+    if node.settings().replication.primary.is_some() {
+        replication::role::prepare(&node);
+    }
     let log = spawn_log(&node).map_err(RunError::Worker)?;
     spawn_iam(&node).map_err(RunError::Worker)?;
-    let mut running = Running { node, workers: Vec::new(), log: Some(log), udp: Vec::new(), files };
+    let mut running =
+        Running { node, workers: Vec::new(), log: Some(log), udp: Vec::new(), helpers: Vec::new(), files };
     let data = PathBuf::from(&running.node.settings().persistence.dbfilename);
     snapshot::file::remove_left_over(
         data.parent().filter(|dir| *dir != Path::new("")).unwrap_or(Path::new(".")),
@@ -387,10 +407,15 @@ pub fn start(config: Config) -> Result<Running, RunError> {
                 return Err(error);
             }
             running.node.loading.set(loads);
+            if let Err(error) = running.spawn_helpers() {
+                running.stop()?;
+                return Err(RunError::Worker(error));
+            }
             if loads && let Err(error) = load(&running.node, &data) {
                 running.stop()?;
                 return Err(RunError::Load(data, error));
             }
+            begin_replication(&running.node, loads);
             Ok(running)
         }
         Err(error) => {
@@ -398,6 +423,28 @@ pub fn start(config: Config) -> Result<Running, RunError> {
             Err(RunError::Worker(error))
         }
     }
+}
+
+/// Goes on in the history that the file told of, and follows whom the configuration names.
+fn begin_replication(node: &Node, loaded: bool) {
+    let origin = node.loading.take_origin();
+    // What died while a primary was away would never be told to whoever goes on with it.
+    let lost = node.loading.expired.load(Ordering::Relaxed) > 0;
+    node.ask(move |node| {
+        let mut gate = node.replication.gate();
+        let mut held = Locked::all(&node.store);
+        // Somebody may have decided otherwise while the file was loaded.
+        let primary = node.settings().replication.primary.clone();
+        if let (true, Some((id, offset)), Some(db)) = (loaded, origin.position(), origin.db)
+            && (primary.is_some() || !lost)
+        {
+            replication::role::resume(node, &mut gate, &id, offset, db);
+        }
+        if let Some(primary) = primary {
+            replication::role::follow(node, &mut held, primary, false);
+        }
+        node.loading.keeps_dead.store(false, Ordering::Relaxed);
+    });
 }
 
 /// Writes the memory file, if one is configured, for the next run.
@@ -468,7 +515,7 @@ fn memcached_rules(memcached: &Memcached) -> Rules {
 fn spawn_log(node: &Arc<Node>) -> io::Result<(JoinHandle<()>, JoinHandle<()>)> {
     let (ordering, writing) = (node.clone(), node.clone());
     let log = std::thread::Builder::new().name("log".into());
-    let log = log.spawn(move || ordering.log.run(&mut aof::feed::Feeder(&ordering.log.aof)))?;
+    let log = log.spawn(move || ordering.log.run(&mut aof::feed::Feeder(&ordering)))?;
     let file = std::thread::Builder::new().name("aof".into());
     let file = file.spawn(move || writing.log.aof.feed.run(&writing)).inspect_err(|_| node.log.close())?;
     Ok((log, file))

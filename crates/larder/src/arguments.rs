@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Delete(Delete),
     /// Open a prompt to a cache, or send it one command
     Connect(Connect),
+    /// Tell what is known of a key: what it takes, or why it is not there
+    Why(Why),
     /// Show what happened to the caches
     Events(Events),
     /// Let a replica take the place of the primary
@@ -389,6 +391,31 @@ pub(crate) struct Connect {
     /// Print values as they are, without quotes and kinds [default when the output is not a terminal]
     #[arg(long, conflicts_with = "output")]
     pub(crate) raw: bool,
+    #[command(flatten)]
+    pub(crate) place: Where,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+const WHY_EXAMPLES: &str = "\
+Examples:
+  larder why sessions user:1                  there, evicted, expired, deleted, flushed, or never stored
+  larder why pages front --output json        the same for programs, node by node
+  larder why 127.0.0.1:6379 user:1            any node of Larder";
+
+#[derive(Args, Debug)]
+#[command(after_help = WHY_EXAMPLES)]
+pub(crate) struct Why {
+    /// Name of the cache, or ADDRESS:PORT of a node
+    pub(crate) name: String,
+    /// The key
+    pub(crate) key: OsString,
+    /// Only this node, such as 0002 [default: all]
+    #[arg(long, value_name = "ID")]
+    pub(crate) node: Option<String>,
+    /// Protocol of an ADDRESS:PORT [default: memcached on port 11211, else redis]
+    #[arg(long, value_enum)]
+    pub(crate) engine: Option<Engine>,
     #[command(flatten)]
     pub(crate) place: Where,
     #[command(flatten)]

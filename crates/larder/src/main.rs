@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         Command::Show(arguments) => cache::show(&arguments),
         Command::Delete(arguments) => cache::delete(&arguments),
         Command::Connect(arguments) => connect::connect(&arguments),
+        Command::Why(arguments) => connect::why(&arguments),
         Command::Events(arguments) => cache::events(&arguments),
         Command::Failover(arguments) => cache::failover(&arguments),
         Command::Backup(arguments) => cache::backup(&arguments),

@@ -80,7 +80,9 @@ fn hash_tag(key: &[u8]) -> &[u8] {
 fn may_have_tag(key: &[u8]) -> bool {
     const WORD: usize = 8;
     const BYTES: u64 = u64::MAX / 0xff;
-    let (Some(last), ..=32) = (key.last_chunk::<WORD>(), key.len()) else { return true };
+    let (Some(last), ..=32) = (key.last_chunk::<WORD>(), key.len()) else {
+        return key.len() > 32 || key.contains(&b'{');
+    };
     // A byte of the exclusive or is zero where the key has a brace; other bytes may raise false alarms.
     let zeros = |word: &[u8; WORD]| {
         let word = u64::from_le_bytes(*word) ^ (BYTES * u64::from(b'{'));

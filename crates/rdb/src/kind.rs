@@ -47,6 +47,8 @@ pub const HASH_LISTPACK_EX: u8 = 25;
 
 /// The version that has all that Redis 7.2 and Valkey 8 know: what we write, but for a hash with deadlines of fields.
 pub const VERSION: u16 = 11;
+/// Version of Redis 7.0.
+pub const VERSION_REDIS_7_0: u16 = 10;
 /// The version of Redis 7.4 and 8.0.
 pub const VERSION_REDIS_8: u16 = 12;
 /// The version of Valkey 9, which counts on from here so that the two do not mistake each other's files.

@@ -27,6 +27,15 @@ pub fn kind_of(value: &ValueRef<'_>) -> u8 {
     }
 }
 
+/// The type in which a value is written by this writer.
+pub fn kind_for(value: &ValueRef<'_>, writer: &Writer) -> u8 {
+    match kind_of(value) {
+        kind::SET_LISTPACK if writer.uses_old_forms() => kind::SET,
+        kind::STREAM_3 if writer.uses_old_forms() => kind::STREAM_2,
+        other => other,
+    }
+}
+
 /// Writes a value, without its type.
 pub fn value(value: &ValueRef<'_>, writer: &mut Writer) {
     match value {
@@ -74,7 +83,7 @@ fn list(list: &List, writer: &mut Writer) {
 }
 
 fn set(set: &Set, writer: &mut Writer) {
-    if let Some(packed) = set.packed() {
+    if let Some(packed) = set.packed().filter(|_| !writer.uses_old_forms()) {
         return listpack(packed, writer);
     }
     if set.encoding() == "intset" {

@@ -302,7 +302,9 @@ fn write_group(group: &Group, writer: &mut Writer) {
     for (name, consumer) in &group.consumers {
         writer.string(name);
         writer.raw(&consumer.seen_ms.to_le_bytes());
-        writer.raw(&consumer.active_ms.unwrap_or(NEVER).to_le_bytes());
+        if !writer.uses_old_forms() {
+            writer.raw(&consumer.active_ms.unwrap_or(NEVER).to_le_bytes());
+        }
         writer.length(consumer.pending.len() as u64);
         consumer.pending.iter().for_each(|id| write_raw_id(*id, writer));
     }

@@ -14,12 +14,25 @@ const INTEGER_DIGITS_MAX: usize = 11;
 pub struct Writer {
     bytes: Vec<u8>,
     folder: Option<Folder>,
+    /// Forms that came with Redis 7.2 are not used.
+    old: bool,
 }
 
 impl Writer {
     /// A writer that compresses long strings, as `rdbcompression` is set by default.
     pub fn new() -> Writer {
-        Writer { bytes: Vec::new(), folder: Some(Folder::default()) }
+        Writer { bytes: Vec::new(), folder: Some(Folder::default()), old: false }
+    }
+
+    /// From now on only forms are used that Redis 7.0 knows ([`kind::VERSION_REDIS_7_0`](crate::kind::VERSION_REDIS_7_0)),
+    /// where there is one.
+    pub fn use_old_forms(&mut self, old: bool) {
+        self.old = old;
+    }
+
+    /// True if forms that came with Redis 7.2 are not used.
+    pub fn uses_old_forms(&self) -> bool {
+        self.old
     }
 
     /// A writer that leaves strings as they are.

@@ -15,7 +15,9 @@ pub mod partition;
 
 pub use key::{Key, Seed};
 pub use partition::item::{Extras, IntegerMut, Owned, State, Value, ValueMut, ValueRef};
-pub use partition::{Cleared, Entry, Gone, ItemMut, ItemRef, Left, Now, Partition, Removed, Saver, Watcher};
+pub use partition::{
+    Cleared, Entry, Gone, ItemMut, ItemRef, Left, Now, Partition, Reason, Removed, Saver, Watcher,
+};
 
 use lock::{Held, Locks};
 use partition::access::Access;
@@ -94,6 +96,8 @@ pub struct Store {
     /// True while somebody wants to hear which keys left because their time was over.
     telling: Arc<AtomicBool>,
     common: Arc<Common>,
+    /// True while dead keys are hidden, but stay.
+    keeping: Arc<AtomicBool>,
 }
 
 /// A locked partition.
@@ -145,10 +149,11 @@ impl Store {
             due: AtomicU64::new(u64::MAX),
         };
         let telling = Arc::new(AtomicBool::new(false));
+        let keeping = Arc::new(AtomicBool::new(false));
         let common = Common::new(REMEMBERED_DEFAULT / partitions as usize);
         let values = (0..partitions).map(|_| {
-            let partition = Partition::new(seed, config.now_ms, telling.clone(), common.clone());
-            (hints(), partition.freeing(config.free))
+            let flags = (telling.clone(), keeping.clone());
+            (hints(), Partition::new(seed, config.now_ms, flags, common.clone()).freeing(config.free))
         });
         Store {
             partitions: Locks::new(values, config.exclusive),
@@ -157,6 +162,7 @@ impl Store {
             databases: config.databases.max(1),
             telling,
             common,
+            keeping,
         }
     }
 
@@ -213,18 +219,13 @@ impl Store {
         self.partitions().map(|id| self.lock(id)).collect()
     }
 
-    /// Hints the processor to load the partition of a key: the first step, [`Store::prefetch_bucket`] is the second.
-    #[inline]
-    pub fn prefetch_partition(&self, key: &Key<'_>) {
-        let hints: *const Hints = self.partitions.hints(self.partition_of(key.slot).index());
-        prefetch(hints.cast());
-        prefetch(hints.cast::<u8>().wrapping_add(64));
-    }
-
-    /// Hints the processor to load the bucket of a key of database 0. Takes no lock.
+    /// Hints the processor to load the partition of a key and its bucket of database 0. Takes no lock.
     #[inline]
     pub fn prefetch_bucket(&self, key: &Key<'_>) {
         let hints = self.partitions.hints(self.partition_of(key.slot).index());
+        let partition = std::ptr::from_ref(hints).cast::<u8>();
+        prefetch(partition.wrapping_add(64));
+        prefetch(partition.wrapping_add(128));
         let count = hints.count.load(Ordering::Relaxed);
         if count > 0 {
             let at = index_of(key.hash, count) * 64;
@@ -253,6 +254,12 @@ impl Store {
     /// From now on partitions keep lists of the keys whose time was over, or do not. Takes no lock.
     pub fn tell_gone(&self, telling: bool) {
         self.telling.store(telling, Ordering::Relaxed);
+    }
+
+    /// From now on keys whose time is over are hidden but stay until they are removed, as in a replica, which does what
+    /// its primary says; or are not. Takes no lock.
+    pub fn keep_dead(&self, keeping: bool) {
+        self.keeping.store(keeping, Ordering::Relaxed);
     }
 
     /// True when the partition has a key whose time is over. Takes no lock.

@@ -75,6 +75,9 @@ pub struct User {
     any_password: bool,
     /// It shows tokens of IAM, and no passwords.
     iam: bool,
+    /// It has passwords, and yet who never logs in may do what it may: so that clients can be given a password one after
+    /// the other.
+    optional_password: bool,
     payload: Payload,
     passwords: Vec<PasswordHash>,
     root: Selector,
@@ -140,6 +143,7 @@ impl User {
             enabled: false,
             any_password: false,
             iam: false,
+            optional_password: false,
             payload: Payload::Unsaid,
             passwords: Vec::new(),
             root: Selector::nothing(all_channels),
@@ -174,7 +178,7 @@ impl User {
 
     /// True if one may log in without a password.
     pub fn is_open(&self) -> bool {
-        self.enabled && self.any_password
+        self.enabled && (self.any_password || self.optional_password)
     }
 
     /// True if one logs in with a token of IAM.
@@ -253,16 +257,19 @@ impl User {
             b"on" => self.enabled = true,
             b"off" => self.enabled = false,
             b"nopass" => {
-                (self.any_password, self.iam) = (true, false);
+                (self.any_password, self.iam, self.optional_password) = (true, false, false);
                 self.passwords.clear();
             }
             b"resetpass" => {
-                (self.any_password, self.iam) = (false, false);
+                (self.any_password, self.iam, self.optional_password) = (false, false, false);
                 self.passwords.clear();
             }
             b"iam" => {
-                (self.any_password, self.iam) = (false, true);
+                (self.any_password, self.iam, self.optional_password) = (false, true, false);
                 self.passwords.clear();
+            }
+            b"optional-password" => {
+                (self.any_password, self.iam, self.optional_password) = (false, false, true);
             }
             b"sanitize-payload" => self.payload = Payload::Sanitize,
             b"skip-sanitize-payload" => self.payload = Payload::Skip,
@@ -302,6 +309,7 @@ impl User {
         let mut flags = vec![if self.enabled { "on" } else { "off" }];
         flags.extend(self.any_password.then_some("nopass"));
         flags.extend(self.iam.then_some("iam"));
+        flags.extend(self.optional_password.then_some("optional-password"));
         flags.extend(match self.payload {
             Payload::Unsaid => None,
             Payload::Sanitize => Some("sanitize-payload"),

@@ -86,10 +86,12 @@ fn repeats(last: &Argument, group: &Argument) -> bool {
 }
 
 fn plain(word: &str, words: &mut &[&str]) -> Argument {
-    let is_token =
-        |w: &str| w.chars().any(|c| c.is_ascii_uppercase()) && !w.chars().any(|c| c.is_ascii_lowercase());
+    let is_token = |w: &str| {
+        sign(w).is_some()
+            || w.chars().any(|c| c.is_ascii_uppercase()) && !w.chars().any(|c| c.is_ascii_lowercase())
+    };
     let mut argument = Argument {
-        name: word.to_lowercase(),
+        name: sign(word).map_or_else(|| word.to_lowercase(), str::to_owned),
         kind: kind_of(word),
         token: None,
         optional: false,
@@ -119,6 +121,16 @@ fn plain(word: &str, words: &mut &[&str]) -> Argument {
         (argument.name, argument.kind) = (next.to_owned(), kind_of(next));
     }
     argument
+}
+
+/// The name of a word that is no letters.
+fn sign(word: &str) -> Option<&'static str> {
+    match word {
+        "=" => Some("equal"),
+        "~" => Some("approximately"),
+        "*" => Some("auto-id"),
+        _ => None,
+    }
 }
 
 fn kind_of(name: &str) -> &'static str {
@@ -260,6 +272,7 @@ mod tests {
             ("key [COUNT count [ANY]]", "key [(COUNT=count [ANY])]"),
             ("key [AGGREGATE <SUM | MIN>] [GET a [GET a ...]]", "key [AGGREGATE=SUM|MIN] [GET=a+]"),
             ("numkeys key [key ...] [WEIGHTS weight [weight ...]]", "numkeys key+ [WEIGHTS=weight+]"),
+            ("key <MAXLEN | MINID> [= | ~] threshold <* | id>", "key MAXLEN|MINID [=|~] threshold *|id"),
             ("key [NX | XX] score member [score member ...]", "key [NX|XX] (score member)+"),
         ] {
             assert_eq!(show(&parse(line)), expected, "{line}");

@@ -227,6 +227,8 @@ pub(super) fn flags_of(shared: &Shared) -> String {
     let tracks = |what: fn(&Tracker) -> bool| tracker.as_deref().is_some_and(what);
     let mut flags = String::new();
     for (set, letter) in [
+        (shared.is_replica.load(Ordering::Relaxed), 'S'),
+        (shared.is_primary.load(Ordering::Relaxed), 'M'),
         (shared.queued.load(Ordering::Relaxed) >= 0, 'x'),
         (shared.listens(), 'P'),
         (tracks(|_| true), 't'),

@@ -4,7 +4,7 @@ use super::client::flags_of;
 use super::{Call, CommandError};
 use crate::session::registry::Shared;
 use larder_protocol::number::parse_i64;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Letters that CLIENT LIST may show as flags here and in the others.
 const FLAGS: &str = "NOSMPxtRBbucdAUreTIEi";
@@ -147,12 +147,16 @@ fn known(what: &str, word: &str, letters: &str) -> Result<(), CommandError> {
     }
 }
 
-/// Sessions of a type. There are no replicas and no primary.
+/// Sessions of a type.
 fn of_type(word: &[u8]) -> Result<Filter, CommandError> {
+    let is = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
     match word.to_ascii_lowercase().as_slice() {
-        b"normal" => Ok(Box::new(|shared| !shared.listens())),
+        b"normal" => Ok(Box::new(move |shared| {
+            !shared.listens() && !is(&shared.is_replica) && !is(&shared.is_primary)
+        })),
         b"pubsub" => Ok(Box::new(Shared::listens)),
-        b"master" | b"primary" | b"replica" | b"slave" => Ok(Box::new(|_| false)),
+        b"replica" | b"slave" => Ok(Box::new(move |shared| is(&shared.is_replica))),
+        b"master" | b"primary" => Ok(Box::new(move |shared| is(&shared.is_primary))),
         _ => {
             let word = String::from_utf8_lossy(word);
             Err(CommandError::new(format!("ERR Unknown client type '{word}'")))

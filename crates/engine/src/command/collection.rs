@@ -156,12 +156,17 @@ pub(super) fn keys_end(call: &Call<'_>, at: usize, too_few: &'static str) -> Res
     }
 }
 
-/// `cursor [MATCH pattern] [COUNT count]`.
+/// `cursor [MATCH pattern] [COUNT count]`, and a word with which only half of each pair is answered.
 pub(super) struct Scan<'a> {
     pub(super) cursor: u64,
+    /// NOVALUES or NOSCORES was said.
+    pub(super) halves: bool,
     pub(super) count: usize,
     pattern: Option<&'a [u8]>,
 }
+
+/// Words with which only half of each pair is answered, and where they may be said.
+const HALVES: [(&str, &str); 2] = [("NOVALUES", "HSCAN"), ("NOSCORES", "ZSCAN")];
 
 /// Members that a SCAN call looks at unless told.
 const SCAN_COUNT_DEFAULT: usize = 10;
@@ -174,16 +179,26 @@ pub(super) fn cursor(bytes: &[u8]) -> Result<u64, CommandError> {
 }
 
 impl<'a> Scan<'a> {
-    /// Reads the options from argument 3 on.
-    pub(super) fn parse(call: &Call<'a>, cursor: u64) -> Result<Scan<'a>, CommandError> {
-        let mut scan = Scan { cursor, count: SCAN_COUNT_DEFAULT, pattern: None };
+    /// Reads the options from argument 3 on. `word` is the command's own, if it has one.
+    pub(super) fn parse(call: &Call<'a>, cursor: u64, word: &str) -> Result<Scan<'a>, CommandError> {
+        let mut scan = Scan { cursor, halves: false, count: SCAN_COUNT_DEFAULT, pattern: None };
         let mut at = 3;
         while at < call.args.len() {
+            let said = call.args.get(at);
+            if let Some((own, command)) = HALVES.iter().find(|(own, _)| is(said, own)) {
+                if *own != word {
+                    let message = format!("ERR {own} option can only be used in {command}");
+                    return Err(CommandError::new(message));
+                }
+                scan.halves = true;
+                at += 1;
+                continue;
+            }
             if at + 1 >= call.args.len() {
                 return Err(CommandError::Syntax);
             }
             let value = call.args.get(at + 1);
-            match call.args.get(at) {
+            match said {
                 word if is(word, "COUNT") => match integer(value)? {
                     count @ 1.. => scan.count = usize::try_from(count).unwrap_or(usize::MAX),
                     _ => return Err(CommandError::Syntax),

@@ -2,7 +2,8 @@
 
 use super::introspection::help;
 use super::table::{Command, Keys, Scope, flag};
-use super::{Call, CommandError};
+use super::{Call, CommandError, digest};
+use crate::replication::history::History;
 use larder_protocol::glob;
 use larder_protocol::number::{parse_f64, parse_i64};
 use std::sync::atomic::Ordering;
@@ -90,9 +91,10 @@ const SUBCOMMANDS: &[Command] = &[
     },
     Command {
         name: "change-repl-id",
-        summary: "Refused: replication is not available yet.",
+        summary: "Begins another history of replication, as if nobody had been in this one.",
         arity: 2,
-        handler: refused,
+        scope: Scope::Still,
+        handler: change_history,
         ..ROW
     },
     Command { name: "log", summary: "Writes to the log.", syntax: "message", handler: log, ..ROW },
@@ -122,11 +124,37 @@ const SUBCOMMANDS: &[Command] = &[
         ..ROW
     },
     Command {
+        name: "digest",
+        summary: "Sums up all keys and their values, in 40 digits.",
+        arity: 2,
+        scope: Scope::All,
+        handler: |call| check(call).and_then(|()| digest::keyspace(call)),
+        ..ROW
+    },
+    Command {
+        name: "digest-value",
+        summary: "Sums up the values of keys, each in 40 digits.",
+        syntax: "key [key ...]",
+        arity: -2,
+        keys: Keys::Range { first: 2, last: -1, step: 1 },
+        handler: |call| check(call).and_then(|()| digest::values(call)),
+        ..ROW
+    },
+    Command {
+        name: "populate",
+        summary: "Makes so many keys, named by a prefix and a number.",
+        syntax: "count [prefix [size]]",
+        arity: -3,
+        scope: Scope::All,
+        handler: |call| check(call).and_then(|()| digest::populate(call)),
+        ..ROW
+    },
+    Command {
         name: "reload",
         summary: "Saves the keyspace, empties it and loads it again.",
         syntax: "[MERGE] [NOFLUSH] [NOSAVE]",
         arity: -2,
-        scope: Scope::All,
+        scope: Scope::Still,
         handler: reload,
         ..ROW
     },
@@ -241,6 +269,13 @@ fn stringmatch(call: &mut Call<'_>) -> Result<(), CommandError> {
     let subject = vec![b'a'; length as usize];
     let matches = glob::matches(call.args.get(3), &subject, false);
     call.out.integer(i64::from(matches));
+    Ok(())
+}
+
+fn change_history(call: &mut Call<'_>) -> Result<(), CommandError> {
+    check(call)?;
+    call.node.replication.state().history = History::begin();
+    call.out.ok();
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use crate::node::Node;
 use crate::notify::Classes;
 use crate::pause::Held;
 use crate::session::{Client, Pending, ReplyMode};
-use crate::{notify, observe};
+use crate::{notify, observe, replication};
 use larder_protocol::resp::args::{Args, OwnedArgs};
 use larder_protocol::resp::reply::Reply;
 use larder_protocol::slot::slot_of;
@@ -113,7 +113,7 @@ fn admit(
         return if is_http(args.get(0)) { Ok(Admitted::Foreign) } else { Err(unknown(args)) };
     };
     let command = if command.subcommands.is_empty() { command } else { subcommand(command, args)? };
-    if turn.restricted && !client.local && is_restricted(node, request, command) {
+    if turn.restricted && !client.local && is_restricted(node, client, request, command) {
         return Err(unknown(args));
     }
     if !command.accepts(args.len()) {
@@ -129,7 +129,7 @@ fn admit(
         refuse_without_memory(client, command)?;
     }
     if turn.restrained {
-        refuse_for_now(node, command)?;
+        refuse_for_now(node, client, command)?;
     }
     if client.listens() && client.subscriptions.is_some() && !out.is_resp3() {
         refuse_while_listening(request, command)?;
@@ -166,7 +166,7 @@ fn is_held_back(node: &Node, turn: &Turn, client: &Client, command: &Command) ->
 
 /// Refuses what needs the keys while they are loaded, and writes while they cannot be saved.
 #[cold]
-fn refuse_for_now(node: &Node, command: &Command) -> Result<(), String> {
+fn refuse_for_now(node: &Node, client: &Client, command: &Command) -> Result<(), String> {
     if node.loading.is_on() && !command.is(flag::LOADING) {
         return Err("LOADING Larder is loading the dataset in memory".into());
     }
@@ -181,6 +181,17 @@ fn refuse_for_now(node: &Node, command: &Command) -> Result<(), String> {
                     errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check \
                     the Larder logs for details about the RDB error."
             .into());
+    }
+    if node.replication.is_restrained() {
+        let queued = client.transaction.as_ref().filter(|_| command.name == "exec");
+        let writes_queued = queued.is_some_and(|all| all.queued.iter().any(|(row, _)| row.is(flag::WRITE)));
+        let writes = command.is(flag::WRITE) || writes_queued;
+        if let Some(text) = replication::refusal(node, writes, command.is(flag::STALE)) {
+            return Err(match writes_queued {
+                true => format!("EXECABORT Transaction discarded because of: {text}"),
+                false => text.into(),
+            });
+        }
     }
     Ok(())
 }
@@ -249,9 +260,12 @@ fn subcommand(container: &'static Command, args: &Args<'_>) -> Result<&'static C
 }
 
 #[cold]
-fn is_restricted(node: &Node, request: &Request<'_>, command: &'static Command) -> bool {
+fn is_restricted(node: &Node, client: &Client, request: &Request<'_>, command: &'static Command) -> bool {
     let container = request.command.map_or("", |row| row.name);
     let settings = node.settings();
+    if matches!(container, "psync" | "sync" | "replconf") && replication::may_follow(&settings, client) {
+        return false;
+    }
     settings.restricted_commands.iter().any(|name| match name.split_once('|') {
         None => name == container,
         Some((first, second)) => first == container && second == command.name,
@@ -301,6 +315,8 @@ fn run(
     request: &Request<'_>,
     out: &mut Reply,
 ) -> u64 {
+    // Taken before partitions: see `crate::replication`.
+    let _gate = (command.scope == Scope::Still).then(|| node.replication.gate());
     let access = if client.no_touch { turn.access.silent() } else { turn.access };
     client.command = Some(command);
     // Made where it stays, and of references: what was just written piece by piece is slow to be copied as a whole.
@@ -342,6 +358,9 @@ pub fn apply(
     if let Some(transaction) = client.transaction.as_mut().filter(|_| !command.is(flag::NOT_QUEUED)) {
         transaction.queue(command, &args); // what is too much for a client has been executed elsewhere
         return Ok(0);
+    }
+    if command.scope == Scope::Still {
+        return Ok(0); // nobody logs such a command, and the gate is held
     }
     let mut keys = Keyspace::new(node, Locked::None, &Known::NOTHING, client.db, turn.now, turn.access);
     let wakes = lock(keys.locked_mut(), node, command, &request);
@@ -474,7 +493,7 @@ fn lock<'a>(
         (Scope::Each, ..) => return false,
         (Scope::Keys, None, _) if matches!(command.keys, Keys::None) => return false,
         (Scope::Patterns, ..) if command.uses_patterns(request.args) => return lock_all(locked, node),
-        (Scope::All, ..) => return lock_all(locked, node),
+        (Scope::All | Scope::Still, ..) => return lock_all(locked, node),
         (Scope::Keys | Scope::Patterns, Some(first), _) => *locked = lock_several(&node.store, first, ids),
         (Scope::Keys | Scope::Patterns, None, _) => {
             let mut ids = Vec::new();

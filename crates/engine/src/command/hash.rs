@@ -202,7 +202,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "hscan",
         summary: "Walks the fields of a hash step by step.",
-        syntax: "key cursor [MATCH pattern] [COUNT count]",
+        syntax: "key cursor [MATCH pattern] [COUNT count] [NOVALUES]",
         since: "2.8.0",
         group: "hash",
         complexity: "O(1) a call, O(N) for the whole walk, N = fields of the hash",
@@ -442,13 +442,16 @@ fn hscan(call: &mut Call<'_>) -> Answer {
         scanned(call.out, 0, &[]);
         return Ok(());
     }
-    let scan = Scan::parse(call, cursor)?;
+    let scan = Scan::parse(call, cursor, "NOVALUES")?;
     let Some(hash) = call.keys.read_hash(call.args.get(1))? else { return Ok(()) };
     let mut found = Vec::new();
     let next = hash.scan(scan.cursor, scan.count, &mut |field, value| {
         let field = field.to_vec();
         if scan.wants(&field) {
-            found.extend([field, value.to_vec()]);
+            found.push(field);
+            if !scan.halves {
+                found.push(value.to_vec());
+            }
         }
     });
     scanned(call.out, next, &found);

@@ -9,13 +9,14 @@ use super::{Command, CommandError, Known};
 use crate::log::Effects;
 use crate::node::Node;
 use crate::notify::{Classes, Event};
+use crate::prefixes::{Outcome, Prefixes};
 use larder_protocol::resp::args::Args;
 use larder_protocol::slot::slot_of;
 use larder_store::object::{Hash, Limits, List, Set, SortedSet, Stream};
 use larder_store::partition::access::Access;
 use larder_store::{
-    Cleared, Extras, Guard, IntegerMut, ItemRef, Key, Now, Owned, Partition, PartitionId, Removed, Store,
-    Value, ValueMut, ValueRef,
+    Cleared, Extras, Guard, IntegerMut, ItemRef, Key, Now, Owned, Partition, PartitionId, Reason, Removed,
+    Store, Value, ValueMut, ValueRef,
 };
 use std::cell::Cell;
 
@@ -143,6 +144,7 @@ pub struct Keyspace<'a> {
     dirty: u64,
     /// Which events somebody wants to hear of.
     wanted: Classes,
+    prefixes: &'a Prefixes,
     /// What is to be told when the command is over; made when there is anything.
     notes: Option<Box<Notes>>,
 }
@@ -169,7 +171,20 @@ impl<'a> Keyspace<'a> {
     ) -> Keyspace<'a> {
         let (store, wanted) = (&node.store, node.wanted());
         let (clock_ms, next) = (now.ms, Cell::new(0));
-        Keyspace { store, locked, db, now, clock_ms, access, known, next, dirty: 0, wanted, notes: None }
+        Keyspace {
+            store,
+            locked,
+            db,
+            now,
+            clock_ms,
+            access,
+            known,
+            next,
+            dirty: 0,
+            wanted,
+            prefixes: &node.prefixes,
+            notes: None,
+        }
     }
 
     /// The time of the command: Unix milliseconds.
@@ -262,6 +277,9 @@ impl<'a> Keyspace<'a> {
         if self.wanted.meets(Classes::KEYMISS) {
             self.note_if_missing(Classes::KEYMISS, "keymiss", key);
         }
+        if self.wanted.meets(Classes::PREFIXES) {
+            self.note_prefix(key);
+        }
         let (key, partition) = self.open(key)?;
         partition.read(db, &key, now, access)
     }
@@ -279,6 +297,13 @@ impl<'a> Keyspace<'a> {
     pub fn peek(&self, key: &[u8]) -> Option<ItemRef<'_>> {
         let key = self.key(key);
         self.locked.peek(self.store.partition_of(key.slot))?.peek(self.db, &key, self.now)
+    }
+
+    /// Why a key is not there, as far as that is known. One whose time is over has expired, reclaimed or not.
+    pub fn reason(&self, key: &[u8]) -> Option<Reason> {
+        let key = self.key(key);
+        let partition = self.locked.peek(self.store.partition_of(key.slot))?;
+        partition.reason(self.db, &key, self.now)
     }
 
     /// The value of a key, without leaving a trace.
@@ -449,6 +474,13 @@ impl<'a> Keyspace<'a> {
         if self.wanted.meets(Classes::NEW) {
             self.note_if_missing(Classes::NEW, "new", key);
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn note_prefix(&self, key: &[u8]) {
+        let outcome = if self.exists(key) { Outcome::Hit } else { Outcome::Miss(self.reason(key)) };
+        self.prefixes.note(key, outcome);
     }
 
     #[cold]

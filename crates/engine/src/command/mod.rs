@@ -17,6 +17,7 @@ mod conditional;
 pub mod config;
 pub mod connection;
 pub mod debug;
+mod digest;
 pub mod dispatch;
 pub mod dump;
 pub mod error;
@@ -39,6 +40,7 @@ pub mod monitor;
 mod patch;
 pub mod persistence;
 pub mod pubsub;
+pub mod replication;
 pub mod scan;
 pub mod server;
 pub mod set;
@@ -52,6 +54,7 @@ mod tracking;
 pub mod transaction;
 pub mod waitaof;
 pub(crate) mod wake;
+pub(crate) mod why;
 pub mod zset;
 
 pub use call::{Call, Handler};
@@ -88,6 +91,7 @@ pub fn families() -> &'static [&'static [Command]] {
         acl::COMMANDS,
         config::COMMANDS,
         server::COMMANDS,
+        replication::COMMANDS,
         persistence::COMMANDS,
         waitaof::COMMANDS,
         memory::COMMANDS,
@@ -95,5 +99,6 @@ pub fn families() -> &'static [&'static [Command]] {
         latency::COMMANDS,
         debug::COMMANDS,
         monitor::COMMANDS,
+        why::COMMANDS,
     ]
 }

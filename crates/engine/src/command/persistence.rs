@@ -20,7 +20,7 @@ pub const COMMANDS: &[Command] = &[
         group: "server",
         complexity: "O(N), N = keys",
         flags: flag::ADMIN | flag::NOSCRIPT | flag::NO_ASYNC_LOADING | flag::NO_MULTI,
-        scope: Scope::All,
+        scope: Scope::Still,
         handler: save_now,
         ..Command::DEFAULT
     },
@@ -31,7 +31,7 @@ pub const COMMANDS: &[Command] = &[
         group: "server",
         arity: -1,
         flags: flag::ADMIN | flag::NOSCRIPT | flag::NO_ASYNC_LOADING,
-        scope: Scope::All,
+        scope: Scope::Still,
         handler: save_in_background,
         ..Command::DEFAULT
     },
@@ -60,7 +60,7 @@ pub const COMMANDS: &[Command] = &[
         group: "server",
         arity: -1,
         flags: flag::LOADING | flag::STALE | flag::ADMIN | flag::NOSCRIPT | flag::NO_MULTI | flag::ALLOW_BUSY,
-        scope: Scope::All,
+        scope: Scope::Still,
         handler: shutdown,
         ..Command::DEFAULT
     },
@@ -138,7 +138,7 @@ fn shutdown(call: &mut Call<'_>) -> Answer {
         match word.to_ascii_lowercase().as_slice() {
             b"nosave" if !saves => saves_not = true,
             b"save" if !saves_not => saves = true,
-            // There are no replicas to wait for.
+            // Replicas are not waited for.
             b"now" => {}
             b"force" => forced = true,
             b"abort" if words.len() == 1 => aborts = true,

@@ -12,6 +12,7 @@ use super::{Call, Command, CommandError};
 use larder_protocol::resp::reply::Reply;
 use larder_protocol::{glob, number};
 use larder_store::{Cleared, Now, Partition};
+use std::sync::atomic::Ordering;
 
 /// Keys that a SCAN call looks at unless told.
 const COUNT_DEFAULT: usize = 10;
@@ -25,6 +26,8 @@ const RANDOM_BUCKETS: usize = 8;
 const WINDOW_KEYS_MAX: u64 = 128;
 /// How often it looks at some before it looks at all.
 const RANDOM_WINDOWS_MAX: usize = 64;
+/// Partitions that it draws before it looks at all of them.
+const RANDOM_PARTITIONS_MAX: usize = 64;
 /// How often it chooses another partition, because all of the keys of one were dead.
 const RANDOM_ROUNDS_MAX: usize = 8;
 
@@ -302,37 +305,52 @@ fn pick(
     (key, count)
 }
 
+/// Partitions hold different numbers of keys: one that is drawn is taken with a likelihood in proportion to them. What the
+/// largest holds is remembered; where most draws are in vain (few keys, or most of them in few slots), all are looked at.
 fn randomkey(call: &mut Call<'_>) -> Answer {
-    let (db, now) = (call.keys.db(), call.keys.now());
+    let (db, now, store) = (call.keys.db(), call.keys.now(), call.keys.store());
+    let largest = &call.node.stats.largest_partition;
     let mut random = dice();
-    let store = call.keys.store();
-    for _ in 0..RANDOM_ROUNDS_MAX {
-        // Partitions hold different numbers of keys: which one is asked goes by how many.
-        let mut total = 0;
-        for at in 0..store.partition_count() {
-            total += call.keys.partition(store.partition_at(at), |partition| partition.len(db) as u64);
-        }
-        if total == 0 {
+    for _ in 0..RANDOM_PARTITIONS_MAX {
+        let most = largest.load(Ordering::Relaxed);
+        if most == 0 {
             break;
         }
-        let mut left = random() % total;
-        let chosen = (0..store.partition_count()).map(|at| store.partition_at(at)).find(|id| {
-            let len = call.keys.partition(*id, |partition| partition.len(db) as u64);
-            let here = left < len;
-            left = left.saturating_sub(len);
-            here
+        let id = store.partition_at(random() as usize & (store.partition_count() - 1));
+        let key = call.keys.partition(id, |partition| {
+            let len = partition.len(db) as u64;
+            largest.fetch_max(len, Ordering::Relaxed);
+            let taken = random() % most.max(len).max(1) < len;
+            taken.then(|| some_key(partition, db, now, &mut random)).flatten()
         });
-        let key = chosen
-            .and_then(|id| call.keys.partition(id, |partition| some_key(partition, db, now, &mut random)));
         if let Some(key) = key {
             call.out.bulk(&key);
             return Ok(());
         }
     }
-    // What is left is dead, or nearly all of it.
-    let key = (0..store.partition_count()).find_map(|at| {
-        call.keys.partition(store.partition_at(at), |partition| some_key(partition, db, now, &mut random))
-    });
+    let mut key = None;
+    for _ in 0..RANDOM_ROUNDS_MAX {
+        let (mut total, mut most) = (0, 0);
+        call.keys.each_partition(|_, partition| {
+            let len = partition.len(db) as u64;
+            (total, most) = (total + len, most.max(len));
+        });
+        largest.store(most, Ordering::Relaxed);
+        if total == 0 {
+            break;
+        }
+        let mut left = random() % total;
+        call.keys.each_partition(|_, partition| {
+            let len = partition.len(db) as u64;
+            if key.is_none() && left < len {
+                key = some_key(partition, db, now, &mut random);
+            }
+            left = left.saturating_sub(len);
+        });
+        if key.is_some() {
+            break;
+        }
+    }
     match key {
         Some(key) => call.out.bulk(&key),
         None => call.out.null(),

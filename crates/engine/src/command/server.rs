@@ -8,6 +8,7 @@ use crate::acl::Reason;
 use crate::memory::{self, bound};
 use crate::pause::Held;
 use crate::pubsub::Kind;
+use crate::replication::show;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -37,16 +38,6 @@ pub const COMMANDS: &[Command] = &[
         handler: time,
         ..Command::DEFAULT
     },
-    Command {
-        name: "role",
-        summary: "Returns the replication role.",
-        since: "2.8.12",
-        group: "server",
-        flags: FLAGS | flag::FAST | flag::NOSCRIPT,
-        categories: &["admin", "dangerous"],
-        handler: role,
-        ..Command::DEFAULT
-    },
 ];
 
 fn time(call: &mut Call<'_>) -> Result<(), CommandError> {
@@ -54,14 +45,6 @@ fn time(call: &mut Call<'_>) -> Result<(), CommandError> {
     call.out.array(2);
     call.out.bulk_integer(now.as_secs() as i64);
     call.out.bulk_integer(now.subsec_micros().into());
-    Ok(())
-}
-
-fn role(call: &mut Call<'_>) -> Result<(), CommandError> {
-    call.out.array(3);
-    call.out.bulk(b"master");
-    call.out.integer(0);
-    call.out.array(0);
     Ok(())
 }
 
@@ -259,7 +242,7 @@ fn memory_section(call: &mut Call<'_>, text: &mut String) {
         "mem_fragmentation_ratio": format_args!("{:.2}", ratio_of(resident, used)),
         "mem_fragmentation_bytes": resident as i64 - used as i64,
         "mem_not_counted_for_evict": 0,
-        "mem_replication_backlog": 0,
+        "mem_replication_backlog": call.node.log.with_backlog(|backlog| backlog.memory_bytes()),
         "mem_total_replication_buffers": 0,
         "mem_clients_slaves": 0,
         "mem_clients_normal": figures.clients,
@@ -303,7 +286,7 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         counters.evicted += c.evicted;
     });
     let (stats, denials, hub) = (&call.node.stats, &call.node.users.log, &call.node.hub);
-    let tracked = call.node.tracking.counts();
+    let (tracked, replicated) = (call.node.tracking.counts(), &call.node.replication.stats);
     let [evicted, expired, deleted, flushed] = counters.missed;
     let traffic = call.node.traffic.total();
     let [lag_p50, lag_p99, lag_max] = crate::meter::expire_lag_ms(&call.node.meters);
@@ -321,17 +304,17 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         "instantaneous_ops_per_sec": get(&stats.commands_per_second),
         "total_net_input_bytes": traffic.input_bytes,
         "total_net_output_bytes": traffic.output_bytes,
-        "total_net_repl_input_bytes": 0,
-        "total_net_repl_output_bytes": 0,
+        "total_net_repl_input_bytes": get(&replicated.input_bytes),
+        "total_net_repl_output_bytes": get(&replicated.output_bytes),
         "instantaneous_input_kbps": format_args!("{:.2}", get(&stats.input_per_second) as f64 / 1024.0),
         "instantaneous_output_kbps": format_args!("{:.2}", get(&stats.output_per_second) as f64 / 1024.0),
         "instantaneous_input_repl_kbps": "0.00",
         "instantaneous_output_repl_kbps": "0.00",
         "rejected_connections": get(&stats.rejected_connections),
         "refused_sources": get(&stats.refused_sources),
-        "sync_full": 0,
-        "sync_partial_ok": 0,
-        "sync_partial_err": 0,
+        "sync_full": get(&replicated.full),
+        "sync_partial_ok": get(&replicated.partial),
+        "sync_partial_err": get(&replicated.partial_refused),
         "expired_subkeys": counters.expired_fields, // the name in Redis
         "expired_fields": counters.expired_fields,  // the name in Valkey
         "expired_keys": counters.expired,
@@ -398,19 +381,7 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
 }
 
 fn replication(call: &mut Call<'_>, text: &mut String) {
-    lines!(text,
-        "role": "master",
-        "connected_slaves": 0,
-        "master_failover_state": "no-failover",
-        "master_replid": call.node.run_id,
-        "master_replid2": "0000000000000000000000000000000000000000",
-        "master_repl_offset": 0,
-        "second_repl_offset": -1,
-        "repl_backlog_active": 0,
-        "repl_backlog_size": 0,
-        "repl_backlog_first_byte_offset": 0,
-        "repl_backlog_histlen": 0,
-    );
+    show::info(call.node, text);
 }
 
 fn cpu(_: &mut Call<'_>, text: &mut String) {

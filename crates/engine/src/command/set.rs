@@ -391,7 +391,7 @@ fn sscan(call: &mut Call<'_>) -> Answer {
         scanned(call.out, 0, &[]);
         return Ok(());
     }
-    let scan = Scan::parse(call, cursor)?;
+    let scan = Scan::parse(call, cursor, "")?;
     let Some(set) = call.keys.read_set(call.args.get(1))? else { return Ok(()) };
     let mut found = Vec::new();
     let next = set.scan(scan.cursor, scan.count, &mut |member| {

@@ -145,6 +145,8 @@ pub enum Scope {
     Each,
     /// All partitions (FLUSHALL, SWAPDB).
     All,
+    /// All partitions, and nothing of a primary's stream is half applied meanwhile (REPLICAOF, SAVE).
+    Still,
     /// The partitions of its keys, or all if its BY and GET lead to keys that cannot be told beforehand (SORT).
     Patterns,
 }

@@ -127,6 +127,8 @@ fn exec(call: &mut Call<'_>) -> Result<(), CommandError> {
 
 fn run_all(call: &mut Call<'_>, transaction: &Transaction, watching: &Watching) {
     let (node, now) = (call.node, Now { ms: call.keys.now_ms() });
+    let still = transaction.queued.iter().any(|(command, _)| command.scope == Scope::Still);
+    let _gate = still.then(|| node.replication.gate()); // taken before partitions
     let mut locked = lock_union(call, transaction, watching);
     if watching.is_changed() || expired(node, &locked, watching, now) {
         return call.out.null_array();

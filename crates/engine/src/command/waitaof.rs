@@ -1,11 +1,13 @@
 //! WAITAOF: a session waits until what it has written is on disk.
 //!
-//! It waits for no key, so it is not entered in `blocked`: its worker looks again whenever more has come to the disk.
+//! It waits for no key, so it is not entered in `blocked`: its worker looks again whenever more has come to the disk, here
+//! or on a replica.
 
 use super::collection::{Answer, integer, text};
 use super::table::{Command, flag};
 use super::{Call, CommandError};
 use crate::node::Node;
+use crate::replication::wait::{ROLE_CHANGED, Waiting, ask};
 use crate::session::{Pending, ReplyMode};
 use larder_protocol::resp::reply::Reply;
 use std::sync::atomic::Ordering;
@@ -24,38 +26,45 @@ pub const COMMANDS: &[Command] = &[Command {
     ..Command::DEFAULT
 }];
 
+const ON_REPLICA: &str = "ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are \
+                          just local and are not propagated.";
 const OFF: &str = "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";
 
 /// What a session waits for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct DiskWait {
-    /// The sequence number that is to be on disk here.
-    number: u64,
     local: bool,
-    /// Replicas that are to have it on disk. There are none yet.
-    replicas: u64,
-    /// Unix milliseconds after which it waits no more; `None`: never.
-    pub deadline_ms: Option<u64>,
+    /// What was written last, and the replicas that are to have it on disk.
+    waiting: Waiting,
 }
 
 impl DiskWait {
     /// Writes the answer and says so, if the wait is over.
-    pub fn answer(&self, node: &Node, now_ms: u64, out: &mut Reply) -> bool {
+    pub fn answer(&mut self, node: &Node, now_ms: u64, out: &mut Reply) -> bool {
         if self.local && !node.settings().append_only.on {
             out.error(OFF);
             return true;
         }
+        if self.waiting.replicas > 0 && node.replication.is_following() {
+            out.raw(ROLE_CHANGED);
+            return true;
+        }
+        if self.waiting.resolve(node) && self.waiting.replicas > 0 {
+            ask(node, 0);
+        }
         let aof = &node.log.aof;
-        let is_on_disk =
-            aof.durable.load(Ordering::SeqCst) >= self.number && !aof.rewrites.fresh.load(Ordering::Acquire);
+        let is_on_disk = aof.durable.load(Ordering::SeqCst) >= self.waiting.number
+            && !aof.rewrites.fresh.load(Ordering::Acquire);
         let local = is_on_disk && node.log.is_filed();
-        let is_over = self.deadline_ms.is_some_and(|deadline| deadline <= now_ms);
-        if !is_over && (self.local && !local || self.replicas > 0) {
+        let is_over = self.waiting.deadline_ms.is_some_and(|deadline| deadline <= now_ms);
+        let replicas = self.waiting.on_disk(node);
+        let lacks = self.local && !local || replicas < self.waiting.replicas;
+        if lacks && !is_over {
             return false;
         }
         out.array(2);
         out.integer(i64::from(local));
-        out.integer(0);
+        out.integer(replicas as i64);
         true
     }
 }
@@ -75,14 +84,22 @@ fn wait_for_disk(call: &mut Call<'_>) -> Answer {
         0 => None,
         ms => Some(call.keys.now_ms().checked_add(ms).ok_or_else(out_of_range)?),
     };
-    let wait = DiskWait { number: call.session.logged, local: local == 1, replicas, deadline_ms };
+    if call.node.replication.is_following() {
+        return Err(text(ON_REPLICA));
+    }
+    let (session, number) = (call.session.id(), call.session.logged);
+    let replicas = usize::try_from(replicas).unwrap_or(usize::MAX);
+    let waiting = Waiting { session, number, target: None, replicas, deadline_ms };
+    let mut wait = DiskWait { local: local == 1, waiting };
     if wait.local && !call.node.settings().append_only.on {
         return Err(text(OFF));
     }
     // Counted before it looks: who writes looks at the count after it has said what is on disk.
     call.node.log.aof.awaited.fetch_add(1, Ordering::SeqCst);
     // Within EXEC nobody waits.
-    let wait = if call.session.may_wait { wait } else { DiskWait { deadline_ms: Some(0), ..wait } };
+    if !call.session.may_wait {
+        wait.waiting.deadline_ms = Some(0);
+    }
     if wait.answer(call.node, call.keys.now_ms(), call.out) {
         call.node.log.aof.awaited.fetch_sub(1, Ordering::SeqCst);
         return Ok(());

@@ -126,5 +126,4 @@ pub const TABLE: &[Directive] = &[
     switch!("aof-use-rdb-preamble", Always, settings.append_only.rdb_preamble),
     switch!("no-appendfsync-on-rewrite", Always, settings.append_only.no_fsync_on_rewrite),
     switch!("aof-timestamp-enabled", Always, settings.append_only.timestamps),
-    memory!("repl-backlog-size", Always, settings.repl_backlog_size, 1),
 ];

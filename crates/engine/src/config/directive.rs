@@ -3,7 +3,7 @@
 //! A directive of Redis whose feature does not exist yet may only say that it is off; anything else is refused by
 //! name, so that nobody believes in a setting that does nothing.
 
-use super::{Allowed, Config, OutputLimit, Sanitize, append_only, iam, memcached, tls};
+use super::{Allowed, Config, OutputLimit, Sanitize, append_only, iam, memcached, replication, tls};
 use crate::journal::LogLevel;
 use crate::notify::Classes;
 use crate::run::Supervised;
@@ -39,7 +39,8 @@ pub struct Directive {
 
 /// All directives.
 pub fn all() -> impl Iterator<Item = &'static Directive> {
-    TABLE.iter().chain(memcached::TABLE).chain(append_only::TABLE).chain(tls::TABLE).chain(iam::TABLE)
+    let families = [memcached::TABLE, append_only::TABLE, replication::TABLE, tls::TABLE, iam::TABLE];
+    TABLE.iter().chain(families.into_iter().flatten())
 }
 
 /// The row of this name or alias, in any case.
@@ -195,9 +196,9 @@ pub(super) fn one_of<T: Copy>(names: &[(&'static str, T)], text: &str) -> Result
     found.map(|(_, value)| *value).ok_or_else(error)
 }
 
-pub(super) use {memory, number, switch};
+pub(super) use {memory, number, switch, words};
 
-/// All directives but those of [`append_only`].
+/// All directives but those of [`append_only`] and [`replication`].
 pub const TABLE: &[Directive] = &[
     number!("port", &[], Start, settings.port, 0, 65535),
     Directive {
@@ -364,6 +365,24 @@ pub const TABLE: &[Directive] = &[
         },
     },
     number!("maxmemory-samples", &[], Always, settings.maxmemory_samples, 1, 64),
+    Directive {
+        name: "miss-prefix-delimiter",
+        aliases: &[],
+        when: When::Always,
+        get: |config| match config.settings.miss_prefix_delimiter {
+            0 => String::new(),
+            end => char::from(end).to_string(),
+        },
+        set: |config, text| {
+            config.settings.miss_prefix_delimiter = match *text.as_bytes() {
+                [] => 0,
+                [end] if end.is_ascii_graphic() => end,
+                _ => return Err("argument must be one character, or empty".into()),
+            };
+            Ok(())
+        },
+    },
+    number!("miss-history-keys", &[], Always, settings.miss_history_keys, 0, 1 << 30),
     number!("lfu-log-factor", &[], Always, settings.lfu_log_factor, 0, i32::MAX as i64),
     number!("lfu-decay-time", &[], Always, settings.lfu_decay_time, 0, i32::MAX as i64),
     number!("maxclients", &[], Always, settings.maxclients, 1, u32::MAX as i64),

@@ -9,10 +9,12 @@ pub mod iam;
 pub mod memcached;
 pub mod other;
 pub mod parse;
+pub mod replication;
 pub mod row;
 pub mod tls;
 
 pub use append_only::{AppendOnly, Fsync};
+pub use replication::Replication;
 
 use crate::iam::Iam;
 use crate::journal::LogLevel;
@@ -62,6 +64,10 @@ pub struct Settings {
     pub maxmemory_policy: Policy,
     /// `maxmemory-samples`.
     pub maxmemory_samples: usize,
+    /// `miss-history-keys`: of how many keys it is remembered why they left, at most.
+    pub miss_history_keys: usize,
+    /// `miss-prefix-delimiter`: what ends the prefix of a key by which hits and misses are counted; 0 = they are not.
+    pub miss_prefix_delimiter: u8,
     /// `lfu-log-factor`.
     pub lfu_log_factor: u32,
     /// `lfu-decay-time`, minutes.
@@ -130,8 +136,8 @@ pub struct Settings {
     pub protected_configs: Allowed,
     /// The append-only file.
     pub append_only: AppendOnly,
-    /// `repl-backlog-size`, bytes.
-    pub repl_backlog_size: usize,
+    /// Replication.
+    pub replication: Replication,
     /// TLS.
     pub tls: TlsSettings,
     /// Logging in with tokens of IAM.
@@ -164,7 +170,7 @@ impl OutputLimit {
 pub struct OutputLimits {
     /// Of sessions that get replies only.
     pub normal: OutputLimit,
-    /// Of replicas: kept and shown, there are none.
+    /// Of replicas: how far they may fall behind in the stream.
     pub replica: OutputLimit,
     /// Of sessions that listen to channels.
     pub pubsub: OutputLimit,
@@ -174,7 +180,13 @@ impl OutputLimits {
     /// The limit of a session.
     #[inline]
     pub fn of(&self, client: &crate::session::Client) -> &OutputLimit {
-        if client.subscriptions.is_some() { &self.pubsub } else { &self.normal }
+        const NONE: OutputLimit = OutputLimit { hard: 0, soft: 0, soft_seconds: 0 };
+        match (&client.subscriptions, &client.replica) {
+            (Some(_), _) => &self.pubsub,
+            // What is on its way to a replica is bounded; how far it is behind is looked at elsewhere.
+            (None, Some(_)) => &NONE,
+            (None, None) => &self.normal,
+        }
     }
 }
 
@@ -288,6 +300,16 @@ impl Settings {
     pub fn server_name(&self) -> &'static str {
         if self.engine == "valkey" { "valkey" } else { "redis" }
     }
+
+    /// The port that a primary and clients are told of, when this node is a replica.
+    pub fn announced_port(&self) -> u16 {
+        let own = if self.port == 0 || (self.tls.replication && self.tls.port > 0) {
+            self.tls.port
+        } else {
+            self.port
+        };
+        if self.replication.announced_port > 0 { self.replication.announced_port } else { own }
+    }
 }
 
 /// Version of Redis that the commands follow, and that is told where nothing else is configured.
@@ -300,6 +322,8 @@ impl Default for Settings {
             maxmemory_clients: ClientsMax::Bytes(0),
             maxmemory_policy: Policy::NoEviction,
             maxmemory_samples: 5,
+            miss_prefix_delimiter: 0,
+            miss_history_keys: larder_store::REMEMBERED_DEFAULT,
             lfu_log_factor: 10,
             lfu_decay_time: 1,
             limits: Limits::default(),
@@ -334,7 +358,7 @@ impl Default for Settings {
             module_commands: Allowed::No,
             protected_configs: Allowed::No,
             append_only: AppendOnly::default(),
-            repl_backlog_size: 10 << 20,
+            replication: Replication::default(),
             tls: TlsSettings::default(),
             iam: Iam::default(),
             hints: BTreeMap::new(),

@@ -145,7 +145,6 @@ pub const TABLE: &[Other] = &[
     hint("aof-rewrite-incremental-fsync", "yes", Kind::YesNo),
     hint("availability-zone", "", Kind::Text),
     renamed("bgsave-cpulist", &["bgsave_cpulist"], "", PINNING),
-    absent("bind-source-addr", "", REPLICATION),
     renamed("bio-cpulist", &["bio_cpulist"], "", PINNING),
     renamed("busy-reply-threshold", &["lua-time-limit"], "5000", SCRIPTS),
     absent("cluster-allow-pubsubshard-when-down", "yes", CLUSTER),
@@ -201,13 +200,9 @@ pub const TABLE: &[Other] = &[
     hint("locale-collate", "", Kind::Text),
     absent("log-format", "legacy", "another log format is"),
     absent("log-timestamp-format", "legacy", "another log format is"),
-    renamed("masterauth", &["primaryauth"], "", REPLICATION),
-    renamed("masteruser", &["primaryuser"], "", REPLICATION),
     hint("max-new-connections-per-cycle", "10", Kind::Number(1, 1000)),
     hint("max-new-tls-connections-per-cycle", "1", Kind::Number(1, 1000)),
     hint("maxmemory-eviction-tenacity", "10", Kind::Number(0, 100)),
-    renamed("min-replicas-max-lag", &["min-slaves-max-lag"], "10", REPLICATION),
-    renamed("min-replicas-to-write", &["min-slaves-to-write"], "0", REPLICATION),
     absent("mptcp", "no", "multipath TCP is"),
     absent("oom-score-adj", "no", "adjusting the score of the kernel's killer is"),
     hint("oom-score-adj-values", "0 200 800", Kind::Text),
@@ -221,40 +216,8 @@ pub const TABLE: &[Other] = &[
     absent("rdma-port", "0", RDMA),
     absent("rdma-rx-size", "1048576", RDMA),
     absent("rename-command", "", "another name for a command is"),
-    hint("repl-backlog-ttl", "3600", Kind::Number(0, MAX)),
-    hint("repl-disable-tcp-nodelay", "no", Kind::YesNo),
-    hint(
-        "repl-diskless-load",
-        "disabled",
-        Kind::OneOf(&["disabled", "on-empty-db", "swapdb", "flush-before-load"]),
-    ),
-    hint("repl-diskless-sync", "yes", Kind::YesNo),
-    hint("repl-diskless-sync-delay", "5", Kind::Number(0, i32::MAX as i64)),
-    hint("repl-diskless-sync-max-replicas", "0", Kind::Number(0, i32::MAX as i64)),
     absent("repl-mptcp", "no", "multipath TCP is"),
-    Other {
-        aliases: &["repl-ping-slave-period"],
-        ..hint("repl-ping-replica-period", "10", Kind::Number(1, MAX))
-    },
-    hint("repl-timeout", "60", Kind::Number(1, i32::MAX as i64)),
-    renamed("replica-announce-ip", &["slave-announce-ip"], "", REPLICATION),
-    renamed("replica-announce-port", &["slave-announce-port"], "0", REPLICATION),
-    absent("replica-announced", "yes", REPLICATION),
     hint("replica-ignore-disk-write-errors", "no", Kind::YesNo),
-    Other { aliases: &["slave-ignore-maxmemory"], ..hint("replica-ignore-maxmemory", "yes", Kind::YesNo) },
-    Other { aliases: &["slave-lazy-flush"], ..hint("replica-lazy-flush", "yes", Kind::YesNo) },
-    Other {
-        aliases: &["slave-priority"],
-        ..hint("replica-priority", "100", Kind::Number(0, i32::MAX as i64))
-    },
-    Other { aliases: &["slave-read-only"], ..hint("replica-read-only", "yes", Kind::YesNo) },
-    Other { aliases: &["slave-serve-stale-data"], ..hint("replica-serve-stale-data", "yes", Kind::YesNo) },
-    Other {
-        name: "replicaof",
-        aliases: &["slaveof"],
-        default: "",
-        why: Why::Absent(REPLICATION, &["no one"]),
-    },
     renamed("server-cpulist", &["server_cpulist"], "", PINNING),
     hint("set-proc-title", "yes", Kind::YesNo),
     absent("shutdown-on-sigint", "default", "another way to stop is"),
@@ -271,7 +234,6 @@ pub const TABLE: &[Other] = &[
     absent("tls-cluster", "no", CLUSTER),
     absent("tls-dh-params-file", "", "key exchange over finite fields is"),
     absent("tls-key-file-pass", "", KEY_PASSWORD),
-    absent("tls-replication", "no", REPLICATION),
     absent("unixsocketgroup", "", "another group for the Unix socket is"),
     absent("user", "", USERS),
 ];
@@ -295,7 +257,7 @@ mod tests {
     #[test]
     fn hints_are_checked_and_kept() {
         let mut config = Config::default();
-        let row = find("slave-priority").unwrap();
+        let row = find("maxmemory-eviction-tenacity").unwrap();
         assert!(row.set(&mut config, "x").is_err() && row.set(&mut config, "-1").is_err());
         row.set(&mut config, "7").unwrap();
         assert_eq!(row.get(&config), "7");
@@ -306,7 +268,5 @@ mod tests {
         let mut config = Config::default();
         let refused = find("rdma-port").unwrap().set(&mut config, "6380").unwrap_err();
         assert_eq!(refused, "RDMA is not available yet; the only value is '0'");
-        find("slaveof").unwrap().set(&mut config, "NO ONE").unwrap();
-        assert!(find("replicaof").unwrap().set(&mut config, "127.0.0.1 6379").is_err());
     }
 }

@@ -78,7 +78,7 @@ impl Row {
     /// True if it takes several words.
     pub fn takes_words(&self) -> bool {
         SEVERAL_WORDS.contains(&self.name())
-            || matches!(self.name(), "allowed-sources" | "restricted-commands")
+            || matches!(self.name(), "allowed-sources" | "replication-sources" | "restricted-commands")
     }
 
     /// Its value.

@@ -50,6 +50,8 @@ pub struct TlsSettings {
     pub port: u16,
     /// `tls-mode`.
     pub mode: TlsMode,
+    /// `tls-replication`: the link to the primary is TLS.
+    pub replication: bool,
     /// `tls-cert-file`: the node's certificate and those between it and the authority.
     pub certificate: Option<PathBuf>,
     /// `tls-key-file`.
@@ -85,6 +87,7 @@ impl Default for TlsSettings {
         TlsSettings {
             port: 0,
             mode: TlsMode::No,
+            replication: false,
             certificate: None,
             key: None,
             client_certificate: None,
@@ -185,6 +188,7 @@ const CACHE_SIZE_MAX: i64 = 1 << 20;
 pub const TABLE: &[Directive] = &[
     count!("tls-port", Start, port, 65535),
     word!("tls-mode", mode, TlsMode::NAMES),
+    switch!("tls-replication", Always, settings.tls.replication),
     file!("tls-cert-file", certificate),
     file!("tls-key-file", key),
     file!("tls-client-cert-file", client_certificate),

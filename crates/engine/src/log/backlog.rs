@@ -1,47 +1,32 @@
-//! The end of the stream, as replicas read it: a ring of shared blocks, addressed by their offset in the stream.
+//! The end of the stream, as replicas read it: a [`Spool`] of which the last bytes are kept, and more while a replica
+//! needs them.
 //!
-//! Blocks are shared, so that a sender holds what it is sending without holding the ring. What falls out of the ring
-//! while a sender still holds it is freed when that one is done.
+//! Blocks are shared, so that a sender holds what it is sending without holding the backlog. What falls out while a
+//! sender still holds it is freed when that one is done.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use super::spool::{Block, Spool};
 
 /// A block that has this many bytes is full: the next bytes begin another.
 const BLOCK_BYTES: usize = 64 * 1024;
-/// Blocks that one read answers at most.
-const BLOCKS_PER_READ_MAX: usize = 64;
-
-/// Bytes of the stream from an offset on.
-#[derive(Clone, Debug)]
-pub struct Block {
-    /// Offset of the first byte.
-    pub offset: u64,
-    bytes: Arc<[u8]>,
-    /// Bytes before this one were asked for by nobody.
-    start: usize,
-}
-
-impl Block {
-    /// The bytes.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes[self.start..]
-    }
-}
+/// Bytes in memory beyond the capacity before what a replica still needs goes to a file.
+const PINNED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// See the module. The offset of a byte is the number of bytes before it since the history began.
 #[derive(Debug)]
 pub struct Backlog {
-    blocks: VecDeque<(u64, Arc<[u8]>)>,
+    spool: Spool,
     /// Bytes that do not fill a block yet, behind the last block.
     open: Vec<u8>,
     end: u64,
     capacity: usize,
+    /// Nothing from this offset on is let go.
+    pinned: u64,
 }
 
 impl Backlog {
     /// An empty one whose first byte will have this offset.
     pub fn new(offset: u64, capacity: usize) -> Backlog {
-        Backlog { blocks: VecDeque::new(), open: Vec::new(), end: offset, capacity }
+        Backlog { spool: Spool::new(offset), open: Vec::new(), end: offset, capacity, pinned: u64::MAX }
     }
 
     /// Offset of the next byte of the stream.
@@ -51,12 +36,17 @@ impl Backlog {
 
     /// Offset of the first byte that is still here.
     pub fn first(&self) -> u64 {
-        self.blocks.front().map_or(self.end - self.open.len() as u64, |(offset, _)| *offset)
+        self.spool.first()
     }
 
     /// Bytes held.
     pub fn held_bytes(&self) -> usize {
         (self.end - self.first()) as usize
+    }
+
+    /// Bytes held in memory.
+    pub fn memory_bytes(&self) -> usize {
+        self.spool.memory_bytes() + self.open.capacity()
     }
 
     /// Most bytes to hold, give or take a block.
@@ -68,6 +58,16 @@ impl Backlog {
     /// Bytes that it may hold.
     pub fn capacity(&self) -> usize {
         self.capacity
+    }
+
+    /// From where on everything is kept; `u64::MAX`: no more than the capacity.
+    pub fn pinned(&self) -> u64 {
+        self.pinned
+    }
+
+    /// Keeps everything from this offset on, however much that is; `u64::MAX`: no more than the capacity.
+    pub fn pin(&mut self, offset: u64) {
+        self.pinned = offset;
     }
 
     /// Adds bytes at the end.
@@ -87,36 +87,34 @@ impl Backlog {
             return None;
         }
         self.close();
-        let at = self.blocks.partition_point(|(first, bytes)| first + bytes.len() as u64 <= offset);
-        let blocks = self.blocks.range(at..).take(BLOCKS_PER_READ_MAX);
-        Some(
-            blocks
-                .map(|(first, bytes)| {
-                    let start = offset.saturating_sub(*first) as usize;
-                    Block { offset: first + start as u64, bytes: bytes.clone(), start }
-                })
-                .collect(),
-        )
+        self.spool.read(offset)
     }
 
     fn close(&mut self) {
         if !self.open.is_empty() {
-            let offset = self.end - self.open.len() as u64;
-            self.blocks.push_back((offset, self.open.as_slice().into()));
+            self.spool.push(self.open.as_slice().into());
             self.open.clear();
         }
     }
 
-    /// Lets old blocks go, but never so many that less than the capacity is left.
+    /// Lets old blocks go, but never so many that less than the capacity is left, and none that is pinned.
     fn shrink(&mut self) {
-        while let Some((offset, bytes)) = self.blocks.front()
-            && (self.end - offset) as usize - bytes.len() >= self.capacity
-        {
-            self.blocks.pop_front();
+        while let Some(len) = self.spool.first_len() {
+            let after = self.spool.first() + len as u64;
+            if self.held_bytes() < self.capacity + len || after > self.pinned {
+                break;
+            }
+            self.spool.drop_first();
+        }
+        let most = self.capacity + PINNED_BYTES_MAX;
+        if self.spool.memory_bytes() > most && self.spool.spill(most - BLOCK_BYTES).is_err() {
+            // Neither memory nor disk: whoever needs it has to begin anew.
+            while self.spool.memory_bytes() > most {
+                self.spool.drop_first();
+            }
         }
     }
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;

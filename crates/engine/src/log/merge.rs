@@ -29,6 +29,8 @@ pub trait Sink {
     fn write(&mut self, bytes: &[u8], number: u64);
     /// All records up to a cut have been written: the next ones go to another file.
     fn rotate(&mut self, number: u64);
+    /// The stream for replicas has grown.
+    fn streamed(&mut self) {}
     /// Does what time brings; called after each round, and when there was nothing for a while.
     fn tick(&mut self);
 }
@@ -125,7 +127,8 @@ pub(super) fn run(log: &Log, sink: &mut dyn Sink) {
         }
         log.idle.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst); // either we see what was logged, or who logged it sees that we sleep
-        if merger.next > log.number() && !log.closing.load(Ordering::Acquire) {
+        let marked = lock(&log.points).next().is_some();
+        if merger.next > log.number() && !marked && !log.closing.load(Ordering::Acquire) {
             std::thread::park_timeout(SLEEP_MAX);
         }
         log.idle.store(false, Ordering::Relaxed);
@@ -186,10 +189,14 @@ impl Merger {
         if !self.file.bytes.is_empty() {
             sink.write(&self.file.bytes, self.next - 1);
         }
+        let streamed = !self.stream.bytes.is_empty();
         self.stream.clear();
         self.file.clear();
         log.head.waiting.fetch_sub(std::mem::take(&mut self.read), Ordering::Relaxed);
         log.merged.store(self.next - 1, Ordering::Release);
+        if streamed {
+            sink.streamed();
+        }
     }
 
     fn reach(&mut self, log: &Log, sink: &mut dyn Sink) {

@@ -31,11 +31,13 @@ mod backlog;
 pub mod effects;
 pub mod merge;
 mod segment;
+pub mod spool;
 
 pub use apply::Applier;
-pub use backlog::{Backlog, Block};
+pub use backlog::Backlog;
 pub use effects::Effects;
 pub use merge::Cut;
+pub use spool::Block;
 
 use aof::Aof;
 use crossbeam_utils::CachePadded;
@@ -118,6 +120,12 @@ impl Log {
     /// partitions are held meanwhile, or nothing runs yet.
     pub fn set_replicated(&self, on: bool) {
         self.replicated.store(on, Ordering::Release);
+    }
+
+    /// True while the backlog is on.
+    #[inline]
+    pub fn is_replicated(&self) -> bool {
+        self.replicated.load(Ordering::Relaxed)
     }
 
     /// The same for the append-only file.

@@ -104,6 +104,10 @@ impl Binary {
             fail(out, header, Status::AuthError);
             return true;
         }
+        if turn.refusal.is_some() && opcode.writes() {
+            fail(out, header, Status::Temporary);
+            return false;
+        }
         let key = turn.key(frame.key);
         match opcode {
             Opcode::Get | Opcode::GetK => get(turn, frame, &key, (opcode == Opcode::GetK, quiet), None, out),
@@ -240,6 +244,7 @@ fn get(
         turn.log_gone(&mut partition);
         turn.count_miss(&partition, expired);
         turn.detail(key.bytes, Event::Get { hit: false });
+        turn.note_prefix(key, Some(&partition));
         if touch.is_some() {
             turn.count(Counter::TouchMisses);
         }
@@ -252,6 +257,7 @@ fn get(
     };
     turn.count(Counter::GetHits);
     turn.detail(key.bytes, Event::Get { hit: true });
+    turn.note_prefix(key, None);
     let mut extras = old;
     if let Some(exptime) = touch {
         turn.count(Counter::TouchHits);

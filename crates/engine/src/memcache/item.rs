@@ -105,12 +105,14 @@ pub(super) fn get_one(turn: &mut Turn<'_>, key: &Key<'_>, cas: bool, touch: Opti
     let Some(old) = old else {
         turn.count_miss(&partition, expired);
         turn.detail(key.bytes, Event::Get { hit: false });
+        turn.note_prefix(key, Some(&partition));
         return if touch.is_some() {
             turn.count(Counter::TouchMisses)
         };
     };
     turn.count(Counter::GetHits);
     turn.detail(key.bytes, Event::Get { hit: true });
+    turn.note_prefix(key, None);
     let mut extras = old.0;
     if let Some(exptime) = touch {
         turn.count(Counter::TouchHits);

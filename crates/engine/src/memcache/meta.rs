@@ -166,6 +166,7 @@ fn get(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec<u8>) {
         let vacant = found.is_none();
         turn.count_miss(&partition, expired);
         turn.detail(key.bytes, Event::Get { hit: false });
+        turn.note_prefix(key, Some(&partition));
         if touches {
             turn.count(Counter::TouchMisses);
         }
@@ -180,6 +181,7 @@ fn get(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec<u8>) {
     };
     turn.count(Counter::GetHits);
     turn.detail(key.bytes, Event::Get { hit: true });
+    turn.note_prefix(key, None);
     let mut extras = old;
     if touches {
         turn.count(Counter::TouchHits);

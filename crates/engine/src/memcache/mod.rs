@@ -38,12 +38,14 @@ use binary::Binary;
 
 use crate::log::{Effects, Log};
 use crate::mailbox::Place;
+use crate::prefixes::{self, Prefixes};
 use arc_swap::{ArcSwap, Guard};
 use counters::{Counter, Counters};
 use detail::{Detail, Event};
 use discovery::Discovery;
 use dump::Dump;
 use larder_protocol::memcache::binary::REQUEST;
+use larder_protocol::memcache::meta::Verb as MetaVerb;
 use larder_protocol::memcache::request::{Request, Verb, Words};
 use larder_protocol::memcache::text::{Limits, LineTooLong, Parser, Step};
 use larder_protocol::slot::slot_of;
@@ -87,6 +89,8 @@ pub struct Shared {
     verbosity: AtomicU32,
     version: String,
     detail: Detail,
+    /// Hits and misses by what keys begin with, over all doors of the node.
+    pub prefixes: Arc<Prefixes>,
     /// Who watches what.
     pub watchers: Watchers,
     rules: OnceLock<Rules>,
@@ -176,6 +180,7 @@ impl Shared {
             verbosity: AtomicU32::new(0),
             version: version.to_owned(),
             detail: Detail::default(),
+            prefixes: Arc::default(),
             watchers: Watchers::default(),
             rules: OnceLock::new(),
             auth: ArcSwap::default(),
@@ -306,6 +311,8 @@ pub struct Turn<'a> {
     pub access: Access,
     /// True when memory is at its limit and nothing can be evicted: values are refused.
     pub memory_full: bool,
+    /// Why writes are refused: the node follows another one, or too few follow it.
+    pub refusal: Option<&'static str>,
     /// The node around the session.
     pub host: &'a dyn Host,
     /// Room to read requests into.
@@ -371,6 +378,18 @@ impl Turn<'_> {
         match i32::try_from(exptime) {
             Ok(exptime) => self.deadline(exptime),
             Err(_) => Some(u64::from(exptime) * 1000),
+        }
+    }
+
+    /// Counts a get by what its key begins with, if that is asked for. One that missed has the partition still.
+    #[inline]
+    fn note_prefix(&self, key: &Key<'_>, missed: Option<&Partition>) {
+        if self.shared.prefixes.is_on() {
+            let outcome = match missed {
+                None => prefixes::Outcome::Hit,
+                Some(partition) => prefixes::Outcome::Miss(partition.reason(DB, key, self.now)),
+            };
+            self.shared.prefixes.note(key.bytes, outcome);
         }
     }
 
@@ -542,7 +561,7 @@ impl Text {
         }
         let output_max = out.len() + OUTPUT_PER_TURN_BYTES_MAX;
         let mut most = turn.shared.requests_per_turn();
-        if self.parser.is_idle() && outcome.consumed == 0 {
+        if self.parser.is_idle() && outcome.consumed == 0 && turn.refusal.is_none() {
             let mut run = std::mem::take(turn.run);
             let done = run.serve(turn, input, (most, output_max), out);
             *turn.run = run;
@@ -692,6 +711,14 @@ fn prefetch(turn: &Turn<'_>, batch: &[(Request<'_>, usize)]) {
 
 /// Carries out a request; true when the session is to end.
 fn execute(turn: &mut Turn<'_>, request: Request<'_>, out: &mut Vec<u8>) -> bool {
+    if let Some(why) = turn.refusal
+        && let Some(noreply) = writes(&request)
+    {
+        if !noreply {
+            [b"SERVER_ERROR ", why.as_bytes(), b"\r\n"].iter().for_each(|part| out.extend_from_slice(part));
+        }
+        return false;
+    }
     let (answer, noreply): (&[u8], bool) = match request {
         Request::Get { keys, cas, touch } => {
             item::get(turn, keys, cas, touch, out);
@@ -751,6 +778,24 @@ fn execute(turn: &mut Turn<'_>, request: Request<'_>, out: &mut Vec<u8>) -> bool
     false
 }
 
+/// For a request that changes keys: whether it wants no answer.
+#[cold]
+fn writes(request: &Request<'_>) -> Option<bool> {
+    match request {
+        Request::Store { noreply, .. }
+        | Request::Delete { noreply, .. }
+        | Request::Arithmetic { noreply, .. }
+        | Request::Touch { noreply, .. }
+        | Request::FlushAll { noreply, .. } => Some(*noreply),
+        Request::Get { touch: Some(_), .. } => Some(false),
+        Request::Meta(meta) => {
+            let only_reads = meta.verb == MetaVerb::Get && !meta.has(b'T') && !meta.has(b'N');
+            (!only_reads).then_some(false)
+        }
+        _ => None,
+    }
+}
+
 /// False where it is not to be had.
 fn flush_all(turn: &mut Turn<'_>, delay: i32) -> bool {
     turn.count(Counter::CmdFlush);
@@ -773,6 +818,9 @@ fn statistics(turn: &Turn<'_>, words: Words<'_>, out: &mut Vec<u8>) -> &'static 
         [b"slabs", ..] => stats::slabs(turn, out),
         [b"sizes", ..] => stats::sizes(out),
         [b"conns", ..] => stats::conns(turn, out),
+        [b"misses", ..] => stats::misses(turn, out),
+        [b"prefixes", ..] => stats::prefixes(turn, out),
+        [b"why", key, ..] => stats::why(turn, key, out),
         [b"detail", ref rest @ ..] => return turn.shared.detail.command(rest, out),
         [b"cachedump", ref rest @ ..] if turn.shared.dumps() => return admin::cachedump(turn, rest, out),
         [b"extstore" | b"proxy", ..] => {} // neither is there, and there is nothing to tell of it

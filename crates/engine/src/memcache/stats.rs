@@ -2,6 +2,9 @@
 
 use super::counters::{Counter, NAMES};
 use super::{Binding, DB, Turn};
+use crate::command::why::Known;
+use crate::prefixes::MISSES;
+use larder_protocol::slot::slot_of;
 use larder_store::partition::access::Access;
 use larder_store::{ItemRef, ValueRef};
 use std::fmt::Display;
@@ -132,6 +135,43 @@ pub(super) fn general(turn: &Turn<'_>, out: &mut Vec<u8>) {
     // `flush_all` leaves nothing to be found, and what cannot be allocated ends the process.
     line(out, "get_flushed", 0);
     line(out, "malloc_fails", 0);
+}
+
+/// `stats misses`: reads of keys that were not there, by why they were not.
+pub(super) fn misses(turn: &Turn<'_>, out: &mut Vec<u8>) {
+    let (mut all, mut known) = (0, [0; 4]);
+    for id in turn.store.partitions() {
+        let partition = turn.store.lock(id);
+        all += partition.counters().misses;
+        known.iter_mut().zip(partition.counters().missed).for_each(|(sum, count)| *sum += count);
+    }
+    for (name, count) in ["evicted", "expired", "deleted", "flushed"].iter().zip(known) {
+        line(out, &format!("misses:{name}"), count);
+    }
+    line(out, "misses:unknown", all.saturating_sub(known.iter().sum()));
+}
+
+/// `stats prefixes`: gets by what their keys begin with, the most used first.
+pub(super) fn prefixes(turn: &Turn<'_>, out: &mut Vec<u8>) {
+    for (name, counts) in turn.shared.prefixes.all() {
+        let name = String::from_utf8_lossy(&name);
+        line(out, &format!("{name}:hits"), counts.hits);
+        for (kind, count) in MISSES.iter().zip(counts.misses) {
+            line(out, &format!("{name}:{kind}"), count);
+        }
+    }
+}
+
+/// `stats why KEY`: what is known of a key.
+pub(super) fn why(turn: &Turn<'_>, key: &[u8], out: &mut Vec<u8>) {
+    let key = turn.store.key(key, slot_of(key));
+    let partition = turn.store.lock(turn.store.partition_of(key.slot));
+    let known = match partition.peek(DB, &key, turn.now) {
+        Some(item) => Known::of(&item, turn.access, turn.now.ms),
+        None => partition.reason(DB, &key, turn.now).map_or(Known::Unknown, Known::Left),
+    };
+    line(out, "state", known.state());
+    known.facts().into_iter().for_each(|(name, value)| line(out, name, value));
 }
 
 /// What left without ever having been read; under LFU policies nobody knows.

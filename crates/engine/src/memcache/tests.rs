@@ -13,6 +13,7 @@ pub(super) struct Bench {
     now_ms: u64,
     memory_full: bool,
     host: Alone,
+    refusal: Option<&'static str>,
 }
 
 impl Bench {
@@ -20,7 +21,7 @@ impl Bench {
         let store = Store::new(&Config { partitions: 8, ..Config::new(1, START_MS) });
         let (shared, session) = (Shared::new(1, "1.6.22"), Session::new(local, Some(PLACE)));
         let host = Alone::new(Figures { connections: 3, ..Figures::default() });
-        Bench { store, shared, session, now_ms: START_MS, memory_full: false, host }
+        Bench { store, shared, session, now_ms: START_MS, memory_full: false, host, refusal: None }
     }
 
     fn serve(&mut self, input: &[u8]) -> (String, Outcome) {
@@ -39,6 +40,7 @@ impl Bench {
             now: Now { ms: self.now_ms },
             access: Access::lru(self.now_ms),
             memory_full: self.memory_full,
+            refusal: self.refusal,
             host: &self.host,
             run: &mut Run::default(),
             requests: 0,
@@ -159,6 +161,31 @@ fn a_delayed_flush_is_a_cut_in_time() {
     );
     bench.now_ms += 10_000;
     bench.says("get c\r\n", "VALUE c 0 1\r\n1\r\nEND\r\n");
+}
+
+#[test]
+fn a_replica_is_read_and_not_written() {
+    let mut bench = Bench::new(false);
+    bench.says("set a 0 0 1\r\n1\r\n", "STORED\r\n");
+    bench.refusal = Some("READONLY no writes here");
+    let refused = "SERVER_ERROR READONLY no writes here\r\n";
+    for write in [
+        "set a 0 0 1\r\n2\r\n",
+        "delete a\r\n",
+        "incr a 1\r\n",
+        "touch a 10\r\n",
+        "gat 10 a\r\n",
+        "flush_all\r\n",
+        "ms a 1\r\n2\r\n",
+        "md a\r\n",
+        "ma a\r\n",
+        "mg a v T10\r\n",
+        "mg b v N10\r\n",
+    ] {
+        bench.says(write, refused);
+    }
+    bench.says("set a 0 0 1 noreply\r\n2\r\nget a\r\n", "VALUE a 0 1\r\n1\r\nEND\r\n");
+    bench.says("mg a v\r\n", "VA 1\r\n1\r\n");
 }
 
 #[test]

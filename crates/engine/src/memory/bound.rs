@@ -7,7 +7,7 @@
 //!
 //! 1. Near the bound the kernel makes no large pages any more. What was filled with them keeps them.
 //! 2. Where slabs are too empty, workers move what is in them (`worker::compactor`).
-//! 3. Beyond [`TARGET_BYTES`] unused pages are given back at once.
+//! 3. Beyond [`TARGET_BYTES`], or a share of a small `maxmemory`, unused pages are given back at once.
 //! 4. What is still too much beyond [`EXCESS_BYTES`] counts as used, so that keys make room for it (or writes are refused,
 //!    as the policy says).
 
@@ -22,6 +22,8 @@ pub const RESIDENT_ALLOWANCE_BYTES: u64 = 64 << 20;
 
 /// What is aimed at.
 const TARGET_BYTES: u64 = RESIDENT_ALLOWANCE_BYTES / 2;
+/// The same as a share of `maxmemory`, where that is less: there a few MiB of unused pages are many keys.
+const TARGET_SHARE: u64 = 16;
 
 /// Beyond this, workers give more of their time to moving.
 const PRESSED_BYTES: u64 = RESIDENT_ALLOWANCE_BYTES / 8 * 3;
@@ -31,6 +33,9 @@ const EXCESS_BYTES: u64 = RESIDENT_ALLOWANCE_BYTES / 4 * 3;
 
 /// Bytes in sparse slabs from which on moving is worth its time; more of it where more is in use.
 const SPARSE_BYTES: u64 = 4 << 20;
+/// The same with a small `maxmemory`: this share of it, but at least so many bytes.
+const SPARSE_SMALL_SHARE: u64 = 32;
+const SPARSE_SMALL_BYTES: u64 = 512 << 10;
 /// The share of what is in use that may lie in holes of slabs.
 const SPARSE_SHARE: u64 = 12;
 
@@ -129,8 +134,8 @@ fn judge(maxmemory: u64) {
         true => allocator::figures(used, resident).holes_bytes(),
         false => 0, // they hurt nobody, and asking for them is work
     };
-    SPARSE.store(is_worth_moving(holes, used, is_sparse()), Ordering::Relaxed);
-    let target = maxmemory.saturating_add(TARGET_BYTES);
+    SPARSE.store(is_worth_moving(holes, used, maxmemory, is_sparse()), Ordering::Relaxed);
+    let target = maxmemory.saturating_add(TARGET_BYTES.min(maxmemory / TARGET_SHARE));
     PRESSED.store(resident > maxmemory.saturating_add(PRESSED_BYTES), Ordering::Relaxed);
     if resident > target {
         allocator::purge();
@@ -151,8 +156,9 @@ fn allow_large_pages(allowed: bool) {
 }
 
 /// Whether moving should begin, or go on once it began.
-fn is_worth_moving(holes: u64, used: u64, moving: bool) -> bool {
-    let allowed = SPARSE_BYTES.max(used / SPARSE_SHARE);
+fn is_worth_moving(holes: u64, used: u64, maxmemory: u64, moving: bool) -> bool {
+    let small = (maxmemory / SPARSE_SMALL_SHARE).clamp(SPARSE_SMALL_BYTES, SPARSE_BYTES);
+    let allowed = small.max(used / SPARSE_SHARE);
     let allowed = if moving { allowed / 4 * 3 } else { allowed };
     holes > allowed
 }
@@ -187,11 +193,14 @@ mod tests {
     fn moving_ends_below_where_it_began() {
         let used = 960 << 20;
         let allowed = used / SPARSE_SHARE;
-        assert!(is_worth_moving(allowed + 1, used, false));
-        assert!(!is_worth_moving(allowed, used, false));
-        assert!(is_worth_moving(allowed, used, true));
-        assert!(!is_worth_moving(allowed / 4 * 3, used, true));
-        assert!(!is_worth_moving(SPARSE_BYTES, 1 << 20, false), "too little to bother");
+        let max = 1 << 30;
+        assert!(is_worth_moving(allowed + 1, used, max, false));
+        assert!(!is_worth_moving(allowed, used, max, false));
+        assert!(is_worth_moving(allowed, used, max, true));
+        assert!(!is_worth_moving(allowed / 4 * 3, used, max, true));
+        assert!(!is_worth_moving(SPARSE_BYTES, 1 << 20, max, false), "too little to bother");
+        assert!(is_worth_moving(SPARSE_BYTES, 20 << 20, 20 << 20, false), "a fifth of a small node");
+        assert!(!is_worth_moving(SPARSE_SMALL_BYTES, 1 << 20, 1 << 20, false), "too little for any");
     }
 
     #[test]

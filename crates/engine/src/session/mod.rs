@@ -16,6 +16,7 @@ use crate::command::waitaof::DiskWait;
 use crate::iam::Verdict;
 use crate::node::Node;
 use crate::pubsub::Hub;
+use crate::replication::replicas::{Facts, Replica};
 use caching::Caching;
 use larder_protocol::resp::args::OwnedArgs;
 use registry::Shared;
@@ -101,6 +102,10 @@ pub struct Client {
     pub verdict: Option<Verdict>,
     /// When it ends, if it logged in with a token of IAM and shows no other until then.
     pub ends: Option<Instant>,
+    /// What it told of itself, if it is about to become a replica.
+    pub greeting: Option<Box<Facts>>,
+    /// It is a replica: its worker feeds it, and its commands are not answered.
+    pub replica: Option<Arc<Replica>>,
 }
 
 impl Client {
@@ -129,6 +134,8 @@ impl Client {
             logged: 0,
             verdict: None,
             ends: None,
+            greeting: None,
+            replica: None,
         }
     }
 

@@ -58,6 +58,10 @@ pub struct Shared {
     pub no_evict: AtomicBool,
     /// CLIENT NO-TOUCH.
     pub no_touch: AtomicBool,
+    /// It is a replica.
+    pub is_replica: AtomicBool,
+    /// It is the link to the primary.
+    pub is_primary: AtomicBool,
     /// CLIENT CAPA REDIRECT.
     pub redirects: AtomicBool,
     /// Asked to go: the worker closes it at its next turn.
@@ -190,6 +194,8 @@ impl Registry {
             blocked: AtomicBool::new(false),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
+            is_replica: AtomicBool::new(false),
+            is_primary: AtomicBool::new(false),
             redirects: AtomicBool::new(false),
             killed: AtomicBool::new(false),
             names: Mutex::default(),

@@ -56,7 +56,9 @@ impl LastSave {
     #[cold]
     pub fn serve(&self, node: &Node) {
         self.wanted.store(false, Ordering::Release);
+        let gate = node.replication.gate();
         let result = save_at_last(node, &mut Locked::all(&node.store));
+        drop(gate);
         *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
         self.changed.notify_all();
     }

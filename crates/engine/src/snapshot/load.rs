@@ -5,6 +5,7 @@
 
 use crate::command::keyspace::Held;
 use crate::node::{Node, now_ms};
+use crate::replication::history::is_id;
 use larder_protocol::slot::slot_of;
 use larder_rdb::file::read::{FileError, FileReader, Part, Wishes};
 use larder_rdb::file::record::{Batch, Record};
@@ -60,12 +61,31 @@ struct Work {
     error: Option<LoadError>,
 }
 
+/// Where in a history of replication a file says that it is.
+#[derive(Debug, Default)]
+pub struct Origin {
+    /// The id of the history.
+    pub id: Option<String>,
+    /// The position in it.
+    pub offset: Option<u64>,
+    /// The database in which the stream is there.
+    pub db: Option<u16>,
+}
+
+impl Origin {
+    /// Id and position, if it tells both.
+    pub fn position(&self) -> Option<(String, u64)> {
+        self.id.clone().filter(|id| is_id(id)).zip(self.offset)
+    }
+}
+
 /// A load, and the figures of the last one.
 #[derive(Debug, Default)]
 pub struct Loading {
     on: AtomicBool,
     work: Mutex<Work>,
     changed: Condvar,
+    origin: Mutex<Origin>,
     /// Keys whose time is over are kept: a log follows, which says when they die.
     pub keeps_dead: AtomicBool,
     /// Unix seconds of its start.
@@ -100,6 +120,11 @@ impl Loading {
             }
         }
         self.on.store(on, Ordering::Release);
+    }
+
+    /// What the last file told of its place in a history.
+    pub fn take_origin(&self) -> Origin {
+        std::mem::take(&mut *self.origin.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn lock(&self) -> MutexGuard<'_, Work> {
@@ -268,6 +293,14 @@ fn note(node: &Node, part: Part) {
                 b"ctime" => {
                     let age = value.parse().map_or(0, |made| (now_ms() / 1000).saturating_sub(made));
                     tracing::info!("RDB age {age} seconds");
+                }
+                b"repl-id" | b"repl-offset" | b"repl-stream-db" => {
+                    let mut origin = node.loading.origin.lock().unwrap_or_else(PoisonError::into_inner);
+                    match name.as_slice() {
+                        b"repl-id" => origin.id = Some(value.into_owned()),
+                        b"repl-offset" => origin.offset = value.parse().ok(),
+                        _ => origin.db = value.parse().ok(),
+                    }
                 }
                 b"used-mem" => {
                     node.loading.used_memory.store(value.parse().unwrap_or(0), Ordering::Relaxed);

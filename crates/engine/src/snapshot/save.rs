@@ -4,6 +4,7 @@ use super::file::{self, FileWishes};
 use super::take::{Purpose, Snapshot, State};
 use crate::command::keyspace::{Held, Locked};
 use crate::node::{Node, now_ms};
+use crate::replication;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -158,7 +159,7 @@ fn wishes(node: &Node) -> FileWishes {
     }
 }
 
-/// BGSAVE: begins, with all partitions held; a thread of its own writes the file.
+/// BGSAVE: begins, with the gate and all partitions held; a thread of its own writes the file.
 pub fn begin(node: &Node, held: &mut dyn Held) -> Result<(), Refused> {
     let saves = &node.snapshots.saves;
     let mut running = saves.running.lock().unwrap_or_else(PoisonError::into_inner);
@@ -166,7 +167,8 @@ pub fn begin(node: &Node, held: &mut dyn Held) -> Result<(), Refused> {
         return Err(Refused::Saving);
     }
     saves.last_try_ms.store(now_ms(), Ordering::Relaxed);
-    let snapshot = super::begin(node, Purpose::Save, &[], held, &mut || {}).ok_or(Refused::Busy)?;
+    let snapshot =
+        super::begin(node, Purpose::Save, &replication::aux(node), held, &mut || {}).ok_or(Refused::Busy)?;
     saves.unschedule();
     tracing::info!("Background saving started: {} keys", snapshot.keys);
     let (shared, wishes, snapshots) = (snapshot.clone(), wishes(node), node.snapshots.clone());
@@ -206,7 +208,8 @@ pub fn now(node: &Node, held: &mut dyn Held) -> Result<(), String> {
         return Err("Background save already in progress".into());
     }
     let busy = "another snapshot is being taken";
-    let snapshot = super::begin(node, Purpose::Save, &[], held, &mut || {}).ok_or(busy)?;
+    let snapshot =
+        super::begin(node, Purpose::Save, &replication::aux(node), held, &mut || {}).ok_or(busy)?;
     let wishes = wishes(node);
     let result = std::thread::scope(|scope| {
         let writer = std::thread::Builder::new().name("save".into());
@@ -254,6 +257,7 @@ pub fn look(node: &Node) {
         tracing::info!("{} changes in {} seconds. Saving...", point.changes, point.seconds);
     }
     if due.is_some() || saves.is_scheduled() {
+        let _gate = node.replication.gate();
         // Whoever is in between tries again with the next look.
         let _ = begin(node, &mut Locked::all(&node.store));
     }

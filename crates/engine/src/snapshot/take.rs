@@ -49,6 +49,8 @@ pub enum Purpose {
     LogBase,
     /// A replica.
     Replica,
+    /// A replica of a version before 7.2, which does not know the newer forms.
+    OldReplica,
 }
 
 /// How a snapshot stands.
@@ -167,7 +169,13 @@ impl Snapshot {
             return None;
         }
         let mut head = Writer::uncompressed();
-        write::head(if timed > 0 { kind::VERSION_VALKEY_9 } else { kind::VERSION }, &mut head);
+        let old = purpose == Purpose::OldReplica;
+        let version = match (timed > 0, old) {
+            (true, _) => kind::VERSION_VALKEY_9,
+            (false, true) => kind::VERSION_REDIS_7_0,
+            (false, false) => kind::VERSION,
+        };
+        write::head(version, &mut head);
         aux.iter().for_each(|(name, value)| write::aux(name, value, &mut head));
         for (db, (keys, volatile)) in counts.iter().enumerate().filter(|(_, (keys, _))| *keys > 0) {
             write::select(db as u16, &mut head);
@@ -175,7 +183,8 @@ impl Snapshot {
         }
         let slot = || {
             let compress = settings.persistence.compress;
-            let writer = if compress { Writer::new() } else { Writer::uncompressed() };
+            let mut writer = if compress { Writer::new() } else { Writer::uncompressed() };
+            writer.use_old_forms(old);
             Mutex::new(Slot { writer, db: None })
         };
         let snapshot = Arc::new(Snapshot {

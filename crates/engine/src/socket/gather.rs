@@ -17,13 +17,13 @@ pub(super) const WAIT: Duration = Duration::from_micros(100);
 /// Most sessions that are waited for.
 const WANT_MAX: usize = 16;
 /// Of so many active sessions one is waited for.
-const SHARE: usize = 4;
+const SHARE: usize = 3;
 /// Turns between two looks at how busy the worker is.
 const WINDOW_TURNS: u32 = 64;
 /// Percent of its time from which on a worker is busy.
-const BUSY_PERCENT: u128 = 50;
+const BUSY_PERCENT: u128 = 40;
 /// Percent of its time from which on it stays so: gathering saves time.
-const STILL_BUSY_PERCENT: u128 = 25;
+const STILL_BUSY_PERCENT: u128 = 20;
 /// Turns after a wait in vain in which no more are tried, at first.
 const PAUSE_MIN: u32 = 64;
 /// The same after many in vain.
@@ -139,15 +139,15 @@ mod tests {
     #[test]
     fn a_busy_worker_waits_for_a_part_of_its_sessions() {
         let mut gather = Gather::new();
-        window(&mut gather, 24, 49);
+        window(&mut gather, 18, 39);
         (0..100).for_each(|_| gather.came(6));
         assert_eq!(gather.want(), 1, "it has time to spare");
-        window(&mut gather, 24, 50);
+        window(&mut gather, 18, 40);
         (0..100).for_each(|_| gather.came(6));
         assert_eq!(gather.want(), 6);
-        window(&mut gather, 24, 30);
+        window(&mut gather, 18, 20);
         assert_eq!(gather.want(), 6, "what it saves does not end it");
-        window(&mut gather, 24, 20);
+        window(&mut gather, 18, 19);
         assert_eq!(gather.want(), 1);
     }
 

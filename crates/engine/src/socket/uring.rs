@@ -19,8 +19,11 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-/// Receive buffers of a worker, a power of two.
+/// Most receive buffers of a worker, a power of two.
 const BUFFERS: u16 = 256;
+/// How many there are at first. The kernel takes them in turn, so that with many of them each is out of the cache when its
+/// turn comes again.
+const BUFFERS_FIRST: u16 = 32;
 /// Bytes of a receive buffer.
 const BUFFER_BYTES: usize = 16 * 1024;
 /// Entries of the submission queue.
@@ -101,6 +104,10 @@ struct Buffers {
     entries: *mut types::BufRingEntry,
     bytes: usize,
     tail: u16,
+    /// How many buffers there are so far.
+    count: u16,
+    /// They were not enough in this turn.
+    lacking: bool,
 }
 
 impl Buffers {
@@ -116,12 +123,20 @@ impl Buffers {
             )?
         };
         let memory = vec![0; usize::from(BUFFERS) * BUFFER_BYTES].into_boxed_slice();
-        let mut buffers = Buffers { memory, entries: entries.cast(), bytes, tail: 0 };
+        let mut buffers =
+            Buffers { memory, entries: entries.cast(), bytes, tail: 0, count: 0, lacking: false };
         // SAFETY: the mapping is page-aligned, large enough for the entries, and unmapped only after the ring closed.
         unsafe { ring.submitter().register_buf_ring_with_flags(entries as u64, BUFFERS, 0, 0)? };
-        (0..BUFFERS).for_each(|id| buffers.put(id));
+        buffers.grow(BUFFERS_FIRST);
         buffers.publish();
         Ok(buffers)
+    }
+
+    /// Makes more buffers, as far as there may be more.
+    fn grow(&mut self, count: u16) {
+        let count = count.min(BUFFERS);
+        (self.count..count).for_each(|id| self.put(id));
+        self.count = count;
     }
 
     fn get(&self, id: u16, len: usize) -> &[u8] {
@@ -332,6 +347,9 @@ impl Uring {
             self.complete(data, result, flags, sink);
         }
         self.completions = completions;
+        if std::mem::take(&mut self.buffers.lacking) {
+            self.buffers.grow(2 * self.buffers.count);
+        }
         self.buffers.publish();
         if let Some(gather) = &mut self.gather {
             if waits {
@@ -435,7 +453,11 @@ impl Uring {
         match result {
             1.. => self.rearm.push(token),
             // Out of buffers, or told to stop: armed again when it is wanted.
-            _ if result == -libc::ENOBUFS || result == -libc::ECANCELED => self.rearm.push(token),
+            _ if result == -libc::ENOBUFS => {
+                self.buffers.lacking = true;
+                self.rearm.push(token);
+            }
+            _ if result == -libc::ECANCELED => self.rearm.push(token),
             0 if !connection.closing => {
                 connection.wanted = false;
                 sink.ended(token);

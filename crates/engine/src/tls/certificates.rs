@@ -67,8 +67,9 @@ impl Identity {
     pub fn apply(&self, settings: &TlsSettings) -> Result<(), TlsError> {
         // While nobody speaks TLS, the files may be told one by one.
         if !settings.is_on() && (settings.certificate.is_none() || settings.key.is_none()) {
+            let client = if settings.replication { client(settings)? } else { None };
             self.server.store(None);
-            self.client.store(None);
+            self.client.store(client.map(Arc::new));
             return Ok(());
         }
         let (server, client) = (server(settings)?, client(settings)?);

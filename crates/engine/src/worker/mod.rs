@@ -6,13 +6,14 @@
 //! in all, so that nobody waits long; a session with more to do stays ready, and then the turn does not wait.
 //!
 //! In reading order: `sessions` (buffers), `batch` (requests), this file (the turn), `waits` (sessions
-//! that execute nothing for now), `commit` (replies that wait for the disk, and loading), `timers` and
+//! that execute nothing for now), `commit` (replies that wait for the disk, and loading), `feed` (replicas), `timers` and
 //! `compactor` (what happens without a request).
 
 mod batch;
 mod commit;
 mod compactor;
 mod delivery;
+mod feed;
 mod handshake;
 mod sessions;
 mod timers;
@@ -24,18 +25,18 @@ use crate::command::table::flag;
 use crate::command::{Command, Known};
 use crate::config::Settings;
 use crate::config::tls::TlsMode;
-use crate::mailbox::{Mail, Mailbox};
+use crate::mailbox::{Job, Mail, Mailbox};
 use crate::memcache;
 use crate::memcache::udp::Datagram;
 use crate::memory::bound;
 use crate::meter::stopwatch::{Long, Rules, Stopwatch};
 use crate::node::{Node, now_ms};
-use crate::observe;
 use crate::session::registry::Origin;
 use crate::session::{Client, eviction};
 use crate::snapshot::take::Walker;
 use crate::socket::{Driver, Engine, listen};
 use crate::tls;
+use crate::{observe, replication};
 use batch::{Batch, Entry};
 use compactor::Compactor;
 use delivery::deliver_all;
@@ -114,6 +115,8 @@ pub struct Worker {
     resting: bool,
     /// Sessions whose replies wait for the disk.
     held: Vec<u32>,
+    /// Sessions that are replicas.
+    feeding: Vec<u32>,
     timers: Timers,
     compactor: Compactor,
     walker: Walker,
@@ -148,6 +151,7 @@ impl Worker {
             later: Vec::new(),
             resting: false,
             held: Vec::new(),
+            feeding: Vec::new(),
             doors,
             patient: VecDeque::new(),
             next: 0,
@@ -209,6 +213,9 @@ impl Worker {
         }
         self.settle_tracking();
         self.node.log.hand_over();
+        if !self.feeding.is_empty() {
+            self.feed();
+        }
         self.count_traffic();
         Ok(())
     }
@@ -247,6 +254,7 @@ impl Worker {
                         }
                     }
                 }
+                Mail::Run(Job(work)) => work(&self.node),
                 Mail::CheckChannels => self.check_channels(),
                 Mail::Datagram(datagram) => self.serve_datagram(&datagram),
                 Mail::Deliver { .. } => {} // those went to their sessions
@@ -427,6 +435,9 @@ impl Worker {
             }
             self.node.monitors.remove(session.client.shared.place);
             self.node.sessions.remove(session.client.id());
+            if session.client.replica.is_some() {
+                self.node.replication.replicas.remove(session.client.id());
+            }
         }
     }
 
@@ -448,6 +459,7 @@ impl Worker {
             out_of_memory: false,
             restrained: self.node.loading.is_on()
                 || self.node.cannot_save(&settings)
+                || self.node.replication.is_restrained()
                 || self.node.log.aof.failing.load(Ordering::Relaxed),
             restricted: !settings.restricted_commands.is_empty(),
         };
@@ -626,6 +638,9 @@ impl Worker {
             if session.client.pending.is_some() {
                 self.waits.note(index, session);
             }
+            if session.client.replica.is_some() && !std::mem::replace(&mut session.fed, true) {
+                self.feeding.push(index);
+            }
             if strict && commit::hold(&self.node.log, session, &mut self.held) {
                 continue;
             }
@@ -750,6 +765,7 @@ fn memcached_turn<'a>(
         now,
         access,
         memory_full,
+        refusal: node.replication.is_restrained().then(|| replication::refusal(node, true, true)).flatten(),
         host: node,
         run,
         requests: 0,

@@ -51,6 +51,8 @@ pub(super) struct Session {
     charged: u64,
     /// Its replies wait for the disk, and it executes nothing meanwhile.
     pub(super) held: bool,
+    /// It is a replica, and listed among those that are fed.
+    pub(super) fed: bool,
     /// Between the socket and the buffers, unless the session is plain.
     pub(super) tls: Option<Box<tls::Session>>,
 }
@@ -208,6 +210,7 @@ impl Sessions {
             closed: false,
             charged: 0,
             held: false,
+            fed: false,
             tls,
         }));
     }

@@ -10,7 +10,7 @@ use crate::node::{Node, Stats, now_ms};
 use crate::snapshot::save;
 use crate::socket::{Driver, TICK};
 use crate::traffic::Figures;
-use crate::{notify, process};
+use crate::{notify, process, replication};
 use larder_store::Now;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -43,7 +43,10 @@ pub(super) struct Timers {
 /// False while dead keys stay where they are.
 fn expires(node: &Node, now: Now) -> bool {
     let loads = node.loading.is_on(); // a log says itself what dies when
-    !loads && node.active_expire.load(Ordering::Relaxed) && node.pause.held(now.ms).is_none()
+    !loads
+        && !node.replication.is_following()
+        && node.active_expire.load(Ordering::Relaxed)
+        && node.pause.held(now.ms).is_none()
 }
 
 impl Timers {
@@ -75,6 +78,9 @@ impl Timers {
             if self.worker == 0 {
                 let changes = tell_of_gone(node, (now, node.access(&node.settings(), now.ms, 0)));
                 node.stats.changes.fetch_add(changes, Ordering::Relaxed);
+            }
+            if self.worker == 0 {
+                replication::tick(node, now.ms);
             }
             self.expire_at_ms = if done { now.ms + EXPIRE_EVERY_MS } else { now.ms };
         }
@@ -144,7 +150,8 @@ impl Timers {
                 driver.close(session.token, true);
                 continue;
             }
-            if session.client.subscriptions.is_some() || session.watches() {
+            let client = &session.client;
+            if client.subscriptions.is_some() || client.replica.is_some() || session.watches() {
                 continue; // it may be silent as long as it likes
             }
             let idle = session.output_bytes() == 0 && session.client.pending.is_none();

@@ -88,7 +88,7 @@ impl Waits {
         for index in std::mem::take(&mut self.disk) {
             let Some(session) = sessions.get(index) else { continue };
             let Some(pending) = &mut session.client.pending else { continue };
-            let Some(wait) = pending.disk else { continue };
+            let Some(wait) = &mut pending.disk else { continue };
             let before = session.out.len();
             if !wait.answer(node, now_ms, &mut session.out) {
                 self.disk.push(index);

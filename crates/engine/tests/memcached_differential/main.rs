@@ -103,6 +103,7 @@ impl Ours {
                 now,
                 access: Access::lru(now.ms),
                 memory_full: false,
+                refusal: None,
                 host: &Alone::default(),
                 run: &mut Run::default(),
                 requests: 0,

@@ -3,6 +3,7 @@
 //! `LARDER_SEED` repeats a run, `LARDER_ROUNDS` makes it longer.
 
 #![expect(clippy::print_stdout, reason = "the seed of a run, to repeat it")]
+#![expect(unreachable_pub, reason = "the targets are public where they are fuzzed")]
 
 #[path = "../../../../fuzz/src/aof_file.rs"]
 mod aof_file;

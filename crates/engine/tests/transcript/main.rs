@@ -49,6 +49,7 @@ mod configuration;
 mod expiry;
 mod memcached;
 mod memory;
+mod misses;
 mod node;
 mod process;
 mod protocol;

@@ -15,6 +15,7 @@ on_every_engine!(
     strangers_may_send_little,
     authentication_counts_from_the_next_request_on,
     a_reset_session_is_new,
+    many_that_come_at_once_are_all_served,
 );
 
 on_both_engines!(
@@ -53,6 +54,25 @@ fn a_slow_reader_loses_nothing_and_takes_bounded_memory(on: On) {
     }
     assert_eq!(show(&session.reply()), "PONG");
     wait_until("the memory is given back", || node.info("used_memory") < 48 << 20);
+}
+
+/// More sessions than there are buffers to receive into at first.
+fn many_that_come_at_once_are_all_served(on: On) {
+    let node = on.node("--enable-debug-command yes");
+    let mut admin = node.local();
+    let mut sessions: Vec<Session> = (0..300).map(|_| node.connect()).collect();
+    for round in 0..3 {
+        admin.send("DEBUG SLEEP 0.2\r\n"); // what comes meanwhile is there all at once
+        let text = format!("{round}{}", "x".repeat(1000));
+        for session in &mut sessions {
+            session.send(format!("ECHO {text}\r\nPING\r\n"));
+        }
+        for session in &mut sessions {
+            assert_eq!(show(&session.reply()), format!("${text}"));
+            assert_eq!(show(&session.reply()), "PONG");
+        }
+        assert_eq!(show(&admin.reply()), "OK");
+    }
 }
 
 fn too_much_output_closes(on: On) {

@@ -78,6 +78,12 @@ pub(super) fn talk(talk: &Talk) -> Result<(), Failure> {
     session(&mut link, talk, lines)
 }
 
+/// One line to the server at an address.
+pub(super) fn ask(address: &str, line: &[u8]) -> Result<Vec<u8>, Failure> {
+    let mut link = Link { reader: BufReader::new(open(address)?), address: address.to_owned() };
+    link.ask(&Request { bytes: line.to_vec(), silent: false })
+}
+
 fn session(link: &mut Link, talk: &Talk, mut lines: Lines) -> Result<(), Failure> {
     let label = &talk.server.label;
     let prompt = if colour_wanted() { format!("\x1b[1m{label}\x1b[0m> ") } else { format!("{label}> ") };

@@ -7,7 +7,10 @@ mod memcached;
 mod prompt;
 mod redis;
 mod show;
+mod why;
 mod words;
+
+pub(crate) use why::why;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
@@ -17,7 +20,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::api::{Api, data_dir};
-use crate::arguments::{Connect, Engine, Output};
+use crate::arguments::{Connect, Engine, Output, Where};
 use crate::cache::{self, Cache};
 use crate::failure::{Code, Failure};
 
@@ -54,7 +57,10 @@ struct Talk {
 }
 
 pub(crate) fn connect(arguments: &Connect) -> Result<(), Failure> {
-    let server = if arguments.name.contains(':') { by_address(arguments) } else { by_name(arguments)? };
+    let server = match arguments.name.contains(':') {
+        true => by_address(&arguments.name, arguments.engine),
+        false => by_name(arguments)?,
+    };
     let talk = Talk {
         server,
         command: arguments.command.iter().cloned().map(OsString::into_vec).collect(),
@@ -72,20 +78,42 @@ fn style(arguments: &Connect) -> Style {
     if arguments.raw || !io::stdout().is_terminal() { Style::Raw } else { Style::People }
 }
 
-fn by_address(arguments: &Connect) -> Server {
-    let memcached = match arguments.engine {
+fn by_address(address: &str, engine: Option<Engine>) -> Server {
+    let memcached = match engine {
         Some(engine) => engine == Engine::Memcached,
-        None => arguments.name.ends_with(":11211"),
+        None => address.ends_with(":11211"),
     };
-    Server { label: arguments.name.clone(), address: arguments.name.clone(), memcached }
+    Server { label: address.to_owned(), address: address.to_owned(), memcached }
+}
+
+/// One node of a cache, or all of them; or the server at an address.
+fn servers(
+    name: &str,
+    engine: Option<Engine>,
+    node: Option<&str>,
+    place: &Where,
+) -> Result<Vec<Server>, Failure> {
+    if name.contains(':') {
+        return Ok(vec![by_address(name, engine)]);
+    }
+    let cache = cache::one(&Api::find(place)?, name)?;
+    let nodes = match node {
+        Some(_) => vec![chosen_node(&cache, node)?],
+        None if cache.nodes.iter().all(|node| node.address.is_empty()) => return Err(not_ready(&cache)),
+        None => cache.nodes.iter().filter(|node| !node.address.is_empty()).collect(),
+    };
+    Ok(nodes.into_iter().map(|node| server(&cache, node)).collect())
 }
 
 fn by_name(arguments: &Connect) -> Result<Server, Failure> {
     let cache = cache::one(&Api::find(&arguments.place)?, &arguments.name)?;
-    let node = chosen_node(&cache, arguments.node.as_deref())?;
+    Ok(server(&cache, chosen_node(&cache, arguments.node.as_deref())?))
+}
+
+fn server(cache: &Cache, node: &cache::CacheNode) -> Server {
     let several = cache.nodes.len() > 1;
     let label = if several { format!("{} {}", cache.name, node.id) } else { cache.name.clone() };
-    Ok(Server { label, address: node.endpoint(), memcached: cache.engine == "memcached" })
+    Server { label, address: node.endpoint(), memcached: cache.engine == "memcached" }
 }
 
 fn chosen_node<'a>(cache: &'a Cache, wanted: Option<&str>) -> Result<&'a cache::CacheNode, Failure> {

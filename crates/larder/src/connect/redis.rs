@@ -89,6 +89,11 @@ pub(super) fn talk(talk: &Talk) -> Result<(), Failure> {
     session(&mut link, talk, Lines::Terminal(Box::new(terminal)))
 }
 
+/// One command to the server at an address.
+pub(super) fn ask(address: &str, command: &[Vec<u8>]) -> Result<Value, Failure> {
+    Link { stream: open(address)?, input: Vec::new(), address: address.to_owned() }.ask(command)
+}
+
 /// One command; an error of the server is the program's failure too.
 fn once(link: &mut Link, command: &[Vec<u8>], style: Style) -> Result<(), Failure> {
     let value = link.ask(command)?;

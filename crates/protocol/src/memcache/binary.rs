@@ -64,6 +64,21 @@ pub enum Opcode {
 }
 
 impl Opcode {
+    /// True for what changes keys.
+    pub fn writes(self) -> bool {
+        self.is_store()
+            || matches!(
+                self,
+                Opcode::Delete
+                    | Opcode::Increment
+                    | Opcode::Decrement
+                    | Opcode::Flush
+                    | Opcode::Touch
+                    | Opcode::Gat
+                    | Opcode::GatK
+            )
+    }
+
     /// The operation with this number, and whether it is the quiet form.
     pub fn of(number: u8) -> Option<(Opcode, bool)> {
         Some(match number {
@@ -137,6 +152,8 @@ pub enum Status {
     Unknown = 0x81,
     /// No memory.
     NoMemory = 0x82,
+    /// It cannot be done just now.
+    Temporary = 0x86,
 }
 
 impl Status {
@@ -153,6 +170,7 @@ impl Status {
             Status::AuthError => b"Auth failure.",
             Status::Unknown => b"Unknown command",
             Status::NoMemory => b"Out of memory",
+            Status::Temporary => b"Temporary failure",
         }
     }
 }

@@ -266,3 +266,22 @@ impl Reply {
         self.line(kind, digits.format(n).as_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bulk_strings_of_every_short_length() {
+        let mut reply = Reply::new(b"before".to_vec(), Version::Resp2);
+        let mut expected = b"before".to_vec();
+        for len in 0..120 {
+            let bytes: Vec<u8> = (0..len).map(|n| 0xff - n).collect();
+            expected.extend_from_slice(format!("${len}\r\n").as_bytes());
+            expected.extend_from_slice(&bytes);
+            expected.extend_from_slice(b"\r\n");
+            reply.bulk(&bytes);
+            assert_eq!(reply.as_bytes(), expected, "{len}");
+        }
+    }
+}

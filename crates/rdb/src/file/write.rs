@@ -65,7 +65,7 @@ pub fn prefix(deadline: Option<u64>, used: Use, writer: &mut Writer) {
 
 /// A key with its value.
 pub fn key(key: &[u8], value: &ValueRef<'_>, writer: &mut Writer) {
-    writer.byte(save::kind_of(value));
+    writer.byte(save::kind_for(value, writer));
     writer.string(key);
     save::value(value, writer);
 }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{SHA256, digest};
+
 use super::ActError;
 use crate::api::ec2::security_groups_of;
 use crate::certificate::{AUTHORITY, Authority, FOLDER, Files};
@@ -30,6 +32,9 @@ const RESTRICTED: &str = "acl|load acl|save acl|setuser acl|deluser bgrewriteaof
 
 /// Directive with the ranges of addresses that may connect.
 const ALLOWED_SOURCES: &str = "allowed-sources";
+
+/// Directive with the addresses from which other members of a group may follow, although clients may not.
+const REPLICATION_SOURCES: &str = "replication-sources";
 
 /// The settings for a cluster's nodes.
 pub fn wanted(records: &dyn Records, cluster: &Cluster) -> Result<WantedSettings, ActError> {
@@ -58,8 +63,14 @@ pub fn wanted(records: &dyn Records, cluster: &Cluster) -> Result<WantedSettings
     }
     let (name, value) = (ALLOWED_SOURCES.to_owned(), allowed_sources(records, cluster)?);
     wanted.insert(name, Setting { value, applies: Applies::Live });
+    users(records, cluster, &mut wanted)?;
     if let Some(group) = &cluster.group {
-        users(records, group, &mut wanted)?;
+        let members: Vec<String> = companions(records, cluster)?.iter().map(ToString::to_string).collect();
+        let value = if members.is_empty() { "none".to_owned() } else { members.join(" ") };
+        wanted.insert(REPLICATION_SOURCES.to_owned(), Setting { value, applies: Applies::Live });
+        // A replica that waits for others that might come is not in sync, and no failover counts on it.
+        let at_once = Setting { value: "0".to_owned(), applies: Applies::Live };
+        wanted.insert("repl-diskless-sync-delay".to_owned(), at_once);
         if let Some(address) = own_address(records, cluster, group)? {
             let setting = Setting { value: address.to_string(), applies: Applies::Live };
             wanted.insert(SOURCE_ADDRESS.to_owned(), setting);
@@ -110,6 +121,7 @@ fn encrypt(transit: Transit, files: &Files, wanted: &mut WantedSettings) {
     own("tls-cert-file", format!("../../{FOLDER}/{}", files.certificate.display()));
     own("tls-key-file", format!("../../{FOLDER}/{}", files.key.display()));
     own("tls-mode", transit.directive().to_owned());
+    own("tls-replication", if transit.is_enabled() { "yes" } else { "no" }.to_owned());
 }
 
 /// Who may connect, by the security groups of the cluster: ranges of addresses, or `none`. Nodes of one group of
@@ -175,25 +187,51 @@ fn members_by_group(records: &dyn Records) -> Result<BTreeMap<String, Vec<Ipv4Ad
 /// Name of the user as which replicas come to their primary.
 const REPLICATION_USER: &str = "larder-replication";
 
-/// The users of a replication group that has a user group. The node starts closed and is given them right after: what
+/// The users of a cache that has AUTH tokens or a user group. The node starts closed and is given them right after: what
 /// one node refuses then concerns that user only, and does not keep the node from starting.
-fn users(records: &dyn Records, group: &str, wanted: &mut WantedSettings) -> Result<(), ActError> {
-    let Some(group) = find::<Group>(records, group)?.map(|stored| stored.value) else { return Ok(()) };
-    let Some(id) = &group.user_group else { return Ok(()) };
+fn users(records: &dyn Records, cluster: &Cluster, wanted: &mut WantedSettings) -> Result<(), ActError> {
+    let group = match &cluster.group {
+        Some(id) => find::<Group>(records, id)?.map(|stored| stored.value),
+        None => None,
+    };
+    let user_group = group.as_ref().and_then(|group| group.user_group.clone());
+    if user_group.is_none() && !cluster.auth.is_enabled() {
+        return Ok(());
+    }
+    let mut own =
+        |name: &str, value: String, applies| drop(wanted.insert(name.to_owned(), Setting { value, applies }));
+    own(CLOSED, "default off".to_owned(), Applies::Start);
+    if let Some(group) = &group {
+        if group.members().count() > 1 {
+            own("masteruser", REPLICATION_USER.to_owned(), Applies::Live);
+            own("masterauth", group.replication_password.clone(), Applies::Live);
+        }
+        let hash = digest(&SHA256, group.replication_password.as_bytes());
+        let rules = format!("on #{} -@all +psync +replconf +ping", crate::hex::encode(hash.as_ref()));
+        own(&format!("user {REPLICATION_USER}"), rules, Applies::Live);
+    }
+    match (group, user_group) {
+        (Some(group), Some(id)) => {
+            own("user default", "off resetkeys resetchannels -@all".to_owned(), Applies::Live);
+            user_group_users(records, &group, &id, own)
+        }
+        _ => {
+            own("user default", cluster.auth.node_rules(), Applies::Live);
+            Ok(())
+        }
+    }
+}
+
+/// The users of a user group.
+fn user_group_users(
+    records: &dyn Records,
+    group: &Group,
+    id: &str,
+    mut own: impl FnMut(&str, String, Applies),
+) -> Result<(), ActError> {
     let user_group = find::<UserGroup>(records, id)?;
     let user_group =
         user_group.ok_or_else(|| ActError::Missing(format!("there is no user group {id}")))?.value;
-    let mut own =
-        |name: String, value: String, applies| drop(wanted.insert(name, Setting { value, applies }));
-    own(CLOSED.to_owned(), "default off".to_owned(), Applies::Start);
-    if group.members().count() > 1 {
-        own("masteruser".to_owned(), REPLICATION_USER.to_owned(), Applies::Live);
-        own("masterauth".to_owned(), group.replication_password.clone(), Applies::Live);
-    }
-    own("user default".to_owned(), "off resetkeys resetchannels -@all".to_owned(), Applies::Live);
-    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, group.replication_password.as_bytes());
-    let rules = format!("on #{} -@all +psync +replconf +ping", crate::hex::encode(hash.as_ref()));
-    own(format!("user {REPLICATION_USER}"), rules, Applies::Live);
     let mut by_token = false;
     for id in &user_group.users {
         let user = match find::<User>(records, id)? {
@@ -201,11 +239,11 @@ fn users(records: &dyn Records, group: &str, wanted: &mut WantedSettings) -> Res
             None => User::default_user(),
         };
         by_token |= user.authentication == Authentication::Iam;
-        own(format!("user {}", user.name), user.node_rules(), Applies::Live);
+        own(&format!("user {}", user.name), user.node_rules(), Applies::Live);
     }
     if by_token {
-        own("iam-authenticator".to_owned(), format!("../../{}", login::SOCKET), Applies::Live);
-        own("iam-cache".to_owned(), group.id.clone(), Applies::Live);
+        own("iam-authenticator", format!("../../{}", login::SOCKET), Applies::Live);
+        own("iam-cache", group.id.clone(), Applies::Live);
     }
     Ok(())
 }

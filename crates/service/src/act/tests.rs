@@ -109,6 +109,12 @@ struct SimNode {
     follows: Option<SocketAddrV4>,
     /// Writes that it holds, of all that were made in the world so far.
     data: u64,
+    /// The history that these belong to.
+    history: String,
+    /// Turns of the world that pass until it has been given the whole data of its primary.
+    syncing: u32,
+    /// Whether it is connected to its primary.
+    link_up: bool,
     /// Whether it answers nobody.
     hangs: bool,
 }
@@ -121,7 +127,11 @@ struct SimHost {
     refuses: Mutex<HashSet<String>>,
     cannot_start: Mutex<HashSet<NodeKey>>,
     occupied: Mutex<HashSet<Ipv4Addr>>,
+    /// What happens in the world meanwhile: called before each act and each look.
+    meanwhile: Mutex<Option<Meanwhile>>,
 }
+
+type Meanwhile = Box<dyn FnMut(&mut BTreeMap<NodeKey, SimNode>) + Send>;
 
 impl SimHost {
     /// One act on the world, with an instant before and one after it.
@@ -130,8 +140,15 @@ impl SimHost {
         if self.fuse.burnt() {
             return Err(gone());
         }
+        self.pass_time();
         let answer = act(&mut self.nodes.lock().unwrap());
         if self.fuse.burnt() { Err(gone()) } else { Ok(answer) }
+    }
+
+    fn pass_time(&self) {
+        if let Some(meanwhile) = &mut *self.meanwhile.lock().unwrap() {
+            meanwhile(&mut self.nodes.lock().unwrap());
+        }
     }
 
     fn kill(&self, cluster: &str, node: &str) {
@@ -162,6 +179,9 @@ impl Host for SimHost {
                 let pid = self.starts.fetch_add(1, Ordering::SeqCst) as u32 + 1;
                 SimNode {
                     process: Process { pid, start_ticks: u64::from(pid), run_id: format!("run{pid}") },
+                    history: format!("history{pid}"),
+                    syncing: 0,
+                    link_up: false,
                     launch: launch.clone(),
                     settings: launch.settings.clone(),
                     told: None,
@@ -208,21 +228,20 @@ impl Host for SimHost {
         recorded: &Process,
         _address: SocketAddrV4,
     ) -> Result<Option<Replication>, HostError> {
+        self.pass_time();
         let mut nodes = self.nodes.lock().unwrap();
         group::replicate(&mut nodes);
         let Some(node) = nodes.get(key).filter(|node| node.process == *recorded) else { return Ok(None) };
         if node.hangs {
             return Err(HostError::Unanswered { what: "hangs".into() });
         }
-        let link_up = node.follows.is_some_and(|address| {
-            nodes.values().any(|other| other.is_at(address) && other.follows.is_none() && !other.hangs)
-        });
         Ok(Some(Replication {
             is_primary: node.follows.is_none(),
             primary: node.follows.map(|address| (*address.ip(), address.port())),
-            link_up,
-            syncing: false,
+            link_up: node.link_up,
+            syncing: node.syncing > 0,
             offset: node.data,
+            history: node.history.clone(),
         }))
     }
 
@@ -234,6 +253,9 @@ impl Host for SimHost {
     ) -> Result<(), HostError> {
         self.act(|nodes| {
             if let Some(node) = nodes.get_mut(key).filter(|node| node.process == *recorded) {
+                if node.follows != primary {
+                    node.cut();
+                }
                 node.follows = primary;
             }
             group::check_one_primary(nodes);
@@ -285,6 +307,7 @@ impl World {
             refuses: Mutex::default(),
             cannot_start: Mutex::default(),
             occupied: Mutex::default(),
+            meanwhile: Mutex::default(),
         };
         let setting = Setting { value: "volatile-lru".into(), applies: Applies::Live };
         let wanted = WantedSettings::from([("maxmemory-policy".to_owned(), setting)]);

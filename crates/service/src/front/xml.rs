@@ -53,6 +53,14 @@ impl Xml {
         self.text(name, &iso8601(unix_ms))
     }
 
+    /// The same, if there is a time.
+    pub fn optional_time(&mut self, name: &str, unix_ms: Option<u64>) -> &mut Xml {
+        match unix_ms {
+            Some(unix_ms) => self.time(name, unix_ms),
+            None => self,
+        }
+    }
+
     /// An element without content.
     pub fn empty(&mut self, name: &str) -> &mut Xml {
         self.text.push('<');

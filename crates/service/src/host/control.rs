@@ -218,20 +218,45 @@ fn words_of(rules: &str) -> Vec<String> {
     words
 }
 
-/// Asks a node about its replication, and whether it can be reached at its own address.
-pub(super) async fn replication(folder: &Path, address: SocketAddrV4) -> Result<Replication, HostError> {
+/// Asks the process with that `run_id` about its replication, and whether it can be reached at its own address. None if
+/// another process answers.
+pub(super) async fn replication(
+    folder: &Path,
+    run_id: &str,
+    address: SocketAddrV4,
+) -> Result<Option<Replication>, HostError> {
     let what = "asking a node for its replication";
     let asked = async {
-        let text = match exchange(folder, &[b"INFO", b"replication"]).await? {
-            Value::Bulk(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            other => return Err(io::Error::other(format!("{other:?}"))),
-        };
+        let mut talk = Talk::begin(folder).await?;
+        if talk.run_id().await? != run_id {
+            return Ok(None);
+        }
+        let text = talk.info(b"replication").await?;
         TcpStream::connect(address).await?;
-        parse_replication(&text).ok_or_else(|| io::Error::other("INFO tells nothing of replication"))
+        let found = parse_replication(&text);
+        found.map(Some).ok_or_else(|| io::Error::other("INFO tells nothing of replication"))
     };
     match tokio::time::timeout(HEALTH_TIMEOUT, asked).await {
         Ok(answer) => answer.map_err(HostError::io(what)),
         Err(_) => Err(HostError::io(what)(io::ErrorKind::TimedOut.into())),
+    }
+}
+
+/// Sends a command whose answer must be OK to the process with that `run_id`, and to no other: a connection belongs to
+/// one process, so who said its name on it is who gets the command. Answers whether it was that process.
+pub(super) async fn order_process(folder: &Path, run_id: &str, command: &[&[u8]]) -> Result<bool, HostError> {
+    let name = String::from_utf8_lossy(command[0]).into_owned();
+    let asked = async {
+        let mut talk = Talk::begin(folder).await?;
+        if talk.run_id().await? != run_id {
+            return Ok(None);
+        }
+        talk.ask(command).await.map(Some)
+    };
+    match within_time(&format!("asking a node for {name}"), asked).await? {
+        None => Ok(false),
+        Some(Value::Simple(_) | Value::Integer(_)) => Ok(true),
+        Some(other) => Err(unexpected(&name, &other)),
     }
 }
 
@@ -249,6 +274,7 @@ fn parse_replication(text: &str) -> Option<Replication> {
         link_up: field("master_link_status") == Some("up"),
         syncing: field("master_sync_in_progress") == Some("1"),
         offset: offset.unwrap_or(0),
+        history: field("master_replid").unwrap_or_default().to_owned(),
     })
 }
 
@@ -345,21 +371,48 @@ async fn ask(folder: &Path, command: &[&[u8]]) -> Result<Value, HostError> {
 
 /// One command and its answer, without a limit of time.
 async fn exchange(folder: &Path, command: &[&[u8]]) -> io::Result<Value> {
-    let mut stream = connect(folder, SOCKET).await?;
-    let mut request = Vec::new();
-    resp::command(&mut request, command);
-    stream.write_all(&request).await?;
-    let mut answer = Vec::new();
-    loop {
-        if let Some((value, _)) = decode(&answer).map_err(io::Error::other)? {
-            return Ok(value);
+    Talk::begin(folder).await?.ask(command).await
+}
+
+/// A connection to one process of a node: command after command, each with its answer.
+struct Talk {
+    stream: UnixStream,
+}
+
+impl Talk {
+    async fn begin(folder: &Path) -> io::Result<Talk> {
+        Ok(Talk { stream: connect(folder, SOCKET).await? })
+    }
+
+    async fn ask(&mut self, command: &[&[u8]]) -> io::Result<Value> {
+        let mut request = Vec::new();
+        resp::command(&mut request, command);
+        self.stream.write_all(&request).await?;
+        let mut answer = Vec::new();
+        loop {
+            if let Some((value, _)) = decode(&answer).map_err(io::Error::other)? {
+                return Ok(value);
+            }
+            if answer.len() >= ANSWER_BYTES_MAX {
+                return Err(io::Error::other("the answer is too long"));
+            }
+            if self.stream.read_buf(&mut answer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
         }
-        if answer.len() >= ANSWER_BYTES_MAX {
-            return Err(io::Error::other("the answer is too long"));
+    }
+
+    async fn info(&mut self, section: &[u8]) -> io::Result<String> {
+        match self.ask(&[b"INFO", section]).await? {
+            Value::Bulk(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+            other => Err(io::Error::other(format!("{other:?}"))),
         }
-        if stream.read_buf(&mut answer).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+    }
+
+    async fn run_id(&mut self) -> io::Result<String> {
+        let text = self.info(b"server").await?;
+        let found = text.lines().find_map(|line| line.strip_prefix("run_id:"));
+        Ok(found.ok_or_else(|| io::Error::other("INFO tells no run_id"))?.trim().to_owned())
     }
 }
 

@@ -18,7 +18,7 @@ use rustix::process::Signal;
 use super::folder::Folder;
 pub use super::folder::{LogFrom, LogPiece};
 use super::process::{Held, reap, start_ticks, with_input};
-use super::{Host, HostError, Launch, NOBODY, NodeKey, Started, control};
+use super::{Host, HostError, Launch, NodeKey, Started, control};
 use crate::resource::log_delivery::SlowEntry;
 use crate::resource::node::{Process, Replication};
 use crate::resource::service_update::Runs;
@@ -160,7 +160,7 @@ impl LocalHost {
         }
         let started = command.spawn();
         let child = started.map_err(HostError::io(format!("starting {}", self.program[0].display())))?;
-        let Some(held) = Held::open(child.id()) else {
+        let Some(held) = Held::open(child.id()).map_err(HostError::io("watching a new process"))? else {
             reap(child.id());
             return Err(HostError::Died { log: folder.log_tail(log_from) });
         };
@@ -230,6 +230,18 @@ impl LocalHost {
     }
 }
 
+/// Whether the recorded process runs. What cannot be looked up, for want of file descriptors, is not taken for an end.
+fn runs(recorded: &Process) -> Result<bool, HostError> {
+    let found = start_ticks(recorded.pid).map_err(HostError::io("looking for the process of a node"))?;
+    Ok(found == Some(recorded.start_ticks))
+}
+
+/// The recorded process, if it runs.
+fn held(recorded: &Process) -> Result<Option<Held>, HostError> {
+    let found = Held::open(recorded.pid).map_err(HostError::io("looking for the process of a node"))?;
+    Ok(found.filter(|held| held.start_ticks() == recorded.start_ticks))
+}
+
 /// Waits until a node that answers has loaded its first data.
 async fn loaded(folder: &Folder, held: &Held, log_from: u64) -> Result<(), HostError> {
     let deadline = Instant::now() + LOAD_TIMEOUT;
@@ -250,7 +262,7 @@ async fn loaded(folder: &Folder, held: &Held, log_from: u64) -> Result<(), HostE
 
 impl Host for LocalHost {
     async fn is_alive(&self, key: &NodeKey, recorded: &Process) -> Result<bool, HostError> {
-        if start_ticks(recorded.pid) != Some(recorded.start_ticks) {
+        if !runs(recorded)? {
             return Ok(false);
         }
         let now = Instant::now();
@@ -273,8 +285,7 @@ impl Host for LocalHost {
             return Ok(true);
         }
         tracing::error!(node = key.folder_name(), "a node has been silent for too long and is ended");
-        if let Some(held) = Held::open(recorded.pid).filter(|held| held.start_ticks() == recorded.start_ticks)
-        {
+        if let Some(held) = held(recorded)? {
             held.signal(Signal::KILL);
             held.ended_within(KILL_TIMEOUT).await;
         }
@@ -354,13 +365,12 @@ impl Host for LocalHost {
         recorded: &Process,
         address: SocketAddrV4,
     ) -> Result<Option<Replication>, HostError> {
-        let runs = || start_ticks(recorded.pid) == Some(recorded.start_ticks);
-        if !runs() {
+        if !runs(recorded)? {
             return Ok(None);
         }
-        let answer = control::replication(self.folder(key).path(), address).await;
-        // Only one process can hold the node's folder: if it still runs, the answer was its own.
-        if runs() { answer.map(Some) } else { Ok(None) }
+        let answer = control::replication(self.folder(key).path(), &recorded.run_id, address).await;
+        // A process that ends while it is asked is gone, and not silent.
+        if runs(recorded)? { answer } else { Ok(None) }
     }
 
     async fn follow(
@@ -369,23 +379,16 @@ impl Host for LocalHost {
         recorded: &Process,
         primary: Option<SocketAddrV4>,
     ) -> Result<(), HostError> {
-        let folder = self.folder(key);
-        let gone = || HostError::Unanswered { what: "is run by another process now".to_owned() };
-        if start_ticks(recorded.pid) != Some(recorded.start_ticks) {
-            return Err(gone());
-        }
         let (host, port) = match primary {
             Some(address) => (address.ip().to_string(), address.port().to_string()),
             None => ("NO".to_owned(), "ONE".to_owned()),
         };
-        control::order(folder.path(), &[b"REPLICAOF", host.as_bytes(), port.as_bytes()]).await?;
-        if start_ticks(recorded.pid) == Some(recorded.start_ticks) {
+        let command: [&[u8]; 3] = [b"REPLICAOF", host.as_bytes(), port.as_bytes()];
+        // A later process of the node has not the data, and must not hear what was meant for this one.
+        if control::order_process(self.folder(key).path(), &recorded.run_id, &command).await? {
             return Ok(());
         }
-        // Whoever heard it was a later process, which has not the data: it waits again.
-        let (host, port) = (NOBODY.ip().to_string(), NOBODY.port().to_string());
-        control::order(folder.path(), &[b"REPLICAOF", host.as_bytes(), port.as_bytes()]).await?;
-        Err(gone())
+        Err(HostError::Unanswered { what: "is run by another process now".to_owned() })
     }
 
     async fn hold_writes(&self, key: &NodeKey, time: Option<Duration>) -> Result<(), HostError> {
@@ -401,21 +404,19 @@ impl Host for LocalHost {
 
     async fn save(&self, key: &NodeKey, recorded: &Process, to: &Path) -> Result<(), HostError> {
         let folder = self.folder(key);
-        let is_same = || start_ticks(recorded.pid) == Some(recorded.start_ticks);
         let gone = || HostError::Unanswered { what: "is run by another process now".to_owned() };
-        if !is_same() {
+        if !runs(recorded)? {
             return Err(gone());
         }
         control::save(&folder).await?;
-        if !is_same() {
+        if !runs(recorded)? {
             return Err(gone());
         }
         std::fs::rename(folder.data(), to).map_err(HostError::io(format!("moving to {}", to.display())))
     }
 
     async fn kill(&self, key: &NodeKey, recorded: &Process) -> Result<(), HostError> {
-        let held = Held::open(recorded.pid).filter(|held| held.start_ticks() == recorded.start_ticks);
-        let Some(held) = held else { return Ok(()) };
+        let Some(held) = held(recorded)? else { return Ok(()) };
         tracing::warn!(
             node = key.folder_name(),
             pid = recorded.pid,
@@ -429,11 +430,12 @@ impl Host for LocalHost {
     }
 
     async fn exited(&self, process: &Process) {
-        let Some(held) = Held::open(process.pid).filter(|held| held.start_ticks() == process.start_ticks)
-        else {
-            return;
+        let watched = match held(process) {
+            Ok(None) => return,
+            Ok(Some(held)) => held.ended().await.map_err(HostError::io("waiting for its end")),
+            Err(error) => Err(error),
         };
-        if let Err(error) = held.ended().await {
+        if let Err(error) = watched {
             // Without the watch there is still the timer of the driver.
             tracing::warn!(pid = process.pid, "cannot watch a process: {error}");
             std::future::pending::<()>().await;

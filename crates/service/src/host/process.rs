@@ -1,10 +1,12 @@
 //! Processes as the kernel shows them: identity, end, signals.
 
 use std::fs::{self, File};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, waitpid};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -19,11 +21,19 @@ pub(super) struct Held {
 
 impl Held {
     /// The process of that number, if there is one that runs.
-    pub(super) fn open(pid: u32) -> Option<Held> {
-        let fd = pidfd_open(to_pid(pid)?, PidfdFlags::empty()).ok()?;
+    ///
+    /// # Errors
+    /// If that cannot be found out.
+    pub(super) fn open(pid: u32) -> io::Result<Option<Held>> {
+        let Some(number) = to_pid(pid) else { return Ok(None) };
+        let fd = match pidfd_open(number, PidfdFlags::empty()) {
+            Ok(fd) => fd,
+            // Not there, or a thread of another process by now.
+            Err(Errno::SRCH | Errno::INVAL | Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
         // Read after the descriptor is held: from then on the number cannot pass to another process.
-        let start_ticks = start_ticks(pid)?;
-        Some(Held { pid, start_ticks, fd })
+        Ok(start_ticks(pid)?.map(|start_ticks| Held { pid, start_ticks, fd }))
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -70,7 +80,7 @@ impl Held {
 
 /// The process whose standard input is the file. `likely` are numbers to try before all others.
 pub(super) fn with_input(file: &File, likely: &[u32]) -> Option<Held> {
-    let has_it = |pid: u32| Held::open(pid).filter(|held| held.has_as_input(file));
+    let has_it = |pid: u32| Held::open(pid).ok()?.filter(|held| held.has_as_input(file));
     if let Some(held) = likely.iter().find_map(|pid| has_it(*pid)) {
         return Some(held);
     }
@@ -80,9 +90,17 @@ pub(super) fn with_input(file: &File, likely: &[u32]) -> Option<Held> {
 }
 
 /// When a running process began, in clock ticks since the machine started; none if it has ended.
-pub(super) fn start_ticks(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    parse_stat(&stat)
+///
+/// # Errors
+/// If that cannot be found out.
+pub(super) fn start_ticks(pid: u32) -> io::Result<Option<u64>> {
+    match fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => Ok(parse_stat(&stat)),
+        // The second comes of one that ends between the opening and the reading.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn parse_stat(stat: &str) -> Option<u64> {
@@ -126,11 +144,11 @@ mod tests {
     async fn the_end_of_a_process_is_noticed_and_it_is_reaped() {
         #[expect(clippy::zombie_processes, reason = "that it is reaped is what is tested")]
         let child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
-        let held = Held::open(child.id()).unwrap();
+        let held = Held::open(child.id()).unwrap().unwrap();
         assert!(!held.ended_within(Duration::from_millis(20)).await);
         held.signal(Signal::KILL);
         assert!(held.ended_within(Duration::from_secs(30)).await);
         assert!(!fs::exists(format!("/proc/{}", child.id())).unwrap(), "no zombie is left");
-        assert!(Held::open(child.id()).is_none());
+        assert!(Held::open(child.id()).unwrap().is_none());
     }
 }

@@ -257,7 +257,8 @@ pub(super) fn write(
         xml.number("SnapshotRetentionLimit", cluster.snapshot_retention_days);
         xml.optional("SnapshotWindow", cluster.snapshot_window.as_deref());
     }
-    xml.boolean("AuthTokenEnabled", false)
+    xml.boolean("AuthTokenEnabled", cluster.auth.is_enabled())
+        .optional_time("AuthTokenLastModifiedDate", cluster.auth.changed_ms())
         .boolean("TransitEncryptionEnabled", cluster.transit.is_enabled())
         .boolean("AtRestEncryptionEnabled", is_encrypted_at_rest(app, cluster))
         .text("ARN", &caller.arn(SORT, &cluster.id).to_string())

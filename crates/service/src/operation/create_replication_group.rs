@@ -9,11 +9,12 @@ use super::cache_cluster::{
     check_node_type, check_quota, check_security_groups, engine_of, no_cache_security_groups, not_available,
     only_ipv4, parameter_group, subnets, version_of,
 };
-use super::replication_group::{self, answer, attachable, check_transit, store_new_group};
+use super::replication_group::{self, answer, attachable, store_new_group};
 use super::snapshot::{begin, engine_like};
 use super::{App, Caller, Input, cache_cluster};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
+use crate::resource::auth_token::{AuthTokens, check_cache};
 use crate::resource::cluster::create::{Chosen, CreateRequest, create};
 use crate::resource::cluster::{Cluster, Engine, Status};
 use crate::resource::engine_version;
@@ -96,7 +97,6 @@ pub(super) fn run(app: &App, caller: &Caller, input: CreateReplicationGroup) -> 
         None => fresh(app, &input, &id)?,
     };
     let first = members.first().ok_or_else(|| ApiError::internal(&"a group without members"))?;
-    check_transit(first.transit, members.len())?;
     not_available(
         "TransitEncryptionEnabled for a cluster without it",
         input.transit_encryption_enabled == Some(true) && !first.transit.is_enabled(),
@@ -134,6 +134,7 @@ pub(super) fn run(app: &App, caller: &Caller, input: CreateReplicationGroup) -> 
         snapshotting_cluster: None,
         user_group,
         snapshots: 0,
+        auth_generation: 0,
         replication_password: crate::random::password(),
     };
     store_new_group(app, &group, changes)?;
@@ -164,6 +165,7 @@ fn adopt(
         ("EngineVersion", input.engine_version.is_some()),
         ("Port", input.port.is_some()),
         ("CacheSubnetGroupName", input.cache_subnet_group_name.is_some()),
+        ("AuthToken", input.auth_token.is_some()),
     ];
     if let Some((name, _)) = inherited.iter().find(|(_, given)| *given) {
         return Err(ApiError::invalid_combination(format!(
@@ -279,6 +281,10 @@ fn fresh(
     };
     let mut first = create(&request, &chosen, &mut crate::random::number_below)?;
     first.group = Some(id.to_owned());
+    first.auth = AuthTokens::of_new(input.auth_token.as_deref(), app.now_ms())?;
+    if first.auth.is_enabled() {
+        check_cache(engine, version.full, first.transit.is_enabled())?;
+    }
     let logs = &input.log_delivery_configurations;
     log_delivery::change(&mut first.log_delivery, logs, engine, version.full, app.now_ms())?;
     let mut all = vec![first.clone()];
@@ -313,8 +319,8 @@ fn check_built(input: &CreateReplicationGroup) -> Result<(), Refusal> {
     not_available("GlobalReplicationGroupId", input.global_replication_group_id.is_some())?;
     not_available("ServerlessCacheSnapshotName", input.serverless_cache_snapshot_name.is_some())?;
     not_available("NotificationTopicArn", input.notification_topic_arn.is_some())?;
-    if input.auth_token.is_some() && input.transit_encryption_enabled != Some(true) {
-        return Err(Refusal::combination("AuthToken can only be specified with TransitEncryptionEnabled."));
+    if input.auth_token.is_some() && !input.user_group_ids.is_empty() {
+        return Err(Refusal::combination("AuthToken cannot be specified together with UserGroupIds."));
     }
     not_available("KmsKeyId", input.kms_key_id.is_some())?;
     not_available("DataTieringEnabled", input.data_tiering_enabled == Some(true))?;

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::cache_cluster::{self, check_quota, subnets};
-use super::replication_group::{self, WholeGroup, answer, check_transit, update_group};
+use super::replication_group::{self, WholeGroup, answer, update_group};
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
@@ -106,7 +106,6 @@ pub(super) fn add_members(
 ) -> Result<Vec<Change>, ApiError> {
     let present: Vec<&Cluster> = whole.members.iter().map(|member| &member.cluster.value).collect();
     let template = present.first().ok_or_else(|| ApiError::internal(&"a group without members"))?;
-    check_transit(template.transit, present.len() + count)?;
     let (subnets, hold) = subnets(app, &template.subnet_group)?;
     check_quota(app, count, |_| true)?;
     let known = zone_names(&subnets);

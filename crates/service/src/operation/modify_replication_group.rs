@@ -7,10 +7,11 @@ use super::cache_cluster::{
 };
 use super::log_delivery::check_at_once;
 use super::modify_cache_cluster::versions;
-use super::replication_group::{self, WholeGroup, answer, attachable, check_transit, update_group};
+use super::replication_group::{self, WholeGroup, answer, attachable, update_group};
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
+use crate::resource::auth_token::{AuthTokens, Strategy, check_cache};
 use crate::resource::cluster::Changing;
 use crate::resource::cluster::modify::{ModifyRequest, modify};
 use crate::resource::group::change;
@@ -83,6 +84,7 @@ pub(super) fn run(app: &App, caller: &Caller, input: ModifyReplicationGroup) -> 
         transit(whole, &input)?;
         logs(app, whole, &input)?;
         changes.extend(users(app, whole, &input)?);
+        tokens(whole, &input, app.now_ms())?;
         Ok(changes)
     })?;
     answer(app, caller, &whole.group.value.id)
@@ -97,9 +99,15 @@ impl ModifyReplicationGroup {
             || self.multi_az_enabled.is_some()
             || self.asks_members()
             || self.asks_users()
+            || self.asks_tokens()
             || !self.log_delivery_configurations.is_empty()
             || self.transit_encryption_enabled.is_some()
             || self.transit_encryption_mode.is_some()
+    }
+
+    /// Whether it asks for other AUTH tokens.
+    fn asks_tokens(&self) -> bool {
+        self.auth_token.is_some() || self.auth_token_update_strategy.is_some()
     }
 
     /// Whether it asks for other users.
@@ -207,13 +215,11 @@ fn group(whole: &mut WholeGroup, input: &ModifyReplicationGroup) -> Result<(), A
 /// Another mode of encryption in transit: all members follow at once.
 fn transit(whole: &mut WholeGroup, input: &ModifyReplicationGroup) -> Result<(), ApiError> {
     let (enabled, mode) = (input.transit_encryption_enabled, input.transit_encryption_mode.as_deref());
-    let count = whole.members.len();
     let mut is_changed = false;
     for member in &mut whole.members {
         let cluster = &mut member.cluster.value;
         let after = changed(cluster.transit, &cluster.engine_version, enabled, mode)?;
         if after != cluster.transit {
-            check_transit(after, count)?;
             cluster.transit = after;
             cluster.changed(Changing::Modify);
             is_changed = true;
@@ -275,14 +281,66 @@ fn users(app: &App, whole: &mut WholeGroup, input: &ModifyReplicationGroup) -> R
     Ok(changes)
 }
 
+/// Other AUTH tokens, or none: all members follow at once. A cache has tokens or a user group, and tokens only where they
+/// are not sent in the clear.
+fn tokens(whole: &mut WholeGroup, input: &ModifyReplicationGroup, now_ms: u64) -> Result<(), ApiError> {
+    let first = whole.members.first().ok_or_else(|| ApiError::internal(&"a group without members"))?;
+    let first = &first.cluster.value;
+    let has_users = whole.group.value.user_group.is_some();
+    if !input.asks_tokens() {
+        if !first.auth.is_enabled() {
+            return Ok(());
+        }
+        if has_users {
+            return Err(ApiError::invalid_combination(
+                "The replication group has an AUTH token: UserGroupIdsToAdd needs AuthTokenUpdateStrategy DELETE.",
+            ));
+        }
+        return Ok(check_cache(first.engine, &first.engine_version, first.transit.is_enabled())?);
+    }
+    let strategy = Strategy::parse(input.auth_token_update_strategy.as_deref())?;
+    if input.apply_immediately != Some(true) {
+        return Err(ApiError::invalid_combination(
+            "ApplyImmediately must be true: a change of the AUTH token cannot wait.",
+        ));
+    }
+    check_cache(first.engine, &first.engine_version, first.transit.is_enabled())?;
+    match (strategy, has_users) {
+        (Strategy::Delete, _) if input.user_group_ids_to_add.is_empty() => {
+            return Err(ApiError::invalid_combination(
+                "AuthTokenUpdateStrategy DELETE can only be specified together with UserGroupIdsToAdd.",
+            ));
+        }
+        (Strategy::Rotate | Strategy::Set, true) => {
+            return Err(ApiError::invalid_combination(
+                "A replication group with a user group cannot have an AUTH token.",
+            ));
+        }
+        _ => {}
+    }
+    let auth = if strategy == Strategy::Set && input.asks_users() && !first.auth.is_enabled() {
+        // From a user group to a token: there is no older one that clients could have.
+        AuthTokens::of_new(input.auth_token.as_deref(), now_ms)?
+    } else {
+        let mut auth = first.auth.clone();
+        auth.change(input.auth_token.as_deref(), strategy, now_ms)?;
+        auth
+    };
+    for member in &mut whole.members {
+        member.cluster.value.auth = auth.clone();
+        member.cluster.value.changed(Changing::Modify);
+    }
+    whole.group.value.generation += 1;
+    whole.group.value.auth_generation = whole.group.value.generation;
+    Ok(())
+}
+
 /// Refuses what is not built, rather than ignoring it.
 fn check_built(input: &ModifyReplicationGroup) -> Result<(), Refusal> {
     no_cache_security_groups(&input.cache_security_group_names)?;
     not_available("NodeGroupId", input.node_group_id.is_some())?;
     not_available("NotificationTopicArn", input.notification_topic_arn.is_some())?;
     not_available("NotificationTopicStatus", input.notification_topic_status.is_some())?;
-    not_available("AuthToken", input.auth_token.is_some())?;
-    not_available("AuthTokenUpdateStrategy", input.auth_token_update_strategy.is_some())?;
     not_available("ClusterMode", input.cluster_mode.as_deref().is_some_and(|word| word != "disabled"))?;
     not_available(
         "Durability",

@@ -1,16 +1,14 @@
 //! What the operations on replication groups share: looking one up with its members, changing all of them in one
 //! transaction, and their form in answers.
 
-use super::cache_cluster::not_available;
 use super::retry::retrying;
 use super::{App, Caller, cache_cluster, log_delivery};
 use crate::front::{ApiError, Xml};
+use crate::resource::auth_token::AuthTokens;
 use crate::resource::cluster::Cluster;
 use crate::resource::engine_version::EngineVersion;
 use crate::resource::group::{Group, ONLY_NODE, ObservedGroup, Shard, Status};
 use crate::resource::node::Observed;
-use crate::resource::refusal::Refusal;
-use crate::resource::transit::Transit;
 use crate::state::{self, Change, Stored, find, replace};
 
 /// Sort of resource in ARNs.
@@ -121,11 +119,6 @@ pub(super) fn attachable(
     Ok((stored.value.id, vec![hold]))
 }
 
-/// Replicas do not follow their primary over TLS yet: a group that demands it has one member.
-pub(super) fn check_transit(transit: Transit, members: usize) -> Result<(), Refusal> {
-    not_available("TransitEncryptionEnabled with replicas", transit.is_enabled() && members > 1)
-}
-
 /// The answer with one group, as all operations that change one give it.
 pub(super) fn answer(app: &App, caller: &Caller, name: &str) -> Result<Xml, ApiError> {
     let whole = find_group(app, name)?;
@@ -140,11 +133,12 @@ pub(super) fn write(xml: &mut Xml, app: &App, caller: &Caller, whole: &WholeGrou
     let status = group.status(observed);
     let template = whole.members.first().map(|member| &member.cluster.value);
     let transit = template.map(|template| template.transit).unwrap_or_default();
+    let auth = template.map(|template| template.auth.clone()).unwrap_or_default();
     xml.text("ReplicationGroupId", &group.id)
         .text("Description", &group.description)
         .text("Status", status.as_str())
         .element("PendingModifiedValues", |xml| {
-            pending(xml, group, observed);
+            pending(xml, group, &auth, observed);
             if let Some(template) = template {
                 log_delivery::write_pending(xml, app, template);
             }
@@ -162,7 +156,8 @@ pub(super) fn write(xml: &mut Xml, app: &App, caller: &Caller, whole: &WholeGrou
     }
     xml.boolean("ClusterEnabled", false);
     xml.optional("CacheNodeType", template.map(|template| template.node_type.as_str()))
-        .boolean("AuthTokenEnabled", false)
+        .boolean("AuthTokenEnabled", auth.is_enabled())
+        .optional_time("AuthTokenLastModifiedDate", auth.changed_ms())
         .boolean("TransitEncryptionEnabled", transit.is_enabled())
         .boolean("AtRestEncryptionEnabled", group.at_rest_encryption)
         .empty("MemberClustersOutpostArns")
@@ -182,7 +177,7 @@ pub(super) fn write(xml: &mut Xml, app: &App, caller: &Caller, whole: &WholeGrou
     xml.optional("TransitEncryptionMode", transit.mode());
 }
 
-fn pending(xml: &mut Xml, group: &Group, observed: Option<&ObservedGroup>) {
+fn pending(xml: &mut Xml, group: &Group, auth: &AuthTokens, observed: Option<&ObservedGroup>) {
     for (id, shard) in &group.shards {
         let taken_up =
             observed.and_then(|observed| observed.shards.get(id)).map_or(0, |shard| shard.promotions);
@@ -193,6 +188,9 @@ fn pending(xml: &mut Xml, group: &Group, observed: Option<&ObservedGroup>) {
     let Some(observed) = observed.filter(|observed| observed.applied_generation > 0) else { return };
     if observed.automatic_failover != group.automatic_failover {
         xml.text("AutomaticFailoverStatus", if group.automatic_failover { "enabled" } else { "disabled" });
+    }
+    if observed.applied_generation < group.auth_generation {
+        xml.optional("AuthTokenStatus", auth.status());
     }
     if observed.user_group != group.user_group {
         xml.element("UserGroups", |xml| {

@@ -101,6 +101,7 @@ impl Service {
             snapshots: 0,
             final_snapshot: None,
             transit: Default::default(),
+            auth: Default::default(),
             log_delivery: Default::default(),
         };
         self.app.records.apply(&[state::create(&cluster).unwrap()]).unwrap();

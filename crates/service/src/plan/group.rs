@@ -5,11 +5,16 @@
 //! a primary only by [`GroupStep::Promote`], which comes after the choice was recorded. So at any instant only the
 //! recorded primary and the recorded choice can accept writes, and before the choice is promoted the other one is
 //! ended (if it was lost or cannot be trusted) or told to follow (if it hands over in order).
+//!
+//! Data must not be lost while a member has them. A replica counts as one that has them from the moment it was seen in
+//! sync with the primary, until its process is another one, it was seen with less than it had then, or the group
+//! began a new history with an empty primary. While it is being given the primary's whole data nobody can tell what
+//! it has, and it is not chosen.
 
 use std::fmt;
 
 use crate::resource::group::{Acting, Group, ObservedGroup, ObservedShard, Promoting, Shard, Why};
-use crate::resource::node::{NodePhase, ObservedNode, Replication};
+use crate::resource::node::{NodePhase, ObservedNode, Process, Replication};
 
 /// How a member was found just now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,13 +56,24 @@ impl Member {
         }
     }
 
+    fn process(&self) -> Option<&Process> {
+        self.node.as_ref()?.process.as_ref()
+    }
+
     fn follows(&self, primary: &Member) -> bool {
         let (Some(replication), Some(node)) = (self.well(), &primary.node) else { return false };
         !replication.is_primary && replication.primary == Some((node.address, node.port))
     }
 
-    fn has_caught_up(&self) -> bool {
-        self.well().is_some_and(|replication| replication.link_up && !replication.syncing)
+    /// Whether it has the data of that primary, and goes on getting them.
+    fn has_caught_up_with(&self, primary: &Member) -> bool {
+        let (Some(own), Some(other)) = (self.well(), primary.well()) else { return false };
+        own.link_up && !own.syncing && own.history == other.history
+    }
+
+    /// Whether its process may become the primary without having data.
+    fn may_still_start(&self) -> bool {
+        self.node.as_ref().is_none_or(|node| node.failures == 0)
     }
 }
 
@@ -76,10 +92,12 @@ pub enum GroupStep {
         /// The shard.
         shard: String,
     },
-    /// End a process that may accept writes and must not.
+    /// End a process that may accept writes and must not; it may be gone already.
     Fence {
         /// The member.
         member: String,
+        /// The process.
+        process: Process,
     },
     /// Let a primary hand over to a replica in order: hold writes, wait until the replica has all, and demote.
     HandOver {
@@ -110,6 +128,8 @@ pub enum GroupStep {
         member: String,
         /// `run_id` of its process.
         run_id: String,
+        /// How much of the stream of writes it has.
+        offset: u64,
     },
     /// Take a replica out of the reader endpoint.
     Withdraw {
@@ -132,7 +152,7 @@ impl fmt::Display for GroupStep {
         match self {
             GroupStep::Choose { choice, .. } => write!(f, "choose {} ({:?})", choice.cluster, choice.why),
             GroupStep::Abandon { shard } => write!(f, "abandon the choice of {shard}"),
-            GroupStep::Fence { member } => write!(f, "fence {member}"),
+            GroupStep::Fence { member, .. } => write!(f, "fence {member}"),
             GroupStep::HandOver { from, to } => write!(f, "hand over from {from} to {to}"),
             GroupStep::Promote { choice, .. } => write!(f, "promote {}", choice.cluster),
             GroupStep::Follow { member, primary } => write!(f, "let {member} follow {primary}"),
@@ -219,14 +239,18 @@ impl View<'_> {
         steps
     }
 
-    /// Who becomes the primary of a new shard: the first member, or the first that runs when that one cannot.
+    /// Who becomes the primary of a new shard: the first member, for whom the others wait, or the first that runs when
+    /// it cannot.
     fn first(&self) -> Option<&Member> {
         // Data that were to be restored are nowhere else.
         let seeded = self.members.iter().copied().find(|member| member.is_seeded);
         if let Some(seeded) = seeded.filter(|_| self.seen.primary.is_none()) {
             return Some(seeded).filter(|member| member.well().is_some());
         }
-        self.members.iter().copied().find(|member| member.well().is_some())
+        let mut inclined = self.members.iter().copied();
+        inclined
+            .find(|member| member.well().is_some() || member.may_still_start())
+            .filter(|member| member.well().is_some())
     }
 
     fn choose(&self, member: &Member, why: Why) -> Vec<GroupStep> {
@@ -243,7 +267,9 @@ impl View<'_> {
         let Some(target) = self.member(&choice.cluster) else { return vec![abandon] };
         if target.health == Health::Lost {
             // It may have been promoted already: it must not accept writes once another one is chosen.
-            return vec![GroupStep::Fence { member: target.id.clone() }, abandon];
+            let fence = target.process().cloned();
+            let fence = fence.map(|process| GroupStep::Fence { member: target.id.clone(), process });
+            return fence.into_iter().chain([abandon]).collect();
         }
         if target.health == Health::Down || target.run_id() != Some(&choice.run_id) {
             return vec![abandon];
@@ -259,14 +285,18 @@ impl View<'_> {
     /// What must happen to the old primary before the new one may accept writes.
     fn disarm(&self, choice: &Promoting) -> Option<GroupStep> {
         let acting = self.seen.primary.as_ref().filter(|acting| acting.cluster != choice.cluster)?;
-        let old = self.member(&acting.cluster)?;
-        match &old.health {
-            Health::Down => None,
-            Health::Well(replication) if !replication.is_primary => None,
-            Health::Well(_) if matches!(choice.why, Why::ByHand | Why::GiveBack) => {
+        let old = self.member(&acting.cluster);
+        match old.map(|old| (old, &old.health)) {
+            Some((_, Health::Well(replication))) if !replication.is_primary => None,
+            Some((old, Health::Well(_))) if matches!(choice.why, Why::ByHand | Why::GiveBack) => {
                 Some(GroupStep::HandOver { from: old.id.clone(), to: choice.cluster.clone() })
             }
-            _ => Some(GroupStep::Fence { member: old.id.clone() }),
+            // Also one of which nothing runs as far as anybody knows: what was recorded last is what counts.
+            _ => {
+                let known = || old.and_then(Member::process).cloned();
+                let process = acting.process.clone().or_else(known)?;
+                Some(GroupStep::Fence { member: acting.cluster.clone(), process })
+            }
         }
     }
 
@@ -274,16 +304,16 @@ impl View<'_> {
     fn candidate(&self, except: &str) -> Option<&Member> {
         let others =
             self.members.iter().copied().filter(|member| member.id != except && self.is_synced(member));
+        let able = others.filter(|member| member.well().is_some_and(|replication| !replication.syncing));
         // Of equals the first.
-        others
-            .rev()
-            .max_by_key(|member| member.well().map(|replication| replication.offset))
-            .filter(|member| member.well().is_some())
+        able.rev().max_by_key(|member| member.well().map(|replication| replication.offset))
     }
 
+    /// Whether a replica holds the data of the group, as far as can be known.
     fn is_synced(&self, member: &Member) -> bool {
-        let noted = self.seen.members.get(&member.id).and_then(|noted| noted.synced_run_id.as_deref());
-        noted.is_some() && noted == member.run_id()
+        let Some(noted) = self.seen.members.get(&member.id) else { return false };
+        let has_less = member.well().is_some_and(|now| !now.syncing && now.offset < noted.synced_offset);
+        noted.synced_run_id.is_some() && noted.synced_run_id.as_deref() == member.run_id() && !has_less
     }
 
     /// The primary is not there as it was.
@@ -335,11 +365,11 @@ impl View<'_> {
             let noted = self.seen.members.get(&replica.id);
             let is_online = noted.is_some_and(|noted| noted.online) && self.is_synced(replica);
             if !is_online
-                && replica.has_caught_up()
-                && let Some(run_id) = replica.run_id()
+                && replica.has_caught_up_with(primary)
+                && let (Some(run_id), Some(replication)) = (replica.run_id(), replica.well())
             {
                 let (shard, member, run_id) = (self.id.to_owned(), replica.id.clone(), run_id.to_owned());
-                steps.push(GroupStep::Enroll { shard, member, run_id });
+                steps.push(GroupStep::Enroll { shard, member, run_id, offset: replication.offset });
             }
         }
         if steps.is_empty() {
@@ -351,12 +381,13 @@ impl View<'_> {
     /// A promotion by hand or a test that was asked for.
     fn wish(&self, primary: &Member) -> Vec<GroupStep> {
         if let Some(owner) = self.seen.give_back.as_deref().and_then(|id| self.member(id)) {
-            let is_ready = self.is_synced(owner) && owner.has_caught_up();
+            let is_ready = self.is_synced(owner) && owner.has_caught_up_with(primary);
             return if is_ready { self.choose(owner, Why::GiveBack) } else { vec![] };
         }
         if self.shard.promotions > self.seen.promotions {
             let target = self.shard.promote.as_deref().and_then(|id| self.member(id)).unwrap_or(primary);
-            let is_ready = target.id == primary.id || (self.is_synced(target) && target.has_caught_up());
+            let is_ready =
+                target.id == primary.id || (self.is_synced(target) && target.has_caught_up_with(primary));
             return if is_ready { self.choose(target, Why::ByHand) } else { vec![] };
         }
         if self.shard.failovers > self.seen.failovers {
@@ -395,3 +426,6 @@ impl View<'_> {
             && self.seen.failovers >= self.shard.failovers
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -135,10 +135,13 @@ mod tests {
             user_group: None,
             snapshots: 0,
             replication_password: String::new(),
+            auth_generation: 0,
         };
-        let member = |id: &str| (id.to_owned(), ObservedMember { synced_run_id: None, online: true });
+        let member = |id: &str| {
+            (id.to_owned(), ObservedMember { synced_run_id: None, synced_offset: 0, online: true })
+        };
         let seen = ObservedShard {
-            primary: Some(Acting { cluster: "g-001".into(), run_id: "r".into(), reboots: 0 }),
+            primary: Some(Acting { cluster: "g-001".into(), run_id: "r".into(), process: None, reboots: 0 }),
             members: [member("g-002"), member("g-003")].into(),
             ..ObservedShard::default()
         };

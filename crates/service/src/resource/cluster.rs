@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::auth_token::AuthTokens;
 use super::log_delivery::Deliveries;
 use super::node::{NodePhase, Observed, ObservedNode};
 use super::snapshot::Seed;
@@ -163,6 +164,9 @@ pub struct Cluster {
     /// Encryption in transit.
     #[serde(default)]
     pub transit: Transit,
+    /// Its AUTH tokens.
+    #[serde(default)]
+    pub auth: AuthTokens,
     /// Logs that are to be delivered.
     #[serde(default)]
     pub log_delivery: Deliveries,

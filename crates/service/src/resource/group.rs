@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::node::StepRecord;
+use super::node::{Process, StepRecord};
 use crate::state::Resource;
 
 pub mod change;
@@ -62,6 +62,9 @@ pub struct Group {
     /// Number of snapshots that were asked for.
     #[serde(default)]
     pub snapshots: u64,
+    /// The generation with which its AUTH tokens were last changed.
+    #[serde(default)]
+    pub auth_generation: u64,
     /// By which replicas prove to the primary who they are, where clients must prove it.
     pub replication_password: String,
 }
@@ -112,6 +115,9 @@ pub struct Acting {
     pub cluster: String,
     /// `run_id` of the process that was made the primary.
     pub run_id: String,
+    /// That process: it must be gone before another one is made the primary, whatever became of its cluster.
+    #[serde(default)]
+    pub process: Option<Process>,
     /// Reboots that its node had had by then.
     pub reboots: u64,
 }
@@ -121,6 +127,9 @@ pub struct Acting {
 pub struct ObservedMember {
     /// `run_id` of the process that was seen to hold the primary's data.
     pub synced_run_id: Option<String>,
+    /// How much of the stream of writes it had then: if it has less, it let go of its data to be given others.
+    #[serde(default)]
+    pub synced_offset: u64,
     /// Whether the reader endpoint leads to it.
     pub online: bool,
 }

@@ -5,6 +5,7 @@
 //! the driver). Its status is never stored: it follows from the two, so no crash can leave it wrong.
 
 pub mod arn;
+pub mod auth_token;
 pub mod cluster;
 pub mod ec2;
 pub mod engine_version;

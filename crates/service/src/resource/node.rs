@@ -91,6 +91,8 @@ pub struct Replication {
     pub syncing: bool,
     /// How much of the stream of writes it has.
     pub offset: u64,
+    /// The history that its data belong to. It has another one when the data came about in another way.
+    pub history: String,
 }
 
 /// Who belongs to a memcached cluster, as clients learn from Auto Discovery.

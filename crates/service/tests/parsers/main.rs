@@ -2,6 +2,7 @@
 //! damage and of noise. `LARDER_SEED` repeats a run, `LARDER_ROUNDS` makes it longer.
 
 #![expect(clippy::print_stdout, reason = "the seed of a run, to repeat it")]
+#![expect(unreachable_pub, reason = "the targets are public where they are fuzzed")]
 
 #[path = "../../../engine/tests/parsers/noise.rs"]
 mod noise;

@@ -23,9 +23,9 @@ pub enum Reason {
 
 /// What is remembered of a key that left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Departure {
+pub(crate) struct Departure {
     /// Why it left.
-    pub reason: Reason,
+    pub(crate) reason: Reason,
     /// How often it had been used, as a class (see [`super::density`]); 0 where nobody counted.
     pub(crate) uses: u32,
 }

@@ -36,11 +36,18 @@ pub(super) struct GoneList {
     keys: Vec<Gone>,
     /// True while somebody wants to hear of it; the same for all partitions of a store.
     telling: Arc<AtomicBool>,
+    /// True while dead keys are hidden, but stay; the same for all partitions of a store.
+    keeping: Arc<AtomicBool>,
 }
 
 impl GoneList {
-    pub(super) fn new(telling: Arc<AtomicBool>) -> GoneList {
-        GoneList { keys: Vec::new(), telling }
+    pub(super) fn new(telling: Arc<AtomicBool>, keeping: Arc<AtomicBool>) -> GoneList {
+        GoneList { keys: Vec::new(), telling, keeping }
+    }
+
+    /// True while dead keys are hidden, but stay.
+    pub(super) fn keeps(&self) -> bool {
+        self.keeping.load(Ordering::Relaxed)
     }
 
     /// True while somebody wants to hear of it.

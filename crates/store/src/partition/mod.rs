@@ -27,7 +27,8 @@ use crate::key::{Key, Seed};
 use access::Access;
 use density::Densities;
 use departed::Departed;
-pub use departed::{Departure, Reason};
+use departed::Departure;
+pub use departed::Reason;
 use gone::GoneList;
 pub use gone::{Gone, Left};
 use item::{Extras, Item, Owned, Value};
@@ -91,24 +92,24 @@ const FLUSHED_NOTED_MAX: usize = 256;
 
 /// A locked piece of the keyspace.
 #[derive(Debug)]
-#[repr(C)] // what every look-up reads comes first
+#[repr(C)] // what every look-up reads comes first, then what every change reads
 pub struct Partition {
     first: Table,
-    watches: Watches,
-    counters: Counters,
-    epoch_ms: u64,
     /// Tables of the databases from 1 on, made when first written to.
     more: Vec<Table>,
+    counters: Counters,
+    watches: Watches,
+    /// A snapshot that is being taken.
+    saving: Option<Box<Saving>>,
+    /// What every item's bit in the table is, but for those that a snapshot still has to save.
+    generation: u64,
+    epoch_ms: u64,
     seed: Seed,
     gone: GoneList,
     departed: Departed,
     common: Arc<Common>,
     /// Frees what is reclaimed.
     free: fn(Removed),
-    /// What every item's bit in the table is, but for those that a snapshot still has to save.
-    generation: u64,
-    /// A snapshot that is being taken.
-    saving: Option<Box<Saving>>,
 }
 
 /// A key and its value, taken out of a partition. Dropping it frees the value, which may take long.
@@ -159,7 +160,12 @@ pub(crate) fn prefetch(address: *const u8) {
 }
 
 impl Partition {
-    pub(crate) fn new(seed: Seed, epoch_ms: u64, telling: Arc<AtomicBool>, common: Arc<Common>) -> Partition {
+    pub(crate) fn new(
+        seed: Seed,
+        epoch_ms: u64,
+        (telling, keeping): (Arc<AtomicBool>, Arc<AtomicBool>),
+        common: Arc<Common>,
+    ) -> Partition {
         Partition {
             first: Table::new(epoch_ms),
             more: Vec::new(),
@@ -167,7 +173,7 @@ impl Partition {
             epoch_ms,
             watches: Watches::default(),
             counters: Counters::default(),
-            gone: GoneList::new(telling),
+            gone: GoneList::new(telling, keeping),
             departed: Departed::default(),
             common,
             free: drop,
@@ -234,12 +240,11 @@ impl Partition {
             self.missed(db, key);
             return None;
         }
-        let common = &*self.common;
         let table = if db == 0 { &mut self.first } else { self.more.get_mut(db as usize - 1)? };
         let item = table.get(place);
         let (old, new) = (item.access(), access.after_read(item.access()));
         if let Access::Lhd(moment) = access {
-            common.densities.used(key.hash, old, moment);
+            self.common.densities.used(key.hash, old, moment);
         }
         if old != new {
             table.get_mut(place).item().set_access(new);
@@ -256,9 +261,13 @@ impl Partition {
         }
     }
 
-    /// What is known of a key that is not there; `None` if it was never there, or left too long ago.
-    pub fn departure(&self, db: u16, key: &Key<'_>) -> Option<Departure> {
-        self.departed.find(marked(db, key.hash))
+    /// Why a key is not there; `None` if it never was, or left too long ago.
+    pub fn reason(&self, db: u16, key: &Key<'_>, now: Now) -> Option<Reason> {
+        match self.find(db, key) {
+            // Its time is over, and it was not reclaimed yet; or it is there.
+            Some(place) => self.table(db)?.get(place).is_dead(now.ms).then_some(Reason::Expired),
+            None => self.departed.find(marked(db, key.hash)).map(|departure| departure.reason),
+        }
     }
 
     /// Notes that a key leaves.
@@ -304,6 +313,9 @@ impl Partition {
     /// For a key that has deadlines: whether it lives. Reclaims what does not: the key, or fields of it.
     fn survives(&mut self, db: u16, hash: u32, place: Place, now: Now) -> bool {
         let Some(item) = self.table(db).map(|table| table.get(place)) else { return false };
+        if self.gone.keeps() {
+            return !item.is_dead(now.ms);
+        }
         if item.is_dead(now.ms) {
             self.reclaim(db, hash, place);
             return false;

@@ -213,12 +213,16 @@ impl Table {
         }
     }
 
-    /// The second half of [`Table::prefetch_item`] for a key that is not in its first bucket.
+    /// The second half of [`Table::prefetch_item`] for a key that is not in its first bucket: its item, or what is behind
+    /// the overflow bucket.
     #[inline]
     pub(crate) fn prefetch_overflow(&self, hash: u32) {
         let bucket = self.buckets.get(self.index(hash));
-        if let Some(child) = bucket.and_then(|Bucket(bucket)| bucket.child.as_deref()) {
-            child.prefetch_items(hash);
+        if let Some(child) = bucket.and_then(|Bucket(bucket)| bucket.child.as_deref())
+            && !child.prefetch_items(hash)
+            && let Some(next) = &child.child
+        {
+            super::prefetch(std::ptr::from_ref::<Overflow>(next).cast());
         }
     }
 
@@ -522,11 +526,14 @@ fn same(a: &[u8], b: &[u8]) -> bool {
     if len != b.len() {
         return false;
     }
-    if !(8..=INLINE_MAX).contains(&len) {
-        return a == b;
-    }
     // From both ends, where the two may overlap.
-    if len <= 16 { ends::<8>(a) == ends::<8>(b) } else { ends::<16>(a) == ends::<16>(b) }
+    match len {
+        0..4 => a.iter().zip(b).all(|(a, b)| a == b),
+        4..8 => ends::<4>(a) == ends::<4>(b),
+        8..=16 => ends::<8>(a) == ends::<8>(b),
+        17..=INLINE_MAX => ends::<16>(a) == ends::<16>(b),
+        _ => a == b,
+    }
 }
 
 /// The first and the last `N` bytes.
@@ -727,5 +734,24 @@ impl<'a> ItemMut<'a> {
     pub fn into_value(mut self) -> ValueMut<'a> {
         // SAFETY: the table owns the item and is exclusively borrowed for 'a.
         unsafe { std::mem::transmute::<ValueMut<'_>, ValueMut<'a>>(self.item.value_mut()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::same;
+
+    #[test]
+    fn keys_of_every_length_differ_in_any_byte() {
+        for len in 0..70 {
+            let key: Vec<u8> = (0..len).collect();
+            assert!(same(&key, &key.clone()));
+            assert!(!same(&key, &[key.as_slice(), b"x"].concat()));
+            for at in 0..key.len() {
+                let mut other = key.clone();
+                other[at] ^= 0x10;
+                assert!(!same(&key, &other), "{len} {at}");
+            }
+        }
     }
 }

@@ -18,7 +18,7 @@ fn key(seed: &Seed, bytes: &'static [u8]) -> Key<'static> {
 
 fn partition() -> (Partition, Seed) {
     let seed = Seed::new(7);
-    (Partition::new(seed, 0, Arc::new(AtomicBool::new(true)), Common::new(4096)), seed)
+    (Partition::new(seed, 0, (Arc::new(AtomicBool::new(true)), Arc::default()), Common::new(4096)), seed)
 }
 
 fn string(item: Option<ItemRef<'_>>) -> Option<Vec<u8>> {
@@ -404,12 +404,8 @@ fn a_miss_is_known_by_why_the_key_left() {
     }
     assert!(part.read(0, &back, later, access()).is_some());
     assert_eq!((part.counters().misses, part.counters().missed), (6, [1, 1, 1, 1]));
-    let reason = |part: &Partition, db, key| part.departure(db, key).map(|departure| departure.reason);
-    assert_eq!(reason(&part, 0, &expired), Some(Reason::Expired));
-    assert_eq!(
-        (reason(&part, 0, &never), reason(&part, 0, &flushed), reason(&part, 0, &back)),
-        (None, None, None)
-    );
+    assert_eq!(part.reason(0, &expired, later), Some(Reason::Expired));
+    assert_eq!((part.reason(0, &never, later), part.reason(0, &flushed, later)), (None, None));
 }
 
 #[test]

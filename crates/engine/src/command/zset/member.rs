@@ -251,13 +251,16 @@ pub(super) fn zscan(call: &mut Call<'_>) -> Answer {
         scanned(call.out, 0, &[]);
         return Ok(());
     }
-    let scan = Scan::parse(call, cursor)?;
+    let scan = Scan::parse(call, cursor, "NOSCORES")?;
     let Some(zset) = call.keys.read_sorted_set(call.args.get(1))? else { return Ok(()) };
     let mut found = Vec::new();
     let next = zset.scan(scan.cursor, scan.count, &mut |member, score| {
         let member = member.to_vec();
         if scan.wants(&member) {
-            found.extend([member, number::Buffer::new().format_f64(score).to_vec()]);
+            found.push(member);
+            if !scan.halves {
+                found.push(number::Buffer::new().format_f64(score).to_vec());
+            }
         }
     });
     scanned(call.out, next, &found);

@@ -419,7 +419,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "zscan",
         summary: "Walks the members of a sorted set step by step.",
-        syntax: "key cursor [MATCH pattern] [COUNT count]",
+        syntax: "key cursor [MATCH pattern] [COUNT count] [NOSCORES]",
         since: "2.8.0",
         group: "sorted-set",
         complexity: "O(1) a call, O(N) for the whole walk, N = members",

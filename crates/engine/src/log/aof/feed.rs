@@ -4,10 +4,10 @@
 //! commands run on, until [`crate::log::WAITING_BYTES_MAX`] are waiting. What comes meanwhile is one batch: so the slower
 //! the disk, the more commands share an fsync.
 
-use super::Aof;
 use super::write::Writer;
 use crate::log::merge::Sink;
-use crate::node::Node;
+use crate::node::{Node, now_ms};
+use crate::replication::wait;
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -78,13 +78,18 @@ impl Feed {
 }
 
 /// The log thread's end of it.
-#[derive(Debug)]
-pub struct Feeder<'a>(pub &'a Aof);
+pub struct Feeder<'a>(pub &'a Node);
 
 impl Sink for Feeder<'_> {
+    fn streamed(&mut self) {
+        self.0.replication.replicas.wake(self.0);
+        wait::look(self.0, now_ms());
+        self.0.wake_who_waits_for_replicas();
+    }
+
     fn write(&mut self, bytes: &[u8], number: u64) {
-        self.0.unwritten.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        let mut inner = self.0.feed.lock();
+        self.0.log.aof.unwritten.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        let mut inner = self.0.log.aof.feed.lock();
         match inner.items.back_mut() {
             Some(Item::Bytes(before, last)) if before.len() + bytes.len() <= ITEM_BYTES => {
                 before.extend_from_slice(bytes);
@@ -92,12 +97,12 @@ impl Sink for Feeder<'_> {
             }
             _ => inner.items.push_back(Item::Bytes(bytes.to_vec(), number)),
         }
-        self.0.feed.changed.notify_all();
+        self.0.log.aof.feed.changed.notify_all();
     }
 
     fn rotate(&mut self, number: u64) {
-        self.0.feed.lock().items.push_back(Item::Rotate(number));
-        self.0.feed.changed.notify_all();
+        self.0.log.aof.feed.lock().items.push_back(Item::Rotate(number));
+        self.0.log.aof.feed.changed.notify_all();
     }
 
     fn tick(&mut self) {}

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::super::step::event_of;
 use super::super::{ActError, Tools};
-use super::Recorded;
+use super::{Recorded, node_key};
 use crate::host::{Host, HostError, NOBODY};
 use crate::plan::group::GroupStep;
 use crate::resource::event::SourceType;
@@ -41,10 +41,7 @@ impl<H: Host> Tools<H> {
                 .await?;
                 Ok(())
             }
-            GroupStep::Fence { member } => {
-                let Ok((key, process, _)) = recorded.process(member) else { return Ok(()) };
-                Ok(self.host.kill(&key, &process).await?)
-            }
+            GroupStep::Fence { member, process } => Ok(self.host.kill(&node_key(member), process).await?),
             GroupStep::HandOver { from, to } => self.hand_over(recorded, from, to).await,
             GroupStep::Promote { shard, choice } => self.promote(recorded, shard, choice).await,
             GroupStep::Follow { member, primary } => {
@@ -52,11 +49,13 @@ impl<H: Host> Tools<H> {
                 let (_, _, address) = recorded.process(primary)?;
                 Ok(self.host.follow(&key, &process, Some(address)).await?)
             }
-            GroupStep::Enroll { shard, member, run_id } => {
-                let (shard, member, run_id) = (shard.clone(), member.clone(), run_id.clone());
+            GroupStep::Enroll { shard, member, run_id, offset } => {
+                let (shard, member, run_id, offset) =
+                    (shard.clone(), member.clone(), run_id.clone(), *offset);
                 self.observe_group(group, move |observed| {
                     let shard = observed.shards.entry(shard).or_default();
-                    let enrolled = ObservedMember { synced_run_id: Some(run_id), online: true };
+                    let enrolled =
+                        ObservedMember { synced_run_id: Some(run_id), synced_offset: offset, online: true };
                     shard.members.insert(member, enrolled);
                     vec![]
                 })
@@ -197,7 +196,14 @@ impl<H: Host> Tools<H> {
                 Why::StandIn => shard.give_back = shard.give_back.take().or(before.clone()),
                 _ => shard.give_back = None,
             }
-            shard.primary = Some(Acting { cluster: cluster.clone(), run_id, reboots });
+            if matches!(why, Why::First | Why::Restart)
+                && shard.primary.as_ref().is_none_or(|acting| acting.run_id != run_id)
+            {
+                // It is empty, and so nobody has its data: what others still have belongs to the past.
+                shard.members.clear();
+            }
+            shard.primary =
+                Some(Acting { cluster: cluster.clone(), run_id, process: Some(process), reboots });
             shard.promoting = None;
             shard.members.remove(&cluster);
             let mut said = vec![];

@@ -13,16 +13,41 @@ impl SimNode {
     pub(super) fn is_at(&self, address: SocketAddrV4) -> bool {
         (self.launch.address, self.launch.port) == (*address.ip(), address.port())
     }
+
+    /// Its connection ends. Who was being given the data of another one has let go of its own.
+    pub(super) fn cut(&mut self) {
+        self.link_up = false;
+        if self.syncing > 0 {
+            (self.syncing, self.data) = (0, 0);
+            self.history = format!("broken {}", self.process.run_id);
+        }
+    }
 }
 
-/// Replicas take over what their primary has, as real ones do all the time.
+/// Turns of the world that a whole copy of the data takes.
+const SYNC_TURNS: u32 = 3;
+
+/// Replicas take over what their primary has, as real ones do all the time: the rest of the history that they have in
+/// common, or all of it, which takes a while. They find a primary by its address, whichever process listens there, and
+/// nobody is given anything by one that is a replica without a primary itself.
 pub(super) fn replicate(nodes: &mut BTreeMap<NodeKey, SimNode>) {
     let primaries: Vec<SimNode> =
         nodes.values().filter(|node| node.follows.is_none() && !node.hangs).cloned().collect();
     for node in nodes.values_mut().filter(|node| !node.hangs) {
         let Some(address) = node.follows else { continue };
-        if let Some(primary) = primaries.iter().find(|primary| primary.is_at(address)) {
-            node.data = primary.data;
+        match primaries.iter().find(|primary| primary.is_at(address)) {
+            None => node.cut(),
+            Some(primary) if node.history == primary.history => {
+                (node.data, node.link_up) = (primary.data, true);
+            }
+            Some(_) if node.syncing == 0 => node.syncing = SYNC_TURNS,
+            Some(primary) => {
+                node.syncing -= 1;
+                if node.syncing == 0 {
+                    (node.data, node.link_up) = (primary.data, true);
+                    node.history.clone_from(&primary.history);
+                }
+            }
         }
     }
 }
@@ -53,6 +78,7 @@ fn group_of(count: usize) -> (Group, Vec<Cluster>) {
         at_rest_encryption: false,
         snapshotting_cluster: None,
         user_group: None,
+        auth_generation: 0,
         snapshots: 0,
         replication_password: "secret".into(),
     };
@@ -315,15 +341,19 @@ async fn without_automatic_failover_the_primary_gets_its_data_back_from_a_replic
 }
 
 #[tokio::test]
-async fn a_reboot_of_the_primary_empties_the_group_and_is_no_failover() {
-    let world = World::with_group(2).await;
-    let mut cluster = find::<Cluster>(&*world.records, "shop-001").unwrap().unwrap().value;
-    cluster.reboot(&[ONLY_NODE.into()]);
-    world.desire(&cluster);
-    world.run_group().await.unwrap();
-    world.check_group(2);
-    assert_eq!(world.primary(), "shop-001");
-    assert!(world.host.snapshot().values().all(|node| node.data == 0));
+async fn a_reboot_of_the_primary_empties_the_group_and_is_no_failover_wherever_it_is_killed() {
+    let happens = |world: &World| {
+        let mut cluster = find::<Cluster>(&*world.records, "shop-001").unwrap().unwrap().value;
+        cluster.reboot(&[ONLY_NODE.into()]);
+        world.desire(&cluster);
+    };
+    killed_everywhere(2, happens, |world| {
+        world.check_group(2);
+        assert_eq!(world.primary(), "shop-001");
+        assert!(world.host.snapshot().values().all(|node| node.data == 0));
+        assert!(!world.events().iter().any(|e| e.starts_with("Failover")), "{:?}", world.events());
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -336,24 +366,52 @@ async fn when_all_died_at_once_the_primary_begins_anew() {
     world.check_group(3);
 }
 
-#[tokio::test]
-async fn replicas_come_and_go() {
-    let world = World::with_group(2).await;
-    let (_, clusters) = group_of(3);
+/// Wants more members.
+fn grow(world: &World, count: usize) {
     let mut group = world.group().unwrap();
-    world.desire(&clusters[2]);
-    group.shards.get_mut(ONLY_SHARD).unwrap().members.push("shop-003".into());
+    let shard = group.shards.get_mut(ONLY_SHARD).unwrap();
+    for cluster in group_of(count).1.into_iter().skip(shard.members.len()) {
+        world.desire(&cluster);
+        shard.members.push(cluster.id);
+    }
     group.generation += 1;
     world.desire_group(&group);
-    world.run_group().await.unwrap();
-    world.check_group(3);
-    let mut going = find::<Cluster>(&*world.records, "shop-002").unwrap().unwrap().value;
-    going.delete();
-    world.desire(&going);
-    change::remove_members(&mut group, &["shop-002".into()]);
-    world.desire_group(&group);
-    world.run_group().await.unwrap();
-    world.check_group(2);
+}
+
+#[tokio::test]
+async fn more_replicas_survive_a_kill_at_every_instant() {
+    // A primary that was alone was never told to wait.
+    for before in [1, 2] {
+        killed_everywhere(
+            before,
+            |world| grow(world, 3),
+            |world| {
+                world.check_group(3);
+                assert_eq!(world.primary(), "shop-001");
+                assert_eq!(world.host.snapshot()[&world.key("shop-003")].data, 1, "nothing was lost");
+                assert_eq!(world.host.starts.load(Ordering::SeqCst), 3, "nobody was ended");
+            },
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn fewer_replicas_survive_a_kill_at_every_instant() {
+    let happens = |world: &World| {
+        let mut going = find::<Cluster>(&*world.records, "shop-002").unwrap().unwrap().value;
+        going.delete();
+        world.desire(&going);
+        let mut group = world.group().unwrap();
+        change::remove_members(&mut group, &["shop-002".into()]);
+        world.desire_group(&group);
+    };
+    killed_everywhere(3, happens, |world| {
+        world.check_group(2);
+        assert_eq!(world.primary(), "shop-001");
+        assert!(find::<Cluster>(&*world.records, "shop-002").unwrap().is_none());
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -375,4 +433,105 @@ async fn deleting_a_group_survives_a_kill_at_every_instant() {
         assert_eq!(world.events().iter().filter(|e| *e == "Replication group shop deleted").count(), 1);
     })
     .await;
+}
+
+/// Misfortune for a group: processes are killed at any moment, but never the last one that is known to hold all that was
+/// written.
+struct Storm {
+    random: u64,
+    kills: u32,
+    written: Arc<Mutex<u64>>,
+    records: Arc<FileRecords>,
+}
+
+impl Storm {
+    /// A number below that.
+    fn below(&mut self, bound: u64) -> u64 {
+        // The generator of Marsaglia with shifts 13, 7, 17.
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random % bound
+    }
+
+    fn pass(&mut self, nodes: &mut BTreeMap<NodeKey, SimNode>) {
+        check_one_primary(nodes);
+        match self.below(8) {
+            0 => replicate(nodes),
+            1 => self.write(nodes),
+            2 | 3 if self.kills > 0 && !nodes.is_empty() => {
+                let chosen = self.below(nodes.len() as u64) as usize;
+                let Some(key) = nodes.keys().nth(chosen).cloned() else { return };
+                if self.holders(nodes).iter().any(|holder| *holder != key) {
+                    self.kills -= 1;
+                    nodes.remove(&key);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A client writes to whoever accepts it.
+    fn write(&self, nodes: &mut BTreeMap<NodeKey, SimNode>) {
+        let Some(primary) = nodes.values_mut().find(|node| node.follows.is_none()) else { return };
+        let mut written = self.written.lock().unwrap();
+        assert_eq!(primary.data, *written, "a primary accepts writes and has not all");
+        primary.data += 1;
+        *written = primary.data;
+        replicate(nodes);
+    }
+
+    /// Who holds everything, and is known to.
+    fn holders(&self, nodes: &BTreeMap<NodeKey, SimNode>) -> Vec<NodeKey> {
+        let observed = find::<ObservedGroup>(&*self.records, "shop").unwrap().unwrap().value;
+        let shard = &observed.shards[ONLY_SHARD];
+        let acting = shard.primary.as_ref().map(|acting| acting.run_id.as_str());
+        let written = *self.written.lock().unwrap();
+        let holds = |(key, node): &(&NodeKey, &SimNode)| {
+            let run_id = Some(node.process.run_id.as_str());
+            let noted = shard.members.get(&key.cluster).and_then(|noted| noted.synced_run_id.as_deref());
+            let choice = shard.promoting.as_ref().map(|choice| choice.run_id.as_str());
+            let is_known = [acting, noted, choice].contains(&run_id);
+            is_known && node.data == written && node.syncing == 0
+        };
+        nodes.iter().filter(holds).map(|(key, _)| key.clone()).collect()
+    }
+}
+
+/// Whatever dies in whatever order: as long as one process lives that is known to hold what was written, it is not lost.
+#[tokio::test]
+async fn nothing_is_lost_in_a_storm() {
+    for seed in 1..=60 {
+        let world = World::with_group(3).await;
+        let written = Arc::new(Mutex::new(1));
+        let mut storm = Storm {
+            random: 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed),
+            kills: 6,
+            written: Arc::clone(&written),
+            records: Arc::clone(&world.records),
+        };
+        *world.host.meanwhile.lock().unwrap() = Some(Box::new(move |nodes| storm.pass(nodes)));
+        for life in 0..3 {
+            // A service that is killed between two turns, and its clusters and group at the same time.
+            let tools = world.tools();
+            let clusters = async {
+                for turn in 0..12 {
+                    tools.turn(&member_id("shop", turn % 3 + 1)).await.unwrap();
+                }
+            };
+            let group = async {
+                let mut doubts = Doubts::new();
+                for _ in 0..6 {
+                    tools.group_turn("shop", &mut doubts).await.unwrap();
+                }
+            };
+            tokio::join!(clusters, group);
+            advance_to(clock() + 60_000 * (life + 1));
+        }
+        *world.host.meanwhile.lock().unwrap() = None;
+        world.run_group().await.unwrap();
+        world.check_group(3);
+        let primary = &world.host.snapshot()[&world.key(&world.primary())];
+        assert_eq!(primary.data, *written.lock().unwrap(), "seed {seed}");
+    }
 }

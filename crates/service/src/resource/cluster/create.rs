@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Changing, Cluster, Engine, MEMCACHED_NODES_MAX, Pending, WantedNode, node_id};
+use crate::resource::auth_token::AuthTokens;
 use crate::resource::network::Subnet;
 use crate::resource::refusal::Refusal;
 use crate::resource::transit;
@@ -105,6 +106,7 @@ pub fn create(
             request.transit_enabled,
             request.transit_mode.as_deref(),
         )?,
+        auth: AuthTokens::default(),
         log_delivery: Default::default(),
     })
 }

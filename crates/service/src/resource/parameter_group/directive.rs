@@ -78,7 +78,7 @@ fn memcached_policy(group: &ParameterGroup) -> &'static str {
     } else if is_on("expirezero_does_not_evict") {
         "volatile-lru"
     } else {
-        "allkeys-lru"
+        "allkeys-lhd"
     }
 }
 
@@ -112,8 +112,6 @@ fn translated(parameter: &Parameter, value: String) -> String {
     match (parameter.name, value.as_str()) {
         ("disable_flush_all", "0") => "yes".to_owned(),
         ("disable_flush_all", _) => "no".to_owned(),
-        ("error_on_memory_exhausted", "0") => "allkeys-lhd".to_owned(),
-        ("error_on_memory_exhausted", _) => "noeviction".to_owned(),
         ("maxconns_fast", "0") => "no".to_owned(),
         ("maxconns_fast", _) => "yes".to_owned(),
         ("watcher_logbuf_size" | "worker_logbuf_size", kib) => {

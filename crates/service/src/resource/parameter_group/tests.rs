@@ -139,7 +139,7 @@ fn parameters_of_memcached_reach_the_node() {
 #[test]
 fn two_parameters_say_which_items_of_memcached_give_way() {
     for (full, forever, policy) in [
-        ("0", "0", "allkeys-lru"),
+        ("0", "0", "allkeys-lhd"),
         ("0", "1", "volatile-lru"),
         ("1", "0", "noeviction"),
         ("1", "1", "noeviction"),

@@ -5,7 +5,6 @@ use super::super::item::ValueRef;
 use super::super::*;
 use super::*;
 use proptest::prelude::*;
-use std::sync::atomic::AtomicBool;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 4 } else { 256 }, ..ProptestConfig::default() })]
@@ -38,8 +37,7 @@ fn many_deadlines_are_kept_while_the_table_changes_its_size() {
     let seed = Seed::new(5);
     let start = 1_800_000_000_000;
     let count = if cfg!(miri) { 300 } else { 30_000u64 };
-    let mut part =
-        Partition::new(seed, start, Arc::new(AtomicBool::new(false)), crate::partition::Common::new(4096));
+    let mut part = Partition::new(seed, start, Default::default(), crate::partition::Common::new(4096));
     let names: Vec<_> = (0..count).map(|n| format!("k{n}")).collect();
     let key = |n: u64| {
         let bytes = names[n as usize].as_bytes();
@@ -73,8 +71,7 @@ fn many_deadlines_are_kept_while_the_table_changes_its_size() {
 #[test]
 fn deadlines_of_all_sizes_are_exact() {
     let seed = Seed::new(5);
-    let mut part =
-        Partition::new(seed, 0, Arc::new(AtomicBool::new(false)), crate::partition::Common::new(4096));
+    let mut part = Partition::new(seed, 0, Default::default(), crate::partition::Common::new(4096));
     let key = Key { bytes: b"k", slot: 0, hash: seed.hash(b"k") };
     let epoch = 1_577_836_800_000u64;
     let far = epoch + (1 << 40);

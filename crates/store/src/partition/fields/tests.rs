@@ -9,7 +9,6 @@ use crate::partition::item::{Extras, Owned, Value, ValueMut, ValueRef};
 use crate::partition::{Key, Now, Partition, Watcher};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 const START: Now = Now { ms: 1_000_000 };
 
@@ -19,7 +18,7 @@ fn access() -> Access {
 
 fn partition() -> (Partition, Seed) {
     let seed = Seed::new(7);
-    (Partition::new(seed, 0, Arc::default(), crate::partition::Common::new(4096)), seed)
+    (Partition::new(seed, 0, Default::default(), crate::partition::Common::new(4096)), seed)
 }
 
 fn key<'k>(seed: &Seed, bytes: &'k [u8]) -> Key<'k> {

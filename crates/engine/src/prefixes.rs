@@ -1,0 +1,154 @@
+//! Hits and misses by what keys begin with, while somebody asks for it (`miss-prefix-delimiter`).
+//!
+//! The prefix of a key ends before the first delimiter; keys without one share an empty prefix. The [`PREFIXES_MAX`] most
+//! used are kept (Space-Saving: Metwally, Agrawal and El Abbadi, ICDT 2005): a new one takes the place of the least used,
+//! whose number of uses it inherits as what it may have too many. What is in more than one of so many uses is there.
+
+use larder_store::Reason;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// Prefixes that are counted at the same time, at most.
+pub const PREFIXES_MAX: usize = 256;
+/// Bytes of a prefix that are told apart.
+const PREFIX_BYTES_MAX: usize = 64;
+
+/// How a read ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The key was there.
+    Hit,
+    /// It was not, as far as is known for this reason.
+    Miss(Option<Reason>),
+}
+
+/// What was counted of a prefix.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Reads that found their key.
+    pub hits: u64,
+    /// Reads that did not: evicted, expired, deleted, flushed, unknown.
+    pub misses: [u64; 5],
+    /// Reads that may have been of it before it was counted by itself, at most.
+    pub before: u64,
+}
+
+/// Names of the kinds of misses, in the order of [`Counts::misses`].
+pub const MISSES: [&str; 5] = ["evicted", "expired", "deleted", "flushed", "unknown"];
+
+impl Counts {
+    fn uses(&self) -> u64 {
+        self.before + self.hits + self.misses.iter().sum::<u64>()
+    }
+}
+
+/// The counts, and whether counting is on.
+#[derive(Debug, Default)]
+pub struct Prefixes {
+    /// 0 = off.
+    delimiter: AtomicU8,
+    counts: Mutex<HashMap<Box<[u8]>, Counts>>,
+}
+
+impl Prefixes {
+    /// One load while nobody asked for it.
+    #[inline]
+    pub fn is_on(&self) -> bool {
+        self.delimiter.load(Ordering::Relaxed) != 0
+    }
+
+    /// Counts by this delimiter from now on; 0 counts nothing. Another one begins anew.
+    pub fn set_delimiter(&self, delimiter: u8) {
+        if self.delimiter.swap(delimiter, Ordering::Relaxed) != delimiter {
+            self.reset();
+        }
+    }
+
+    /// Begins anew.
+    pub fn reset(&self) {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Counts a read. O(1) expected; O([`PREFIXES_MAX`]) for a prefix that takes another's place.
+    #[cold]
+    pub fn note(&self, key: &[u8], outcome: Outcome) {
+        let delimiter = self.delimiter.load(Ordering::Relaxed);
+        let end = memchr::memchr(delimiter, key).unwrap_or(0).min(PREFIX_BYTES_MAX);
+        let prefix = &key[..end];
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if !counts.contains_key(prefix) {
+            let mut before = 0;
+            if counts.len() >= PREFIXES_MAX
+                && let Some((least, uses)) =
+                    counts.iter().map(|(name, counts)| (name, counts.uses())).min_by_key(|(_, uses)| *uses)
+            {
+                before = uses;
+                let least = least.clone();
+                counts.remove(&least);
+            }
+            counts.insert(prefix.into(), Counts { before, ..Counts::default() });
+        }
+        let Some(counts) = counts.get_mut(prefix) else { return };
+        match outcome {
+            Outcome::Hit => counts.hits += 1,
+            Outcome::Miss(reason) => counts.misses[reason.map_or(4, |reason| reason as usize - 1)] += 1,
+        }
+    }
+
+    /// What was counted, the most used first.
+    pub fn all(&self) -> Vec<(Box<[u8]>, Counts)> {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = counts.iter().map(|(name, counts)| (name.clone(), *counts)).collect();
+        drop(counts);
+        all.sort_by(|a, b| b.1.uses().cmp(&a.1.uses()).then_with(|| a.0.cmp(&b.0)));
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_are_counted_by_prefix_and_outcome() {
+        let prefixes = Prefixes::default();
+        assert!(!prefixes.is_on());
+        prefixes.set_delimiter(b':');
+        for (key, outcome) in [
+            ("user:1", Outcome::Hit),
+            ("user:2:x", Outcome::Miss(Some(Reason::Evicted))),
+            ("user:3", Outcome::Miss(None)),
+            ("plain", Outcome::Miss(Some(Reason::Flushed))),
+        ] {
+            prefixes.note(key.as_bytes(), outcome);
+        }
+        let all = prefixes.all();
+        assert_eq!(
+            (&*all[0].0, all[0].1),
+            (&b"user"[..], Counts { hits: 1, misses: [1, 0, 0, 0, 1], before: 0 })
+        );
+        assert_eq!(
+            (&*all[1].0, all[1].1),
+            (&b""[..], Counts { hits: 0, misses: [0, 0, 0, 1, 0], before: 0 })
+        );
+        prefixes.set_delimiter(b'/');
+        assert!(prefixes.all().is_empty());
+    }
+
+    #[test]
+    fn prefixes_in_use_stay_however_many_come() {
+        let prefixes = Prefixes::default();
+        prefixes.set_delimiter(b':');
+        for n in 0..100_000 {
+            prefixes.note(format!("p{n}:k").as_bytes(), Outcome::Hit);
+            if n % 10 == 0 {
+                prefixes.note(b"often:k", Outcome::Hit);
+            }
+        }
+        prefixes.note(&vec![b'x'; 1 << 20], Outcome::Hit);
+        let all = prefixes.all();
+        assert!(all.len() <= PREFIXES_MAX && all.iter().all(|(name, _)| name.len() <= PREFIX_BYTES_MAX));
+        assert_eq!((&*all[0].0, all[0].1.hits), (&b"often"[..], 10_000));
+    }
+}

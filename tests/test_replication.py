@@ -1,0 +1,280 @@
+"""Replication: nodes that follow each other and real servers, through full and partial synchronisations, under load."""
+
+import socket
+import threading
+import time
+
+import pytest
+import redis
+
+from certificates import Authority
+from ports import free_port
+from replication import LARDER, PEERS, REDIS, Proxy, Writer, fill, name, names, online, servers, settle
+from service import PATIENCE_S, wait_until
+
+__all__ = ["servers"]
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+@pytest.mark.parametrize("peer", PEERS, ids=name)
+def test_a_node_follows_a_real_server(servers, peer, threads):
+    primary = servers(peer)
+    fill(primary)
+    replica = servers(LARDER, "--threads", threads)
+    replica.call("SET", "of its own", "1")
+    writer = Writer(primary)
+    replica.follow(primary.port)
+    wait_until("the link is up", replica.is_up)
+    time.sleep(0.5)
+    writer.stop()
+    settle(primary, replica)
+    with pytest.raises(redis.exceptions.ReadOnlyError):
+        replica.call("SET", "a", "1")
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+@pytest.mark.parametrize("peer", PEERS, ids=name)
+def test_a_real_server_follows_a_node(servers, peer, threads):
+    primary = servers(LARDER, "--threads", threads)
+    fill(primary)
+    replica = servers(peer)
+    writer = Writer(primary)
+    replica.follow(primary.port)
+    wait_until("the link is up", replica.is_up)
+    time.sleep(0.5)
+    writer.stop()
+    settle(primary, replica)
+    assert primary.info()["connected_slaves"] == 1
+    assert primary.info()["slave0"]["state"] == "online"
+
+
+@pytest.mark.parametrize("diskless", ["yes", "no"])
+@pytest.mark.parametrize("load", ["disabled", "flush-before-load"])
+def test_nodes_follow_each_other_in_a_chain(servers, diskless, load):
+    primary = servers(LARDER, "--repl-diskless-sync", diskless)
+    fill(primary)
+    middle = servers(LARDER, "--repl-diskless-load", load)
+    last = servers(LARDER, "--repl-diskless-load", load)
+    writer = Writer(primary)
+    middle.follow(primary.port)
+    wait_until("the middle is up", middle.is_up)
+    last.follow(middle.port)
+    wait_until("the last is up", last.is_up)
+    time.sleep(0.5)
+    writer.stop()
+    settle(primary, middle, last)
+    assert middle.call("ROLE")[0] == b"slave" and primary.call("ROLE")[0] == b"master"
+
+
+def test_wait(servers):
+    primary, replica = servers(), servers()
+    assert primary.call("WAIT", "0", "100") == 0
+    assert primary.call("WAIT", "1", "50") == 0
+    replica.follow(primary.port)
+    wait_until("the link is up", replica.is_up)
+    online(primary)
+    for n in range(50):
+        primary.call("SET", "a", str(n))
+        assert primary.call("WAIT", "1", str(PATIENCE_S * 1000)) == 1
+        assert replica.call("GET", "a") == str(n).encode()
+    assert primary.call("WAIT", "2", "50") == 1
+
+
+@pytest.mark.parametrize("programs", [(LARDER, LARDER), (REDIS, LARDER), (LARDER, REDIS)], ids=names)
+def test_a_cut_connection_is_gone_on_with(servers, programs):
+    large = ("--repl-backlog-size", "64mb")  # a build without optimisation may be far behind
+    primary, replica = servers(programs[0], *large), servers(programs[1], *large)
+    fill(primary)
+    proxy = Proxy(primary.port)
+    replica.follow(proxy.port)
+    wait_until("the link is up", replica.is_up)
+    writer = Writer(primary)
+    for _ in range(3):
+        time.sleep(0.3)
+        before = primary.client.info("stats")["sync_partial_ok"]
+        proxy.cut()
+        wait_until("it goes on", lambda: primary.client.info("stats")["sync_partial_ok"] > before)
+    writer.stop()
+    settle(primary, replica)
+    assert primary.client.info("stats")["sync_full"] == 1
+    proxy.close()
+
+
+def test_who_followed_goes_on_with_who_takes_over(servers):
+    primary, first, second = servers(), servers(), servers()
+    fill(primary)
+    for replica in (first, second):
+        replica.follow(primary.port)
+    wait_until("both are up", lambda: first.is_up() and second.is_up())
+    settle(primary, first, second)
+    primary.kill()
+    first.call("REPLICAOF", "NO", "ONE")
+    second.follow(first.port)
+    first.call("SET", "after", "1")
+    settle(first, second)
+    stats = first.client.info("stats")
+    assert (stats["sync_full"], stats["sync_partial_ok"]) == (0, 1)
+    assert second.info()["master_replid"] == first.info()["master_replid"]
+
+
+def test_hand_over_without_a_lost_write(servers):
+    primary, replica = servers(), servers()
+    fill(primary)
+    replica.follow(primary.port)
+    wait_until("the link is up", replica.is_up)
+    online(primary)
+    acknowledged, refused = [], threading.Event()
+
+    def write():
+        client = redis.Redis(port=primary.port, socket_timeout=PATIENCE_S)
+        for n in range(1_000_000):
+            try:
+                client.rpush("written", n)
+            except redis.exceptions.ReadOnlyError:
+                break
+            acknowledged.append(n)
+        refused.set()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    time.sleep(0.3)
+    primary.call("FAILOVER")
+    assert refused.wait(PATIENCE_S)
+    thread.join()
+    wait_until("the roles are changed", lambda: primary.is_up() and replica.info()["role"] == "master")
+    assert [int(n) for n in replica.client.lrange("written", 0, -1)] == acknowledged
+    settle(replica, primary)
+    assert replica.client.info("stats")["sync_full"] == 0
+
+
+def test_expired_keys_wait_for_the_primary(servers):
+    primary, replica = servers(), servers()
+    replica.follow(primary.port)
+    wait_until("the link is up", replica.is_up)
+    primary.call("SET", "a", "1", "PX", "100")
+    wait_until("it has come", lambda: replica.call("EXISTS", "a") == 1 or primary.call("EXISTS", "a") == 0)
+    wait_until("it is gone", lambda: replica.call("GET", "a") is None)
+    wait_until("the primary says so", lambda: replica.call("DBSIZE") == 0)
+    assert replica.client.info("stats")["expired_keys"] == 0
+
+
+def test_expired_fields_are_hidden_until_the_primary_says_so(servers):
+    primary, replica = servers(LARDER, "--enable-debug-command", "yes"), servers()
+    replica.follow(primary.port)
+    wait_until("the link is up", replica.is_up)
+    primary.call("DEBUG", "SET-ACTIVE-EXPIRE", "0")
+    primary.call("HSET", "h", "a", "1", "b", "2")
+    primary.call("HPEXPIRE", "h", "100", "FIELDS", "1", "a")
+    wait_until("it is gone", lambda: replica.call("HGETALL", "h") in ({b"b": b"2"}, [b"b", b"2"]))
+    assert replica.call("HGET", "h", "a") is None and replica.call("HEXISTS", "h", "a") == 0
+    primary.call("DEBUG", "SET-ACTIVE-EXPIRE", "1")
+    wait_until("the primary removes it", lambda: primary.call("HLEN", "h") == 1)
+    settle(primary, replica)
+    assert replica.call("HLEN", "h") == 1
+
+
+def test_messages_reach_who_listens_to_a_replica(servers):
+    primary, replica = servers(), servers()
+    replica.follow(primary.port)
+    wait_until("the link is up", replica.is_up)
+    online(primary)
+    listener = replica.client.pubsub()
+    listener.subscribe("news")
+    assert listener.get_message(timeout=PATIENCE_S)["type"] == "subscribe"
+    primary.call("PUBLISH", "news", "hello")
+    assert listener.get_message(timeout=PATIENCE_S)["data"] == b"hello"
+
+
+def test_links_are_sessions_to_look_at_and_to_close(servers):
+    primary, replica = servers(), servers()
+    replica.follow(primary.port)
+    wait_until("the link is up", replica.is_up)
+    online(primary)
+    [shown] = primary.client.client_list(_type="replica")
+    assert "S" in shown["flags"]
+    [shown] = replica.client.client_list(_type="master")
+    assert "M" in shown["flags"] and shown["addr"] == f"127.0.0.1:{primary.port}"
+    before = primary.client.info("stats")["sync_partial_ok"]
+    assert primary.call("CLIENT", "KILL", "TYPE", "replica") == 1
+    wait_until("it comes again", lambda: primary.client.info("stats")["sync_partial_ok"] == before + 1)
+    assert replica.call("CLIENT", "KILL", "TYPE", "master") == 1
+    wait_until("it comes again", lambda: primary.client.info("stats")["sync_partial_ok"] == before + 2)
+
+
+def test_another_history_is_another_history(servers):
+    primary = servers(LARDER, "--enable-debug-command", "yes")
+    replica = servers()
+    replica.follow(primary.port)
+    wait_until("the link is up", replica.is_up)
+    online(primary)
+    before = primary.info()["master_replid"]
+    primary.call("DEBUG", "CHANGE-REPL-ID")
+    assert primary.info()["master_replid"] != before
+    primary.call("CLIENT", "KILL", "TYPE", "replica")
+    wait_until("everything came again", lambda: primary.client.info("stats")["sync_full"] == 2)
+    settle(primary, replica)
+    assert replica.info()["master_replid"] == primary.info()["master_replid"]
+
+
+@pytest.mark.parametrize("programs", [(LARDER, LARDER), (REDIS, LARDER), (LARDER, REDIS)], ids=names)
+def test_a_link_with_tls_and_a_password(servers, tmp_path, programs):
+    authority = Authority(tmp_path / "tls")
+    certificate, key = authority.sign("node")
+    tls = (
+        "--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-ca-cert-file", str(authority.certificate),
+        "--tls-replication", "yes",
+    )
+    port = free_port()
+    primary = servers(programs[0], *tls, "--tls-port", str(port))
+    primary.client.config_set("requirepass", "secret")
+    primary.client = redis.Redis(port=primary.port, password="secret", socket_timeout=PATIENCE_S)
+    primary.call("SET", "a", "1")
+    replica = servers(programs[1], *tls, "--masterauth", "wrong")
+    replica.follow(port)
+    wait_until("it is refused", lambda: "Unable to AUTH to MASTER" in (replica.folder / "log").read_text())
+    replica.client.config_set("masterauth", "secret")
+    wait_until("the link is up", replica.is_up)
+    wait_until("it has come", lambda: replica.call("GET", "a") == b"1")
+    primary.call("SET", "b", "x" * 5_000_000)
+    wait_until("it has come", lambda: replica.call("STRLEN", "b") == 5_000_000)
+    assert primary.call("WAIT", "1", str(PATIENCE_S * 1000)) == 1
+    if programs[1] == LARDER:
+        replica.client.config_set("tls-replication", "no")
+        wait_until("plain, it is not served there", lambda: not replica.is_up())
+        replica.follow(primary.port)
+        wait_until("the link is up", replica.is_up)
+
+
+def test_the_memcached_door_of_a_replica(servers):
+    port = free_port()
+    primary, replica = servers(), servers(LARDER, "--memcached-port", str(port))
+    replica.follow(primary.port)
+    wait_until("the link is up", replica.is_up)
+    primary.call("SET", "a", "1")
+    wait_until("it has come", lambda: replica.call("GET", "a") == b"1")
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as client:
+        file = client.makefile("rwb")
+        file.write(b"set a 0 0 1\r\n2\r\nget a\r\n")
+        file.flush()
+        assert file.readline().startswith(b"SERVER_ERROR READONLY")
+        assert [file.readline() for _ in range(3)] == [b"VALUE a 0 1\r\n", b"1\r\n", b"END\r\n"]
+
+
+REFUSALS = [
+    ("REPLICAOF", "127.0.0.1", "x"), ("REPLICAOF", "127.0.0.1", "70000"), ("REPLICAOF", "a"), ("WAIT", "x", "0"),
+    ("WAIT", "0", "-1"), ("WAIT", "0", "x"), ("FAILOVER", "TO", "127.0.0.1"), ("FAILOVER",), ("FAILOVER", "ABORT"),
+    ("FAILOVER", "TIMEOUT", "0"), ("FAILOVER", "TO", "127.0.0.1", "1", "FORCE"), ("REPLCONF", "x"), ("REPLCONF", "x", "y"),
+    ("REPLCONF", "listening-port", "x"), ("PSYNC", "?", "x"), ("REPLICAOF", "no", "one"), ("ROLE",), ("WAIT", "0", "0"),
+]
+
+
+def test_what_is_refused_is_refused_as_in_redis(servers):
+    def answer(server, words):
+        try:
+            return server.call(*words)
+        except redis.exceptions.ResponseError as error:
+            return str(error)
+
+    real, own = servers(REDIS), servers()
+    wrong = [(words, answer(own, words), answer(real, words)) for words in REFUSALS]
+    assert not [one for one in wrong if one[1] != one[2]]

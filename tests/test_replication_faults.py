@@ -1,0 +1,253 @@
+"""Replication when something breaks: killed and stopped processes, cut connections, restarts, slow replicas."""
+
+import os
+import random
+import threading
+import time
+
+import pytest
+import redis
+
+from replication import LARDER, Proxy, Writer, fill, online, servers, settle
+from service import PATIENCE_S, wait_until
+
+__all__ = ["servers"]
+
+# The chaos test goes on for so long.
+CHAOS_SECONDS = float(os.environ.get("LARDER_CHAOS_SECONDS", "8"))
+
+
+def follow(primary, *replicas, port=None):
+    for replica in replicas:
+        replica.follow(port or primary.port)
+    for replica in replicas:
+        wait_until("the link is up", replica.is_up)
+    online(primary, len(replicas))
+
+
+def test_a_replica_that_was_killed_gets_everything_again(servers):
+    primary, replica = servers(), servers()
+    fill(primary)
+    follow(primary, replica)
+    writer = Writer(primary)
+    time.sleep(0.3)
+    replica.kill()
+    replica.more += ("--replicaof", f"127.0.0.1 {primary.port}")
+    replica.restart()
+    wait_until("the link is up", replica.is_up)
+    writer.stop()
+    settle(primary, replica)
+
+
+def test_a_replica_that_starts_takes_no_writes_at_any_instant(servers):
+    replica = servers(LARDER, "--replicaof", "127.0.0.1 1")
+    with pytest.raises(redis.exceptions.ReadOnlyError):
+        replica.call("SET", "a", "1")
+    assert replica.call("ROLE")[0] == b"slave"
+    replica.call("REPLICAOF", "NO", "ONE")
+    replica.call("SET", "a", "1")
+
+
+def test_a_primary_that_was_killed_comes_back_empty_and_so_do_its_replicas(servers):
+    primary, replica = servers(), servers()
+    fill(primary)
+    follow(primary, replica)
+    settle(primary, replica)
+    primary.kill()
+    wait_until("the link is down", lambda: not replica.is_up())
+    assert replica.call("DBSIZE") > 0
+    primary.restart()
+    wait_until("the link is up", replica.is_up)
+    settle(primary, replica)
+    assert replica.call("DBSIZE") == 1
+
+
+def test_a_replica_that_saved_goes_on_after_a_restart(servers):
+    primary = servers(LARDER, "--repl-backlog-size", "64mb")
+    replica = servers(LARDER, "--replicaof", f"127.0.0.1 {primary.port}", "--save", "3600 1")
+    fill(primary)
+    wait_until("the link is up", replica.is_up)
+    settle(primary, replica)
+    replica.stop()
+    primary.call("SET", "meanwhile", "1")
+    before = primary.stats()
+    replica.restart()
+    settle(primary, replica)
+    after = primary.stats()
+    assert after["sync_full"] == before["sync_full"]
+    assert after["sync_partial_ok"] == before["sync_partial_ok"] + 1
+
+
+def test_a_replica_that_hangs_stops_nobody_and_its_primary_does_not_grow_without_end(servers):
+    limit = 4_000_000
+    primary = servers(LARDER, "--client-output-buffer-limit", f"replica {limit} {limit} 60", "--repl-backlog-size", "1mb")
+    replica = servers()
+    follow(primary, replica)
+    replica.rest()
+    value = "x" * 100_000
+    largest = 0
+    for n in range(600):
+        primary.call("SET", f"k{n % 10}", value)
+        largest = max(largest, primary.client.info("memory")["used_memory"])
+        if primary.info()["connected_slaves"] == 0:
+            break
+    wait_until("it is given up", lambda: primary.info()["connected_slaves"] == 0)
+    assert largest < limit + 40_000_000
+    replica.go_on()
+    wait_until("the link is up", replica.is_up)
+    settle(primary, replica)
+
+
+def test_a_full_synchronisation_ends_whatever_the_limit_is(servers):
+    primary = servers(LARDER, "--client-output-buffer-limit", "replica 1 1 1", "--repl-backlog-size", "16kb")
+    pipe = primary.client.pipeline(transaction=False)
+    for n in range(300):
+        pipe.set(f"large{n}", os.urandom(50_000))
+    pipe.execute()
+    replica = servers(LARDER, "--repl-diskless-load", "flush-before-load")
+    proxy = Proxy(primary.port, bytes_per_second=20_000_000)
+    replica.follow(proxy.port)
+    sent = 0
+    while not replica.is_up():
+        primary.call("SET", f"during{sent % 100}", os.urandom(10_000))
+        sent += 1
+    primary.client.config_set("client-output-buffer-limit", "replica 0 0 0")
+    settle(primary, replica)
+    assert primary.stats()["sync_full"] == 1
+    proxy.close()
+
+
+def test_disks_of_replicas(servers):
+    primary = servers(LARDER, "--appendonly", "yes")
+    replica = servers(LARDER, "--appendonly", "yes", "--appendfsync", "everysec")
+    primary.call("SET", "a", "0")
+    assert primary.call("WAITAOF", "1", "0", str(PATIENCE_S * 1000)) == [1, 0]
+    assert primary.call("WAITAOF", "1", "1", "50") == [1, 0]
+    follow(primary, replica)
+    for n in range(3):
+        primary.call("SET", "a", n)
+        assert primary.call("WAITAOF", "1", "1", str(PATIENCE_S * 1000)) == [1, 1]
+    assert primary.call("WAITAOF", "0", "2", "50") == [1, 1]
+    with pytest.raises(redis.exceptions.ResponseError, match="WAITAOF cannot be used with replica"):
+        replica.call("WAITAOF", "0", "0", "0")
+
+
+def test_too_few_replicas(servers):
+    primary, replica = servers(LARDER, "--min-replicas-to-write", "1"), servers()
+    with pytest.raises(redis.exceptions.ResponseError, match="NOREPLICAS"):
+        primary.call("SET", "a", "1")
+    follow(primary, replica)
+    primary.call("SET", "a", "1")
+    assert primary.info()["min_slaves_good_slaves"] == 1
+    primary.client.config_set("min-replicas-max-lag", "1")
+    replica.rest()
+
+    def is_refused():
+        try:
+            return not primary.call("SET", "a", "1")
+        except redis.exceptions.ResponseError as error:
+            return "NOREPLICAS" in str(error)
+
+    wait_until("the lag is too long", is_refused)
+    replica.go_on()
+    wait_until("it is good again", lambda: not is_refused())
+
+
+class Careful(threading.Thread):
+    """Writes keys of its own, each once, and remembers those that a replica has acknowledged."""
+
+    def __init__(self, number, where):
+        super().__init__(daemon=True)
+        self.number, self.where, self.going, self.kept = number, where, True, []
+
+    def run(self):
+        n = 0
+        while self.going:
+            try:
+                client = redis.Redis(port=self.where(), socket_timeout=2, retry=None)
+                while self.going:
+                    n += 1
+                    key = f"careful:{self.number}:{n}"
+                    client.set(key, n)
+                    if client.execute_command("WAIT", 1, 1000) >= 1:
+                        self.kept.append((key, n))
+            except redis.exceptions.RedisError:
+                time.sleep(0.05)
+
+    def stop(self):
+        self.going = False
+        self.join()
+
+
+def far(server):
+    """How far a replica is, as whoever chooses the next primary asks; -1 if it cannot be one."""
+    try:
+        client = redis.Redis(port=server.port, socket_timeout=2, retry=None)
+        info = client.info("replication")
+        return int(info["slave_repl_offset"]) if info["role"] == "slave" and not info["master_sync_in_progress"] else -1
+    except redis.exceptions.RedisError:
+        return -1
+
+
+def test_what_a_replica_acknowledged_stays_whatever_breaks(servers):
+    """One primary, two replicas. Processes are killed or stopped for a while and connections cut; whoever is killed comes
+    back as a replica, and the replica that is ahead takes its place, as Sentinel would do it."""
+    chance = random.Random(int(os.environ.get("LARDER_CHAOS_SEED", time.time_ns() % 1_000_000)))
+    nodes = [servers(LARDER, "--repl-timeout", "5") for _ in range(3)]
+    proxies = {id(node): Proxy(node.port) for node in nodes}
+    primary = nodes[0]
+
+    def behind(leader):
+        for node in nodes:
+            if node is not leader:
+                node.follow(proxies[id(leader)].port)
+
+    behind(primary)
+    online(primary, 2)
+    writers = [Careful(n, lambda: primary.port) for n in range(3)]
+    for writer in writers:
+        writer.start()
+    until, done = time.monotonic() + CHAOS_SECONDS, []
+    while time.monotonic() < until:
+        time.sleep(chance.uniform(0.1, 0.6))
+        act = chance.choice(["cut", "rest", "kill replica", "kill primary"])
+        done.append(act)
+        others = [node for node in nodes if node is not primary]
+        if act == "cut":
+            proxies[id(primary)].cut()
+        elif act == "rest":
+            node = chance.choice(others)
+            node.rest()
+            time.sleep(chance.uniform(0.1, 1.0))
+            node.go_on()
+        elif act == "kill replica":
+            node = chance.choice(others)
+            node.kill()
+            node.restart("--replicaof", f"127.0.0.1 {proxies[id(primary)].port}")
+            wait_until("the replica is back", lambda: online_count(primary) == 2)
+        else:
+            wait_until("both replicas are there", lambda: online_count(primary) == 2)
+            old = primary
+            old.kill()
+            primary = max(others, key=far)
+            assert far(primary) >= 0, done
+            primary.call("REPLICAOF", "NO", "ONE")
+            [other] = [node for node in others if node is not primary]
+            other.follow(proxies[id(primary)].port)
+            old.restart("--replicaof", f"127.0.0.1 {proxies[id(primary)].port}")
+            wait_until("the others follow", lambda: online_count(primary) == 2)
+    for writer in writers:
+        writer.stop()
+    wait_until("both replicas are there", lambda: online_count(primary) == 2)
+    kept = [pair for writer in writers for pair in writer.kept]
+    assert kept
+    for key, n in kept:
+        assert primary.client.get(key) == str(n).encode(), (key, done)
+    settle(primary, *[node for node in nodes if node is not primary])
+    for proxy in proxies.values():
+        proxy.close()
+
+
+def online_count(primary):
+    info = primary.info()
+    return sum(info[f"slave{n}"]["state"] == "online" for n in range(info["connected_slaves"]))
