@@ -164,6 +164,7 @@ class Game:
             shown = {name: value for name, value in description.items() if name not in ("commands", "selectors")}
             selectors = [{k: v for k, v in pairs(s).items() if k != "commands"} for s in description["selectors"]]
             for part in (shown, *selectors):
+                part.pop("databases", None)  # which users may be bound to only since Valkey 9.1
                 # Redis prints this pattern as ~*, and then cannot always read what it has printed.
                 part["keys"] = part["keys"].replace("%RW~*", "~*")
             return shown, selectors

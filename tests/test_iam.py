@@ -130,3 +130,46 @@ def test_listing_and_mistakes(service, iam):
     root = iam.list_access_keys()["AccessKeyMetadata"][0]["AccessKeyId"]
     assert code_of(iam.delete_access_key, AccessKeyId=root) == "DeleteConflict"
     wait_until("the key still works", iam.list_users)
+
+
+def test_instance_profiles_and_what_users_do_not_have(own_service):
+    iam = own_service.api("iam")
+    trust = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "ec2.amazonaws.com"}}]}'
+    iam.create_role(RoleName="machine", AssumeRolePolicyDocument=trust)
+    made = iam.create_instance_profile(InstanceProfileName="Machine", Tags=[{"Key": "a", "Value": "b"}])["InstanceProfile"]
+    assert made["Arn"].endswith(":instance-profile/Machine") and made["InstanceProfileId"].startswith("AIPA")
+    assert made["Roles"] == [] and made["Tags"] == [{"Key": "a", "Value": "b"}]
+    iam.add_role_to_instance_profile(InstanceProfileName="Machine", RoleName="machine")
+    with pytest.raises(iam.exceptions.LimitExceededException):
+        iam.add_role_to_instance_profile(InstanceProfileName="Machine", RoleName="machine")
+    [role] = iam.get_instance_profile(InstanceProfileName="machine")["InstanceProfile"]["Roles"]
+    assert role["RoleName"] == "machine"
+    for listed in (iam.list_instance_profiles(), iam.list_instance_profiles_for_role(RoleName="machine")):
+        assert [profile["InstanceProfileName"] for profile in listed["InstanceProfiles"]] == ["Machine"]
+    for call in (lambda: iam.delete_role(RoleName="machine"),
+                 lambda: iam.delete_instance_profile(InstanceProfileName="Machine")):
+        with pytest.raises(iam.exceptions.DeleteConflictException):
+            call()
+    iam.tag_instance_profile(InstanceProfileName="Machine", Tags=[{"Key": "c", "Value": "d"}])
+    iam.untag_instance_profile(InstanceProfileName="Machine", TagKeys=["a"])
+    assert iam.list_instance_profile_tags(InstanceProfileName="Machine")["Tags"] == [{"Key": "c", "Value": "d"}]
+    iam.remove_role_from_instance_profile(InstanceProfileName="Machine", RoleName="machine")
+    iam.delete_role(RoleName="machine")
+    iam.delete_instance_profile(InstanceProfileName="Machine")
+    with pytest.raises(iam.exceptions.NoSuchEntityException):
+        iam.get_instance_profile(InstanceProfileName="Machine")
+
+    iam.create_user(UserName="ann")
+    assert iam.list_mfa_devices(UserName="ann")["MFADevices"] == []
+    assert iam.list_ssh_public_keys(UserName="ann")["SSHPublicKeys"] == []
+    assert iam.list_signing_certificates(UserName="ann")["Certificates"] == []
+    assert iam.list_service_specific_credentials(UserName="ann").get("ServiceSpecificCredentials", []) == []
+    for call in (lambda: iam.get_login_profile(UserName="ann"), lambda: iam.list_mfa_devices(UserName="nobody")):
+        with pytest.raises(iam.exceptions.NoSuchEntityException):
+            call()
+    assert iam.list_account_aliases()["AccountAliases"] == []
+    iam.create_account_alias(AccountAlias="larder")
+    assert iam.list_account_aliases()["AccountAliases"] == ["larder"]
+    iam.delete_account_alias(AccountAlias="larder")
+    with pytest.raises(iam.exceptions.NoSuchEntityException):
+        iam.delete_account_alias(AccountAlias="larder")

@@ -16,7 +16,7 @@ import pytest
 from pymemcache.client.base import Client
 
 from ports import free_port
-from service import BINARY
+from service import BINARY, wait_until
 
 DEADLINE = 60
 # Debian calls it by a name of its own.
@@ -232,6 +232,13 @@ def test_udp(tmp_path):
                     parts[part], count = piece[8:], of
             return b"".join(parts[part] for part in range(count))
 
+        def answers():
+            try:
+                return ask(0, b"version\r\n").startswith(b"VERSION ")
+            except ConnectionRefusedError:
+                return False
+
+        wait_until("datagrams are taken", answers)
         assert ask(1, b"set a 7 0 5\r\nhello\r\n") == b"STORED\r\n"
         assert cache.ask(b"get a\r\n", b"END\r\n") == b"VALUE a 7 5\r\nhello\r\nEND\r\n"
         cache.ask(b"set large 0 0 20000\r\n" + b"v" * 20000 + b"\r\n")

@@ -56,9 +56,75 @@ def test_metrics_of_a_node(service):
     with urllib.request.urlopen(service.endpoint + "/metrics", timeout=30) as page:
         text = page.read().decode()
     assert 'larder_curr_items{cache_cluster_id="measured",cache_node_id="0001"}' in text
-    with pytest.raises(botocore.exceptions.ClientError, match="metric math"):
-        cloudwatch.get_metric_data(MetricDataQueries=[{"Id": "e", "Expression": "a*2"}], **span)
+    queries = [
+        {"Id": "items", "MetricStat": {"Metric": metric_of("CurrItems", dimensions), "Period": 60, "Stat": "p90"},
+         "ReturnData": False},
+        {"Id": "double", "Expression": "items * 2 + METRIC_COUNT(METRICS()) - 1", "Label": "twice"},
+    ]
+    [result] = cloudwatch.get_metric_data(MetricDataQueries=queries, **span)["MetricDataResults"]
+    assert (result["Id"], result["Label"]) == ("double", "twice") and 2.0 in result["Values"]
+    for expression in ("nothing + 1", "1 + 1", "SEARCH('x', 'Sum', 60)", "double", "items +"):
+        broken = [queries[0], {"Id": "double", "Expression": expression}]
+        with pytest.raises(botocore.exceptions.ClientError, match="The expression of double"):
+            cloudwatch.get_metric_data(MetricDataQueries=broken, **span)
+    [percentiles, *_] = cloudwatch.get_metric_statistics(
+        Namespace="AWS/ElastiCache", MetricName="CurrItems", Dimensions=dimensions, Period=3600,
+        ExtendedStatistics=["p100", "p50"], **span)["Datapoints"]
+    assert percentiles["ExtendedStatistics"]["p100"] >= percentiles["ExtendedStatistics"]["p50"] >= 0
     client.close()
+
+
+def metric_of(name, dimensions):
+    return {"Namespace": "AWS/ElastiCache", "MetricName": name, "Dimensions": dimensions}
+
+
+def test_metrics_of_a_group(service):
+    cloudwatch, api = service.api("cloudwatch"), service.client()
+    api.create_replication_group(ReplicationGroupId="grouped", ReplicationGroupDescription="d", NumCacheClusters=1,
+                                 CacheNodeType="cache.t3.micro", Engine="redis")
+    group = {"Name": "ReplicationGroupId", "Value": "grouped"}
+
+    def listed():
+        found = cloudwatch.list_metrics(Namespace="AWS/ElastiCache", Dimensions=[group])["Metrics"]
+        return {(metric["MetricName"], *(d["Value"] for d in metric["Dimensions"])) for metric in found}
+
+    found = wait_until("the group is sampled", listed, SAMPLED_S, 1)
+    assert {("EngineCPUUtilization", "grouped"), ("EngineCPUUtilization", "grouped", "Primary"),
+            ("EngineCPUUtilization", "grouped", "0001", "Primary")} <= found
+    assert not any(name == "CurrItems" for name, *_ in found)
+    now = datetime.datetime.now(datetime.timezone.utc)
+    for dimensions, is_there in (([group], True), ([group, {"Name": "Role", "Value": "Primary"}], True),
+                                 ([group, {"Name": "Role", "Value": "Replica"}], False)):
+        points = cloudwatch.get_metric_statistics(
+            **metric_of("EngineCPUUtilization", dimensions), Period=60, Statistics=["Maximum"],
+            StartTime=now - datetime.timedelta(hours=1), EndTime=now + datetime.timedelta(hours=1))["Datapoints"]
+        assert bool(points) == is_there, dimensions
+
+
+def test_alarms_on_expressions_and_percentiles(service):
+    cloudwatch = service.api("cloudwatch")
+    service.create("reckoned")
+    dimensions = [{"Name": "CacheClusterId", "Value": "reckoned"}]
+    metric = {"Metric": metric_of("CurrConnections", dimensions), "Period": 60, "Stat": "Maximum"}
+    common = {"EvaluationPeriods": 1, "Threshold": 99.0, "ComparisonOperator": "GreaterThanOrEqualToThreshold"}
+    queries = [{"Id": "c", "MetricStat": metric, "ReturnData": False},
+               {"Id": "e", "Expression": "FILL(c, 0) + 100", "Label": "more", "ReturnData": True}]
+    cloudwatch.put_metric_alarm(AlarmName="reckoned", Metrics=queries, **common)
+    cloudwatch.put_metric_alarm(AlarmName="p99", Namespace="AWS/ElastiCache", MetricName="CurrConnections",
+                                Dimensions=dimensions, Period=60, ExtendedStatistic="p99", **common)
+    alarms = {alarm["AlarmName"]: alarm for alarm in cloudwatch.describe_alarms()["MetricAlarms"]}
+    assert alarms["reckoned"]["Metrics"] == queries and "MetricName" not in alarms["reckoned"]
+    assert alarms["p99"]["ExtendedStatistic"] == "p99" and "Statistic" not in alarms["p99"]
+    states = lambda: {alarm["AlarmName"]: alarm["StateValue"] for alarm in cloudwatch.describe_alarms()["MetricAlarms"]}
+    wait_until("both are judged", lambda: states()["reckoned"] == "ALARM" and states()["p99"] == "OK", SAMPLED_S, 1)
+    bad = {"AlarmName": "bad", **common}
+    for wrong in ({"Metrics": [queries[0]]}, {"Metrics": queries, "Period": 60},
+                  {"Metrics": [queries[0], {"Id": "e", "Expression": "c +"}]}):
+        with pytest.raises(botocore.exceptions.ClientError):
+            cloudwatch.put_metric_alarm(**bad, **wrong)
+    with pytest.raises(botocore.exceptions.ClientError, match="Composite alarms are not available"):
+        cloudwatch.put_composite_alarm(AlarmName="both", AlarmRule="ALARM(reckoned) AND ALARM(p99)")
+    cloudwatch.delete_alarms(AlarmNames=["reckoned", "p99"])
 
 
 def alarm(name, **changes):

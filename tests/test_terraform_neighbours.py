@@ -100,7 +100,8 @@ resource "aws_elasticache_subnet_group" "app" {
 }
 
 resource "aws_iam_user" "app" {
-  name = "tf-app"
+  name          = "tf-app"
+  force_destroy = true
   tags = { team = "search" }
 }
 
@@ -148,6 +149,66 @@ resource "aws_iam_role" "deploy" {
 resource "aws_iam_role_policy_attachment" "deploy" {
   role       = aws_iam_role.deploy.name
   policy_arn = "arn:aws:iam::aws:policy/AmazonElastiCacheFullAccess"
+}
+
+resource "aws_iam_instance_profile" "deploy" {
+  name = "tf-deploy"
+  role = aws_iam_role.deploy.name
+  tags = { team = "search" }
+}
+
+resource "aws_iam_account_alias" "alias" { account_alias = "tf-larder" }
+
+resource "aws_iam_group_policy" "team" {
+  name   = "look"
+  group  = aws_iam_group.team.name
+  policy = aws_iam_policy.read.policy
+}
+
+resource "aws_cloudwatch_metric_alarm" "misses" {
+  alarm_name          = "tf-misses"
+  comparison_operator = "LessThanThreshold"
+  threshold           = var.threshold
+  evaluation_periods  = 3
+  datapoints_to_alarm = 2
+  metric_query {
+    id          = "rate"
+    expression  = "100 * hits / (hits + misses)"
+    label       = "Hit rate"
+    return_data = true
+  }
+  metric_query {
+    id = "hits"
+    metric {
+      namespace   = "AWS/ElastiCache"
+      metric_name = "CacheHits"
+      period      = 300
+      stat        = "Sum"
+      dimensions  = { CacheClusterId = "none" }
+    }
+  }
+  metric_query {
+    id = "misses"
+    metric {
+      namespace   = "AWS/ElastiCache"
+      metric_name = "CacheMisses"
+      period      = 300
+      stat        = "Sum"
+      dimensions  = { CacheClusterId = "none" }
+    }
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "tail" {
+  alarm_name          = "tf-tail"
+  namespace           = "AWS/ElastiCache"
+  metric_name         = "GetTypeCmdsLatency"
+  dimensions          = { CacheClusterId = "none" }
+  extended_statistic  = "p99"
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 500
+  period              = 60
+  evaluation_periods  = 1
 }
 
 resource "aws_cloudwatch_metric_alarm" "cpu" {

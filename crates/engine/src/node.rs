@@ -40,6 +40,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const EVICTION_BUDGET: Duration = Duration::from_micros(500);
 /// Time that it gives when there are more: memory must not come faster than it goes.
 const EVICTION_BUDGET_MAX: Duration = Duration::from_millis(20);
+/// Keys that are evicted before the time is looked at: as many as a batch may add, so that a slow machine, or a clock that
+/// runs fast, does not let the memory grow.
+const EVICTIONS_MIN: usize = 64;
+/// The same while there is much too much in use.
+const EVICTIONS_MIN_MANY: usize = 256;
 const EVICTION_SLACK_BYTES: u64 = 8 << 20;
 /// The slack is no larger than this share of `maxmemory`.
 const EVICTION_SLACK_SHARE: u64 = 16;
@@ -373,7 +378,7 @@ impl Node {
             *random ^ *random >> 32
         };
         let slack = EVICTION_SLACK_BYTES.min(settings.maxmemory / EVICTION_SLACK_SHARE);
-        let mut full = false;
+        let (mut full, mut evicted) = (false, 0);
         loop {
             let mut told = |db, key: &[u8]| notify::evicted(self, worker, db, key);
             let Some((db, key, removed)) = self.store.evict_one(&round, &mut dice, &mut told) else {
@@ -383,8 +388,13 @@ impl Node {
             memcache::watch::evicted(self, db, &key, &removed);
             free(Some(removed));
             let many = memory::used_bytes() > settings.maxmemory.saturating_add(slack);
-            let budget = if many { EVICTION_BUDGET_MAX } else { EVICTION_BUDGET };
-            if memory::bound::bounded_bytes() <= settings.maxmemory || began.elapsed() > budget {
+            let (budget, least) = match many {
+                true => (EVICTION_BUDGET_MAX, EVICTIONS_MIN_MANY),
+                false => (EVICTION_BUDGET, EVICTIONS_MIN),
+            };
+            evicted += 1;
+            let enough = evicted >= least && began.elapsed() > budget;
+            if memory::bound::bounded_bytes() <= settings.maxmemory || enough {
                 break;
             }
         }

@@ -134,6 +134,9 @@ pub(crate) struct Up {
     /// Folder of the buckets for exported snapshots: each folder in it is one [default: buckets in the data folder]
     #[arg(long, value_name = "FOLDER", help_heading = "Service")]
     pub(crate) buckets: Option<PathBuf>,
+    /// Most cache nodes that there may be: a quota of the account, which AWS raises on request
+    #[arg(long, value_name = "NUMBER", default_value_t = larder_service::resource::cluster::REGION_NODES_MAX, help_heading = "Service")]
+    pub(crate) nodes_max: usize,
     /// Leave the caches running when the service stops
     #[arg(long, help_heading = "Service")]
     pub(crate) keep_nodes: bool,

@@ -58,6 +58,7 @@ fn config(arguments: &Up, data_dir: PathBuf) -> Result<ServiceConfig, Failure> {
         buckets: arguments.buckets.as_deref().map(std::path::absolute).transpose()?,
         #[cfg(feature = "s3")]
         s3: s3(arguments),
+        nodes_max: arguments.nodes_max,
         stop_nodes: !arguments.keep_nodes,
     })
 }

@@ -75,6 +75,8 @@ pub struct ServiceConfig {
     /// A server with buckets, in the place of that folder.
     #[cfg(feature = "s3")]
     pub s3: Option<S3Config>,
+    /// Most cache nodes of the account, which AWS raises on request.
+    pub nodes_max: usize,
     /// Whether nodes are stopped with the service. If not, they run on and the next service takes them over.
     pub stop_nodes: bool,
 }
@@ -243,6 +245,7 @@ pub async fn serve(
         vault: vault.clone(),
         metrics: Arc::clone(&metrics),
         release: config.release.clone(),
+        nodes_max: config.nodes_max,
     });
     let prompt = Prompt { host: Arc::clone(&host), runtime: tokio::runtime::Handle::current() };
     let console = Arc::new(Console::new(Arc::clone(&app), Arc::new(prompt)));

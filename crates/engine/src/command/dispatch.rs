@@ -355,12 +355,12 @@ pub fn apply(
     if !command.accepts(args.len()) {
         return Err(wrong_arity(&request, command));
     }
+    if command.scope == Scope::Still {
+        return Ok(0); // nobody logs such a command, and the gate is held
+    }
     if let Some(transaction) = client.transaction.as_mut().filter(|_| !command.is(flag::NOT_QUEUED)) {
         transaction.queue(command, &args); // what is too much for a client has been executed elsewhere
         return Ok(0);
-    }
-    if command.scope == Scope::Still {
-        return Ok(0); // nobody logs such a command, and the gate is held
     }
     let mut keys = Keyspace::new(node, Locked::None, &Known::NOTHING, client.db, turn.now, turn.access);
     let wakes = lock(keys.locked_mut(), node, command, &request);

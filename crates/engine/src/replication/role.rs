@@ -170,6 +170,9 @@ pub(super) fn empty(node: &Node, epoch: u64) -> bool {
     let mut held = crate::command::keyspace::Locked::all(&node.store);
     node.snapshots.abort(&mut held);
     node.replication.state().resumable = false;
+    // Whoever chooses the next primary by the offset must not take an empty node for a full one.
+    let capacity = node.settings().replication.backlog_bytes;
+    node.log.with_backlog(|backlog| *backlog = Backlog::new(0, capacity));
     let mut cleared = Vec::new();
     let databases = node.store.databases();
     held.visit(&mut |partition| cleared.extend((0..databases).map(|db| partition.clear(db))));

@@ -46,14 +46,15 @@ fn of<'a>(sessions: &'a mut Sessions, place: &Place) -> Option<&'a mut Session> 
     sessions.get(place.index).filter(|session| session.client.id() == place.id && !session.client.closing)
 }
 
-/// Gives lines to a session that watches, unless it does not read what it has.
+/// Gives lines to a session that watches: as many as it has room for, as long as it does not read what it has.
 fn watched(node: &Node, session: &mut Session, bytes: &[u8]) {
-    let room = node.memcached.watchers.watcher_bytes.load(Ordering::Relaxed) as usize;
-    let taken = session.output_bytes() + bytes.len() <= room;
-    if taken {
-        session.out.buffer().extend_from_slice(bytes);
-    }
-    node.memcached.watchers.count(bytes, taken);
+    let watchers = &node.memcached.watchers;
+    let limit = watchers.watcher_bytes.load(Ordering::Relaxed) as usize;
+    let room = limit.saturating_sub(session.output_bytes()).min(bytes.len());
+    let taken = memchr::memrchr(b'\n', &bytes[..room]).map_or(0, |end| end + 1);
+    session.out.buffer().extend_from_slice(&bytes[..taken]);
+    watchers.count(&bytes[..taken], true);
+    watchers.count(&bytes[taken..], false);
 }
 
 fn append(session: &mut Session, bytes: &[u8], form: Form, limits: &OutputLimits) {

@@ -18,18 +18,18 @@ fn a_miss_has_a_reason(on: On) {
         ("SELECT 1", "OK"),
         ("SET flushed v", "OK"),
         ("FLUSHDB", "OK"),
-        ("LARDER.WHY flushed", "[state, flushed]"),
+        ("LARDER.WHY flushed", "[$state, $flushed]"),
         ("GET flushed", "nil"),
         ("SELECT 0", "OK"),
-        ("LARDER.WHY never", "[state, unknown]"),
-        ("LARDER.WHY deleted", "[state, deleted]"),
+        ("LARDER.WHY never", "[$state, $unknown]"),
+        ("LARDER.WHY deleted", "[$state, $deleted]"),
         ("GET deleted", "nil"),
         ("GET never", "nil"),
         ("SET there v EX 1000", "OK"),
-        ("GET there", "v"),
+        ("GET there", "$v"),
     ]);
     wait_until("the key has expired", || node.info("expired_keys") == 1);
-    session.talk(&[("LARDER.WHY expired", "[state, expired]"), ("GET expired", "nil")]);
+    session.talk(&[("LARDER.WHY expired", "[$state, $expired]"), ("GET expired", "nil")]);
     for (field, count) in [
         ("misses", 4),
         ("misses_unknown", 1),
@@ -51,7 +51,12 @@ fn a_miss_has_a_reason(on: On) {
     assert_eq!(lines[0], "STAT state present");
     assert!(lines.contains(&"STAT read 1".to_owned()) && lines.len() == 5, "{lines:?}");
     // A key that is there again did not leave.
-    session.talk(&[("SET deleted v", "OK"), ("GET deleted", "v"), ("DEL there", ":1"), ("GET there", "nil")]);
+    session.talk(&[
+        ("SET deleted v", "OK"),
+        ("GET deleted", "$v"),
+        ("DEL there", ":1"),
+        ("GET there", "nil"),
+    ]);
     assert_eq!(node.info("keyspace_misses_deleted"), 3);
 }
 
@@ -61,18 +66,23 @@ fn nothing_is_remembered_where_nothing_may_be(on: On) {
     session.talk(&[
         ("SET k v", "OK"),
         ("DEL k", ":1"),
-        ("LARDER.WHY k", "[state, unknown]"),
+        ("LARDER.WHY k", "[$state, $unknown]"),
         ("GET k", "nil"),
     ]);
     assert_eq!((node.info("keyspace_misses_deleted"), node.info("keyspace_misses_unknown")), (0, 1));
     node.local().says("CONFIG SET miss-history-keys 1000", "OK");
-    session.talk(&[("SET k v", "OK"), ("DEL k", ":1"), ("LARDER.WHY k", "[state, deleted]")]);
+    session.talk(&[("SET k v", "OK"), ("DEL k", ":1"), ("LARDER.WHY k", "[$state, $deleted]")]);
 }
 
 fn reads_are_counted_by_prefix(on: On) {
     let node = on.node("--miss-prefix-delimiter :");
     let (mut session, mut memcached) = (node.connect(), node.memcached());
-    session.talk(&[("SET user:1 v", "OK"), ("GET user:1", "v"), ("GET user:2", "nil"), ("DEL user:1", ":1")]);
+    session.talk(&[
+        ("SET user:1 v", "OK"),
+        ("GET user:1", "$v"),
+        ("GET user:2", "nil"),
+        ("DEL user:1", ":1"),
+    ]);
     memcached.exchange("get user:1\r\nget page:1\r\n", "END\r\nEND\r\n");
     let user = "STAT user:hits 1\r\nSTAT user:evicted 0\r\nSTAT user:expired 0\r\nSTAT user:deleted 1\r\n\
                 STAT user:flushed 0\r\nSTAT user:unknown 1\r\n";
@@ -81,8 +91,8 @@ fn reads_are_counted_by_prefix(on: On) {
     session.talk(&[
         (
             "LARDER.PREFIXES",
-            "[[prefix, user, hits, :1, evicted, :0, expired, :0, deleted, :1, flushed, :0, unknown, :1, before, :0], \
-             [prefix, page, hits, :0, evicted, :0, expired, :0, deleted, :0, flushed, :0, unknown, :1, before, :0]]",
+            "[[$prefix, $user, $hits, :1, $evicted, :0, $expired, :0, $deleted, :1, $flushed, :0, $unknown, :1, $before, :0], \
+             [$prefix, $page, $hits, :0, $evicted, :0, $expired, :0, $deleted, :0, $flushed, :0, $unknown, :1, $before, :0]]",
         ),
         ("LARDER.PREFIXES RESET", "OK"),
         ("LARDER.PREFIXES", "[]"),

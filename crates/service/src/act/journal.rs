@@ -1,18 +1,24 @@
 //! Events, as they happen, in the service's own log: whoever watches the terminal sees what the API would tell.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::resource::event::{Event, first_id_at};
 use crate::state::{Page, Records, Resource, StateError, list};
 
 /// How far back a look goes. An event is written at once, so its date is never older than a slow disk explains.
 const LOOK_BACK_MS: u64 = 60_000;
+/// How long a look waits for more events.
+const TOGETHER: Duration = Duration::from_millis(100);
 
 /// Writes every event from now on to the log, until dropped. `clock` answers Unix milliseconds.
 pub async fn follow(records: Arc<dyn Records>, clock: fn() -> u64) {
     let mut changes = records.watch(Event::KIND);
     let mut last = fresh(&*records, clock(), 0).map_or(0, |events| newest(&events, 0));
     while changes.changed().await.is_ok() {
+        // Many that come together are read together: each look reads all of the last minute.
+        tokio::time::sleep(TOGETHER).await;
+        changes.borrow_and_update();
         match fresh(&*records, clock(), last) {
             Ok(events) => {
                 last = newest(&events, last);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
@@ -13,7 +13,7 @@ use crate::login;
 use crate::name::endpoint::Zone;
 use crate::plan::{Applies, CLOSED, SOURCE_ADDRESS, Setting, WantedSettings};
 use crate::resource::cluster::{Cluster, Engine};
-use crate::resource::ec2::{self, Peer, SecurityGroup, Vpc};
+use crate::resource::ec2::{self, Peer, SecurityGroup, SubnetOfVpc, Vpc};
 use crate::resource::group::{Group, ONLY_SHARD};
 use crate::resource::network::Address;
 use crate::resource::node::Observed;
@@ -21,7 +21,7 @@ use crate::resource::node_type;
 use crate::resource::parameter_group::{ParameterGroup, changes_at_once, node_directives};
 use crate::resource::transit::Transit;
 use crate::resource::user::{Authentication, User, UserGroup};
-use crate::state::{Records, find, list_all};
+use crate::state::{Records, Resource, find, list_all};
 
 /// Commands that ElastiCache hides from users of redis and valkey nodes (elasticache-facts d.2).
 const RESTRICTED: &str = "acl|load acl|save acl|setuser acl|deluser bgrewriteaof bgsave cluster|addslots \
@@ -36,8 +36,12 @@ const ALLOWED_SOURCES: &str = "allowed-sources";
 /// Directive with the addresses from which other members of a group may follow, although clients may not.
 const REPLICATION_SOURCES: &str = "replication-sources";
 
-/// The settings for a cluster's nodes.
-pub fn wanted(records: &dyn Records, cluster: &Cluster) -> Result<WantedSettings, ActError> {
+/// The settings for a cluster's nodes. What follows from all clusters is looked up in `members`.
+pub fn wanted(
+    records: &dyn Records,
+    cluster: &Cluster,
+    members: &Members,
+) -> Result<WantedSettings, ActError> {
     let group = group(records, &cluster.parameter_group)?;
     let missing = |what: &str| ActError::Missing(format!("there is no {what}"));
     let node_type = node_type::find(&cluster.node_type);
@@ -61,12 +65,12 @@ pub fn wanted(records: &dyn Records, cluster: &Cluster) -> Result<WantedSettings
         own("save", "\"\"".to_owned(), Applies::Live);
         own("restricted-commands", RESTRICTED.to_owned(), Applies::Live);
     }
-    let (name, value) = (ALLOWED_SOURCES.to_owned(), allowed_sources(records, cluster)?);
+    let (name, value) = (ALLOWED_SOURCES.to_owned(), allowed_sources(records, cluster, members)?);
     wanted.insert(name, Setting { value, applies: Applies::Live });
     users(records, cluster, &mut wanted)?;
     if let Some(group) = &cluster.group {
-        let members: Vec<String> = companions(records, cluster)?.iter().map(ToString::to_string).collect();
-        let value = if members.is_empty() { "none".to_owned() } else { members.join(" ") };
+        let others: Vec<String> = companions(records, cluster)?.iter().map(ToString::to_string).collect();
+        let value = if others.is_empty() { "none".to_owned() } else { others.join(" ") };
         wanted.insert(REPLICATION_SOURCES.to_owned(), Setting { value, applies: Applies::Live });
         // A replica that waits for others that might come is not in sync, and no failover counts on it.
         let at_once = Setting { value: "0".to_owned(), applies: Applies::Live };
@@ -85,8 +89,9 @@ pub fn source(
     zone: Zone,
     clock: fn() -> u64,
 ) -> impl Fn(&dyn Records, &Cluster) -> Result<WantedSettings, ActError> {
+    let members = Members::default();
     move |records, cluster| {
-        let mut settings = wanted(records, cluster)?;
+        let mut settings = wanted(records, cluster, &members)?;
         if cluster.transit != Transit::Never {
             let names = names(records, &zone, cluster)?;
             let issued = authority.issue(&cluster.id, &names, clock());
@@ -126,7 +131,7 @@ fn encrypt(transit: Transit, files: &Files, wanted: &mut WantedSettings) {
 
 /// Who may connect, by the security groups of the cluster: ranges of addresses, or `none`. Nodes of one group of
 /// caches must reach each other whatever its rules say.
-fn allowed_sources(records: &dyn Records, cluster: &Cluster) -> Result<String, ActError> {
+fn allowed_sources(records: &dyn Records, cluster: &Cluster, members: &Members) -> Result<String, ActError> {
     let vpcs: Vec<Vpc> = list_all::<Vpc>(records)?.into_iter().map(|stored| stored.value).collect();
     if vpcs.is_empty() {
         return Ok("0.0.0.0/0".to_owned()); // no networks were made: nothing to hold anybody against
@@ -136,7 +141,7 @@ fn allowed_sources(records: &dyn Records, cluster: &Cluster) -> Result<String, A
         groups.extend(find::<SecurityGroup>(records, &id)?.map(|stored| stored.value));
     }
     let refers = groups.iter().flat_map(|group| &group.rules).any(|rule| matches!(rule.peer, Peer::Group(_)));
-    let members = if refers { members_by_group(records)? } else { BTreeMap::new() };
+    let members = if refers { members.by_group(records)? } else { Arc::default() };
     let of = |id: &str| members.get(id).cloned().unwrap_or_default();
     let mut sources: Vec<String> =
         ec2::sources(&groups, &vpcs, cluster.port, of).iter().map(ToString::to_string).collect();
@@ -170,12 +175,38 @@ fn companions(records: &dyn Records, cluster: &Cluster) -> Result<Vec<Ipv4Addr>,
 }
 
 /// Addresses of nodes by the security groups that they are in.
-fn members_by_group(records: &dyn Records) -> Result<BTreeMap<String, Vec<Ipv4Addr>>, ActError> {
+type ByGroup = BTreeMap<String, Vec<Ipv4Addr>>;
+
+/// Who is in which security group. It follows from all clusters and is asked for by each, so it is found anew only when
+/// something changed that it follows from.
+#[derive(Default)]
+pub struct Members {
+    found: Mutex<Option<([u64; 4], Arc<ByGroup>)>>,
+}
+
+impl Members {
+    fn by_group(&self, records: &dyn Records) -> Result<Arc<ByGroup>, ActError> {
+        // Read before the records: what changes meanwhile makes the next look another one.
+        let kinds = [Cluster::KIND, Address::KIND, SubnetOfVpc::KIND, Vpc::KIND];
+        let revisions = kinds.map(|kind| *records.watch(kind).borrow());
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, members)) = found.as_ref()
+            && *of == revisions
+        {
+            return Ok(Arc::clone(members));
+        }
+        let members = Arc::new(members_by_group(records)?);
+        *found = Some((revisions, Arc::clone(&members)));
+        Ok(members)
+    }
+}
+
+fn members_by_group(records: &dyn Records) -> Result<ByGroup, ActError> {
     let mut groups_of: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for cluster in list_all::<Cluster>(records)? {
         groups_of.insert(cluster.value.id.clone(), security_groups_of(records, &cluster.value)?);
     }
-    let mut members: BTreeMap<String, Vec<Ipv4Addr>> = BTreeMap::new();
+    let mut members = ByGroup::new();
     for address in list_all::<Address>(records)? {
         for group in groups_of.get(&address.value.cluster_id).into_iter().flatten() {
             members.entry(group.clone()).or_default().push(address.value.address);
@@ -267,7 +298,7 @@ mod tests {
         let records = FileRecords::with_backend(redb::backends::InMemoryBackend::new()).unwrap();
         let mut cluster = redis();
         cluster.node_type = "cache.t2.micro".into();
-        let wanted_now = wanted(&records, &cluster).unwrap();
+        let wanted_now = wanted(&records, &cluster, &Members::default()).unwrap();
         assert_eq!(wanted_now["maxmemory"].value, "436469760", "three quarters of 581959680");
         assert_eq!(wanted_now["engine-version"].value, "7.1.0");
         assert_eq!(
@@ -283,9 +314,12 @@ mod tests {
         group.values.insert("maxmemory-policy".into(), "allkeys-lru".into());
         records.apply(&[create(&group).unwrap()]).unwrap();
         cluster.parameter_group = "mine".into();
-        assert_eq!(wanted(&records, &cluster).unwrap()["maxmemory-policy"].value, "allkeys-lru");
+        assert_eq!(
+            wanted(&records, &cluster, &Members::default()).unwrap()["maxmemory-policy"].value,
+            "allkeys-lru"
+        );
         cluster.parameter_group = "gone".into();
-        assert!(wanted(&records, &cluster).is_err());
+        assert!(wanted(&records, &cluster, &Members::default()).is_err());
     }
 
     #[test]
@@ -293,7 +327,7 @@ mod tests {
         let records = FileRecords::with_backend(redb::backends::InMemoryBackend::new()).unwrap();
         let mut cluster = memcached(1);
         cluster.parameter_group = "default.memcached1.6".into();
-        let wanted = wanted(&records, &cluster).unwrap();
+        let wanted = wanted(&records, &cluster, &Members::default()).unwrap();
         assert_eq!(wanted["engine-version"], Setting { value: "1.6.22".into(), applies: Applies::Restart });
         assert!(!wanted.contains_key("restricted-commands"));
     }

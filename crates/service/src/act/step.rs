@@ -27,6 +27,8 @@ const PAUSE_MS: u64 = 500;
 const PAUSE_MS_MAX: u64 = 30_000;
 /// Addresses that are tried for a node before the step is given up.
 const PLACE_TRIES_MAX: usize = 5_000;
+/// How often a record is tried to be changed that somebody else changes, too.
+const CONFLICTS_MAX: usize = 50;
 /// Longest failure text that is kept.
 const FAILURE_CHARS_MAX: usize = 500;
 
@@ -429,21 +431,36 @@ impl<H: Host> Tools<H> {
 /// Notes that all nodes were stopped on purpose, so that the next driver starts them without calling it a recovery.
 /// To be called when no driver runs any more.
 pub fn note_all_stopped(records: &dyn Records, now_ms: u64) -> Result<(), StateError> {
-    for Stored { value: mut observed, revision } in list_all::<Observed>(records)? {
-        let mut changes = vec![];
-        for (id, node) in &mut observed.nodes {
-            if node.phase == NodePhase::Running {
-                node.phase = NodePhase::Rebooting;
-                node.process = None;
-                changes.push(create(&event(&observed.id, format!("Cache node {id} shutdown"), now_ms))?);
+    for Stored { value: Observed { id, .. }, .. } in list_all::<Observed>(records)? {
+        let mut conflicts = 0;
+        // The last write of a driver that was dropped may still be under way.
+        while let Err(error) = note_stopped(records, &id, now_ms) {
+            conflicts += 1;
+            if conflicts > CONFLICTS_MAX || !matches!(error, StateError::Conflict { .. }) {
+                return Err(error);
             }
-        }
-        if !changes.is_empty() {
-            changes.push(replace(&observed, revision)?);
-            records.apply(&changes)?;
         }
     }
     Ok(())
+}
+
+fn note_stopped(records: &dyn Records, id: &str, now_ms: u64) -> Result<(), StateError> {
+    let Some(Stored { value: mut observed, revision }) = find::<Observed>(records, id)? else {
+        return Ok(());
+    };
+    let mut changes = vec![];
+    for (node_id, node) in &mut observed.nodes {
+        if node.phase == NodePhase::Running {
+            node.phase = NodePhase::Rebooting;
+            node.process = None;
+            changes.push(create(&event(id, format!("Cache node {node_id} shutdown"), now_ms))?);
+        }
+    }
+    if changes.is_empty() {
+        return Ok(());
+    }
+    changes.push(replace(&observed, revision)?);
+    records.apply(&changes).map(drop)
 }
 
 fn key(cluster: &Cluster, node: &str) -> NodeKey {

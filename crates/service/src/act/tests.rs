@@ -28,6 +28,7 @@ use crate::state::{Change, FileRecords, Page, Record, Records, StateError, creat
 use crate::vault::Vault;
 
 mod group;
+mod many;
 mod snapshot;
 
 thread_local! {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::query::{Asked, Metric, Query};
 use crate::state::Resource;
 
 /// An alarm.
@@ -37,6 +38,9 @@ pub struct Alarm {
     pub comparison: String,
     /// What a missing value counts as.
     pub missing: Option<String>,
+    /// Queries of an alarm on metric math, one of which is returned; then metric, statistic and so on do not count.
+    #[serde(default)]
+    pub math: Vec<Query>,
     /// When it was last set, Unix milliseconds.
     pub configured_ms: u64,
     /// `OK`, `ALARM` or `INSUFFICIENT_DATA`.
@@ -58,6 +62,22 @@ impl Resource for Alarm {
 }
 
 impl Alarm {
+    /// What it looks at.
+    pub fn queries(&self) -> Vec<Query> {
+        if !self.math.is_empty() {
+            return self.math.clone();
+        }
+        let asked = Asked::Metric(Metric {
+            namespace: self.namespace.clone(),
+            name: self.metric.clone(),
+            dimensions: self.dimensions.clone(),
+            period: self.period,
+            statistic: self.statistic.clone(),
+            unit: self.unit.clone(),
+        });
+        vec![Query { id: "m".to_owned(), label: None, returned: true, asked }]
+    }
+
     /// Whether a value is beyond the threshold.
     pub fn is_breached(&self, value: f64) -> bool {
         match self.comparison.as_str() {
@@ -119,6 +139,7 @@ pub(crate) mod tests {
             threshold: 10.0,
             comparison: "GreaterThanThreshold".into(),
             missing: None,
+            math: vec![],
             configured_ms: 0,
             state: "INSUFFICIENT_DATA".into(),
             reason: String::new(),

@@ -50,18 +50,6 @@ impl Point {
             max: self.max.max(other.max),
         }
     }
-
-    /// A statistic by CloudWatch's name.
-    pub fn statistic(&self, name: &str) -> Option<f64> {
-        Some(match name {
-            "Average" => self.sum / self.count,
-            "Sum" => self.sum,
-            "Minimum" => self.min,
-            "Maximum" => self.max,
-            "SampleCount" => self.count,
-            _ => return None,
-        })
-    }
 }
 
 /// The file.
@@ -275,7 +263,6 @@ mod tests {
         let points = store.points("a/0001", 0, start, start + 10).unwrap();
         assert_eq!(points.len(), 6, "five were joined to one");
         assert_eq!(points[0], (start, Point { count: 5.0, sum: 10.0, min: 0.0, max: 4.0 }));
-        assert_eq!(points[0].1.statistic("Average"), Some(2.0));
         assert_eq!(store.points("b/0001", 0, start, start + 10).unwrap(), []);
         store.sweep(start + KEPT_MINUTES + 60).unwrap();
         assert_eq!(store.points("a/0001", 0, 0, u64::MAX).unwrap(), []);

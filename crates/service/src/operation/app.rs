@@ -27,6 +27,8 @@ pub struct App {
     pub metrics: Arc<MetricStore>,
     /// The release of Larder that nodes are started with; none if they run another program.
     pub release: Option<Release>,
+    /// Most cache nodes of the account.
+    pub nodes_max: usize,
 }
 
 impl App {

@@ -4,7 +4,7 @@
 use super::retry::retrying;
 use super::{App, Caller, log_delivery};
 use crate::front::{ApiError, Xml};
-use crate::resource::cluster::{Cluster, Engine, Pending, REGION_NODES_MAX, Status, node_status};
+use crate::resource::cluster::{Cluster, Engine, Pending, Status, node_status};
 use crate::resource::ec2::SecurityGroup;
 use crate::resource::engine_version::{self, EngineVersion};
 use crate::resource::group::Group;
@@ -67,11 +67,11 @@ pub(super) fn check_quota(
     let all = list_all::<Cluster>(app.records.as_ref())?;
     let counted = |c: &Cluster| c.nodes.len() + c.pending.add.len();
     let present: usize = all.iter().map(|stored| &stored.value).filter(|c| others(c)).map(counted).sum();
-    if present + wanted <= REGION_NODES_MAX {
+    let most = app.nodes_max;
+    if present + wanted <= most {
         return Ok(());
     }
-    let message =
-        format!("Request would exceed the limit of {REGION_NODES_MAX} cache nodes for the account.");
+    let message = format!("Request would exceed the limit of {most} cache nodes for the account.");
     Err(ApiError::new("NodeQuotaForCustomerExceeded", message))
 }
 

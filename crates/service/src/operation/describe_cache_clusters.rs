@@ -10,7 +10,7 @@ use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
 use crate::resource::cluster::Cluster;
 use crate::resource::node::Observed;
-use crate::state::list_all;
+use crate::state::{Page, find, list};
 
 /// The parameters.
 #[derive(Deserialize)]
@@ -40,14 +40,18 @@ pub(super) fn run(app: &App, caller: &Caller, input: DescribeCacheClusters) -> R
         observed.extend(seen.map(|seen| (seen.id.clone(), seen)));
         found.push(desired.value);
     } else {
-        let all = list_all::<Observed>(app.records.as_ref())?;
-        observed.extend(all.into_iter().map(|stored| (stored.value.id.clone(), stored.value)));
-        found.extend(list_all::<Cluster>(app.records.as_ref())?.into_iter().map(|stored| stored.value));
+        // Only a filter needs more than the page.
+        let part = if input.not_in_groups == Some(true) { Page::default() } else { paging.of_records() };
+        found.extend(list::<Cluster>(app.records.as_ref(), part)?.into_iter().map(|stored| stored.value));
     }
     if input.not_in_groups == Some(true) {
         found.retain(|cluster| cluster.group.is_none());
     }
     let page = paging.cut(found, |cluster| cluster.id.clone());
+    for cluster in page.items.iter().filter(|_| input.cache_cluster_id.is_none()) {
+        let seen = find::<Observed>(app.records.as_ref(), &cluster.id)?.map(|stored| stored.value);
+        observed.extend(seen.map(|seen| (cluster.id.clone(), seen)));
+    }
     let show_nodes = input.show_cache_node_info == Some(true);
     let mut xml = Xml::new();
     page.write_marker(&mut xml);

@@ -73,7 +73,10 @@ pub(super) fn run(app: &App, _caller: &Caller, input: DescribeUpdateActions) -> 
     if input.replication_group_ids.len() > CACHES_MAX || input.cache_cluster_ids.len() > CACHES_MAX {
         return Err(ApiError::invalid_value(format!("At most {CACHES_MAX} caches can be named.")));
     }
-    let (updates, caches, actions) = (updates(app)?, caches(app)?, actions(app)?);
+    let updates = updates(app)?;
+    // As a rule there are none, and then no cache has to be looked at.
+    let (caches, actions) =
+        if updates.is_empty() { Default::default() } else { (caches(app)?, actions(app)?) };
     let updates = updates.iter().filter(|update| is_wanted(app, &input, update));
     let mut found = Vec::new();
     for (number, update) in updates.enumerate() {

@@ -2,6 +2,7 @@
 
 use crate::front::{ApiError, Xml};
 use crate::hex;
+use crate::state;
 
 /// Least that a caller may ask for at once.
 const RECORDS_MIN: i64 = 20;
@@ -44,6 +45,12 @@ impl Paging {
     /// Whether it is the first page.
     pub fn is_first(&self) -> bool {
         self.after.is_none()
+    }
+
+    /// The part of records, whose ids are the keys, that the page is cut out of.
+    pub fn of_records(&self) -> state::Page<'_> {
+        // One more tells whether there is a next page.
+        state::Page { prefix: "", after: self.after.as_deref(), limit: self.limit + 1 }
     }
 
     /// Cuts the page out of a list that is in ascending order of `key`. Pages stay right when the list changes

@@ -9,7 +9,7 @@ use crate::identity::Principal;
 use crate::metric::MetricStore;
 use crate::name::Names;
 use crate::name::endpoint::Zone;
-use crate::resource::cluster::{Changing, Cluster, Engine, Pending, WantedNode};
+use crate::resource::cluster::{Changing, Cluster, Engine, Pending, REGION_NODES_MAX, WantedNode};
 use crate::resource::event::{Event, SourceType};
 use crate::resource::network::Network;
 use crate::resource::service_update::Release;
@@ -39,6 +39,7 @@ impl Service {
             vault: Vault::new(folder.path(), folder.path().join("buckets")),
             metrics: Arc::new(MetricStore::in_memory().unwrap()),
             release: Release::parse("0.2.0"),
+            nodes_max: REGION_NODES_MAX,
         };
         let caller = Caller {
             access_key_id: "AKIAEXAMPLE".to_owned(),
@@ -499,6 +500,7 @@ fn changes_from_many_sides_all_arrive() {
 
 mod access;
 mod cache_cluster;
+mod many;
 
 /// Parameters of the API that some operation reads.
 const NAMES: &[&str] = &[

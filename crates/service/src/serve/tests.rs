@@ -51,6 +51,7 @@ impl Service {
             buckets: None,
             #[cfg(feature = "s3")]
             s3: None,
+            nodes_max: 300,
             stop_nodes: true,
         };
         let deadline = Instant::now() + PATIENCE;
@@ -325,6 +326,7 @@ async fn one_service_per_folder_and_only_its_owner_reads_the_key() {
         buckets: None,
         #[cfg(feature = "s3")]
         s3: None,
+        nodes_max: 300,
         stop_nodes: true,
     };
     let error = serve(config("us-east-1"), async {}).await.unwrap_err();

@@ -37,6 +37,7 @@ struct Version {
 
 #[derive(Deserialize)]
 struct Read<T> {
+    version: u32,
     value: T,
 }
 
@@ -49,12 +50,18 @@ fn corrupt<T: Resource>(id: &str, why: &dyn std::fmt::Display) -> StateError {
 }
 
 fn decode<T: Resource>(record: &Record) -> Result<Stored<T>, StateError> {
+    // In one go, as a rule; a record that cannot be read so is looked at again for why.
+    if let Ok(Read { version, value }) = serde_json::from_slice(&record.body)
+        && version <= T::VERSION
+    {
+        return Ok(Stored { value, revision: record.revision });
+    }
     let fail = |e: serde_json::Error| corrupt::<T>(&record.id, &e);
     let Version { version } = serde_json::from_slice(&record.body).map_err(fail)?;
     if version > T::VERSION {
         return Err(corrupt::<T>(&record.id, &format!("version {version} is newer than this program")));
     }
-    let Read { value } = serde_json::from_slice(&record.body).map_err(fail)?;
+    let Read { value, .. } = serde_json::from_slice(&record.body).map_err(fail)?;
     Ok(Stored { value, revision: record.revision })
 }
 

@@ -60,6 +60,20 @@ fn flags_and_passwords() {
 }
 
 #[test]
+fn a_password_may_be_optional_until_all_clients_have_it() {
+    let x = "#2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881";
+    prints("on optional-password >x", &format!("on optional-password {x} resetchannels -@all"));
+    prints("on >x optional-password", &format!("on optional-password {x} resetchannels -@all"));
+    let user = made("on optional-password >x");
+    assert!(user.is_open() && user.accepts(b"x") && !user.accepts(b"y") && !user.takes_any_password());
+    assert!(!made("optional-password >x").is_open(), "off is off");
+    for closes in ["resetpass", "iam"] {
+        assert!(!made(&format!("on optional-password {closes} >x")).is_open(), "{closes}");
+    }
+    prints("on nopass optional-password", "on optional-password resetchannels -@all");
+}
+
+#[test]
 fn passwords_are_compared_by_hash() {
     let user = made("on >secret >other");
     assert!(user.accepts(b"secret") && user.accepts(b"other"));

@@ -7,6 +7,8 @@ use super::hash::{Cell, Point, STEP_MAX, degrees_of_arc, radians};
 
 /// Half of the way around the earth on the web's maps, in metres.
 const MERCATOR_MAX_M: f64 = 20_037_726.37;
+/// Polygons that are wider are looked for on the whole map.
+const WIDE_DEGREES: f64 = 60.0;
 /// Beyond these latitudes a cell is so narrow that larger ones are needed.
 const NARROW_LATITUDES: [f64; 2] = [66.0, 80.0];
 /// The middle, then its neighbours: columns to the east, rows to the north.
@@ -114,9 +116,25 @@ impl Area {
         step.clamp(1, STEP_MAX as i32) as u32
     }
 
+    /// True if the area reaches so far around the earth, or its middle lies so far from it on the map, that neighbours of a
+    /// cell around its middle may not cover it.
+    fn is_wide(&self, low: &Point, high: &Point) -> bool {
+        let Point { longitude, latitude } = self.centre;
+        high.longitude - low.longitude > WIDE_DEGREES
+            || high.latitude - low.latitude > WIDE_DEGREES
+            || !(low.longitude..=high.longitude).contains(&longitude)
+            || !(low.latitude..=high.latitude).contains(&latitude)
+    }
+
     /// The cells to look through, in order. No two that follow one another are the same.
     pub(super) fn cells(&self) -> Vec<Cell> {
         let (low, high) = self.bounds();
+        if matches!(self.shape, Shape::Polygon { .. }) && self.is_wide(&low, &high) {
+            let corner = Cell::of(&self.centre, 1);
+            return [(0, 0), (0, 1), (1, 0), (1, 1)]
+                .map(|(east, north)| corner.neighbour(east, north))
+                .to_vec();
+        }
         let mut step = self.step();
         let corners_of = |step, (east, north)| Cell::of(&self.centre, step).neighbour(east, north).corners();
         let reaches_beyond = corners_of(step, (0, 1)).1.latitude < high.latitude

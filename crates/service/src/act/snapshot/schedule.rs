@@ -28,10 +28,17 @@ pub(in crate::act) fn schedule(records: &dyn Records, now_ms: u64) -> Result<(),
     let automatic: Vec<Stored<Snapshot>> =
         list_all::<Snapshot>(records)?.into_iter().filter(|stored| stored.value.automatic).collect();
     let clusters = list_all::<Cluster>(records)?;
+    let created: BTreeMap<&str, u64> =
+        clusters.iter().map(|stored| (stored.value.id.as_str(), stored.value.created_ms)).collect();
+    let mut newest: BTreeMap<&str, u64> = BTreeMap::new();
+    for snapshot in automatic.iter().map(|stored| &stored.value) {
+        let at = newest.entry(snapshot.cache_id()).or_default();
+        *at = snapshot.created_ms.max(*at);
+    }
     let groups: BTreeMap<String, Stored<Group>> =
         list_all::<Group>(records)?.into_iter().map(|stored| (stored.value.id.clone(), stored)).collect();
     for stored in &automatic {
-        if is_over(&stored.value, &clusters, &groups, now_ms) && !stored.value.deleting {
+        if is_over(&stored.value, &created, &groups, now_ms) && !stored.value.deleting {
             let ended = Snapshot { deleting: true, ..stored.value.clone() };
             apply(records, vec![replace(&ended, stored.revision)?])?;
         }
@@ -45,7 +52,7 @@ pub(in crate::act) fn schedule(records: &dyn Records, now_ms: u64) -> Result<(),
                 _ => continue,
             },
         };
-        if is_due(&stored.value, group.map(|group| &group.value), &automatic, now_ms) {
+        if is_due(&stored.value, group.map(|group| &group.value), &newest, now_ms) {
             take(records, stored, group, now_ms)?;
         }
     }
@@ -55,7 +62,7 @@ pub(in crate::act) fn schedule(records: &dyn Records, now_ms: u64) -> Result<(),
 /// Whether an automatic snapshot was kept for long enough, or its cache is gone.
 fn is_over(
     snapshot: &Snapshot,
-    clusters: &[Stored<Cluster>],
+    clusters: &BTreeMap<&str, u64>,
     groups: &BTreeMap<String, Stored<Group>>,
     now_ms: u64,
 ) -> bool {
@@ -63,22 +70,20 @@ fn is_over(
     let is_old = now_ms.saturating_sub(snapshot.created_ms) > kept_ms;
     let has_cache = match &snapshot.group {
         Some(then) => groups.get(&then.id).is_some_and(|now| now.value.created_ms == then.created_ms),
-        None => clusters.iter().any(|now| {
-            now.value.id == snapshot.cluster.id && now.value.created_ms == snapshot.cluster.created_ms
-        }),
+        None => clusters.get(snapshot.cluster.id.as_str()) == Some(&snapshot.cluster.created_ms),
     };
     is_old || !has_cache
 }
 
 /// Whether the window is open, and no snapshot was begun since it opened.
-fn is_due(cluster: &Cluster, group: Option<&Group>, automatic: &[Stored<Snapshot>], now_ms: u64) -> bool {
+fn is_due(cluster: &Cluster, group: Option<&Group>, newest: &BTreeMap<&str, u64>, now_ms: u64) -> bool {
     if cluster.snapshot_retention_days == 0 || cluster.deleting || check_supported(cluster).is_err() {
         return false;
     }
     let window = cluster.snapshot_window.as_deref().and_then(|text| Daily::parse(text).ok());
     let Some(opened_ms) = window.and_then(|window| window.opened_ms(now_ms)) else { return false };
     let id = group.map_or(&cluster.id, |group| &group.id);
-    !automatic.iter().any(|stored| stored.value.cache_id() == id && stored.value.created_ms >= opened_ms)
+    newest.get(id.as_str()).is_none_or(|created_ms| *created_ms < opened_ms)
 }
 
 fn take(

@@ -172,6 +172,7 @@ pub(super) fn title(sort: &str) -> &'static str {
     match sort {
         "user" => "User",
         "group" => "Group",
+        "instance-profile" => "InstanceProfile",
         _ => "Role",
     }
 }

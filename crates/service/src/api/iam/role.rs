@@ -1,8 +1,9 @@
-//! CreateRole, GetRole, ListRoles, UpdateRole, UpdateAssumeRolePolicy, DeleteRole, ListInstanceProfilesForRole.
+//! CreateRole, GetRole, ListRoles, UpdateRole, UpdateAssumeRolePolicy, DeleteRole.
 
 use serde::Deserialize;
 
 use super::find;
+use super::instance_profile::has_role;
 use crate::api::query::{Input, page};
 use crate::front::{ApiError, Xml};
 use crate::identity::policy::Form;
@@ -66,7 +67,7 @@ fn session_seconds(asked: Option<u64>) -> Result<Option<u64>, ApiError> {
     }
 }
 
-fn write_listed(xml: &mut Xml, caller: &Caller, role: &Role) {
+pub(super) fn write_listed(xml: &mut Xml, caller: &Caller, role: &Role) {
     find::write(xml, caller, "role", &role.entity);
     xml.text("AssumeRolePolicyDocument", &find::encoded(&role.trust))
         .optional("Description", role.description.as_deref())
@@ -98,15 +99,6 @@ pub(super) fn get(app: &App, caller: &Caller, input: OfRole) -> Result<Xml, ApiE
     Ok(xml)
 }
 
-/// There are no machines here, and so no profiles of them.
-pub(super) fn instance_profiles(app: &App, _caller: &Caller, input: OfRole) -> Result<Xml, ApiError> {
-    find::holder::<Role>(app, &input.role_name)?;
-    let mut xml = Xml::new();
-    find::write_page(&mut xml, None);
-    xml.empty("InstanceProfiles");
-    Ok(xml)
-}
-
 pub(super) fn delete(app: &App, _caller: &Caller, input: OfRole) -> Result<Xml, ApiError> {
     retrying(|| {
         let stored = find::holder::<Role>(app, &input.role_name)?;
@@ -121,6 +113,10 @@ pub(super) fn delete(app: &App, _caller: &Caller, input: OfRole) -> Result<Xml, 
             ));
         }
         let id = state::Resource::id(&stored.value);
+        if has_role(app, &id)? {
+            let message = "Cannot delete entity, must remove roles from instance profile first.";
+            return Err(ApiError::new("DeleteConflict", message));
+        }
         app.records.apply(&[remove::<Role>(&id, Expect::Revision(stored.revision))])?;
         Ok(())
     })?;

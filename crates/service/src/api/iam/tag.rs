@@ -19,13 +19,14 @@ use crate::state::replace;
 struct Parameters {
     user_name: Option<String>,
     role_name: Option<String>,
+    instance_profile_name: Option<String>,
     #[serde(default)]
     tags: Vec<Tag>,
     #[serde(default)]
     tag_keys: Vec<String>,
 }
 
-/// The input of operations on tags of a user or a role.
+/// The input of operations on tags of a user, a role or an instance profile.
 pub(super) struct Tags<H> {
     name: String,
     tags: Vec<Tag>,
@@ -38,6 +39,7 @@ impl<'de, H: Holder> Deserialize<'de> for Tags<H> {
         let given = Parameters::deserialize(deserializer)?;
         let (name, parameter) = match H::SORT {
             "user" => (given.user_name, "UserName"),
+            "instance-profile" => (given.instance_profile_name, "InstanceProfileName"),
             _ => (given.role_name, "RoleName"),
         };
         let name = name.ok_or_else(|| serde::de::Error::missing_field(parameter))?;

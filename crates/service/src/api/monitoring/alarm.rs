@@ -3,12 +3,16 @@
 
 use serde::Deserialize;
 
-use super::data::{Dimension, check_period, check_statistic, pairs};
+use super::data::{
+    DataQuery, Dimension, check_period, check_queries, check_statistic, pairs, written as query_written,
+};
 use super::wire::Value;
 use super::{alarm_arn, invalid, tag};
 use crate::api::query::page;
 use crate::front::ApiError;
 use crate::metric::alarm::Alarm;
+use crate::metric::query;
+use crate::metric::values::Statistic;
 use crate::operation::{App, Caller, retrying};
 use crate::resource::tag::{Tag, TagSet};
 use crate::state::{Expect, Stored, create, find, list_all, remove, replace};
@@ -60,15 +64,20 @@ pub(super) struct PutMetricAlarm {
     comparison_operator: String,
     treat_missing_data: Option<String>,
     #[serde(default)]
-    metrics: Vec<Math>,
+    metrics: Vec<DataQuery>,
     threshold_metric_id: Option<String>,
     #[serde(default)]
     tags: Vec<Tag>,
 }
 
-/// A metric of an expression.
-#[derive(Deserialize)]
-struct Math {}
+/// The metric of an alarm that has one.
+#[derive(Default)]
+struct Watched {
+    statistic: String,
+    period: u64,
+    namespace: String,
+    metric: String,
+}
 
 impl PutMetricAlarm {
     pub(super) fn arns(caller: &Caller, input: &PutMetricAlarm) -> Vec<String> {
@@ -76,10 +85,9 @@ impl PutMetricAlarm {
     }
 
     fn check(self, now_ms: u64) -> Result<(Alarm, Vec<Tag>), ApiError> {
-        if !self.metrics.is_empty() || self.threshold_metric_id.is_some() || self.extended_statistic.is_some()
-        {
+        if self.threshold_metric_id.is_some() {
             return Err(invalid(
-                "Alarms on metric math, anomalies and percentiles are not available in this version of the service.",
+                "Alarms on anomalies (ThresholdMetricId) are not available in this version of the service.",
             ));
         }
         if self.alarm_name.is_empty()
@@ -89,9 +97,41 @@ impl PutMetricAlarm {
             return Err(invalid("AlarmName must have 1 to 255 printable characters."));
         }
         let missing = |parameter: &'static str| move || ApiError::missing(parameter);
-        let statistic = self.statistic.ok_or_else(missing("Statistic"))?;
-        check_statistic(&statistic)?;
-        let period = check_period(self.period.ok_or_else(missing("Period"))?)?;
+        let math = check_queries(self.metrics)?;
+        let watched = if math.is_empty() {
+            let statistic = match (self.statistic, self.extended_statistic) {
+                (Some(_), Some(_)) => {
+                    return Err(ApiError::invalid_combination(
+                        "Statistic and ExtendedStatistic exclude each other.",
+                    ));
+                }
+                (statistic, extended) => statistic.or(extended).ok_or_else(missing("Statistic"))?,
+            };
+            check_statistic(&statistic)?;
+            Watched {
+                statistic,
+                period: check_period(self.period.ok_or_else(missing("Period"))?)?,
+                namespace: self.namespace.ok_or_else(missing("Namespace"))?,
+                metric: self.metric_name.ok_or_else(missing("MetricName"))?,
+            }
+        } else {
+            let others = [
+                ("MetricName", self.metric_name.is_some()),
+                ("Namespace", self.namespace.is_some()),
+                ("Statistic", self.statistic.is_some()),
+                ("ExtendedStatistic", self.extended_statistic.is_some()),
+                ("Period", self.period.is_some()),
+                ("Dimensions", !self.dimensions.is_empty()),
+            ];
+            if let Some((name, _)) = others.iter().find(|(_, given)| *given) {
+                return Err(ApiError::invalid_combination(format!("Metrics and {name} exclude each other.")));
+            }
+            if math.iter().filter(|query| query.returned).count() != 1 {
+                return Err(invalid("Exactly one element of Metrics must have ReturnData true."));
+            }
+            Watched { period: query::period(&math), ..Watched::default() }
+        };
+        let Watched { statistic, period, namespace, metric } = watched;
         let evaluation_periods = self.evaluation_periods.ok_or_else(missing("EvaluationPeriods"))?;
         if evaluation_periods == 0 || (evaluation_periods as u64).saturating_mul(period) > 604_800 {
             return Err(invalid("EvaluationPeriods times Period must be at most a week."));
@@ -111,8 +151,8 @@ impl PutMetricAlarm {
             description: self.alarm_description.filter(|text| !text.is_empty()),
             actions_enabled: self.actions_enabled.unwrap_or(true),
             actions: [self.alarm_actions, self.ok_actions, self.insufficient_data_actions],
-            namespace: self.namespace.ok_or_else(missing("Namespace"))?,
-            metric: self.metric_name.ok_or_else(missing("MetricName"))?,
+            namespace,
+            metric,
             dimensions: pairs(&self.dimensions),
             statistic,
             period,
@@ -122,6 +162,7 @@ impl PutMetricAlarm {
             threshold: self.threshold.ok_or_else(missing("Threshold"))?,
             comparison: self.comparison_operator,
             missing: self.treat_missing_data,
+            math,
             configured_ms: now_ms,
             state: "INSUFFICIENT_DATA".to_owned(),
             reason: "Unchecked: Initial alarm creation".to_owned(),
@@ -212,15 +253,25 @@ fn written(caller: &Caller, alarm: &Alarm) -> Value {
         ("StateReason", Value::Text(alarm.reason.clone())),
         ("StateUpdatedTimestamp", Value::Time(alarm.state_ms)),
         ("StateTransitionedTimestamp", Value::Time(alarm.changed_ms)),
-        ("MetricName", Value::Text(alarm.metric.clone())),
-        ("Namespace", Value::Text(alarm.namespace.clone())),
-        ("Statistic", Value::Text(alarm.statistic.clone())),
-        ("Dimensions", Value::List(alarm.dimensions.iter().map(dimension).collect())),
-        ("Period", integer(alarm.period)),
         ("EvaluationPeriods", integer(alarm.evaluation_periods as u64)),
         ("Threshold", Value::Number(alarm.threshold)),
         ("ComparisonOperator", Value::Text(alarm.comparison.clone())),
     ];
+    if alarm.math.is_empty() {
+        let is_percentile = matches!(Statistic::parse(&alarm.statistic), Some(Statistic::Percentile(_)));
+        members.extend([
+            ("MetricName", Value::Text(alarm.metric.clone())),
+            ("Namespace", Value::Text(alarm.namespace.clone())),
+            (
+                if is_percentile { "ExtendedStatistic" } else { "Statistic" },
+                Value::Text(alarm.statistic.clone()),
+            ),
+            ("Dimensions", Value::List(alarm.dimensions.iter().map(dimension).collect())),
+            ("Period", integer(alarm.period)),
+        ]);
+    } else {
+        members.push(("Metrics", Value::List(alarm.math.iter().map(query_written).collect())));
+    }
     members.extend(alarm.description.as_deref().map(|text| ("AlarmDescription", Value::from(text))));
     members.extend(alarm.unit.as_deref().map(|unit| ("Unit", Value::from(unit))));
     members.extend(alarm.datapoints_to_alarm.map(|needed| ("DatapointsToAlarm", integer(needed as u64))));

@@ -48,11 +48,17 @@ const ACTIONS: &[(&str, bool, Run)] = &[
     ("GetMetricStatistics", true, |a, c, i| checked(a, c, i, nothing, data::statistics)),
     ("ListMetrics", true, |a, c, i| checked(a, c, i, nothing, list::run)),
     ("ListTagsForResource", true, |a, c, i| checked(a, c, i, tag::OfResource::arns, tag::list)),
+    ("PutCompositeAlarm", false, composite),
     ("PutMetricAlarm", false, |a, c, i| checked(a, c, i, alarm::PutMetricAlarm::arns, alarm::put)),
     ("SetAlarmState", false, |a, c, i| checked(a, c, i, alarm::SetAlarmState::arns, alarm::set_state)),
     ("TagResource", true, |a, c, i| checked(a, c, i, tag::OfResource::arns, tag::add)),
     ("UntagResource", true, |a, c, i| checked(a, c, i, tag::OfResource::arns, tag::remove)),
 ];
+
+/// Composite alarms are not built.
+fn composite(_: &App, _: &Caller, _: &Call) -> Result<Value, ApiError> {
+    Err(invalid("Composite alarms are not available in this version of the service."))
+}
 
 /// Answers a call.
 pub(super) fn answer(

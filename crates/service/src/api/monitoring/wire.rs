@@ -25,6 +25,8 @@ pub(super) enum Value {
     Time(u64),
     List(Vec<Value>),
     Structure(Vec<(&'static str, Value)>),
+    /// Numbers by names that the caller chose.
+    Map(Vec<(String, f64)>),
 }
 
 impl Value {
@@ -164,6 +166,9 @@ fn write_xml(xml: &mut Xml, value: &Value) {
             Value::Boolean(value) => xml.boolean(name, *value),
             Value::Time(ms) => xml.time(name, *ms),
             Value::Structure(_) => xml.element(name, |xml| write_xml(xml, member)),
+            Value::Map(entries) => xml.list(name, "entry", entries, |xml, (key, number)| {
+                xml.text("key", key).number("value", number);
+            }),
             Value::List(items) if items.iter().all(|item| matches!(item, Value::Structure(_))) => {
                 xml.list(name, "member", items, write_xml)
             }
@@ -175,7 +180,7 @@ fn write_xml(xml: &mut Xml, value: &Value) {
                         Value::Integer(number) => xml.number("member", number),
                         Value::Boolean(value) => xml.boolean("member", *value),
                         Value::Time(ms) => xml.time("member", *ms),
-                        Value::List(_) | Value::Structure(_) => {
+                        Value::List(_) | Value::Structure(_) | Value::Map(_) => {
                             xml.element("member", |xml| write_xml(xml, item))
                         }
                     };
@@ -194,6 +199,7 @@ fn json(value: &Value) -> serde_json::Value {
         Value::Time(ms) => (*ms as f64 / 1000.0).into(),
         Value::List(items) => items.iter().map(json).collect(),
         Value::Structure(members) => members.iter().map(|(name, member)| (*name, json(member))).collect(),
+        Value::Map(entries) => entries.iter().map(|(key, number)| (key.as_str(), *number)).collect(),
     }
 }
 
@@ -208,6 +214,9 @@ fn cbor(value: &Value) -> ciborium::Value {
         Value::List(items) => ciborium::Value::Array(items.iter().map(cbor).collect()),
         Value::Structure(members) => ciborium::Value::Map(
             members.iter().map(|(name, member)| ((*name).into(), cbor(member))).collect(),
+        ),
+        Value::Map(entries) => ciborium::Value::Map(
+            entries.iter().map(|(key, number)| (key.as_str().into(), (*number).into())).collect(),
         ),
     }
 }

@@ -42,8 +42,16 @@ impl Server {
         let metrics = Arc::new(crate::metric::MetricStore::in_memory().unwrap());
         let vault = crate::vault::Vault::new(folder.path(), folder.path().join("buckets"));
         let region = "us-east-1".to_owned();
-        let app =
-            Arc::new(App { records, region, clock: system_clock, names, vault, metrics, release: None });
+        let app = Arc::new(App {
+            records,
+            region,
+            clock: system_clock,
+            names,
+            vault,
+            metrics,
+            release: None,
+            nodes_max: 300,
+        });
         let key = AccessKey::generate("000000000000", "root").unwrap();
         let network = Network::default_of("us-east-1", DEFAULT_VPC_BASE, || "0".repeat(17));
         app.records.apply(&[state::create(&key).unwrap(), state::create(&network).unwrap()]).unwrap();

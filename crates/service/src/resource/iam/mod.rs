@@ -94,6 +94,15 @@ pub struct Role {
     pub session_seconds_max: u64,
 }
 
+/// An instance profile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceProfile {
+    /// Name, tags and so on; it has no permissions of its own.
+    pub entity: Entity,
+    /// Name of its role, lower case.
+    pub role: Option<String>,
+}
+
 /// One version of a policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyVersion {
@@ -181,6 +190,7 @@ holders! {
     User "iam-user" "user",
     Group "iam-group" "group",
     Role "iam-role" "role",
+    InstanceProfile "iam-instance-profile" "instance-profile",
 }
 
 impl Resource for ManagedPolicy {
