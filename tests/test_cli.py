@@ -279,13 +279,14 @@ def test_kept_nodes_run_on_and_are_taken_over(tmp_path):
         service.clean_up()
 
 
-def test_the_port_of_the_api_shows_a_page_to_a_browser(service):
+def test_the_port_of_the_api_leads_a_browser_to_the_console(service):
     import urllib.request
 
     request = urllib.request.Request(service.endpoint + "/", headers={"Accept": "text/html"})
     with urllib.request.urlopen(request, timeout=30) as answer:
         page = answer.read().decode()
         assert answer.headers["Content-Type"].startswith("text/html")
+        assert answer.url.startswith(service.info["console"])
     assert "Larder" in page and "larder env" in page
     assert service.info["secret_access_key"] not in page and service.info["access_key_id"] not in page
 

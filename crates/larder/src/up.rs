@@ -112,13 +112,10 @@ fn banner(running: &Running, folder: &Path, paint: Paint) -> String {
         if running.first_start() { "made now; the secret: larder env" } else { "the secret: larder env" };
     let dns =
         info.dns.map_or_else(|| "off".to_owned(), |address| format!("{address}, UDP and TCP (larder dns)"));
-    let console = info
-        .console
-        .clone()
-        .unwrap_or_else(|| format!("{}/  an overview; the console is not built yet", info.endpoint));
+    let console = info.console.as_deref().unwrap_or("none");
     let facts = [
         ("API", format!("{}  region {}, account {}", info.endpoint, info.region, info.account)),
-        ("Console", console),
+        ("Console", format!("{console}  sign in with the access key")),
         ("Data folder", folder.display().to_string()),
         ("Access key", format!("{}  {key}", info.access_key_id)),
         ("Subnet", info.default_subnet_id.clone()),

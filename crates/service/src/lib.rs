@@ -1,12 +1,13 @@
 //! The control plane: the ElastiCache API, records of what is wanted and what is, and the reconciler between them.
 //!
 //! Reading order is the life of an API call: front, identity, operation, resource, state; then the life of a
-//! change: plan, act, host, name.
+//! change: plan, act, host, name. The console is a client of the operations within the same process.
 #![forbid(unsafe_code)]
 
 pub mod act;
 pub mod api;
 pub mod certificate;
+pub mod console;
 pub mod delivery;
 pub mod front;
 mod hex;

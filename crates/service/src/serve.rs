@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use crate::act::{Driver, Tools, note_all_stopped, settings};
 use crate::api::ec2::default_records;
 use crate::certificate::Authority;
+use crate::console::{Console, Nodes, Question, Reply};
 use crate::delivery;
 use crate::front::http;
 use crate::host::local::LocalHost;
@@ -85,7 +86,7 @@ pub struct ServiceConfig {
 pub struct ServiceInfo {
     /// URL of the API.
     pub endpoint: String,
-    /// URL of the console; absent while there is none.
+    /// URL of the console; absent in files of versions without one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub console: Option<String>,
     /// Region that the service plays.
@@ -246,8 +247,10 @@ pub async fn serve(
         release: config.release.clone(),
         nodes_max: config.nodes_max,
     });
+    let prompt = Prompt { host: Arc::clone(&host), runtime: tokio::runtime::Handle::current() };
+    let console = Arc::new(Console::new(Arc::clone(&app), Arc::new(prompt)));
     let questions = login::listen(&data_dir).map_err(io("the socket for questions of nodes"))?;
-    tasks.spawn(login::serve(questions, Arc::clone(&app)));
+    tasks.spawn(login::serve(questions, app));
     tasks.spawn(delivery::run(Arc::clone(&records), Arc::clone(&host), data_dir.join("logs")));
     tasks.spawn(sampler::run(Arc::clone(&records), metrics, Arc::clone(&host), system_clock));
     let tools = Tools {
@@ -261,7 +264,7 @@ pub async fn serve(
     let stop_nodes = config.stop_nodes;
     let task = tokio::spawn(async move {
         let (end, ended) = watch::channel(false);
-        let mut api = tokio::spawn(http::serve(listener, app, ended));
+        let mut api = tokio::spawn(http::serve(listener, console, ended));
         let driven = Driver::new(tools).run(shutdown).await;
         tasks.shutdown().await;
         end.send_replace(true);
@@ -275,6 +278,27 @@ pub async fn serve(
         Ok(())
     });
     Ok(Running { info, first_start: first.is_new, task })
+}
+
+/// The console's way to nodes: it is asked on threads that may block.
+struct Prompt {
+    host: Arc<LocalHost>,
+    runtime: tokio::runtime::Handle,
+}
+
+impl Nodes for Prompt {
+    fn ask(&self, cluster: &str, node: &str, question: Question<'_>) -> Result<Reply, String> {
+        let key = NodeKey { cluster: cluster.to_owned(), node: node.to_owned() };
+        let answered = self.runtime.block_on(async {
+            match question {
+                Question::Redis(words) => self.host.command(&key, words).await.map(Reply::Redis),
+                Question::Memcached(request) => {
+                    self.host.memcached(&key, request).await.map(Reply::Memcached)
+                }
+            }
+        });
+        answered.map_err(|error| error.to_string())
+    }
 }
 
 fn check(config: &ServiceConfig) -> Result<(), ServeError> {
@@ -340,7 +364,7 @@ impl FirstStart {
     ) -> ServiceInfo {
         ServiceInfo {
             endpoint: format!("http://{address}"),
-            console: None,
+            console: Some(format!("http://{address}{}", Console::path())),
             region: config.region.clone(),
             account: config.account.clone(),
             access_key_id: self.key.id.clone(),

@@ -2,7 +2,6 @@
 //!
 //! `target` finds the service and the key, `answer` reads its XML.
 
-mod answer;
 mod signature;
 mod target;
 
@@ -15,10 +14,12 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
+pub(crate) use larder_service::front::Element;
+use larder_service::front::element;
+
 use crate::arguments::Where;
 use crate::failure::{Code, Failure};
 
-pub(crate) use answer::Element;
 pub(crate) use target::{Target, data_dir, service_info, usual_data_dir};
 
 /// Name and version of ElastiCache's API.
@@ -67,7 +68,7 @@ impl Api {
             form.push_str(&percent(value));
         }
         let (status, text) = self.runtime.block_on(self.send(form))?;
-        let answer = answer::parse(&text).map_err(|_| self.not_an_api(status))?;
+        let answer = element::parse(&text).map_err(|_| self.not_an_api(status))?;
         if !status.is_success() {
             return Err(self.refused(&answer));
         }
@@ -235,7 +236,7 @@ mod tests {
     fn errors_of_the_api_have_their_exit_codes() {
         let answer = |code: &str| {
             let text = format!("<E><Error><Code>{code}</Code><Message>no</Message></Error></E>");
-            api().refused(&answer::parse(&text).unwrap())
+            api().refused(&element::parse(&text).unwrap())
         };
         assert_eq!(answer("CacheClusterNotFound").code, Code::NotFound);
         assert_eq!(answer("SignatureDoesNotMatch").code, Code::Denied);

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::query::{Form, decode_pairs};
-use super::{ApiError, Xml, overview};
+use super::{ApiError, Xml};
 use crate::api::Api;
 use crate::identity::{SignedRequest, Verified, verify};
 use crate::operation::{App, Caller, perform};
@@ -37,13 +37,12 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// What the text is.
     pub content_type: &'static str,
+    /// Headers besides those that every answer has.
+    pub headers: Vec<(&'static str, String)>,
 }
 
 /// Answers a request. May block on the disk.
 pub fn answer(app: &App, request: &Request, request_id: &str) -> Answer {
-    if overview::is_wanted(request) {
-        return overview::page(&app.region);
-    }
     if request.method == "GET" && request.path == "/metrics" {
         return metrics(app, request, request_id);
     }
@@ -64,12 +63,15 @@ fn metrics(app: &App, request: &Request, request_id: &str) -> Answer {
         return Answer::refusal(&error, request_id);
     }
     match crate::metric::prometheus(app.records.as_ref(), &app.metrics, app.now_ms()) {
-        Ok(text) => Answer {
-            status: 200,
-            body: text.into_bytes(),
-            content_type: "text/plain; version=0.0.4; charset=utf-8",
-        },
+        Ok(text) => Answer::of(200, text.into_bytes(), "text/plain; version=0.0.4; charset=utf-8"),
         Err(error) => Answer::refusal(&ApiError::from(error), request_id),
+    }
+}
+
+impl Request {
+    /// The value of the first header of that name, which is in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -81,7 +83,12 @@ impl Answer {
 
     /// An answer in XML.
     pub fn xml(status: u16, text: String) -> Answer {
-        Answer { status, body: text.into_bytes(), content_type: XML }
+        Answer::of(status, text.into_bytes(), XML)
+    }
+
+    /// An answer with no more headers than every one has.
+    pub fn of(status: u16, body: Vec<u8>, content_type: &'static str) -> Answer {
+        Answer { status, body, content_type, headers: Vec::new() }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The socket of the API: HTTP/1.1 with bounds on everything that a peer can make us hold or wait for.
+//! The socket of the API and the console: HTTP/1.1 with bounds on everything that a peer can make us hold or wait for.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use super::answer::{Answer, Request, answer};
 use super::error::ApiError;
 use crate::api::CBOR;
-use crate::operation::App;
+use crate::console::Console;
 
 /// Largest body, in bytes.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
@@ -52,16 +52,16 @@ impl Default for Limits {
     }
 }
 
-/// Serves the API on the listener until `shutdown` turns true (or its sender is gone), then lets running calls end.
-pub async fn serve(listener: TcpListener, app: Arc<App>, shutdown: watch::Receiver<bool>) {
-    serve_within(Limits::default(), listener, app, shutdown).await;
+/// Serves the API and the console on the listener until `shutdown` turns true (or its sender is gone), then lets running calls end.
+pub async fn serve(listener: TcpListener, console: Arc<Console>, shutdown: watch::Receiver<bool>) {
+    serve_within(Limits::default(), listener, console, shutdown).await;
 }
 
 /// [`serve`] with other limits than the usual ones.
 pub async fn serve_within(
     limits: Limits,
     listener: TcpListener,
-    app: Arc<App>,
+    console: Arc<Console>,
     mut shutdown: watch::Receiver<bool>,
 ) {
     let places = Arc::new(Semaphore::new(limits.connections_max));
@@ -72,9 +72,9 @@ pub async fn serve_within(
             () = ended(&mut shutdown) => break,
         };
         let Some((stream, place)) = stream else { continue };
-        let (app, shutdown) = (app.clone(), shutdown.clone());
+        let (console, shutdown) = (console.clone(), shutdown.clone());
         connections.spawn(async move {
-            connection(stream, app, limits, shutdown).await;
+            connection(stream, console, limits, shutdown).await;
             drop(place);
         });
         while connections.try_join_next().is_some() {}
@@ -107,11 +107,16 @@ async fn accept(
     }
 }
 
-async fn connection(stream: TcpStream, app: Arc<App>, limits: Limits, mut shutdown: watch::Receiver<bool>) {
+async fn connection(
+    stream: TcpStream,
+    console: Arc<Console>,
+    limits: Limits,
+    mut shutdown: watch::Receiver<bool>,
+) {
     let source = stream.peer_addr().ok().map(|peer| peer.ip().to_canonical());
     let service = service_fn(move |request| {
-        let app = app.clone();
-        async move { Ok::<_, Infallible>(respond(app, request, source, limits).await) }
+        let console = console.clone();
+        async move { Ok::<_, Infallible>(respond(console, request, source, limits).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -142,14 +147,14 @@ async fn connection(stream: TcpStream, app: Arc<App>, limits: Limits, mut shutdo
 }
 
 async fn respond(
-    app: Arc<App>,
+    console: Arc<Console>,
     request: hyper::Request<Incoming>,
     source: Option<IpAddr>,
     limits: Limits,
 ) -> hyper::Response<Full<Bytes>> {
     let request_id = uuid::Uuid::new_v4().to_string();
     let (answer, whole) = match read(request, source, limits).await {
-        Ok(request) => (run(app, request, request_id.clone()).await, true),
+        Ok(request) => (run(console, request, request_id.clone()).await, true),
         // What is left of the body is not read: the connection cannot be used again.
         Err(error) => (Answer::refusal(&error, &request_id), false),
     };
@@ -161,6 +166,11 @@ async fn respond(
     if answer.content_type == CBOR {
         headers.insert("smithy-protocol", HeaderValue::from_static("rpc-v2-cbor"));
     }
+    for (name, value) in answer.headers {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.append(name, value);
+        }
+    }
     if let Ok(id) = HeaderValue::try_from(request_id) {
         headers.insert("x-amzn-requestid", id);
     }
@@ -170,10 +180,14 @@ async fn respond(
     response
 }
 
-async fn run(app: Arc<App>, request: Request, request_id: String) -> Answer {
+async fn run(console: Arc<Console>, request: Request, request_id: String) -> Answer {
     let id = request_id.clone();
     // Records block on the disk.
-    let done = tokio::task::spawn_blocking(move || answer(&app, &request, &id)).await;
+    let done = tokio::task::spawn_blocking(move || match console.answer(&request) {
+        Some(page) => page,
+        None => answer(console.app(), &request, &id),
+    });
+    let done = done.await;
     done.unwrap_or_else(|error| Answer::refusal(&ApiError::internal(&error), &request_id))
 }
 

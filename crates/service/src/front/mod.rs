@@ -4,13 +4,14 @@
 //! → `identity` (who is it) → `operation` → `xml`. Knows operations and identity; never state, act or host.
 
 mod answer;
+pub mod element;
 mod error;
 pub mod http;
-mod overview;
 pub mod query;
 mod xml;
 
 pub(crate) use answer::form_of;
 pub use answer::{Answer, Request, answer};
+pub use element::Element;
 pub use error::ApiError;
 pub use xml::{NAMESPACE, Xml};

@@ -72,6 +72,37 @@ pub(super) async fn info(folder: &Path) -> Result<String, HostError> {
     }
 }
 
+/// Sends a command of somebody, whatever its answer.
+pub(super) async fn command(folder: &Path, words: &[&[u8]]) -> Result<Value, HostError> {
+    if words.is_empty() {
+        return Err(HostError::Unanswered { what: "was asked nothing".to_owned() });
+    }
+    ask(folder, words).await
+}
+
+/// Sends one request in the text protocol of memcached, and answers what comes until the node has answered a `mn` that
+/// follows it.
+pub(super) async fn memcached(folder: &Path, request: &[u8]) -> Result<Vec<u8>, HostError> {
+    const END: &[u8] = b"MN\r\n";
+    let asked = async {
+        let mut stream = connect(folder, MEMCACHED_SOCKET).await?;
+        stream.write_all(request).await?;
+        stream.write_all(b"mn\r\n").await?;
+        let mut answer = Vec::new();
+        while !answer.ends_with(END) {
+            if answer.len() >= ANSWER_BYTES_MAX {
+                return Err(io::Error::other("the answer is too long"));
+            }
+            if stream.read_buf(&mut answer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        answer.truncate(answer.len() - END.len());
+        Ok(answer)
+    };
+    within_time("asking a node", asked).await
+}
+
 /// What a memcached node counts, as `stats` tells it.
 pub(super) async fn stats(folder: &Path) -> Result<String, HostError> {
     let asked = async {

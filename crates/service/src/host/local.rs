@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use larder_protocol::resp::value::Value;
 use rustix::process::Signal;
 
 use super::folder::Folder;
@@ -56,6 +57,22 @@ struct Health {
 }
 
 impl LocalHost {
+    /// Sends a command of Redis to a node over its own socket, which no user's rules bind.
+    ///
+    /// # Errors
+    /// If it does not answer in time.
+    pub async fn command(&self, key: &NodeKey, words: &[&[u8]]) -> Result<Value, HostError> {
+        control::command(self.folder(key).path(), words).await
+    }
+
+    /// Sends a request in the text protocol of memcached to a node over its own socket.
+    ///
+    /// # Errors
+    /// If it does not answer in time.
+    pub async fn memcached(&self, key: &NodeKey, request: &[u8]) -> Result<Vec<u8>, HostError> {
+        control::memcached(self.folder(key).path(), request).await
+    }
+
     /// The newest entries of a node's slow log.
     ///
     /// # Errors

@@ -96,6 +96,21 @@ impl AccessKey {
         Ok(key)
     }
 
+    /// Whether it may be used now: it is not switched off, and a temporary one has not ended.
+    pub fn is_usable(&self, now_ms: u64) -> bool {
+        !self.inactive && self.session.as_ref().is_none_or(|session| now_ms < session.expires_ms)
+    }
+
+    /// Whether somebody who shows this secret, and the token of a temporary key, holds the key. How long the answer
+    /// takes tells nothing about where they differ.
+    pub fn is_held_by(&self, secret: &str, token: &str) -> bool {
+        let same = |a: &str, b: &str| {
+            aws_lc_rs::constant_time::verify_slices_are_equal(a.as_bytes(), b.as_bytes()).is_ok()
+        };
+        let own = self.session.as_ref().map_or("", |session| session.token.as_str());
+        same(&self.secret, secret) & same(own, token)
+    }
+
     /// Whom it speaks for.
     pub fn principal(&self) -> Principal {
         match (&self.session, self.user.as_str()) {

@@ -7,6 +7,7 @@ use crate::front::{ApiError, Xml};
 use crate::resource::cluster::{Cluster, Engine, Pending, Status, node_status};
 use crate::resource::ec2::SecurityGroup;
 use crate::resource::engine_version::{self, EngineVersion};
+use crate::resource::group::Group;
 use crate::resource::log_delivery::Deliveries;
 use crate::resource::network::Subnet;
 use crate::resource::node::Observed;
@@ -259,7 +260,7 @@ pub(super) fn write(
     xml.boolean("AuthTokenEnabled", cluster.auth.is_enabled())
         .optional_time("AuthTokenLastModifiedDate", cluster.auth.changed_ms())
         .boolean("TransitEncryptionEnabled", cluster.transit.is_enabled())
-        .boolean("AtRestEncryptionEnabled", false)
+        .boolean("AtRestEncryptionEnabled", is_encrypted_at_rest(app, cluster))
         .text("ARN", &caller.arn(SORT, &cluster.id).to_string())
         .boolean("ReplicationGroupLogDeliveryEnabled", is_member && !cluster.log_delivery.is_empty());
     // What the group has stands in the group's answer.
@@ -268,6 +269,13 @@ pub(super) fn write(
     xml.text("NetworkType", "ipv4").text("IpDiscovery", "ipv4");
     xml.optional("ReplicationGroupId", cluster.group.as_deref());
     xml.optional("TransitEncryptionMode", cluster.transit.mode());
+}
+
+/// A member reports what its group reports: Terraform reads it there. A cluster in no group never has it.
+fn is_encrypted_at_rest(app: &App, cluster: &Cluster) -> bool {
+    let group =
+        cluster.group.as_deref().and_then(|id| find::<Group>(app.records.as_ref(), id).ok().flatten());
+    group.is_some_and(|group| group.value.at_rest_encryption)
 }
 
 /// The answer with one cluster, as all operations that change one give it.

@@ -137,10 +137,8 @@ impl Call {
                 write_xml(&mut xml, value);
                 Answer::xml(200, xml.into_response_of(NAMESPACE, &self.action, request_id, has_result))
             }
-            Protocol::Json => {
-                Answer { status: 200, body: json(value).to_string().into_bytes(), content_type: JSON }
-            }
-            Protocol::Cbor => Answer { status: 200, body: bytes(&cbor(value)), content_type: CBOR },
+            Protocol::Json => Answer::of(200, json(value).to_string().into_bytes(), JSON),
+            Protocol::Cbor => Answer::of(200, bytes(&cbor(value)), CBOR),
         }
     }
 }
@@ -153,10 +151,8 @@ pub(super) fn refusal(request: &Request, error: &ApiError, request_id: &str) -> 
     ]);
     match Protocol::of(request) {
         Protocol::Query => Answer::xml(error.status, Xml::error_response_of(NAMESPACE, error, request_id)),
-        Protocol::Json => {
-            Answer { status: error.status, body: json(&value).to_string().into_bytes(), content_type: JSON }
-        }
-        Protocol::Cbor => Answer { status: error.status, body: bytes(&cbor(&value)), content_type: CBOR },
+        Protocol::Json => Answer::of(error.status, json(&value).to_string().into_bytes(), JSON),
+        Protocol::Cbor => Answer::of(error.status, bytes(&cbor(&value)), CBOR),
     }
 }
 

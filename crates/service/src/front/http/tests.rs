@@ -5,15 +5,25 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
+use crate::console::{Nodes, Question, Reply};
 use crate::identity::{AccessKey, Credentials, Scope, Unsigned, sign};
 use crate::name::Names;
 use crate::name::endpoint::Zone;
-use crate::operation::system_clock;
+use crate::operation::{App, system_clock};
 use crate::resource::network::{DEFAULT_VPC_BASE, Network};
 use crate::state::{self, FileRecords};
 
 /// No test waits longer than this for what must happen.
 const SOON: Duration = Duration::from_secs(20);
+
+/// The API asks no node.
+struct NoNodes;
+
+impl Nodes for NoNodes {
+    fn ask(&self, _: &str, _: &str, _: Question<'_>) -> Result<Reply, String> {
+        Err("there are no nodes".to_owned())
+    }
+}
 
 struct Server {
     address: std::net::SocketAddr,
@@ -48,7 +58,8 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(serve_within(limits, listener, app, stopped));
+        let console = Arc::new(Console::new(app, Arc::new(NoNodes)));
+        let task = tokio::spawn(serve_within(limits, listener, console, stopped));
         Server { address, key, stop, task, _folder: folder }
     }
 

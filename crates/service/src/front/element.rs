@@ -1,4 +1,5 @@
-//! The API's XML answers as a tree. Depth and size are bounded: an answer comes from outside.
+//! The API's XML answers as a tree, for those who call it: the command line and the console. Depth is bounded, because
+//! an answer may come from outside.
 
 use quick_xml::Reader;
 use quick_xml::events::Event;
@@ -8,32 +9,38 @@ const DEPTH_MAX: usize = 32;
 
 /// An element: its name, its text, its children.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Element {
-    pub(crate) name: String,
-    pub(crate) text: String,
-    pub(crate) children: Vec<Element>,
+pub struct Element {
+    /// Its name, without a namespace.
+    pub name: String,
+    /// What text stands in it itself.
+    pub text: String,
+    /// What stands in it.
+    pub children: Vec<Element>,
 }
 
 impl Element {
     /// The first child with this name.
-    pub(crate) fn child(&self, name: &str) -> Option<&Element> {
+    pub fn child(&self, name: &str) -> Option<&Element> {
         self.children.iter().find(|child| child.name == name)
     }
 
     /// The text at the end of a path of names; empty when it is not there.
-    pub(crate) fn text_at(&self, path: &[&str]) -> &str {
+    pub fn text_at(&self, path: &[&str]) -> &str {
         let end = path.iter().try_fold(self, |element, name| element.child(name));
         end.map_or("", |element| element.text.trim())
     }
 
     /// The elements of the list `name`, whatever they are called.
-    pub(crate) fn list(&self, name: &str) -> &[Element] {
+    pub fn list(&self, name: &str) -> &[Element] {
         self.child(name).map_or(&[], |list| &list.children)
     }
 }
 
 /// Reads a whole document; the answer is its root element.
-pub(crate) fn parse(text: &str) -> Result<Element, String> {
+///
+/// # Errors
+/// If the text is no document, or is nested too deeply.
+pub fn parse(text: &str) -> Result<Element, String> {
     let mut reader = Reader::from_str(text);
     let mut open = vec![Element::default()];
     loop {

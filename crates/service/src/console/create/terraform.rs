@@ -1,0 +1,164 @@
+//! Calls as Terraform blocks of the AWS provider.
+
+use crate::console::parameters::{Parameters, Value};
+
+/// Attributes of `aws_elasticache_replication_group`, by the parameters of the API.
+const GROUP: &[(&str, &str)] = &[
+    ("ReplicationGroupId", "replication_group_id"),
+    ("ReplicationGroupDescription", "description"),
+    ("NumCacheClusters", "num_cache_clusters"),
+    ("AutomaticFailoverEnabled", "automatic_failover_enabled"),
+    ("MultiAZEnabled", "multi_az_enabled"),
+    ("AtRestEncryptionEnabled", "at_rest_encryption_enabled"),
+    ("PreferredCacheClusterAZs", "preferred_cache_cluster_azs"),
+    ("UserGroupIds", "user_group_ids"),
+];
+/// Attributes of `aws_elasticache_cluster`.
+const CLUSTER: &[(&str, &str)] = &[
+    ("CacheClusterId", "cluster_id"),
+    ("NumCacheNodes", "num_cache_nodes"),
+    ("AZMode", "az_mode"),
+    ("PreferredAvailabilityZone", "availability_zone"),
+    ("PreferredAvailabilityZones", "preferred_availability_zones"),
+];
+/// Attributes of `aws_elasticache_subnet_group`.
+const SUBNETS: &[(&str, &str)] = &[
+    ("CacheSubnetGroupName", "name"),
+    ("CacheSubnetGroupDescription", "description"),
+    ("SubnetIds", "subnet_ids"),
+];
+/// Attributes that both sorts of caches have.
+const CACHE: &[(&str, &str)] = &[
+    ("AutoMinorVersionUpgrade", "auto_minor_version_upgrade"),
+    ("CacheNodeType", "node_type"),
+    ("CacheParameterGroupName", "parameter_group_name"),
+    ("CacheSubnetGroupName", "subnet_group_name"),
+    ("Engine", "engine"),
+    ("EngineVersion", "engine_version"),
+    ("Port", "port"),
+    ("PreferredMaintenanceWindow", "maintenance_window"),
+    ("SecurityGroupIds", "security_group_ids"),
+    ("SnapshotName", "snapshot_name"),
+    ("SnapshotRetentionLimit", "snapshot_retention_limit"),
+    ("SnapshotWindow", "snapshot_window"),
+    ("Tags", "tags"),
+    ("TransitEncryptionEnabled", "transit_encryption_enabled"),
+];
+
+/// The blocks that say the same as the calls. What a call refers to and another makes is named by its block, so that
+/// Terraform knows the order.
+pub(super) fn blocks(calls: &[Parameters]) -> String {
+    let made = calls.iter().find(|call| call.action == "CreateCacheSubnetGroup");
+    let made = made.and_then(|call| text_of(call, "CacheSubnetGroupName"));
+    calls.iter().map(|call| block(call, made)).collect::<Vec<_>>().join("\n")
+}
+
+fn text_of<'a>(call: &'a Parameters, name: &str) -> Option<&'a str> {
+    call.values.iter().find_map(|(known, value)| match value {
+        Value::Text(text) if *known == name => Some(text.as_str()),
+        _ => None,
+    })
+}
+
+fn block(call: &Parameters, made_group: Option<&str>) -> String {
+    let (sort, id, tables): (_, _, [&[(&str, &str)]; 2]) = match call.action {
+        "CreateReplicationGroup" => {
+            ("aws_elasticache_replication_group", "ReplicationGroupId", [GROUP, CACHE])
+        }
+        "CreateCacheSubnetGroup" => ("aws_elasticache_subnet_group", "CacheSubnetGroupName", [SUBNETS, &[]]),
+        _ => ("aws_elasticache_cluster", "CacheClusterId", [CLUSTER, CACHE]),
+    };
+    let attribute = |name: &str| {
+        let mut all = tables.iter().flat_map(|table| table.iter());
+        all.find(|(parameter, _)| *parameter == name).map(|(_, attribute)| *attribute)
+    };
+    let lines: Vec<(&str, String)> = call
+        .values
+        .iter()
+        .filter_map(|(name, value)| {
+            let attribute = attribute(name)?;
+            let referred = (attribute == "subnet_group_name")
+                .then_some(made_group)
+                .flatten()
+                .map(|group| format!("aws_elasticache_subnet_group.{}.name", label(group)));
+            Some((attribute, referred.unwrap_or_else(|| written(value))))
+        })
+        .collect();
+    let width = lines.iter().map(|(attribute, _)| attribute.len()).max().unwrap_or_default();
+    let body: String =
+        lines.iter().map(|(attribute, value)| format!("  {attribute:<width$} = {value}\n")).collect();
+    let name = label(text_of(call, id).unwrap_or("cache"));
+    format!("resource \"{sort}\" \"{name}\" {{\n{body}}}\n")
+}
+
+/// A name of Terraform for a name of ours.
+fn label(name: &str) -> String {
+    let letters = name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' });
+    let label: String = letters.collect();
+    if label.starts_with(|c: char| c.is_ascii_alphabetic()) { label } else { format!("cache_{label}") }
+}
+
+fn written(value: &Value) -> String {
+    match value {
+        Value::Text(text) => quoted(text),
+        // What is no number is refused before anybody sees it here, and must not break the block all the same.
+        Value::Number(text) => text.parse::<i64>().map_or_else(|_| quoted(text), |number| number.to_string()),
+        Value::Flag(on) => on.to_string(),
+        Value::List(_, texts) => {
+            format!("[{}]", texts.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", "))
+        }
+        Value::Tags(tags) => {
+            let lines: String = tags
+                .iter()
+                .map(|(key, value)| format!("    {} = {}\n", quoted(key), quoted(value)))
+                .collect();
+            format!("{{\n{lines}  }}")
+        }
+    }
+}
+
+/// A string of HCL. `${` and `%{` would begin a template.
+fn quoted(text: &str) -> String {
+    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    format!("\"{}\"", escaped.replace("${", "$${").replace("%{", "%%{"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_refer_to_each_other_and_quote() {
+        let calls = [
+            Parameters::of("CreateCacheSubnetGroup").text("CacheSubnetGroupName", "own").list(
+                "SubnetIds",
+                "SubnetIdentifier",
+                &["subnet-1", "subnet-2"],
+            ),
+            Parameters::of("CreateReplicationGroup")
+                .text("ReplicationGroupId", "shop")
+                .text("ReplicationGroupDescription", "a \"${shop}\"")
+                .number("NumCacheClusters", "3")
+                .flag("MultiAZEnabled", true)
+                .text("CacheSubnetGroupName", "own")
+                .tags(vec![("team".into(), "web".into())]),
+        ];
+        let expected = r#"resource "aws_elasticache_subnet_group" "own" {
+  name       = "own"
+  subnet_ids = ["subnet-1", "subnet-2"]
+}
+
+resource "aws_elasticache_replication_group" "shop" {
+  replication_group_id = "shop"
+  description          = "a \"$${shop}\""
+  num_cache_clusters   = 3
+  multi_az_enabled     = true
+  subnet_group_name    = aws_elasticache_subnet_group.own.name
+  tags                 = {
+    "team" = "web"
+  }
+}
+"#;
+        assert_eq!(blocks(&calls), expected);
+    }
+}
