@@ -52,6 +52,7 @@ impl Site {
             vault: Vault::new(folder.path(), folder.path().join("buckets")),
             metrics: Arc::new(MetricStore::in_memory().unwrap()),
             release: None,
+            nodes_max: 300,
         });
         let mut count = 0;
         let mut digits = || {
