@@ -280,11 +280,6 @@ fn fail_over(call: &mut Call<'_>) -> Answer {
     if aborts {
         failover::abort(call.node).map_err(text)?;
     } else {
-        if forced && (to.is_none() || timeout.is_none()) {
-            return Err(text(
-                "ERR FAILOVER with force option requires both a timeout and target HOST and IP.",
-            ));
-        }
         let worker = call.session.shared.place.worker as usize;
         failover::begin(call.node, worker, to, forced, (call.keys.now_ms(), timeout)).map_err(text)?;
     }

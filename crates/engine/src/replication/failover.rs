@@ -100,6 +100,9 @@ pub fn begin(
     if replicas.is_empty() {
         return Err("ERR FAILOVER requires connected replicas.");
     }
+    if forced && (to.is_none() || timeout_ms.is_none()) {
+        return Err("ERR FAILOVER with force option requires both a timeout and target HOST and IP.");
+    }
     if let Some(to) = &to {
         match replicas.iter().find(|replica| is_at(replica, to)) {
             None => return Err("ERR FAILOVER target HOST and PORT is not a replica."),
