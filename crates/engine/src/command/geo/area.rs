@@ -130,7 +130,7 @@ impl Area {
     pub(super) fn cells(&self) -> Vec<Cell> {
         let (low, high) = self.bounds();
         if matches!(self.shape, Shape::Polygon { .. }) && self.is_wide(&low, &high) {
-            let corner = Cell::of(&self.centre, 1);
+            let corner = Cell::of(&Point { longitude: 0.0, latitude: 0.0 }, 1);
             return [(0, 0), (0, 1), (1, 0), (1, 1)]
                 .map(|(east, north)| corner.neighbour(east, north))
                 .to_vec();
