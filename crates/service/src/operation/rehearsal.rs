@@ -28,6 +28,7 @@ pub fn rehearse(app: &App, caller: &Caller, calls: &[Form]) -> Result<(), ApiErr
         vault: app.vault.clone(),
         metrics: Arc::clone(&app.metrics),
         release: app.release.clone(),
+        nodes_max: app.nodes_max,
     };
     calls.iter().try_for_each(|call| perform(&stage, caller, call, "").map(drop))
 }
