@@ -10,7 +10,7 @@ use crate::identity::AccessKey;
 use crate::metric::MetricStore;
 use crate::name::Names;
 use crate::name::endpoint::Zone;
-use crate::resource::cluster::Cluster;
+use crate::resource::cluster::{Cluster, REGION_NODES_MAX};
 use crate::resource::group::Group;
 use crate::resource::iam::{Entity, Permissions, User};
 use crate::resource::network::{DEFAULT_VPC_BASE, Network};
@@ -52,7 +52,7 @@ impl Site {
             vault: Vault::new(folder.path(), folder.path().join("buckets")),
             metrics: Arc::new(MetricStore::in_memory().unwrap()),
             release: None,
-            nodes_max: 300,
+            nodes_max: REGION_NODES_MAX,
         });
         let mut count = 0;
         let mut digits = || {
