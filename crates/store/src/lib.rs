@@ -28,6 +28,9 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 /// Keys of which a store remembers why they left, unless it is told otherwise.
 pub const REMEMBERED_DEFAULT: usize = 16 << 20;
 
+/// Keys that a partition remembers at a time, at least, if it remembers any.
+pub const REMEMBERED_STEP: usize = 8;
+
 /// Hash slots of a keyspace.
 pub const SLOTS: u32 = 16384;
 
@@ -171,9 +174,11 @@ impl Store {
         Access::Lhd(self.common.densities.moment(now_ms, random))
     }
 
-    /// Remembers why keys left, of so many keys at most, and never of more than there are keys.
+    /// Remembers why keys left, of so many keys at most (rounded up to [`REMEMBERED_STEP`] in each partition), and never
+    /// of more than there are keys; 0 remembers nothing.
     pub fn remember(&self, keys: usize) {
-        self.common.remembered.store(keys.div_ceil(self.partition_count()), Ordering::Relaxed);
+        let each = keys.div_ceil(self.partition_count()).next_multiple_of(REMEMBERED_STEP);
+        self.common.remembered.store(each, Ordering::Relaxed);
     }
 
     /// A key with its hash. `slot` is the key's hash slot, below 16384.
