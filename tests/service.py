@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 import boto3
@@ -257,14 +258,15 @@ def node_processes(folder):
 
 
 class Node:
-    """`larder node` alone."""
+    """`larder node` alone, with a folder of its own for what it saves."""
 
     def __init__(self, *directives):
         self.port = free_port()
         self.memcached_port = free_port()
+        self.folder = tempfile.TemporaryDirectory()
         command = [
             str(BINARY), "node", "--port", str(self.port), "--memcached-port", str(self.memcached_port),
-            "--threads", "2", *directives,
+            "--threads", "2", "--dir", self.folder.name, *directives,
         ]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         wait_until("the node listens", self.listens)
@@ -285,6 +287,7 @@ class Node:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self.folder.cleanup()
 
 
 def which(program):

@@ -171,28 +171,28 @@ def parameters_of(api, group, **more):
 
 def test_parameters_reach_the_nodes(service, api):
     api.create_cache_parameter_group(
-        CacheParameterGroupName="tuned", CacheParameterGroupFamily="redis7", Description="tuned"
+        CacheParameterGroupName="reaching", CacheParameterGroupFamily="redis7", Description="reaching"
     )
-    before = parameters_of(api, "tuned")
+    before = parameters_of(api, "reaching")
     assert before["maxmemory-policy"]["ParameterValue"] == "volatile-lru"
     assert before["maxmemory-policy"]["Source"] != "user"
-    cache = service.create("tuned", EngineVersion="7.1", CacheParameterGroupName="tuned")
+    cache = service.create("reaching", EngineVersion="7.1", CacheParameterGroupName="reaching")
     api.modify_cache_parameter_group(
-        CacheParameterGroupName="tuned",
+        CacheParameterGroupName="reaching",
         ParameterNameValues=[{"ParameterName": "maxmemory-policy", "ParameterValue": "allkeys-lfu"}],
     )
-    after = parameters_of(api, "tuned", Source="user")
+    after = parameters_of(api, "reaching", Source="user")
     assert {name: p["ParameterValue"] for name, p in after.items()} == {"maxmemory-policy": "allkeys-lfu"}
     client = redis.Redis(*endpoint_of(cache))
     wait_until("the node obeys", lambda: client.info("memory")["maxmemory_policy"] == "allkeys-lfu")
 
-    assert refused(api.delete_cache_parameter_group, CacheParameterGroupName="tuned") == (
+    assert refused(api.delete_cache_parameter_group, CacheParameterGroupName="reaching") == (
         "InvalidCacheParameterGroupState", 400)
-    service.delete("tuned")
-    api.reset_cache_parameter_group(CacheParameterGroupName="tuned", ResetAllParameters=True)
-    assert parameters_of(api, "tuned", Source="user") == {}
-    api.delete_cache_parameter_group(CacheParameterGroupName="tuned")
-    assert refused(api.describe_cache_parameters, CacheParameterGroupName="tuned") == (
+    service.delete("reaching")
+    api.reset_cache_parameter_group(CacheParameterGroupName="reaching", ResetAllParameters=True)
+    assert parameters_of(api, "reaching", Source="user") == {}
+    api.delete_cache_parameter_group(CacheParameterGroupName="reaching")
+    assert refused(api.describe_cache_parameters, CacheParameterGroupName="reaching") == (
         "CacheParameterGroupNotFound", 404)
 
 

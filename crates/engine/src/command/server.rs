@@ -118,7 +118,8 @@ fn server(call: &mut Call<'_>, text: &mut String) {
         lines!(text, "redis_version": settings.engine_version);
     }
     lines!(text,
-        "larder_version": env!("CARGO_PKG_VERSION"),
+        // Read as it stands in the program: tests put another release there.
+        "larder_version": std::hint::black_box(env!("CARGO_PKG_VERSION")),
         "redis_git_sha1": "00000000",
         "redis_git_dirty": 0,
         "redis_build_id": env!("CARGO_PKG_VERSION"),
