@@ -10,7 +10,7 @@ import time
 import pytest
 import redis
 
-from service import Service, wait_until
+from service import BINARY, Service, wait_until
 from test_groups import (
     NODE, Watch, accepts_writes, client, create, describe, members, primary_of, write_to_all,
 )
@@ -35,7 +35,7 @@ def test_in_a_namespace(tmp_path):
     command = f"ip link set lo up && exec {sys.executable} -m pytest -x -q --basetemp={tmp_path / 'inside'} {__file__}"
     done = subprocess.run(
         ["unshare", "-rn", "sh", "-c", command], capture_output=True, text=True, timeout=300,
-        cwd=pathlib.Path(__file__).parent, env={**os.environ, INSIDE: "yes"},
+        cwd=pathlib.Path(__file__).parent, env={**os.environ, INSIDE: "yes", "LARDER_BIN": str(BINARY)},
     )
     print(done.stdout)
     assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr
