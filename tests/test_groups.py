@@ -300,7 +300,7 @@ def test_a_reboot_of_the_primary_is_no_failover(service, api):
 
 
 def test_changes_of_a_group(service, api):
-    create(api, members=2)
+    create(api, members=2, SnapshotWindow="03:00-04:00")
     modify = lambda **more: api.modify_replication_group(ReplicationGroupId="shop", **more)
     assert code(lambda: modify(ApplyImmediately=True)) == "InvalidParameterCombination"
     up = api.list_allowed_node_type_modifications(ReplicationGroupId="shop")
