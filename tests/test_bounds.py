@@ -90,8 +90,6 @@ def test_the_resident_size_is_bounded(policy):
         node.stop()
 
 
-# Buffers of tens of MB that grow all at once still take the process beyond the allowance: docs/performance.md.
-@pytest.mark.xfail(reason="the resident size is not within the allowance with greedy clients", strict=False)
 def test_buffers_of_clients_count():
     node = Node("--maxmemory", str(MAXMEMORY), "--maxmemory-policy", "allkeys-random")
     greedy = []
