@@ -27,10 +27,10 @@ class Peer:
 def valkey_9(args, theirs, ours, unequal):
     name = args[0]
     # Deadlines of fields: the order of the checks, their words, and that a time may be farther than 2^46 ms.
-    if name.startswith("H") and ours[0] == b"-" and re.search(rb"invalid expire time|umfields|umber of fields", ours[1], re.I):
+    if name.startswith("H") and ours[0] == b"-" and re.search(rb"invalid expire time|umfields|umber of fields|FIELDS is missing", ours[1], re.I):
         if theirs[0] != b"-":
             unequal(args[1])
-        return theirs[0] != b"-" or re.search(rb"invalid expire time|numfields|not an integer|wrong kind", theirs[1])
+        return theirs[0] != b"-" or re.search(rb"invalid expire time|numfields|not an integer|wrong kind|syntax error", theirs[1])
     # Numbers that were written in a way that is not how they print stay text for longer.
     if args[:2] == ["OBJECT", "ENCODING"]:
         return {theirs[1], ours[1]} == {b"raw", b"int"}
