@@ -666,13 +666,14 @@ pub fn string_value(bytes: &[u8]) -> Value<'_> {
 pub fn free(removed: Option<Removed>) {
     let Some(removed) = removed else { return };
     if removed.is_large(LARGE) {
-        crate::background::drop_later(removed);
+        crate::background::free_later(removed, 1);
     }
 }
 
 /// Frees what a database held.
 pub fn free_all(cleared: Vec<Cleared>) {
-    crate::background::drop_later(cleared);
+    let keys: usize = cleared.iter().map(Cleared::len).sum();
+    crate::background::free_later(cleared, keys as u64);
 }
 
 macro_rules! collection {

@@ -145,7 +145,19 @@ impl Removed {
 
 /// Everything that one database had in one partition; dropping it frees it.
 #[derive(Debug)]
-pub struct Cleared(#[expect(dead_code, reason = "held to be dropped by who can afford it")] Table);
+pub struct Cleared(Table);
+
+impl Cleared {
+    /// Number of keys.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True if there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
 
 /// Hints the processor to load what is at an address. Never faults, whatever the address.
 #[inline(always)]
@@ -583,10 +595,9 @@ impl Partition {
         }
     }
 
-    /// Takes all keys of a database out.
+    /// Takes all keys of a database out. Why they left is not noted: see [`Partition::note_flushed`].
     pub fn clear(&mut self, db: u16) -> Cleared {
         let table = self.table_mut(db).take();
-        self.note_flushed(db, &table);
         self.watches.cleared(db, |key| {
             let hash = self.seed.hash(key);
             table.find(hash, key).is_some()
@@ -594,15 +605,20 @@ impl Partition {
         Cleared(self.save_cleared(db, table))
     }
 
-    /// Remembers some of the keys of a table that was emptied: emptying one should not take long.
-    fn note_flushed(&mut self, db: u16, table: &Table) {
+    /// Remembers of some of the keys of a database that was emptied why they left; afterwards, because a whole keyspace is
+    /// emptied at one instant, which should not take long. Keys that came since are none of them.
+    pub fn note_flushed(&mut self, db: u16, Cleared(table): &Cleared) {
         let limit = self.common.remembered.load(Ordering::Relaxed).min(table.len().max(REMEMBERED_MIN));
         let (mut position, mut left) = (Some(0), FLUSHED_NOTED_MAX.min(limit));
         while let Some(at) = position.filter(|_| left > 0) {
             position = table.scan(at, |item| {
-                let hash = marked(db, self.seed.hash(item.key()));
-                self.departed.note(hash, Departure { reason: Reason::Flushed, uses: 0 }, limit);
+                let hash = self.seed.hash(item.key());
                 left = left.saturating_sub(1);
+                let came_back = self.table(db).is_some_and(|now| now.find(hash, item.key()).is_some());
+                if !came_back {
+                    let departure = Departure { reason: Reason::Flushed, uses: 0 };
+                    self.departed.note(marked(db, hash), departure, limit);
+                }
             });
         }
     }
