@@ -6,7 +6,7 @@
 //!
 //! In reading order: [`item`] (a key with its value), `table` (the index), [`expire`] (reclaiming), `fields` (of hashes,
 //! with deadlines of their own), [`access`] (the clock of LRU and LFU), `density`, `departed` (why keys left), `watch`,
-//! `snapshot`.
+//! `snapshot`, `image` (large values for it).
 
 pub mod access;
 pub(crate) mod density;
@@ -14,6 +14,7 @@ mod departed;
 mod expire;
 mod fields;
 mod gone;
+mod image;
 pub mod item;
 mod snapshot;
 mod table;
@@ -31,6 +32,7 @@ use departed::Departure;
 pub use departed::Reason;
 use gone::GoneList;
 pub use gone::{Gone, Left};
+pub use image::Image;
 use item::{Extras, Item, Owned, Value};
 use snapshot::Saving;
 pub use snapshot::{Entry, Saver};
@@ -302,6 +304,32 @@ impl Partition {
     #[inline]
     pub fn write(&mut self, db: u16, key: &Key<'_>, now: Now, access: Access) -> Option<ItemMut<'_>> {
         let place = self.living(db, key, now)?;
+        Some(self.write_at(db, key, place, access))
+    }
+
+    /// The same; what is not there is made first. O(1).
+    #[inline]
+    pub fn write_or_create(
+        &mut self,
+        db: u16,
+        key: &Key<'_>,
+        now: Now,
+        access: Access,
+        make: fn() -> Value<'static>,
+    ) -> Option<ItemMut<'_>> {
+        let place = match self.living(db, key, now) {
+            Some(place) => place,
+            None => {
+                self.set(db, key, make(), Extras::default(), access);
+                self.find(db, key)?
+            }
+        };
+        Some(self.write_at(db, key, place, access))
+    }
+
+    /// The item at a place, to be changed: saved if a snapshot wants it, and its use noted.
+    #[inline]
+    fn write_at(&mut self, db: u16, key: &Key<'_>, place: Place, access: Access) -> ItemMut<'_> {
         self.save_first(db, place);
         let old = self.table_mut(db).get(place).access();
         if let Access::Lhd(moment) = access {
@@ -311,7 +339,7 @@ impl Partition {
         let used = access.after_use(old);
         let mut item = table.get_mut(place);
         item.item().set_access(used);
-        Some(item)
+        item
     }
 
     /// The place of a key that lives; removes it if it is dead.
@@ -370,12 +398,19 @@ impl Partition {
         access: Access,
     ) -> Option<Removed> {
         self.changed(db, key);
+        let found = self.find(db, key);
+        if let (Some(place), Value::String(bytes)) = (found, &value)
+            && extras == Extras::default()
+            && self.overwrite(db, key.hash, place, bytes, access)
+        {
+            return None;
+        }
         let field = match &value {
             Value::Hash(fields) => fields.earliest_deadline(),
             _ => None,
         };
         let earliest = extras.deadline.into_iter().chain(field).min();
-        let Some(place) = self.find(db, key) else {
+        let Some(place) = found else {
             let known = self.departed.forget(marked(db, key.hash));
             let item = Item::new(key.bytes, value, extras, access.of_known(known));
             let (seed, generation) = (self.seed, self.generation);
@@ -395,7 +430,6 @@ impl Partition {
         }
         let table = self.table_mut(db);
         if matches!(value, Value::String(_) | Value::Integer(_)) {
-            // The common case of a cache: the same key with a value of the same length.
             let mut old = table.get_mut(place);
             let item = old.item();
             let written = item.overwrite_extras(extras)
@@ -411,6 +445,35 @@ impl Partition {
         }
         let item = Item::new(key.bytes, value, extras, used);
         Some(Removed(table.replace(place, item)))
+    }
+
+    /// The common case of a cache: a plain string takes the place of one of the same length. False if it is another case.
+    #[inline]
+    fn overwrite(&mut self, db: u16, hash: u32, place: Place, bytes: &[u8], access: Access) -> bool {
+        self.save_first(db, place);
+        let mut item = self.table_mut(db).get_mut(place);
+        let item = item.item();
+        if !item.overwrite_plain(bytes) {
+            return false;
+        }
+        // The key stays the same one, so its frequency of use goes on.
+        let old = item.access();
+        item.set_access(access.after_set(old));
+        if let Access::Lhd(moment) = access {
+            self.common.densities.ended(hash, old, moment);
+        }
+        true
+    }
+
+    /// Makes room in the index for so many keys of a database, if it is empty: filing them is cheaper then. What was too
+    /// much is given back as keys leave, or by [`Partition::fit`].
+    pub fn reserve(&mut self, db: u16, keys: usize) {
+        self.table_mut(db).reserve(keys);
+    }
+
+    /// Gives back room in the index for keys that did not come.
+    pub fn fit(&mut self) {
+        std::iter::once(&mut self.first).chain(&mut self.more).for_each(Table::fit);
     }
 
     /// Changes deadline, flags and CAS of a living key; false if there is none. O(1), at worst a copy of the item.
