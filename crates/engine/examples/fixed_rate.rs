@@ -125,7 +125,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             let (wait, random) = gap();
             (due, key) = (due + wait, random);
         }
-        let (some, _) = epoll::wait(&ready, &mut events, Some(&rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+        let (some, _) =
+            epoll::wait(&ready, &mut events, Some(&rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 }))?;
         for event in some {
             connections[event.data.u64() as usize].hear(&mut latencies)?;
         }

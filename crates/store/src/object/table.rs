@@ -1,7 +1,7 @@
 //! The members of a grown hash, set or sorted set, found by name.
 //!
 //! Linear hashing: the table grows and shrinks by one bucket at a time, so no edit ever moves more than one bucket's
-//! members, and the load stays near 99 %. A bucket is one cache line: twelve 4-byte handles, a byte of hash for each,
+//! members, and as many members as there are slots, and a few more. A bucket is one cache line: twelve 4-byte handles, a byte of hash for each,
 //! and the number of a spill, with room for four more, for what does not fit. Buckets and spills lie in
 //! segments of 64, so growing copies nothing.
 //!
@@ -19,9 +19,9 @@ const SLOTS: usize = 12;
 const SEGMENT: usize = 64;
 /// Handles in a spill.
 const SPILL_SLOTS: usize = 4;
-/// Members per bucket, times 16, above which the table grows and below which it shrinks: loads of 99 % and 81 %.
-const GROW_LOAD_X16: usize = 190;
-const SHRINK_LOAD_X16: usize = 156;
+/// Members per bucket, times 16, above which the table grows and below which it shrinks: loads of 107 % and 88 %.
+const GROW_LOAD_X16: usize = 205;
+const SHRINK_LOAD_X16: usize = 168;
 
 #[derive(Clone, Debug, Default)]
 #[repr(align(64))]
