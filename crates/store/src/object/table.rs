@@ -1,9 +1,9 @@
 //! The members of a grown hash, set or sorted set, found by name.
 //!
 //! Linear hashing: the table grows and shrinks by one bucket at a time, so no edit ever moves more than one bucket's
-//! members, and as many members as there are slots, and a few more. A bucket is one cache line: twelve 4-byte handles, a byte of hash for each,
-//! and the number of a spill, with room for four more, for what does not fit. Buckets and spills lie in
-//! segments of 64, so growing copies nothing.
+//! members, and there are a few more members than slots in the buckets. A bucket is one cache line: twelve 4-byte handles, a
+//! byte of hash for each, and the number of a spill, with room for four more, for what does not fit. Buckets and spills lie
+//! in segments of 64, so growing copies nothing.
 //!
 //! A scan walks the hash space in bit-reversed order; its cursor is the place where it stands. Every bucket covers a
 //! contiguous range of that order at any table size, so a member that is present throughout a scan is returned.
