@@ -5,8 +5,8 @@
 //! worker that is busy waits until several sessions have sent something, and not for longer than [`WAIT`]. One that has
 //! time to spare waits for the first.
 //!
-//! Clients that send many requests at a time want throughput: they are waited for longer, up to a quarter of the time that
-//! passes between two turns of a session. That is the part by which they can feel it at most.
+//! Clients that send several requests at a time want throughput: they are waited for longer, up to half of the time that
+//! passes between two turns of a session. While it is they who keep the worker waiting, it costs them nothing.
 //!
 //! How many it waits for is tried out: one more each time that as many came as were wanted, and only as many as came
 //! when it waited in vain; then nothing is tried for a while. It is never more than a part of the sessions that take
@@ -17,12 +17,12 @@ use std::time::{Duration, Instant};
 
 /// Longest wait for more than one session.
 const WAIT: Duration = Duration::from_micros(100);
-/// The same where sessions send many requests at a time.
+/// The same where sessions send several requests at a time.
 const WAIT_PIPELINED: Duration = Duration::from_micros(400);
-/// Requests per session and turn from which on these are many.
-const PIPELINED: u64 = 4;
+/// Requests per session and turn from which on these are several.
+const PIPELINED: u64 = 2;
 /// Such a wait takes at most this part of the time between two turns of a session.
-const CYCLE_SHARE: u32 = 4;
+const CYCLE_SHARE: u32 = 2;
 /// Most sessions that are waited for.
 const WANT_MAX: usize = 16;
 /// Of so many active sessions one is waited for.
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn who_sends_many_requests_at_a_time_is_waited_for_longer() {
+    fn who_sends_several_requests_at_a_time_is_waited_for_longer() {
         let waits = |requests: u64, all: Duration| {
             let (mut gather, mut last) = (Gather::new(), [0; 10]);
             (0..20).for_each(|n| gather.count(&mut last[n % 10]));
@@ -207,11 +207,11 @@ mod tests {
             gather.judge(all, all);
             gather.wait()
         };
-        // Two turns of each session in a window: half of it, and a quarter of that.
-        assert_eq!(waits(80, Duration::from_millis(2)), Duration::from_micros(250));
-        assert_eq!(waits(79, Duration::from_millis(2)), WAIT, "they wait for each reply");
-        assert_eq!(waits(80, Duration::from_micros(200)), WAIT);
-        assert_eq!(waits(80, Duration::from_secs(1)), WAIT_PIPELINED);
+        // Two turns of each session in a window: half of it, and half of that.
+        assert_eq!(waits(40, Duration::from_millis(1)), Duration::from_micros(250));
+        assert_eq!(waits(39, Duration::from_millis(1)), WAIT, "they wait for each reply");
+        assert_eq!(waits(40, Duration::from_micros(200)), WAIT);
+        assert_eq!(waits(40, Duration::from_secs(1)), WAIT_PIPELINED);
     }
 
     #[test]
