@@ -167,7 +167,8 @@ impl Timers {
         if self.worker == 0 {
             save::look(node);
             rewrite::look(node);
-            node.memcached.flush_if_due(&node.store, now, Some((&node.log, self.worker)));
+            let log = Some((&node.log, self.worker));
+            node.memcached.flush_if_due(&node.store, now, log, || node.replication.is_following());
             self.measure_rates(&node.stats, node.traffic.total());
             note_excess(&node.stats, now.ms, bound::bounded_bytes(), node.settings().maxmemory);
         }
