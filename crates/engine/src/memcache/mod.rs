@@ -70,6 +70,9 @@ pub const ITEM_SIZE_MAX_BYTES: usize = 1024 * 1024;
 /// Members from which a collection is freed in the background.
 const LARGE_MEMBERS: usize = 4096;
 
+/// Words behind `stats` that are looked at.
+const STATS_WORDS_MAX: usize = 4;
+
 /// The database that Memcached clients see.
 const DB: u16 = 0;
 
@@ -134,6 +137,10 @@ pub struct Rules {
     pub prefix_end: u8,
     /// Uses of keys are counted for `stats detail` from the start.
     pub detail: bool,
+    /// Items have no CAS unique (`-C`).
+    pub cas_disabled: bool,
+    /// `stats sizes` counts items by their sizes (`-o track_sizes`).
+    pub sizes: bool,
 }
 
 impl Default for Rules {
@@ -150,6 +157,8 @@ impl Default for Rules {
             requests_per_turn: REQUESTS_PER_TURN_MAX,
             prefix_end: b':',
             detail: false,
+            cas_disabled: false,
+            sizes: false,
         }
     }
 }
@@ -164,6 +173,10 @@ pub trait Host {
     fn set_memory_max(&self, bytes: u64);
     /// Ends the node.
     fn stop(&self);
+    /// True if the node's keys are those of another one, which it follows.
+    fn follows(&self) -> bool;
+    /// Reads the files of TLS anew, for the sessions to come; none where TLS is not spoken.
+    fn refresh_certificates(&self) -> Option<Result<(), String>>;
     /// Sends lines to a session that watches; false if it cannot be.
     fn send_lines(&self, place: Place, lines: Arc<[u8]>) -> bool;
 }
@@ -255,18 +268,30 @@ impl Shared {
         self.item_size_max.store(bytes as u64, Ordering::Relaxed);
     }
 
-    /// A CAS unique that was never given out before. Items get one only when somebody asks for it.
+    /// A CAS unique that was never given out before. Items get one only when somebody asks for it, and none where CAS is
+    /// disabled.
     fn next_cas(&self) -> u64 {
+        if self.rules().cas_disabled {
+            return 0;
+        }
         self.last_cas.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Carries out a delayed `flush_all` that has fallen due. Sessions do this on each of their turns; a worker that
-    /// serves Redis clients too calls it from its timer. One load when nothing is due.
+    /// serves Redis clients too calls it from its timer. One load when nothing is due. A node that follows another one
+    /// by then has that one's keys, which are not its own to take away: there it comes to nothing.
     #[inline]
-    pub fn flush_if_due(&self, store: &Store, now: Now, log: Option<(&Log, usize)>) {
+    pub fn flush_if_due(
+        &self,
+        store: &Store,
+        now: Now,
+        log: Option<(&Log, usize)>,
+        follows: impl FnOnce() -> bool,
+    ) {
         let at = self.flush_at_ms.load(Ordering::Relaxed);
         if at <= now.ms
             && self.flush_at_ms.compare_exchange(at, NEVER, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+            && !follows()
         {
             flush(store, log);
         }
@@ -336,6 +361,12 @@ pub struct Turn<'a> {
 }
 
 impl Turn<'_> {
+    #[inline]
+    fn flush_if_due(&self) {
+        let log = self.log.map(|log| (log, self.worker));
+        self.shared.flush_if_due(self.store, self.now, log, || self.host.follows());
+    }
+
     #[inline]
     fn count(&self, counter: Counter) {
         self.shared.counters.add(self.worker, counter, 1);
@@ -508,7 +539,7 @@ impl Session {
     }
 
     fn serve_turn(&mut self, turn: &mut Turn<'_>, input: &[u8], out: &mut Vec<u8>) -> Outcome {
-        turn.shared.flush_if_due(turn.store, turn.now, turn.log.map(|log| (log, turn.worker)));
+        turn.flush_if_due();
         if let Speech::Unknown = self.speech {
             let Some(&first) = input.first() else { return Outcome { need: 1, ..Outcome::default() } };
             self.speech = match (turn.shared.rules().binding, first == REQUEST) {
@@ -586,9 +617,16 @@ impl Text {
         prefetch(turn, &batch);
         for (request, end) in batch {
             turn.requests += 1;
-            if let Request::Admin { command, words } = request {
-                match admin::execute(turn, command, words, end - begin) {
-                    Act::Answer(answer) => out.extend_from_slice(answer),
+            let act = match &request {
+                Request::Admin { command, words } => {
+                    Some(admin::execute(turn, *command, words.clone(), end - begin))
+                }
+                Request::Stats(words) => admin::sizes(turn, words.clone(), end - begin),
+                _ => None,
+            };
+            if let Some(act) = act {
+                match act {
+                    Act::Answer(answer) => out.extend_from_slice(&answer),
                     Act::Silence => {}
                     Act::Dump(dump) => {
                         // The line stays in the input until the last of its items is written.
@@ -808,13 +846,13 @@ fn flush_all(turn: &mut Turn<'_>, delay: i32) -> bool {
     }
     let at = turn.deadline(delay).unwrap_or(turn.now.ms);
     turn.shared.flush_at_ms.store(at, Ordering::Release);
-    turn.shared.flush_if_due(turn.store, turn.now, turn.log.map(|log| (log, turn.worker)));
+    turn.flush_if_due();
     turn.changes += 1;
     true
 }
 
 fn statistics(turn: &Turn<'_>, words: Words<'_>, out: &mut Vec<u8>) -> &'static [u8] {
-    let words: Vec<&[u8]> = words.take(4).collect();
+    let words: Vec<&[u8]> = words.take(STATS_WORDS_MAX).collect();
     match words[..] {
         [] => stats::general(turn, out),
         [b"settings", ..] => stats::settings(turn, out),
