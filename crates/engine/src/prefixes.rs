@@ -1,11 +1,10 @@
 //! Hits and misses by what keys begin with, while somebody asks for it (`miss-prefix-delimiter`).
 //!
 //! The prefix of a key ends before the first delimiter; keys without one share an empty prefix. The [`PREFIXES_MAX`] most
-//! used are kept (Space-Saving: Metwally, Agrawal and El Abbadi, ICDT 2005): a new one takes the place of the least used,
-//! whose number of uses it inherits as what it may have too many. What is in more than one of so many uses is there.
+//! used are kept ([`crate::frequent`]).
 
+use crate::frequent::Frequent;
 use larder_store::Reason;
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -37,18 +36,18 @@ pub struct Counts {
 /// Names of the kinds of misses, in the order of [`Counts::misses`].
 pub const MISSES: [&str; 5] = ["evicted", "expired", "deleted", "flushed", "unknown"];
 
-impl Counts {
-    fn uses(&self) -> u64 {
-        self.before + self.hits + self.misses.iter().sum::<u64>()
-    }
-}
-
 /// The counts, and whether counting is on.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Prefixes {
     /// 0 = off.
     delimiter: AtomicU8,
-    counts: Mutex<HashMap<Box<[u8]>, Counts>>,
+    counts: Mutex<Frequent<Counts>>,
+}
+
+impl Default for Prefixes {
+    fn default() -> Prefixes {
+        Prefixes { delimiter: AtomicU8::new(0), counts: Mutex::new(Frequent::new(PREFIXES_MAX)) }
+    }
 }
 
 impl Prefixes {
@@ -56,6 +55,11 @@ impl Prefixes {
     #[inline]
     pub fn is_on(&self) -> bool {
         self.delimiter.load(Ordering::Relaxed) != 0
+    }
+
+    /// The delimiter; 0 while nothing is counted.
+    pub fn delimiter(&self) -> u8 {
+        self.delimiter.load(Ordering::Relaxed)
     }
 
     /// Counts by this delimiter from now on; 0 counts nothing. Another one begins anew.
@@ -75,21 +79,8 @@ impl Prefixes {
     pub fn note(&self, key: &[u8], outcome: Outcome) {
         let delimiter = self.delimiter.load(Ordering::Relaxed);
         let end = memchr::memchr(delimiter, key).unwrap_or(0).min(PREFIX_BYTES_MAX);
-        let prefix = &key[..end];
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if !counts.contains_key(prefix) {
-            let mut before = 0;
-            if counts.len() >= PREFIXES_MAX
-                && let Some((least, uses)) =
-                    counts.iter().map(|(name, counts)| (name, counts.uses())).min_by_key(|(_, uses)| *uses)
-            {
-                before = uses;
-                let least = least.clone();
-                counts.remove(&least);
-            }
-            counts.insert(prefix.into(), Counts { before, ..Counts::default() });
-        }
-        let Some(counts) = counts.get_mut(prefix) else { return };
+        let counts = counts.used(&key[..end], 1);
         match outcome {
             Outcome::Hit => counts.hits += 1,
             Outcome::Miss(reason) => counts.misses[reason.map_or(4, |reason| reason as usize - 1)] += 1,
@@ -98,11 +89,8 @@ impl Prefixes {
 
     /// What was counted, the most used first.
     pub fn all(&self) -> Vec<(Box<[u8]>, Counts)> {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<_> = counts.iter().map(|(name, counts)| (name.clone(), *counts)).collect();
-        drop(counts);
-        all.sort_by(|a, b| b.1.uses().cmp(&a.1.uses()).then_with(|| a.0.cmp(&b.0)));
-        all
+        let all = self.counts.lock().unwrap_or_else(PoisonError::into_inner).all();
+        all.into_iter().map(|(name, counts, before)| (name, Counts { before, ..counts })).collect()
     }
 }
 

@@ -278,13 +278,7 @@ fn memory_section(call: &mut Call<'_>, text: &mut String) {
 fn stats(call: &mut Call<'_>, text: &mut String) {
     let mut counters = larder_store::partition::Counters::default();
     call.keys.each_partition(|_, partition| {
-        let c = partition.counters();
-        counters.hits += c.hits;
-        counters.misses += c.misses;
-        counters.missed.iter_mut().zip(c.missed).for_each(|(sum, missed)| *sum += missed);
-        counters.expired += c.expired;
-        counters.expired_fields += c.expired_fields;
-        counters.evicted += c.evicted;
+        counters.add(partition.counters());
     });
     let (stats, denials, hub) = (&call.node.stats, &call.node.users.log, &call.node.hub);
     let (tracked, replicated) = (call.node.tracking.counts(), &call.node.replication.stats);

@@ -156,6 +156,7 @@ fn get(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec<u8>) {
     }
     let access = if meta.has(b'u') { turn.access.silent() } else { turn.access };
     let mut digits = itoa::Buffer::new();
+    turn.note_read(&partition, key);
     let expired = partition.counters().expired;
     let item = partition.read(DB, key, turn.now, access);
     let found = item.map(|item| (item.extras(), item.value()));
@@ -166,7 +167,6 @@ fn get(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec<u8>) {
         let vacant = found.is_none();
         turn.count_miss(&partition, expired);
         turn.detail(key.bytes, Event::Get { hit: false });
-        turn.note_prefix(key, Some(&partition));
         if touches {
             turn.count(Counter::TouchMisses);
         }
@@ -181,7 +181,6 @@ fn get(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec<u8>) {
     };
     turn.count(Counter::GetHits);
     turn.detail(key.bytes, Event::Get { hit: true });
-    turn.note_prefix(key, None);
     let mut extras = old;
     if touches {
         turn.count(Counter::TouchHits);

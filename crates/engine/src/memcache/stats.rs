@@ -2,8 +2,10 @@
 
 use super::counters::{Counter, NAMES};
 use super::{Binding, DB, Turn};
+use crate::advise::{SECONDS_DEFAULT, SECONDS_MAX};
 use crate::command::why::Known;
 use crate::prefixes::MISSES;
+use larder_protocol::memcache::text::unsigned;
 use larder_protocol::slot::slot_of;
 use larder_store::partition::access::Access;
 use larder_store::{ItemRef, ValueRef};
@@ -172,6 +174,30 @@ pub(super) fn why(turn: &Turn<'_>, key: &[u8], out: &mut Vec<u8>) {
     };
     line(out, "state", known.state());
     known.facts().into_iter().for_each(|(name, value)| line(out, name, value));
+}
+
+/// `stats advise [start [seconds] | stop]`: watches the traffic for a while, and tells what it was like, as JSON.
+pub(super) fn advise(turn: &Turn<'_>, words: &[&[u8]], out: &mut Vec<u8>) -> &'static [u8] {
+    const USAGE: &[u8] = b"CLIENT_ERROR usage: stats advise [start [seconds] | stop]\r\n";
+    let seconds = match words {
+        [] => {
+            if let Some(report) = turn.host.advice() {
+                line(out, "advice", report);
+            }
+            return b"END\r\n";
+        }
+        [b"stop"] => None,
+        [b"start"] => Some(SECONDS_DEFAULT),
+        [b"start", seconds] => {
+            match unsigned(seconds).filter(|seconds| (1..=SECONDS_MAX).contains(seconds)) {
+                Some(seconds) => Some(seconds),
+                None => return USAGE,
+            }
+        }
+        _ => return USAGE,
+    };
+    turn.host.watch_traffic(seconds);
+    b"OK\r\n"
 }
 
 /// What left without ever having been read; under LFU policies nobody knows.

@@ -165,6 +165,7 @@ impl Timers {
             }
         }
         if self.worker == 0 {
+            node.look_after_advice(now.ms);
             save::look(node);
             rewrite::look(node);
             node.memcached.flush_if_due(&node.store, now, Some((&node.log, self.worker)));
