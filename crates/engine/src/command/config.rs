@@ -141,6 +141,7 @@ fn set(call: &mut Call<'_>) -> Result<(), CommandError> {
 
 fn resetstat(call: &mut Call<'_>) -> Result<(), CommandError> {
     call.node.stats.reset();
+    call.node.prefixes.reset_reported();
     call.node.traffic.reset();
     call.node.meters.iter().for_each(crate::meter::Meter::reset);
     call.keys.each_partition(|_, partition| partition.reset_counters());

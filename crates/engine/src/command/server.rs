@@ -283,6 +283,7 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
     let (stats, denials, hub) = (&call.node.stats, &call.node.users.log, &call.node.hub);
     let (tracked, replicated) = (call.node.tracking.counts(), &call.node.replication.stats);
     let [evicted, expired, deleted, flushed] = counters.missed;
+    let [stale, negative] = call.node.prefixes.reported();
     let traffic = call.node.traffic.total();
     let [lag_p50, lag_p99, lag_max] = crate::meter::expire_lag_ms(&call.node.meters);
     let get = |value: &AtomicU64| value.load(Ordering::Relaxed);
@@ -327,6 +328,8 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         "active_defrag_hits": bound::moved(),
         "active_defrag_misses": bound::left(),
         "keyspace_hits": counters.hits,
+        "keyspace_hits_stale": stale,
+        "keyspace_hits_negative": negative,
         "keyspace_misses": counters.misses,
         "keyspace_misses_evicted": evicted,
         "keyspace_misses_expired": expired,

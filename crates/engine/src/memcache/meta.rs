@@ -10,6 +10,7 @@ use super::item::{self, number, put, set_extras, string, value};
 use super::keep::{Keep, Kept, Mode, keep};
 use super::watch::Stored;
 use super::{DB, Turn};
+use crate::prefixes::Reported;
 use larder_protocol::memcache::meta::{self, Meta, Verb};
 use larder_protocol::memcache::request::{KEY_BYTES_MAX, Verb as Store, item_bytes};
 use larder_store::{Extras, Key, State, Value};
@@ -181,6 +182,10 @@ fn get(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec<u8>) {
     };
     turn.count(Counter::GetHits);
     turn.detail(key.bytes, Event::Get { hit: true });
+    if old.state.stale {
+        let prefixes = &turn.shared.prefixes;
+        prefixes.report(prefixes.prefix(key.bytes), Reported::Stale, 1);
+    }
     let mut extras = old;
     if touches {
         turn.count(Counter::TouchHits);

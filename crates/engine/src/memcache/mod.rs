@@ -865,6 +865,7 @@ fn statistics(turn: &Turn<'_>, words: Words<'_>, out: &mut Vec<u8>) -> &'static 
         [b"extstore" | b"proxy", ..] => {} // neither is there, and there is nothing to tell of it
         [b"reset", ..] => {
             turn.shared.counters.reset();
+            turn.shared.prefixes.reset_reported();
             turn.store.partitions().for_each(|id| turn.store.lock(id).reset_counters());
             return b"RESET\r\n";
         }

@@ -4,7 +4,7 @@ use super::counters::{Counter, NAMES};
 use super::{Binding, DB, Turn};
 use crate::advise::{SECONDS_DEFAULT, SECONDS_MAX};
 use crate::command::why::Known;
-use crate::prefixes::MISSES;
+use crate::prefixes::{MISSES, REPORTED};
 use larder_protocol::memcache::text::unsigned;
 use larder_protocol::slot::slot_of;
 use larder_store::partition::access::Access;
@@ -139,7 +139,7 @@ pub(super) fn general(turn: &Turn<'_>, out: &mut Vec<u8>) {
     line(out, "malloc_fails", 0);
 }
 
-/// `stats misses`: reads of keys that were not there, by why they were not.
+/// `stats misses`: reads of keys that were not there, by why they were not; and hits that were stale or negative.
 pub(super) fn misses(turn: &Turn<'_>, out: &mut Vec<u8>) {
     let (mut all, mut known) = (0, [0; 4]);
     for id in turn.store.partitions() {
@@ -151,6 +151,9 @@ pub(super) fn misses(turn: &Turn<'_>, out: &mut Vec<u8>) {
         line(out, &format!("misses:{name}"), count);
     }
     line(out, "misses:unknown", all.saturating_sub(known.iter().sum()));
+    for (name, count) in REPORTED.iter().zip(turn.shared.prefixes.reported()) {
+        line(out, &format!("hits:{name}"), count);
+    }
 }
 
 /// `stats prefixes`: gets by what their keys begin with, the most used first.
@@ -158,6 +161,9 @@ pub(super) fn prefixes(turn: &Turn<'_>, out: &mut Vec<u8>) {
     for (name, counts) in turn.shared.prefixes.all() {
         let name = String::from_utf8_lossy(&name);
         line(out, &format!("{name}:hits"), counts.hits);
+        for (kind, count) in REPORTED.iter().zip(counts.reported) {
+            line(out, &format!("{name}:{kind}"), count);
+        }
         for (kind, count) in MISSES.iter().zip(counts.misses) {
             line(out, &format!("{name}:{kind}"), count);
         }

@@ -139,6 +139,18 @@ pub(crate) fn one(api: &Api, name: &str) -> Result<Cache, Failure> {
     first.ok_or_else(|| Failure::new(Code::NotFound, format!("there is no cache {name}")))
 }
 
+/// One cache, or the members of a group.
+pub(crate) fn members(api: &Api, name: &str) -> Result<Vec<Cache>, Failure> {
+    match one(api, name) {
+        Ok(cache) => Ok(vec![cache]),
+        Err(missing) if missing.code == Code::NotFound => {
+            let group = group::find(api, name)?.ok_or(missing)?;
+            group.members.iter().map(|member| one(api, &member.name)).collect()
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
 /// Looks again and again until `done` is content with what it sees (none: the cache is gone).
 fn wait_for(
     api: &Api,
