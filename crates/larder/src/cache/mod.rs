@@ -6,6 +6,7 @@ mod delete;
 mod event;
 mod group;
 mod list;
+mod policy;
 mod show;
 mod snapshot;
 mod user;
