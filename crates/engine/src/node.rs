@@ -1,6 +1,7 @@
 //! What all sessions and workers of a node share.
 
 use crate::acl::Users;
+use crate::advise::Advisor;
 use crate::blocked::Blocked;
 use crate::command::keyspace::free;
 use crate::command::{Command, Table};
@@ -71,6 +72,8 @@ pub struct Stats {
     pub input_per_second: AtomicU64,
     /// Bytes sent per second over the last second or so.
     pub output_per_second: AtomicU64,
+    /// Bytes received from the primary, and sent to replicas, per second over the last second or so.
+    pub replicated_per_second: [AtomicU64; 2],
     /// Sessions closed because their requests were too large.
     pub query_limit_closed: AtomicU64,
     /// Sessions closed because they did not read their replies.
@@ -87,6 +90,10 @@ pub struct Stats {
     pub exceeded_since_ms: AtomicU64,
     /// Milliseconds for which more was in use, before that.
     pub exceeded_ms: AtomicU64,
+    /// Unix milliseconds since which what lies badly in memory is moved; 0 = it is not.
+    pub moving_since_ms: AtomicU64,
+    /// Milliseconds for which it was, before that.
+    pub moving_ms: AtomicU64,
     /// Rounds of the workers' loops per second over the last second or so.
     pub turns_per_second: AtomicU64,
     /// Microseconds of processor time that such a round took.
@@ -107,6 +114,7 @@ impl Stats {
             &self.expire_micros,
             &self.sanitized,
             &self.exceeded_ms,
+            &self.moving_ms,
         ] {
             counter.store(0, Ordering::Relaxed);
         }
@@ -141,6 +149,8 @@ pub struct Node {
     pub hub: Hub,
     /// Hits and misses by what keys begin with.
     pub prefixes: Arc<Prefixes>,
+    /// A watch over the traffic.
+    pub advisor: Arc<Advisor>,
     /// Who may have cached what.
     pub tracking: Tracking,
     /// The order of writes.
@@ -221,6 +231,7 @@ impl Node {
             traffic: Traffic::new(mailboxes.len()),
             hub: Hub::default(),
             prefixes: memcached.prefixes.clone(),
+            advisor: memcached.advisor.clone(),
             tracking: Tracking::new(mailboxes.len()),
             log: Log::new(mailboxes.len(), settings.replication.backlog_bytes),
             replication: Replication::new(mailboxes.len()),
@@ -304,6 +315,9 @@ impl Node {
         self.store.tell_gone(!wanted.is_empty());
         if self.prefixes.is_on() {
             wanted = wanted | Classes::PREFIXES;
+        }
+        if self.advisor.is_on() {
+            wanted = wanted | Classes::ADVICE;
         }
         self.wanted.store(wanted.bits(), Ordering::Relaxed);
     }

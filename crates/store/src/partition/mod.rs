@@ -6,7 +6,7 @@
 //!
 //! In reading order: [`item`] (a key with its value), `table` (the index), [`expire`] (reclaiming), `fields` (of hashes,
 //! with deadlines of their own), [`access`] (the clock of LRU and LFU), `density`, `departed` (why keys left), `watch`,
-//! `snapshot`.
+//! `snapshot`, `image` (large values for it).
 
 pub mod access;
 pub(crate) mod density;
@@ -14,6 +14,7 @@ mod departed;
 mod expire;
 mod fields;
 mod gone;
+mod image;
 pub mod item;
 mod snapshot;
 mod table;
@@ -31,6 +32,7 @@ use departed::Departure;
 pub use departed::Reason;
 use gone::GoneList;
 pub use gone::{Gone, Left};
+pub use image::Image;
 use item::{Extras, Item, Owned, Value};
 use snapshot::Saving;
 pub use snapshot::{Entry, Saver};
@@ -68,6 +70,20 @@ pub struct Counters {
     pub expired_unread: u64,
     /// The same of those removed to make room.
     pub evicted_unread: u64,
+}
+
+impl Counters {
+    /// Adds what another partition has counted.
+    pub fn add(&mut self, other: &Counters) {
+        self.hits += other.hits;
+        self.misses += other.misses;
+        self.missed.iter_mut().zip(other.missed).for_each(|(sum, missed)| *sum += missed);
+        self.expired += other.expired;
+        self.expired_fields += other.expired_fields;
+        self.evicted += other.evicted;
+        self.expired_unread += other.expired_unread;
+        self.evicted_unread += other.evicted_unread;
+    }
 }
 
 /// What all partitions of a store have in common.
@@ -145,7 +161,19 @@ impl Removed {
 
 /// Everything that one database had in one partition; dropping it frees it.
 #[derive(Debug)]
-pub struct Cleared(#[expect(dead_code, reason = "held to be dropped by who can afford it")] Table);
+pub struct Cleared(Table);
+
+impl Cleared {
+    /// Number of keys.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True if there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
 
 /// Hints the processor to load what is at an address. Never faults, whatever the address.
 #[inline(always)]
@@ -451,6 +479,17 @@ impl Partition {
         true
     }
 
+    /// Makes room in the index for so many keys of a database, if it is empty: filing them is cheaper then. What was too
+    /// much is given back as keys leave, or by [`Partition::fit`].
+    pub fn reserve(&mut self, db: u16, keys: usize) {
+        self.table_mut(db).reserve(keys);
+    }
+
+    /// Gives back room in the index for keys that did not come.
+    pub fn fit(&mut self) {
+        std::iter::once(&mut self.first).chain(&mut self.more).for_each(Table::fit);
+    }
+
     /// Changes deadline, flags and CAS of a living key; false if there is none. O(1), at worst a copy of the item.
     pub fn set_extras(&mut self, db: u16, key: &Key<'_>, extras: Extras, now: Now) -> bool {
         let Some(place) = self.living(db, key, now) else { return false };
@@ -583,10 +622,9 @@ impl Partition {
         }
     }
 
-    /// Takes all keys of a database out.
+    /// Takes all keys of a database out. Why they left is not noted: see [`Partition::note_flushed`].
     pub fn clear(&mut self, db: u16) -> Cleared {
         let table = self.table_mut(db).take();
-        self.note_flushed(db, &table);
         self.watches.cleared(db, |key| {
             let hash = self.seed.hash(key);
             table.find(hash, key).is_some()
@@ -594,15 +632,20 @@ impl Partition {
         Cleared(self.save_cleared(db, table))
     }
 
-    /// Remembers some of the keys of a table that was emptied: emptying one should not take long.
-    fn note_flushed(&mut self, db: u16, table: &Table) {
+    /// Remembers of some of the keys of a database that was emptied why they left; afterwards, because a whole keyspace is
+    /// emptied at one instant, which should not take long. Keys that came since are none of them.
+    pub fn note_flushed(&mut self, db: u16, Cleared(table): &Cleared) {
         let limit = self.common.remembered.load(Ordering::Relaxed).min(table.len().max(REMEMBERED_MIN));
         let (mut position, mut left) = (Some(0), FLUSHED_NOTED_MAX.min(limit));
         while let Some(at) = position.filter(|_| left > 0) {
             position = table.scan(at, |item| {
-                let hash = marked(db, self.seed.hash(item.key()));
-                self.departed.note(hash, Departure { reason: Reason::Flushed, uses: 0 }, limit);
+                let hash = self.seed.hash(item.key());
                 left = left.saturating_sub(1);
+                let came_back = self.table(db).is_some_and(|now| now.find(hash, item.key()).is_some());
+                if !came_back {
+                    let departure = Departure { reason: Reason::Flushed, uses: 0 };
+                    self.departed.note(marked(db, hash), departure, limit);
+                }
             });
         }
     }
