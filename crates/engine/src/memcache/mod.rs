@@ -858,6 +858,8 @@ fn statistics(turn: &Turn<'_>, words: Words<'_>, out: &mut Vec<u8>) -> &'static 
         [b"settings", ..] => stats::settings(turn, out),
         [b"items", ..] => stats::items(turn, out),
         [b"slabs", ..] => stats::slabs(turn, out),
+        // Counting them takes more than a turn; the sessions that wait for it are those of the text protocol.
+        [b"sizes", ..] if turn.shared.rules().sizes => return b"ERROR\r\n",
         [b"sizes", ..] => stats::sizes(out),
         [b"conns", ..] => stats::conns(turn, out),
         [b"misses", ..] => stats::misses(turn, out),

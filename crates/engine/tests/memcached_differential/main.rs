@@ -299,8 +299,8 @@ fn edge_cases_are_answered_alike() {
         stats foo|stats sizes|stats reset|config|config get cluster x|GET a|foo| |incr n +1|incr n 0x1|\
         incr n 18446744073709551616|incr n -18446744073709551615|incr n 1\t|incr n \t1|incr n 1\tx|get a\t b";
     for line in lines.split('|') {
-        if line == "set a 0 0 1 noreply x" && both.drops_values() {
-            continue; // a request there
+        if ["set ", "cas "].iter().any(|verb| line.starts_with(verb)) && both.drops_values() {
+            continue;
         }
         let line = line.replace('K', &key).replace('L', &long);
         // Apart from the line: memcached 1.6.18 loses the answers before a `get` whose key is too long.

@@ -34,6 +34,8 @@ fn meta_requests_are_answered_alike() {
         ms a 2 C900001 I T90;ho;mg a v t;mg a v|ms a 2 E900005 T20;hi;md a I E900006;mg a v;ms a 2 C900005 MR I E900007;ho;\
         mg a v t c;mg a v|mg a N30 E900005 v t;ms a 2 C900001 I;xx;mg a v t;mg a v|ms a 2 E900005;hi;\
         ms a 2 C900001 I E900006;ho;ms a 2 C900002 I T90;hu;mg a v t;mg a v t|\
+        ms a 4 T100;7000;md a I;mg a;ma a;mg a v|ms a 4 T30;1111;mg a R60;decr a 1111;mg a v t|\
+        ms a 4 T30;1111;mg a R60;ma a MD v;mg a v t|\
         ms a 2 E900005;hi;md a C900001;md a C900005 I T30 E900006;mg a v t c;mg a v t c|ms a 2 E900005 F7 T30;hi;\
         md a x k;mg a v s f t c;md a x T40;mg a t|ms a 2 F5;x\u{1};md a x C1;mg a f|ms no 2 MA N30 F5;xx;mg no v t f;\
         ms no 2 MP N60;yy;mg no v t f|ms a 2 E900001;hi;mg a C900001 v c;mg a C900002 v c;mg a C900002 c|\
