@@ -10,7 +10,7 @@ use larder_protocol::memcache::binary::{
     Frame, HEADER_BYTES, Header, Opcode, Status, Step, respond, step, u32_at, u64_at,
 };
 use larder_protocol::memcache::request::{KEY_BYTES_MAX, Words};
-use larder_store::{Extras, Key, Value};
+use larder_store::{Extras, Key};
 use std::sync::atomic::Ordering;
 
 /// Bytes that a body may have beside an item's: extras and what an item is charged for anyway.
