@@ -410,7 +410,7 @@ pub(super) fn arithmetic(turn: &mut Turn<'_>, key: &[u8], delta: u64, up: bool, 
 }
 
 /// Puts a number in place of one that took `len` bytes, with blanks behind it where it is shorter. One that became longer
-/// is as new, and so is one that somebody had been told to fetch anew: then it is as short as it is.
+/// is as new. (memcached makes any anew while another request or thread holds it: `get` and `incr` in one pipeline.)
 pub(super) fn put_number(
     turn: &mut Turn<'_>,
     partition: &mut Partition,
@@ -419,7 +419,7 @@ pub(super) fn put_number(
     len: usize,
     extras: Extras,
 ) {
-    if text.len() > len || extras.state.won {
+    if text.len() > len {
         return put(turn, partition, key, value(text), Extras { state: State::default(), ..extras });
     }
     if text.len() == len {

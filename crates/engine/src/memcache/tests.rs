@@ -185,17 +185,6 @@ fn what_is_stored_out_of_date_keeps_the_time_and_the_token_of_what_was_there() {
 }
 
 #[test]
-fn a_number_that_somebody_is_to_fetch_anew_is_as_new_once_it_is_counted_with() {
-    let mut bench = Bench::new(false);
-    bench.says(
-        "ms a 4 T30\r\n1111\r\nmd a I\r\nincr a 1\r\nmg a v\r\n",
-        "HD\r\nHD\r\n1112\r\nVA 4 X W\r\n1112\r\n",
-    );
-    bench.says("incr a 1\r\nmg a v t\r\n", "1113\r\nVA 4 t30\r\n1113\r\n");
-    bench.says("mg a R60\r\nma a MD D1113 v\r\nmg a v t\r\n", "HD W\r\nVA 1\r\n0\r\nVA 1 t30\r\n0\r\n");
-}
-
-#[test]
 fn items_are_counted_by_size_where_that_is_asked_for() {
     let mut bench = Bench::new(false);
     bench.says("set a 0 0 1\r\nx\r\nstats sizes\r\n", "STORED\r\nSTAT sizes_status disabled\r\nEND\r\n");
