@@ -47,6 +47,12 @@ impl Host for Alone {
         None
     }
 
+    fn watch_traffic(&self, _seconds: Option<u64>) {}
+
+    fn advice(&self) -> Option<String> {
+        None
+    }
+
     fn send_lines(&self, _place: Place, lines: Arc<[u8]>) -> bool {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&lines);
         true

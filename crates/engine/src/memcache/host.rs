@@ -49,6 +49,17 @@ impl Host for Node {
         self.sessions.all().into_iter().map(connection).collect()
     }
 
+    fn watch_traffic(&self, seconds: Option<u64>) {
+        match seconds {
+            Some(seconds) => self.start_advice(seconds),
+            None => self.stop_advice(),
+        }
+    }
+
+    fn advice(&self) -> Option<String> {
+        Node::advice(self)
+    }
+
     fn set_memory_max(&self, bytes: u64) {
         let mut config = self.config();
         config.settings.maxmemory = bytes;

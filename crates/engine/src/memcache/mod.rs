@@ -36,6 +36,7 @@ use admin::Act;
 use auth::Verdict;
 use binary::Binary;
 
+use crate::advise::{self, Advisor};
 use crate::log::{Effects, Log};
 use crate::mailbox::Place;
 use crate::prefixes::{self, Prefixes};
@@ -50,7 +51,7 @@ use larder_protocol::memcache::request::{Request, Verb, Words};
 use larder_protocol::memcache::text::{Limits, LineTooLong, Parser, Step};
 use larder_protocol::slot::slot_of;
 use larder_store::partition::access::Access;
-use larder_store::{Key, Now, Partition, Removed, Store};
+use larder_store::{ItemRef, Key, Now, Partition, Removed, Store, ValueRef};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use watch::{Lines, Watchers};
@@ -95,6 +96,8 @@ pub struct Shared {
     detail: Detail,
     /// Hits and misses by what keys begin with, over all doors of the node.
     pub prefixes: Arc<Prefixes>,
+    /// A watch over the traffic, over all doors of the node.
+    pub advisor: Arc<Advisor>,
     /// Who watches what.
     pub watchers: Watchers,
     rules: OnceLock<Rules>,
@@ -178,6 +181,10 @@ pub trait Host {
     fn follows(&self) -> bool;
     /// Reads the files of TLS anew, for the sessions to come; none where TLS is not spoken.
     fn refresh_certificates(&self) -> Option<Result<(), String>>;
+    /// Begins a watch over the traffic; ends it without seconds.
+    fn watch_traffic(&self, seconds: Option<u64>);
+    /// What the watch has found, as JSON. No partition may be held.
+    fn advice(&self) -> Option<String>;
     /// Sends lines to a session that watches; false if it cannot be.
     fn send_lines(&self, place: Place, lines: Arc<[u8]>) -> bool;
 }
@@ -195,6 +202,7 @@ impl Shared {
             version: version.to_owned(),
             detail: Detail::default(),
             prefixes: Arc::default(),
+            advisor: Arc::default(),
             watchers: Watchers::default(),
             rules: OnceLock::new(),
             auth: ArcSwap::default(),
@@ -417,15 +425,45 @@ impl Turn<'_> {
         }
     }
 
-    /// Counts a get by what its key begins with, if that is asked for. One that missed has the partition still.
+    /// Notes that a key is about to be read, for who wants to hear of it. The partition is held.
     #[inline]
-    fn note_prefix(&self, key: &Key<'_>, missed: Option<&Partition>) {
-        if self.shared.prefixes.is_on() {
-            let outcome = match missed {
-                None => prefixes::Outcome::Hit,
-                Some(partition) => prefixes::Outcome::Miss(partition.reason(DB, key, self.now)),
+    fn note_read(&self, partition: &Partition, key: &Key<'_>) {
+        if self.shared.prefixes.is_on() || self.shared.advisor.is_on() {
+            self.note_wanted(partition, key, true);
+        }
+    }
+
+    /// Notes that a key got another value, or none any more. The partition is held.
+    #[inline]
+    fn note_change(&self, partition: &Partition, key: &Key<'_>) {
+        if self.shared.advisor.is_on() {
+            self.note_wanted(partition, key, false);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn note_wanted(&self, partition: &Partition, key: &Key<'_>, read: bool) {
+        let strings = |item: &ItemRef<'_>| matches!(item.value(), ValueRef::String(_) | ValueRef::Integer(_));
+        let there = partition.peek(DB, key, self.now).filter(strings);
+        let reason = || partition.reason(DB, key, self.now);
+        if read && self.shared.prefixes.is_on() {
+            let outcome = match there {
+                Some(_) => prefixes::Outcome::Hit,
+                None => prefixes::Outcome::Miss(reason()),
             };
             self.shared.prefixes.note(key.bytes, outcome);
+        }
+        let advisor = &self.shared.advisor;
+        let look = advisor.is_on().then(|| advisor.look(key, DB, self.now.ms)).flatten();
+        if let Some(look) = look {
+            let event = match (read, there.as_ref().map(advise::Value::of)) {
+                (true, Some(value)) => advise::Event::Hit(value),
+                (true, None) => advise::Event::Miss(reason()),
+                (false, Some(value)) => advise::Event::Written(value),
+                (false, None) => advise::Event::Removed,
+            };
+            advisor.note(look, key.bytes, event, self.shared.prefixes.delimiter(), self.now.ms);
         }
     }
 
@@ -866,11 +904,13 @@ fn statistics(turn: &Turn<'_>, words: Words<'_>, out: &mut Vec<u8>) -> &'static 
         [b"misses", ..] => stats::misses(turn, out),
         [b"prefixes", ..] => stats::prefixes(turn, out),
         [b"why", key, ..] => stats::why(turn, key, out),
+        [b"advise", ref words @ ..] => return stats::advise(turn, words, out),
         [b"detail", ref rest @ ..] => return turn.shared.detail.command(rest, out),
         [b"cachedump", ref rest @ ..] if turn.shared.dumps() => return admin::cachedump(turn, rest, out),
         [b"extstore" | b"proxy", ..] => {} // neither is there, and there is nothing to tell of it
         [b"reset", ..] => {
             turn.shared.counters.reset();
+            turn.shared.prefixes.reset_reported();
             turn.store.partitions().for_each(|id| turn.store.lock(id).reset_counters());
             return b"RESET\r\n";
         }

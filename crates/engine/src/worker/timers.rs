@@ -170,6 +170,7 @@ impl Timers {
             }
         }
         if self.worker == 0 {
+            node.look_after_advice(now.ms);
             save::look(node);
             rewrite::look(node);
             let log = Some((&node.log, self.worker));

@@ -6,6 +6,7 @@ mod delete;
 mod event;
 mod group;
 mod list;
+mod policy;
 mod show;
 mod snapshot;
 mod user;
@@ -137,6 +138,18 @@ pub(crate) fn one(api: &Api, name: &str) -> Result<Cache, Failure> {
     let found = api.call("DescribeCacheClusters", &parameters)?;
     let first = found.list("CacheClusters").first().map(Cache::read);
     first.ok_or_else(|| Failure::new(Code::NotFound, format!("there is no cache {name}")))
+}
+
+/// One cache, or the members of a group.
+pub(crate) fn members(api: &Api, name: &str) -> Result<Vec<Cache>, Failure> {
+    match one(api, name) {
+        Ok(cache) => Ok(vec![cache]),
+        Err(missing) if missing.code == Code::NotFound => {
+            let group = group::find(api, name)?.ok_or(missing)?;
+            group.members.iter().map(|member| one(api, &member.name)).collect()
+        }
+        Err(failure) => Err(failure),
+    }
 }
 
 /// Looks again and again until `done` is content with what it sees (none: the cache is gone).

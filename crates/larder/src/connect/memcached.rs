@@ -2,11 +2,10 @@
 //! line (or, for one command, from its last word).
 
 use std::io::{BufRead, BufReader, IsTerminal, Read as _, Write};
-use std::net::TcpStream;
 
 use super::catalogue::Catalogue;
 use super::prompt::{Lines, Read, Terminal};
-use super::{Style, Talk, open};
+use super::{Server, Stream, Style, Talk, open, reach};
 use crate::failure::{Code, Failure};
 use crate::terminal::{colour_wanted, print_bytes, print_json};
 
@@ -46,7 +45,7 @@ const COMMANDS: [&str; 25] = [
 
 /// A connection, buffered for reading lines.
 struct Link {
-    reader: BufReader<TcpStream>,
+    reader: BufReader<Box<dyn Stream>>,
     address: String,
 }
 
@@ -59,7 +58,7 @@ struct Request {
 
 pub(super) fn talk(talk: &Talk) -> Result<(), Failure> {
     let address = talk.server.address.clone();
-    let mut link = Link { reader: BufReader::new(open(&address)?), address };
+    let mut link = Link { reader: BufReader::new(Box::new(open(&address)?)), address };
     if !talk.command.is_empty() {
         let request = from_words(&talk.command)?;
         let reply = link.ask(&request)?;
@@ -78,9 +77,9 @@ pub(super) fn talk(talk: &Talk) -> Result<(), Failure> {
     session(&mut link, talk, lines)
 }
 
-/// One line to the server at an address.
-pub(super) fn ask(address: &str, line: &[u8]) -> Result<Vec<u8>, Failure> {
-    let mut link = Link { reader: BufReader::new(open(address)?), address: address.to_owned() };
+/// One line to a server.
+pub(super) fn ask(server: &Server, line: &[u8]) -> Result<Vec<u8>, Failure> {
+    let mut link = Link { reader: BufReader::new(reach(server)?), address: server.address.clone() };
     link.ask(&Request { bytes: line.to_vec(), silent: false })
 }
 

@@ -2,6 +2,7 @@
 //! they share, `catalogue` the server's own command table (completion and hints), `words` the quoting rules,
 //! `show` how values look.
 
+mod advise;
 mod catalogue;
 mod memcached;
 mod prompt;
@@ -10,12 +11,14 @@ mod show;
 mod why;
 mod words;
 
+pub(crate) use advise::advise;
 pub(crate) use why::why;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -45,7 +48,14 @@ struct Server {
     /// `address:port`
     address: String,
     memcached: bool,
+    /// The node's own socket, where this user may reach it: no password and no TLS stands before it.
+    socket: Option<PathBuf>,
 }
+
+/// A connection of either kind.
+trait Stream: io::Read + io::Write {}
+
+impl<T: io::Read + io::Write> Stream for T {}
 
 /// What the user wants of the server.
 struct Talk {
@@ -83,26 +93,54 @@ fn by_address(address: &str, engine: Option<Engine>) -> Server {
         Some(engine) => engine == Engine::Memcached,
         None => address.ends_with(":11211"),
     };
-    Server { label: address.to_owned(), address: address.to_owned(), memcached }
+    Server { label: address.to_owned(), address: address.to_owned(), memcached, socket: None }
 }
 
-/// One node of a cache, or all of them; or the server at an address.
-fn servers(
-    name: &str,
-    engine: Option<Engine>,
-    node: Option<&str>,
-    place: &Where,
-) -> Result<Vec<Server>, Failure> {
+/// Servers of a cache, and what they are.
+struct Found {
+    servers: Vec<Server>,
+    node_type: Option<String>,
+    engine: String,
+}
+
+/// One node of a cache or group, or all of them; or the server at an address.
+fn servers(name: &str, engine: Option<Engine>, node: Option<&str>, place: &Where) -> Result<Found, Failure> {
     if name.contains(':') {
-        return Ok(vec![by_address(name, engine)]);
+        let server = by_address(name, engine);
+        let engine = advise::engine_of(Some(&server), engine);
+        return Ok(Found { servers: vec![server], node_type: None, engine });
     }
-    let cache = cache::one(&Api::find(place)?, name)?;
-    let nodes = match node {
-        Some(_) => vec![chosen_node(&cache, node)?],
-        None if cache.nodes.iter().all(|node| node.address.is_empty()) => return Err(not_ready(&cache)),
-        None => cache.nodes.iter().filter(|node| !node.address.is_empty()).collect(),
-    };
-    Ok(nodes.into_iter().map(|node| server(&cache, node)).collect())
+    let caches = cache::members(&Api::find(place)?, name)?;
+    let is_group = caches.iter().all(|cache| cache.name != name.to_lowercase());
+    let folder = data_dir(place).ok().map(|folder| folder.join("nodes"));
+    let mut servers = Vec::new();
+    for cache in &caches {
+        let nodes = match node {
+            // A member of a group is called as it is in the answers of the API.
+            Some(wanted) if is_group && wanted != cache.name => continue,
+            Some(_) if !is_group => vec![chosen_node(cache, node)?],
+            _ => cache.nodes.iter().filter(|node| !node.address.is_empty()).collect(),
+        };
+        for node in nodes {
+            let mut server = server(cache, node);
+            let file = if server.memcached { "memcached.sock" } else { "node.sock" };
+            server.socket =
+                folder.as_ref().map(|nodes| nodes.join(format!("{}-{}", cache.name, node.id)).join(file));
+            servers.push(server);
+        }
+    }
+    match (servers.is_empty(), caches.first(), node) {
+        (true, Some(_), Some(wanted)) => {
+            Err(Failure::new(Code::NotFound, format!("{name} has no node {wanted}"))
+                .hint(format!("See its nodes: larder show {name}")))
+        }
+        (true, Some(cache), None) => Err(not_ready(cache)),
+        _ => Ok(Found {
+            node_type: caches.first().map(|cache| cache.node_type.clone()),
+            engine: caches.first().map(|cache| cache.engine.clone()).unwrap_or_default(),
+            servers,
+        }),
+    }
 }
 
 fn by_name(arguments: &Connect) -> Result<Server, Failure> {
@@ -113,7 +151,7 @@ fn by_name(arguments: &Connect) -> Result<Server, Failure> {
 fn server(cache: &Cache, node: &cache::CacheNode) -> Server {
     let several = cache.nodes.len() > 1;
     let label = if several { format!("{} {}", cache.name, node.id) } else { cache.name.clone() };
-    Server { label, address: node.endpoint(), memcached: cache.engine == "memcached" }
+    Server { label, address: node.endpoint(), memcached: cache.engine == "memcached", socket: None }
 }
 
 fn chosen_node<'a>(cache: &'a Cache, wanted: Option<&str>) -> Result<&'a cache::CacheNode, Failure> {
@@ -154,6 +192,14 @@ fn open(address: &str) -> Result<TcpStream, Failure> {
         }
     }
     Err(unreachable(last))
+}
+
+/// Opens the node's own socket if there is one and this user may, or else a connection to its address.
+fn reach(server: &Server) -> Result<Box<dyn Stream>, Failure> {
+    if let Some(stream) = server.socket.as_ref().and_then(|path| UnixStream::connect(path).ok()) {
+        return Ok(Box::new(stream));
+    }
+    Ok(Box::new(open(&server.address)?))
 }
 
 #[cfg(test)]

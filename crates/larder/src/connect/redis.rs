@@ -1,13 +1,12 @@
 //! The Redis language: commands out, values in; a prompt, one command, or a pipe of commands.
 
 use std::io::{IsTerminal, Read as _, Write};
-use std::net::TcpStream;
 
 use larder_protocol::resp::value::{Value, decode};
 
 use super::catalogue::Catalogue;
 use super::prompt::{Lines, Read, Terminal};
-use super::{Style, Talk, open, show, words};
+use super::{Server, Stream, Style, Talk, open, reach, show, words};
 use crate::failure::{Code, Failure};
 use crate::terminal::{colour_wanted, print, print_bytes, print_json};
 
@@ -20,7 +19,7 @@ const LISTENING: [&str; 4] = ["subscribe", "psubscribe", "ssubscribe", "monitor"
 
 /// A connection and what was read of it beyond the last reply.
 struct Link {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     input: Vec<u8>,
     address: String,
 }
@@ -28,7 +27,7 @@ struct Link {
 impl Link {
     fn open(talk: &Talk) -> Result<Self, Failure> {
         let address = talk.server.address.clone();
-        let mut link = Self { stream: open(&address)?, input: Vec::new(), address };
+        let mut link = Self { stream: Box::new(open(&address)?), input: Vec::new(), address };
         if talk.resp3
             && let Value::Error(text) = link.ask(&[b"HELLO".to_vec(), b"3".to_vec()])?
         {
@@ -89,9 +88,9 @@ pub(super) fn talk(talk: &Talk) -> Result<(), Failure> {
     session(&mut link, talk, Lines::Terminal(Box::new(terminal)))
 }
 
-/// One command to the server at an address.
-pub(super) fn ask(address: &str, command: &[Vec<u8>]) -> Result<Value, Failure> {
-    Link { stream: open(address)?, input: Vec::new(), address: address.to_owned() }.ask(command)
+/// One command to a server.
+pub(super) fn ask(server: &Server, command: &[Vec<u8>]) -> Result<Value, Failure> {
+    Link { stream: reach(server)?, input: Vec::new(), address: server.address.clone() }.ask(command)
 }
 
 /// One command; an error of the server is the program's failure too.
