@@ -34,8 +34,8 @@ pub(super) struct Timers {
     measure_at_ms: u64,
     /// Where the last round over the partitions stopped for want of time.
     partition: usize,
-    /// Commands, bytes received and bytes sent when the rates were last measured.
-    counted: [u64; 3],
+    /// Commands, bytes received and sent, and those of replication, when the rates were last measured.
+    counted: [u64; 5],
     /// Rounds and processor time as they were then.
     turned: (u64, u64),
 }
@@ -58,7 +58,7 @@ impl Timers {
             sessions_at_ms: 0,
             measure_at_ms: 0,
             partition: worker,
-            counted: [0; 3],
+            counted: [0; 5],
             turned: (0, 0),
         }
     }
@@ -168,14 +168,19 @@ impl Timers {
             save::look(node);
             rewrite::look(node);
             node.memcached.flush_if_due(&node.store, now, Some((&node.log, self.worker)));
-            self.measure_rates(&node.stats, node.traffic.total());
+            self.measure_rates(node, node.traffic.total());
             note_excess(&node.stats, now.ms, bound::bounded_bytes(), node.settings().maxmemory);
         }
     }
 
-    fn measure_rates(&mut self, stats: &Stats, traffic: Figures) {
-        let counters = [traffic.commands, traffic.input_bytes, traffic.output_bytes];
-        let rates = [&stats.commands_per_second, &stats.input_per_second, &stats.output_per_second];
+    fn measure_rates(&mut self, node: &Node, traffic: Figures) {
+        let (stats, replicated) = (&node.stats, &node.replication.stats);
+        let replicated = [&replicated.input_bytes, &replicated.output_bytes];
+        let [from, to] = replicated.map(|bytes| bytes.load(Ordering::Relaxed));
+        let counters = [traffic.commands, traffic.input_bytes, traffic.output_bytes, from, to];
+        let [input, output] = &stats.replication_per_second;
+        let rates =
+            [&stats.commands_per_second, &stats.input_per_second, &stats.output_per_second, input, output];
         for ((now, rate), before) in counters.into_iter().zip(rates).zip(&mut self.counted) {
             rate.store(now.saturating_sub(*before), Ordering::Relaxed);
             *before = now;
