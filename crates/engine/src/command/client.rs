@@ -420,8 +420,10 @@ fn unblock(call: &mut Call<'_>) -> Result<(), CommandError> {
 /// Ends a WAITAOF, if the session is in one: its worker answers it.
 fn unblock_disk_wait(node: &Node, session: &Shared, with_error: bool) -> bool {
     let how = if with_error { disk_wait::FAILS } else { disk_wait::TIME_IS_UP };
-    let asked =
-        session.disk_wait.compare_exchange(disk_wait::WAITS, how, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+    let asked = session
+        .disk_wait
+        .compare_exchange(disk_wait::WAITS, how, Ordering::Relaxed, Ordering::Relaxed)
+        .is_ok();
     if asked {
         node.mailboxes[session.place.worker as usize].wake();
     }

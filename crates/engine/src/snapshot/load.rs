@@ -134,9 +134,14 @@ impl Loading {
     pub fn set(&self, on: bool) {
         if on {
             self.started.store(now_ms() / 1000, Ordering::Relaxed);
-            for figure in
-                [&self.total_bytes, &self.loaded_bytes, &self.used_memory, &self.keys, &self.expired, &self.functions]
-            {
+            for figure in [
+                &self.total_bytes,
+                &self.loaded_bytes,
+                &self.used_memory,
+                &self.keys,
+                &self.expired,
+                &self.functions,
+            ] {
                 figure.store(0, Ordering::Relaxed);
             }
         }
