@@ -430,7 +430,8 @@ fn a_miss_is_known_by_why_the_key_left() {
     assert!(part.evict(0, &evicted, access()).is_some() && part.remove(0, &deleted, NOW).is_some());
     assert!(part.remove(0, &back, NOW).is_some());
     part.set(0, &back, Value::String(b"v"), Extras::default(), access());
-    part.clear(1);
+    let cleared = part.clear(1);
+    part.note_flushed(1, &cleared);
     let later = Now { ms: NOW.ms + 10 };
     for (db, key) in [(0, &evicted), (0, &expired), (0, &deleted), (1, &flushed), (0, &never), (1, &deleted)]
     {
@@ -440,6 +441,23 @@ fn a_miss_is_known_by_why_the_key_left() {
     assert_eq!((part.counters().misses, part.counters().missed), (6, [1, 1, 1, 1]));
     assert_eq!(part.reason(0, &expired, later), Some(Reason::Expired));
     assert_eq!((part.reason(0, &never, later), part.reason(0, &flushed, later)), (None, None));
+}
+
+#[test]
+fn of_a_flushed_database_those_are_noted_that_did_not_come_back() {
+    let (mut part, seed) = partition();
+    let (gone, back) = (key(&seed, b"gone"), key(&seed, b"back"));
+    let set = |part: &mut Partition, key| part.set(0, key, Value::Integer(1), Extras::default(), access());
+    for key in [&gone, &back] {
+        set(&mut part, key);
+    }
+    let cleared = part.clear(0);
+    assert_eq!((cleared.len(), part.len(0), part.reason(0, &gone, NOW)), (2, 0, None));
+    set(&mut part, &back);
+    part.note_flushed(0, &cleared);
+    assert_eq!(part.reason(0, &gone, NOW), Some(Reason::Flushed));
+    assert!(part.remove(0, &back, NOW).is_some());
+    assert_eq!(part.reason(0, &back, NOW), Some(Reason::Deleted));
 }
 
 #[test]
