@@ -40,7 +40,8 @@ impl Sums {
 /// The distances of all reads but the first of each key, in order of size.
 fn exact(requests: &[(u32, u32)]) -> Vec<u64> {
     let keys = requests.iter().map(|(key, _)| *key as usize + 1).max().unwrap_or(0);
-    let (mut last, mut sums, mut total) = (vec![None; keys], Sums(vec![0; requests.len() + 1]), 0);
+    let (mut last, mut sums, mut total) =
+        (vec![None::<(usize, i64)>; keys], Sums(vec![0; requests.len() + 1]), 0);
     let mut distances = Vec::new();
     for (at, (key, bytes)) in requests.iter().enumerate() {
         let bytes = i64::from(*bytes);
