@@ -19,13 +19,13 @@ const PREFIXES_PRINTED: usize = 10;
 
 pub(crate) fn advise(arguments: &Advise) -> Result<(), Failure> {
     let Found { servers, node_type, engine } =
-        servers(&arguments.name, arguments.engine, arguments.node.as_deref(), &arguments.place)?;
+        servers(&arguments.name, arguments.engine, arguments.node.as_deref(), &arguments.asking.place)?;
     if !arguments.last {
         let seconds = arguments.seconds.to_string();
         for server in &servers {
             begin(server, &seconds)?;
         }
-        if arguments.format.output == Output::Table {
+        if arguments.asking.format.output == Output::Table {
             eprintln!(
                 "Watching the traffic for {seconds} s; Ctrl-C ends this, and --last shows later what was found."
             );
@@ -39,7 +39,7 @@ pub(crate) fn advise(arguments: &Advise) -> Result<(), Failure> {
         let subject = Subject { engine: &engine, node_type: node_type.as_deref(), nodes: count };
         all.push((server.label.as_str(), answers_to(&evidence, subject)));
     }
-    if arguments.format.output == Output::Json {
+    if arguments.asking.format.output == Output::Json {
         let as_json = |(node, advice): &(&str, Advice)| json!({ "node": node, "advice": advice });
         print_json(&all.iter().map(as_json).collect::<Vec<_>>());
     } else {

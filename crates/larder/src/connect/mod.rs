@@ -78,13 +78,13 @@ pub(crate) fn connect(arguments: &Connect) -> Result<(), Failure> {
         command: arguments.command.iter().cloned().map(OsString::into_vec).collect(),
         style: style(arguments),
         resp3: arguments.resp3,
-        history: data_dir(&arguments.place).ok().map(|folder| folder.join("history")),
+        history: data_dir(&arguments.asking.place).ok().map(|folder| folder.join("history")),
     };
     if talk.server.memcached { memcached::talk(&talk) } else { redis::talk(&talk) }
 }
 
 fn style(arguments: &Connect) -> Style {
-    if arguments.format.output == Output::Json {
+    if arguments.asking.format.output == Output::Json {
         return Style::Json;
     }
     if arguments.raw || !io::stdout().is_terminal() { Style::Raw } else { Style::People }
@@ -146,7 +146,7 @@ fn servers(name: &str, engine: Option<Engine>, node: Option<&str>, place: &Where
 }
 
 fn by_name(arguments: &Connect) -> Result<Server, Failure> {
-    let cache = cache::one(&Api::find(&arguments.place)?, &arguments.name)?;
+    let cache = cache::one(&Api::find(&arguments.asking.place)?, &arguments.name)?;
     Ok(server(&cache, chosen_node(&cache, arguments.node.as_deref())?))
 }
 

@@ -19,10 +19,10 @@ pub(crate) fn why(arguments: &Why) -> Result<(), Failure> {
         return Err(Failure::failed("a key has at least one byte"));
     }
     let Found { servers, .. } =
-        servers(&arguments.name, arguments.engine, arguments.node.as_deref(), &arguments.place)?;
+        servers(&arguments.name, arguments.engine, arguments.node.as_deref(), &arguments.asking.place)?;
     let answers = servers.iter().map(|server| ask(server, key)).collect::<Result<Vec<_>, _>>()?;
     let nodes = servers.iter().map(|server| server.label.as_str()).zip(&answers);
-    if arguments.format.output == Output::Json {
+    if arguments.asking.format.output == Output::Json {
         print_json(&nodes.map(|(node, facts)| as_json(node, facts)).collect::<Vec<_>>());
     } else {
         let key = clean(&arguments.key.to_string_lossy());
