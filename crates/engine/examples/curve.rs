@@ -27,7 +27,7 @@ impl Sums {
         }
     }
 
-    fn to(&self, at: usize) -> i64 {
+    fn up_to(&self, at: usize) -> i64 {
         let (mut at, mut sum) = (at + 1, 0);
         while at > 0 {
             sum += self.0[at];
@@ -48,7 +48,7 @@ fn exact(requests: &[(u32, u32)]) -> Vec<u64> {
         match last[*key as usize] {
             // A hit changes nothing: the value keeps the size with which it was stored.
             Some((before, stored)) => {
-                distances.push((total - sums.to(before) + stored) as u64);
+                distances.push((total - sums.up_to(before) + stored) as u64);
                 sums.add(before, -stored);
                 sums.add(at, stored);
                 last[*key as usize] = Some((at, stored));
