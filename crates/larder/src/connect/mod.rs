@@ -15,11 +15,13 @@ pub(crate) use advise::advise;
 pub(crate) use why::why;
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::api::{Api, data_dir};
@@ -196,10 +198,17 @@ fn open(address: &str) -> Result<TcpStream, Failure> {
 
 /// Opens the node's own socket if there is one and this user may, or else a connection to its address.
 fn reach(server: &Server) -> Result<Box<dyn Stream>, Failure> {
-    if let Some(stream) = server.socket.as_ref().and_then(|path| UnixStream::connect(path).ok()) {
-        return Ok(Box::new(stream));
+    match server.socket.as_ref().and_then(|path| own_socket(path)) {
+        Some(stream) => Ok(Box::new(stream)),
+        None => Ok(Box::new(open(&server.address)?)),
     }
-    Ok(Box::new(open(&server.address)?))
+}
+
+/// A connection to a socket however long its path is: addresses of sockets have 107 bytes.
+fn own_socket(path: &Path) -> Option<UnixStream> {
+    let folder = File::open(path.parent()?).ok()?;
+    let name = path.file_name()?.to_str()?;
+    UnixStream::connect(format!("/proc/self/fd/{}/{name}", folder.as_raw_fd())).ok()
 }
 
 #[cfg(test)]
