@@ -35,10 +35,10 @@ fn ask(server: &Server, key: &[u8]) -> Result<Facts, Failure> {
         return Err(Failure::failed("keys of Memcached have neither blanks nor control characters"));
     }
     let facts = if server.memcached {
-        memcached::ask(&server.address, &[b"stats why ", key, b"\r\n"].concat())
+        memcached::ask(server, &[b"stats why ", key, b"\r\n"].concat())
             .map(|reply| from_stats(&reply))?
     } else {
-        from_value(redis::ask(&server.address, &[b"LARDER.WHY".to_vec(), key.to_vec()])?)?
+        from_value(redis::ask(server, &[b"LARDER.WHY".to_vec(), key.to_vec()])?)?
     };
     match facts.first() {
         Some((name, _)) if name == "state" => Ok(facts),
