@@ -10,7 +10,7 @@ use crate::metric::catalogue;
 use crate::resource::cluster::tests::{redis, settled};
 use crate::resource::group::{Group, Shard};
 use crate::state::counted::Counted;
-use crate::state::create;
+use crate::state::{Records, create};
 
 /// Caches; a fifth of them are members of groups.
 const CACHES: usize = 500;
