@@ -139,7 +139,7 @@ def test_a_group_has_a_primary_replicas_and_endpoints(service, api):
     assert created["Status"] == "creating" and created["AutomaticFailover"] == "enabling"
     assert created["MemberClusters"] == ["shop-001", "shop-002", "shop-003"]
     api.get_waiter("replication_group_available").wait(
-        ReplicationGroupId="shop", WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+        ReplicationGroupId="shop", WaiterConfig={"Delay": 1, "MaxAttempts": 300})
     group = describe(api)
     assert group["AutomaticFailover"] == "enabled" and group["MultiAZ"] == "enabled"
     assert roles(group) == {"shop-001": "primary", "shop-002": "replica", "shop-003": "replica"}
@@ -160,7 +160,7 @@ def test_a_group_has_a_primary_replicas_and_endpoints(service, api):
     api.delete_replication_group(ReplicationGroupId="shop")
     assert describe(api)["Status"] == "deleting"
     api.get_waiter("replication_group_deleted").wait(
-        ReplicationGroupId="shop", WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+        ReplicationGroupId="shop", WaiterConfig={"Delay": 1, "MaxAttempts": 300})
     assert not service.node_pids() and not api.describe_cache_clusters()["CacheClusters"]
 
 

@@ -14,7 +14,8 @@ const TOKEN_SECONDS: u64 = 15 * 60;
 
 /// What a user of the type `iam` shows a cache in the place of a password: a presigned URL without its scheme.
 pub(super) fn token(target: &Target, cache: &str, user: &str) -> String {
-    let asked = [("Action", "connect"), ("User", user)].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let asked =
+        [("Action", "connect"), ("User", user)].map(|(name, value)| (name.to_owned(), value.to_owned()));
     let scope = Scope { region: &target.region, service: "elasticache" };
     format!("{cache}/?{}", presign(&credentials(target), scope, cache, &asked, TOKEN_SECONDS, now_ms()))
 }

@@ -77,7 +77,8 @@ fn encrypted(address: &str, mut stream: TcpStream, authority: &Path) -> Result<S
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let name = ServerName::try_from(host.to_owned()).map_err(|error| refused(&error))?;
-    let mut connection = ClientConnection::new(trusting(authority)?, name).map_err(|error| refused(&error))?;
+    let mut connection =
+        ClientConnection::new(trusting(authority)?, name).map_err(|error| refused(&error))?;
     // A handshake that does not come must not hang.
     stream.set_read_timeout(Some(CONNECT_TIMEOUT))?;
     while connection.is_handshaking() {

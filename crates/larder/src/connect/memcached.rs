@@ -4,8 +4,8 @@
 use std::io::{BufRead, BufReader, IsTerminal, Read as _, Write};
 
 use super::catalogue::Catalogue;
-use super::prompt::{Lines, Read, Terminal};
 use super::link::{self, Stream};
+use super::prompt::{Lines, Read, Terminal};
 use super::{Server, Style, Talk};
 use crate::failure::{Code, Failure};
 use crate::terminal::{colour_wanted, print_bytes, print_json};

@@ -156,8 +156,11 @@ fn authority(cache: &Cache, place: &Where, asked: Option<&PathBuf>) -> Result<Op
     let known = || service_info(&data_dir(place).ok()?).ok()?.authority;
     match asked.cloned().or_else(known) {
         Some(file) => Ok(Some(file)),
-        None => Err(Failure::new(Code::WrongUse, format!("{} speaks TLS, and whom to trust is not known", cache.name))
-            .hint("Give --cacert FILE: larder up says where it is.")),
+        None => Err(Failure::new(
+            Code::WrongUse,
+            format!("{} speaks TLS, and whom to trust is not known", cache.name),
+        )
+        .hint("Give --cacert FILE: larder up says where it is.")),
     }
 }
 

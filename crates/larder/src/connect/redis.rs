@@ -5,8 +5,8 @@ use std::io::{IsTerminal, Read as _, Write};
 use larder_protocol::resp::value::{Value, decode};
 
 use super::catalogue::Catalogue;
-use super::prompt::{Lines, Read, Terminal};
 use super::link::{self, Stream};
+use super::prompt::{Lines, Read, Terminal};
 use super::{Server, Style, Talk, show, words};
 use crate::failure::{Code, Failure};
 use crate::terminal::{colour_wanted, print, print_bytes, print_json};
@@ -35,9 +35,7 @@ impl Link {
         {
             return Err(Failure::new(Code::Denied, format!("{}: {text}", server.label)));
         }
-        if resp3
-            && let Value::Error(text) = link.ask(&[b"HELLO".to_vec(), b"3".to_vec()])?
-        {
+        if resp3 && let Value::Error(text) = link.ask(&[b"HELLO".to_vec(), b"3".to_vec()])? {
             return Err(Failure::failed(format!("the server does not speak RESP3: {text}")));
         }
         Ok(link)

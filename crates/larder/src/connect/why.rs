@@ -35,8 +35,7 @@ fn ask(server: &Server, key: &[u8]) -> Result<Facts, Failure> {
         return Err(Failure::failed("keys of Memcached have neither blanks nor control characters"));
     }
     let facts = if server.memcached {
-        memcached::ask(server, &[b"stats why ", key, b"\r\n"].concat())
-            .map(|reply| from_stats(&reply))?
+        memcached::ask(server, &[b"stats why ", key, b"\r\n"].concat()).map(|reply| from_stats(&reply))?
     } else {
         from_value(redis::ask(server, &[b"LARDER.WHY".to_vec(), key.to_vec()])?)?
     };

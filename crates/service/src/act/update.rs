@@ -15,7 +15,8 @@ use crate::resource::node::Observed;
 use crate::resource::service_update::{NodeUpdate, Release, ServiceUpdate, Severity, UpdateAction, nodes};
 use crate::resource::window::Weekly;
 use crate::state::{
-    Expect, Page, Records, Resource, StateError, create, find, find_shared, list_all, list_shared, remove, replace,
+    Expect, Page, Records, Resource, StateError, create, find, find_shared, list_all, list_shared, remove,
+    replace,
 };
 
 /// How often caches that are being updated are looked at.
@@ -63,7 +64,12 @@ pub fn announce(records: &dyn Records, release: &Release, now_ms: u64) -> Result
         for observed in list_all::<Observed>(records)? {
             for node in observed.value.nodes.keys() {
                 let message = format!("Service update {} is available for cache node {node}", update.name());
-                changes.push(create(&event_of(SourceType::CacheCluster, &observed.value.id, message, now_ms))?);
+                changes.push(create(&event_of(
+                    SourceType::CacheCluster,
+                    &observed.value.id,
+                    message,
+                    now_ms,
+                ))?);
             }
         }
     }
@@ -74,7 +80,8 @@ pub fn announce(records: &dyn Records, release: &Release, now_ms: u64) -> Result
 /// unasked. Whoever stopped it for a cache has an action there, and is left in peace.
 pub(super) fn begin_due(records: &dyn Records, release: &Release, now_ms: u64) -> Result<(), StateError> {
     let mut known = list_shared::<ServiceUpdate>(records, Page::default())?.into_iter();
-    let Some(update) = known.find(|stored| stored.value.release == *release).map(|stored| stored.value) else {
+    let Some(update) = known.find(|stored| stored.value.release == *release).map(|stored| stored.value)
+    else {
         return Ok(());
     };
     if update.is_first || !update.is_due(now_ms) {
@@ -105,7 +112,11 @@ pub(super) fn begin_due(records: &dyn Records, release: &Release, now_ms: u64) -
             stopped_ms: None,
         };
         if find_shared::<UpdateAction>(records, &action.id())?.is_none() {
-            tracing::info!(cache = action.cache, update = action.update, "the maintenance window brings a service update");
+            tracing::info!(
+                cache = action.cache,
+                update = action.update,
+                "the maintenance window brings a service update"
+            );
             records.apply(&[create(&action)?])?;
         }
     }

@@ -108,7 +108,8 @@ const LOG_DELIVERY: &[&str] = &[
 ];
 
 /// The same for a log group.
-const LOG_GROUPS: &[&str] = &["logs:PutResourcePolicy", "logs:DescribeResourcePolicies", "logs:DescribeLogGroups"];
+const LOG_GROUPS: &[&str] =
+    &["logs:PutResourcePolicy", "logs:DescribeResourcePolicies", "logs:DescribeLogGroups"];
 
 /// Who has logs delivered needs permission where they go, too.
 fn log_delivery(app: &App, caller: &Caller, form: &Form) -> Result<(), ApiError> {
@@ -123,7 +124,8 @@ fn log_delivery(app: &App, caller: &Caller, form: &Form) -> Result<(), ApiError>
                 LOG_GROUPS.iter().try_for_each(|action| ask(action, &[]))?;
             }
             Some("kinesis-firehose") => {
-                let name = delivery.at("DestinationDetails.KinesisFirehoseDetails.DeliveryStream").unwrap_or("*");
+                let name =
+                    delivery.at("DestinationDetails.KinesisFirehoseDetails.DeliveryStream").unwrap_or("*");
                 let Caller { region, account, .. } = caller;
                 let stream = format!("arn:aws:firehose:{region}:{account}:deliverystream/{name}");
                 ask("firehose:TagDeliveryStream", &[stream])?;

@@ -2,7 +2,9 @@
 
 use serde::Deserialize;
 
-use super::service_update::{CACHES_MAX, Cache, SORT, actions, arns, caches, check_statuses, check_words, updates};
+use super::service_update::{
+    CACHES_MAX, Cache, SORT, actions, arns, caches, check_statuses, check_words, updates,
+};
 use super::{App, Caller, Input, Paging};
 use crate::front::query::Time;
 use crate::front::{ApiError, Xml};

@@ -94,11 +94,7 @@ pub(super) fn store_new_group(app: &App, group: &Group, changes: Vec<Change>) ->
 ///
 /// # Errors
 /// `UserGroupNotFound`, `InvalidParameterCombination`.
-pub(super) fn attachable(
-    app: &App,
-    id: &str,
-    cluster: &Cluster,
-) -> Result<(String, Vec<Change>), ApiError> {
+pub(super) fn attachable(app: &App, id: &str, cluster: &Cluster) -> Result<(String, Vec<Change>), ApiError> {
     let version = cache_cluster::version_of(cluster)?;
     let stored = super::user::find_user_group(app, id)?;
     if !cluster.stays_encrypted() {

@@ -88,7 +88,8 @@ impl Cache {
         update: &ServiceUpdate,
         now_ms: u64,
     ) -> Option<&'static str> {
-        let far: Vec<NodeUpdate> = self.nodes(&update.release).into_iter().map(|(_, _, update)| update).collect();
+        let far: Vec<NodeUpdate> =
+            self.nodes(&update.release).into_iter().map(|(_, _, update)| update).collect();
         status(action, &far, update.is_due(now_ms))
     }
 

@@ -81,7 +81,9 @@ impl Uses {
                 uses.copied.insert(of.clone());
             }
         }
-        for cluster in list_shared::<Cluster>(records, Page::default())?.into_iter().map(|stored| stored.value) {
+        for cluster in
+            list_shared::<Cluster>(records, Page::default())?.into_iter().map(|stored| stored.value)
+        {
             let Some(Seed::Snapshot { name }) = &cluster.seed else { continue };
             let observed = find::<Observed>(records, &cluster.id)?.map(|stored| stored.value);
             let is_new = observed.is_none_or(|observed| observed.applied_generation == 0);

@@ -262,11 +262,7 @@ pub fn nodes(cluster: &Cluster, observed: Option<&Observed>, release: &Release) 
 
 /// The word for the status of an update action; none if the update has nothing to do with the cache. `is_due`: without
 /// anybody's wish it comes with the next maintenance window.
-pub fn status(
-    action: Option<&UpdateAction>,
-    nodes: &[NodeUpdate],
-    is_due: bool,
-) -> Option<&'static str> {
+pub fn status(action: Option<&UpdateAction>, nodes: &[NodeUpdate], is_due: bool) -> Option<&'static str> {
     let any = |wanted: NodeUpdate| nodes.contains(&wanted);
     let is_complete = !any(NodeUpdate::Waiting) && !any(NodeUpdate::InProgress);
     match action {
@@ -326,7 +322,12 @@ mod tests {
 
     #[test]
     fn severity_says_when_and_whether_it_comes_unasked() {
-        let of = |severity| ServiceUpdate { release: release("0.2.0"), released_ms: 1000, is_first: false, severity };
+        let of = |severity| ServiceUpdate {
+            release: release("0.2.0"),
+            released_ms: 1000,
+            is_first: false,
+            severity,
+        };
         for (severity, days, automatic) in [
             (Severity::Critical, 14, true),
             (Severity::Important, 30, true),

@@ -75,7 +75,9 @@ impl Bodies {
     pub(super) fn body(&self, kind: &str, id: &str, revision: u64, text: &[u8]) -> Body {
         {
             let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some((_, body)) = kept.get(kind).and_then(|of| of.get(id)).filter(|(at, _)| *at == revision) {
+            if let Some((_, body)) =
+                kept.get(kind).and_then(|of| of.get(id)).filter(|(at, _)| *at == revision)
+            {
                 return body.clone();
             }
         }
@@ -112,10 +114,17 @@ mod tests {
         let first = bodies.body("a", "x", 1, b"one");
         let value = first.value(read).unwrap();
         let again = bodies.body("a", "x", 1, b"one");
-        assert!(Arc::ptr_eq(&value, &again.value(|_| Err::<String, ()>(())).unwrap()), "it was not read again");
+        assert!(
+            Arc::ptr_eq(&value, &again.value(|_| Err::<String, ()>(())).unwrap()),
+            "it was not read again"
+        );
         assert_eq!(again.value(|_| Ok::<u8, ()>(7)), Ok(Arc::new(7)), "as another type it is");
         assert_eq!(*bodies.body("a", "x", 2, b"two").value(read).unwrap(), "two");
-        assert_eq!(*bodies.body("a", "x", 1, b"one").value(read).unwrap(), "one", "an older look at the file");
+        assert_eq!(
+            *bodies.body("a", "x", 1, b"one").value(read).unwrap(),
+            "one",
+            "an older look at the file"
+        );
         bodies.forget("a", "x");
         assert_eq!(*bodies.body("a", "x", 3, b"three").value(read).unwrap(), "three");
         assert!(Body::from(b"no".to_vec()).value(|_| Err::<u8, &str>("why")).is_err());

@@ -21,5 +21,6 @@ pub use body::Body;
 pub use file::FileRecords;
 pub use record::{Change, Expect, Page, Record, Records, StateError};
 pub use typed::{
-    Resource, Shared, Stored, create, find, find_shared, list, list_all, list_shared, put_any, remove, replace,
+    Resource, Shared, Stored, create, find, find_shared, list, list_all, list_shared, put_any, remove,
+    replace,
 };

@@ -1,7 +1,8 @@
 //! The caller's side: headers that prove who sends a request. Used by our own command line.
 
 use super::canonical::{
-    ALGORITHM, SignedRequest, TERMINATOR, canonical_query, hmac_sha256, sha256_hex, signing_key, string_to_sign,
+    ALGORITHM, SignedRequest, TERMINATOR, canonical_query, hmac_sha256, sha256_hex, signing_key,
+    string_to_sign,
 };
 use crate::hex;
 

@@ -406,7 +406,8 @@ proptest::proptest! {
 fn what_we_presign_is_verified() {
     let credentials = Credentials { access_key_id: ID.to_owned(), secret_access_key: SECRET.to_owned() };
     let scope = Scope { region: "us-east-1", service: "elasticache" };
-    let asked = [("Action", "connect"), ("User", "a name/with +signs")].map(|(n, v)| (n.to_owned(), v.to_owned()));
+    let asked =
+        [("Action", "connect"), ("User", "a name/with +signs")].map(|(n, v)| (n.to_owned(), v.to_owned()));
     let query = presign(&credentials, scope, "shop", &asked, 900, THEN_MS);
     let mut request = request("GET", &query, &[("host", "shop")], "");
     request.verify_at(THEN_MS).unwrap();
