@@ -179,3 +179,56 @@ def test_random_keys_are_drawn_evenly(own, keys):
     share = sum(name.startswith("{") for name in names) / keys
     deviation = (sum(counts.values()) * share * (1 - share)) ** 0.5
     assert abs(tagged - share * sum(counts.values())) < 6 * deviation + 0.02 * sum(counts.values())
+
+
+def test_what_is_freed_in_the_background_is_counted(own):
+    client = redis.Redis(port=own.port)
+    watch = Watch(client)
+    for name in ("a", "b"):
+        client.sadd(name, *range(100_000))
+    client.unlink("a", "b")
+    wait_until("both are freed", lambda: client.info("memory")["lazyfree_pending_objects"] == 0)
+    assert watch.moved("lazyfreed_objects")["lazyfreed_objects"] == 2
+    # Small ones are freed at once, and a whole database counts by its keys.
+    client.mset({f"k{n}": n for n in range(300)})
+    client.delete("k0")
+    client.flushall()
+    wait_until("they are freed", lambda: watch.moved("lazyfreed_objects")["lazyfreed_objects"] == 2 + 299)
+    client.config_resetstat()
+    assert client.info("memory")["lazyfreed_objects"] == 0
+
+
+def test_how_long_keys_live(own):
+    client = redis.Redis(port=own.port)
+    assert client.info("keyspace") == {}
+    for n in range(1000):
+        client.set(f"k{n}", n, ex=1000 + n)
+        client.set(f"forever{n}", n)
+    found = client.info("keyspace")["db0"]
+    assert (found["keys"], found["expires"]) == (2000, 1000)
+    assert 1_000_000 < found["avg_ttl"] < 2_000_000
+
+
+def test_what_was_moved_in_memory_is_counted():
+    node = Node("--maxmemory", str(48 << 20), "--maxmemory-policy", "allkeys-lru")
+    try:
+        client = redis.Redis(port=node.port)
+        before = client.info("stats")
+        assert before["active_defrag_hits"] == before["active_defrag_key_hits"] == before["total_active_defrag_time"] == 0
+
+        def moved():
+            for size in (900, 300, 20_000):
+                pipe = client.pipeline(transaction=False)
+                for n in range(4_000_000 // size):
+                    pipe.set(f"k{size}:{time.monotonic()}", b"x" * (size // 2 + n % size))
+                pipe.execute()
+            stats = client.info("stats")
+            return stats["active_defrag_key_hits"] and stats["total_active_defrag_time"] and stats
+
+        stats = wait_until("keys are moved", moved)
+        assert stats["active_defrag_hits"] >= stats["active_defrag_key_hits"]
+        client.config_resetstat()
+        client.config_set("maxmemory", 0)
+        wait_until("it ends", lambda: client.info("stats")["current_active_defrag_time"] == 0)
+    finally:
+        node.stop()

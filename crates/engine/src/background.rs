@@ -3,10 +3,14 @@
 //! The queue is bounded; when it is full the sender frees its value itself, so that garbage cannot pile up.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 
 /// Pieces of work that may wait.
 const QUEUE_MAX: usize = 1024;
+
+static WAITING: AtomicU64 = AtomicU64::new(0);
+static FREED: AtomicU64 = AtomicU64::new(0);
 
 type Work = Box<dyn FnOnce() + Send>;
 
@@ -19,6 +23,37 @@ fn sender() -> Option<&'static SyncSender<Work>> {
             thread.spawn(move || receiver.into_iter().for_each(|work| work())).ok().map(|_| sender)
         })
         .as_ref()
+}
+
+/// Values that wait to be freed, and those that were freed: `lazyfree_pending_objects` and `lazyfreed_objects`.
+pub fn freed() -> [u64; 2] {
+    [WAITING.load(Ordering::Relaxed), FREED.load(Ordering::Relaxed)]
+}
+
+/// Counts from 0 again what was freed.
+pub fn forget_freed() {
+    FREED.store(0, Ordering::Relaxed);
+}
+
+/// Frees so many values of keys in the background, or here if that cannot be.
+pub fn free_later<T: Send + 'static>(values: T, count: u64) {
+    WAITING.fetch_add(count, Ordering::Relaxed);
+    drop_later(Counted { _values: values, _last: Freed(count) });
+}
+
+/// Values that are counted once they are gone: fields are dropped in their order.
+struct Counted<T> {
+    _values: T,
+    _last: Freed,
+}
+
+struct Freed(u64);
+
+impl Drop for Freed {
+    fn drop(&mut self) {
+        FREED.fetch_add(self.0, Ordering::Relaxed);
+        WAITING.fetch_sub(self.0, Ordering::Relaxed);
+    }
 }
 
 /// Frees a value in the background, or here if that cannot be.

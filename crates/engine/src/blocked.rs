@@ -9,16 +9,17 @@
 
 use crate::command::Command;
 use crate::session::registry::Shared;
+use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, lock};
 use larder_protocol::resp::args::OwnedArgs;
 use larder_protocol::resp::reply::Version;
 use larder_store::PartitionId;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Number of locks that the keys with waiters are spread over.
-const SHARDS: usize = 64;
+const SHARDS: usize = if cfg!(feature = "loom") { 2 } else { 64 };
 
 /// What a session waits for its key to become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -192,10 +193,6 @@ impl Default for Blocked {
     }
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Blocked {
     /// True if anybody waits. Asked under the lock of a partition, a no is final for its keys as long as it is held.
     #[inline]
@@ -205,7 +202,7 @@ impl Blocked {
 
     fn shard(&self, key: &[u8]) -> MutexGuard<'_, Shard> {
         let slot = larder_protocol::slot::slot_of(key);
-        locked(&self.shards[slot as usize % SHARDS])
+        lock(&self.shards[slot as usize % SHARDS])
     }
 
     /// Enters a session. The partitions of all its keys are held. O(keys).
@@ -232,7 +229,7 @@ impl Blocked {
             done: AtomicBool::new(false),
         });
         waiter.each_key(|key| self.queue(key, &waiter));
-        locked(&self.sessions).insert(waiter.shared.id, waiter.clone());
+        lock(&self.sessions).insert(waiter.shared.id, waiter.clone());
         self.count.fetch_add(1, Ordering::Relaxed);
         self.groups.fetch_add(usize::from(waiter.wants == Wants::Group), Ordering::Relaxed);
         waiter
@@ -273,7 +270,7 @@ impl Blocked {
                 shard.remove(key);
             }
         });
-        locked(&self.sessions).remove(&waiter.shared.id);
+        lock(&self.sessions).remove(&waiter.shared.id);
         self.count.fetch_sub(1, Ordering::Relaxed);
         self.groups.fetch_sub(usize::from(waiter.wants == Wants::Group), Ordering::Relaxed);
         true
@@ -303,7 +300,7 @@ impl Blocked {
 
     /// All keys that are waited for. O(keys).
     pub fn keys(&self) -> Vec<Box<[u8]>> {
-        self.shards.iter().flat_map(|shard| locked(shard).keys().cloned().collect::<Vec<_>>()).collect()
+        self.shards.iter().flat_map(|shard| lock(shard).keys().cloned().collect::<Vec<_>>()).collect()
     }
 
     /// The keys, with their databases, whose going somebody is to be told of. O(keys), O(1) if there is nobody.
@@ -311,7 +308,7 @@ impl Blocked {
         let mut keys = Vec::new();
         if self.groups.load(Ordering::Relaxed) > 0 {
             for shard in &self.shards {
-                for (key, queues) in locked(shard).iter() {
+                for (key, queues) in lock(shard).iter() {
                     let wanted = queues.iter().filter(|queue| queue.wants == Wants::Group);
                     keys.extend(wanted.map(|queue| (queue.db, key.clone())));
                 }
@@ -322,23 +319,23 @@ impl Blocked {
 
     /// The wait of a session, if it waits.
     pub fn of_session(&self, id: u64) -> Option<Arc<Waiter>> {
-        locked(&self.sessions).get(&id).cloned()
+        lock(&self.sessions).get(&id).cloned()
     }
 
     /// All who wait.
     pub fn all(&self) -> Vec<Arc<Waiter>> {
-        locked(&self.sessions).values().cloned().collect()
+        lock(&self.sessions).values().cloned().collect()
     }
 
     /// Numbers for INFO. O(waiters).
     pub fn figures(&self) -> Figures {
         let mut figures = Figures::default();
-        for waiter in locked(&self.sessions).values() {
+        for waiter in lock(&self.sessions).values() {
             figures.sessions += 1;
             figures.with_deadline += usize::from(waiter.deadline_ms.is_some());
         }
         for shard in &self.shards {
-            for queues in locked(shard).values() {
+            for queues in lock(shard).values() {
                 let mut dbs: Vec<u16> = queues.iter().map(|queue| queue.db).collect();
                 dbs.sort_unstable();
                 dbs.dedup();
@@ -349,3 +346,6 @@ impl Blocked {
         figures
     }
 }
+
+#[cfg(all(test, feature = "loom"))]
+mod model;

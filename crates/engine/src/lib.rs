@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`node`] (what everything shares), [`config`], [`socket`], [`worker`] (the loop), [`session`],
 //! [`command`], [`blocked`] (who waits for a key), [`pause`], [`acl`], [`memcache`], `ahead` (memory), and what stands beside them:
-//! [`memory`], [`mailbox`], [`background`], [`log`], [`snapshot`], [`replication`]; what an operator sees: [`meter`],
+//! [`memory`], [`mailbox`], `sync`, [`background`], [`log`], [`snapshot`], [`replication`]; what an operator sees: [`meter`],
 //! [`traffic`], [`observe`], [`commandlog`], [`latency`], [`monitor`].
 
 pub mod acl;
@@ -34,6 +34,7 @@ pub mod session;
 pub mod signal;
 pub mod snapshot;
 pub mod socket;
+mod sync;
 pub mod tls;
 pub mod tracking;
 pub mod traffic;

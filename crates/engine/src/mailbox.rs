@@ -1,14 +1,16 @@
 //! Mail from one worker to another, and what wakes a worker up.
 
+mod pile;
+
 use crate::iam::Verdict;
 use crate::memcache::udp::Datagram;
 use crate::node::Node;
+use pile::Pile;
 use rustix::event::{EventfdFlags, eventfd};
 use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// A message to a worker.
 #[derive(Debug)]
@@ -104,11 +106,7 @@ thread_local! {
 /// which each worker executes a bounded number before it reads its own mail.
 #[derive(Debug)]
 pub struct Mailbox {
-    mail: Mutex<Vec<Mail>>,
-    /// How many are in it.
-    count: AtomicUsize,
-    /// Bytes of messages in it.
-    bytes: AtomicUsize,
+    mail: Pile<Mail>,
     wake: OwnedFd,
 }
 
@@ -116,7 +114,7 @@ impl Mailbox {
     /// An empty mailbox.
     pub fn new() -> io::Result<Mailbox> {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Mailbox { mail: Mutex::default(), count: AtomicUsize::new(0), bytes: AtomicUsize::new(0), wake })
+        Ok(Mailbox { mail: Pile::default(), wake })
     }
 
     /// What becomes readable when mail came.
@@ -136,31 +134,24 @@ impl Mailbox {
     /// Sends mail and wakes the worker. A worker that sends to itself is awake, and looks into its box before it
     /// sleeps.
     pub fn send(&self, mail: Mail) {
-        // Who found the box empty wakes the worker, which always takes everything.
-        if self.put(mail) == 1 && OWN.get() != self.address() {
+        let bytes = match &mail {
+            Mail::Deliver { bytes, .. } => bytes.len(),
+            _ => 0,
+        };
+        if self.mail.add(mail, bytes) && OWN.get() != self.address() {
             self.wake();
         }
-    }
-
-    fn put(&self, mail: Mail) -> usize {
-        let mut all = self.mail.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Mail::Deliver { bytes, .. } = &mail {
-            self.bytes.fetch_add(bytes.len(), Ordering::Relaxed);
-        }
-        all.push(mail);
-        self.count.store(all.len(), Ordering::Release);
-        all.len()
     }
 
     /// How much mail is in it. Takes no lock.
     #[inline]
     pub fn len(&self) -> usize {
-        self.count.load(Ordering::Acquire)
+        self.mail.len()
     }
 
     /// Bytes of the messages in it. Takes no lock.
     pub fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
+        self.mail.bytes()
     }
 
     /// True when no mail is in it. Takes no lock.
@@ -176,9 +167,6 @@ impl Mailbox {
 
     /// Takes all mail.
     pub fn take(&self) -> Vec<Mail> {
-        let mut all = self.mail.lock().unwrap_or_else(PoisonError::into_inner);
-        self.count.store(0, Ordering::Release);
-        self.bytes.store(0, Ordering::Relaxed);
-        std::mem::take(&mut *all)
+        self.mail.take()
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod allocator;
 pub mod bound;
+mod mapped;
 pub mod slab;
 
 use std::alloc::{GlobalAlloc, Layout};
@@ -101,6 +102,9 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let layout = aligned(layout);
         count(class(layout.size()));
+        if mapped::is_mapped(layout) {
+            return mapped::map(layout.size());
+        }
         // SAFETY: the caller's promise is handed on.
         unsafe { self.0.alloc(layout) }
     }
@@ -108,6 +112,10 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
     unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
         let layout = aligned(layout);
         count(-class(layout.size()));
+        if mapped::is_mapped(layout) {
+            // SAFETY: the caller's promise; a block of this layout came from `mapped`.
+            return unsafe { mapped::unmap(start, layout.size()) };
+        }
         // SAFETY: the caller's promise is handed on; `alloc` padded the layout too.
         unsafe { self.0.dealloc(start, layout) }
     }
@@ -115,6 +123,9 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         let layout = aligned(layout);
         count(class(layout.size()));
+        if mapped::is_mapped(layout) {
+            return mapped::map(layout.size());
+        }
         // SAFETY: the caller's promise is handed on.
         unsafe { self.0.alloc_zeroed(layout) }
     }
@@ -124,9 +135,41 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
             ..=QUANTUM => (layout, size),
             align => (aligned(layout), size.next_multiple_of(align)),
         };
-        count(class(size) - class(layout.size()));
-        // SAFETY: the caller's promise is handed on; the old layout is as `alloc` padded it.
-        unsafe { self.0.realloc(start, layout, size) }
+        // SAFETY: the caller's promise: the size is not 0, and not too large when it is rounded up to the alignment.
+        let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
+        match (mapped::is_mapped(layout), mapped::is_mapped(wanted)) {
+            (false, false) => {
+                count(class(size) - class(layout.size()));
+                // SAFETY: the caller's promise is handed on; the old layout is as `alloc` padded it.
+                unsafe { self.0.realloc(start, layout, size) }
+            }
+            (true, true) => {
+                count(class(size) - class(layout.size()));
+                // SAFETY: a block of this layout came from `mapped`.
+                unsafe { mapped::remap(start, layout.size(), size) }
+            }
+            // SAFETY: the caller's promise is handed on.
+            _ => unsafe { self.move_over(start, layout, wanted) },
+        }
+    }
+}
+
+impl<A: GlobalAlloc> Counting<A> {
+    /// A block of one kind in the place of one of the other.
+    ///
+    /// # Safety
+    /// The block has the first layout, and both are as [`aligned`] makes them.
+    #[cold]
+    unsafe fn move_over(&self, start: *mut u8, from: Layout, to: Layout) -> *mut u8 {
+        // SAFETY: the layouts are valid; both blocks are as long as what is copied, and do not overlap.
+        unsafe {
+            let target = self.alloc(to);
+            if !target.is_null() {
+                std::ptr::copy_nonoverlapping(start, target, from.size().min(to.size()));
+                self.dealloc(start, from);
+            }
+            target
+        }
     }
 }
 
@@ -182,7 +225,7 @@ mod tests {
     fn what_is_to_be_aligned_is() {
         let allocator = Counting(Jemalloc);
         for align in [1, 2, 4, 8, 16, 32, 64, 4096] {
-            for size in 1..300 {
+            for size in (1..300).chain([mapped::MAPPED_BYTES - 4, mapped::MAPPED_BYTES, 5 << 20]) {
                 let layout = Layout::from_size_align(size, align).unwrap();
                 // SAFETY: the layouts are valid, and those that the blocks have.
                 unsafe {
@@ -193,6 +236,39 @@ mod tests {
                     allocator.dealloc(moved, Layout::from_size_align(size + 8, align).unwrap());
                 }
             }
+        }
+    }
+
+    #[test]
+    fn large_blocks_grow_and_shrink_with_what_is_in_them() {
+        let allocator = Counting(Jemalloc);
+        let before = mapped::bytes();
+        let layout = |size| Layout::from_size_align(size, 64).unwrap();
+        let mut size = 64 * 1024;
+        // SAFETY: the layouts are valid, and those that the blocks have; each byte that is read was written.
+        unsafe {
+            let mut start = allocator.alloc(layout(size));
+            start.write_bytes(1, size);
+            let mut others = Vec::new();
+            // Up past the limit, sometimes with a neighbour in the way, and down again.
+            for step in 0..120 {
+                let next = if step < 60 { size / 8 * 9 } else { size / 9 * 8 }.next_multiple_of(64);
+                start = allocator.realloc(start, layout(size), next);
+                assert!(!start.is_null() && start.addr().is_multiple_of(64));
+                let kept = std::slice::from_raw_parts(start, size.min(next));
+                assert!(kept.iter().step_by(1009).all(|byte| *byte == 1) && kept.last() == Some(&1));
+                if next > size {
+                    assert!(next < mapped::MAPPED_BYTES || mapped::may_be_mapped(start));
+                    start.add(size).write_bytes(1, next - size);
+                }
+                size = next;
+                others.extend((step % 7 == 0).then(|| vec![0u8; 3 << 20]));
+            }
+            allocator.dealloc(start, layout(size));
+            let zeros = allocator.alloc_zeroed(layout(3 << 20));
+            assert!(std::slice::from_raw_parts(zeros, 3 << 20).iter().all(|byte| *byte == 0));
+            assert!(mapped::bytes() >= before + (3 << 20));
+            allocator.dealloc(zeros, layout(3 << 20));
         }
     }
 }

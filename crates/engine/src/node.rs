@@ -71,6 +71,8 @@ pub struct Stats {
     pub input_per_second: AtomicU64,
     /// Bytes sent per second over the last second or so.
     pub output_per_second: AtomicU64,
+    /// Bytes received from the primary, and sent to replicas, per second over the last second or so.
+    pub replicated_per_second: [AtomicU64; 2],
     /// Sessions closed because their requests were too large.
     pub query_limit_closed: AtomicU64,
     /// Sessions closed because they did not read their replies.
@@ -87,6 +89,10 @@ pub struct Stats {
     pub exceeded_since_ms: AtomicU64,
     /// Milliseconds for which more was in use, before that.
     pub exceeded_ms: AtomicU64,
+    /// Unix milliseconds since which what lies badly in memory is moved; 0 = it is not.
+    pub moving_since_ms: AtomicU64,
+    /// Milliseconds for which it was, before that.
+    pub moving_ms: AtomicU64,
     /// Rounds of the workers' loops per second over the last second or so.
     pub turns_per_second: AtomicU64,
     /// Microseconds of processor time that such a round took.
@@ -107,6 +113,7 @@ impl Stats {
             &self.expire_micros,
             &self.sanitized,
             &self.exceeded_ms,
+            &self.moving_ms,
         ] {
             counter.store(0, Ordering::Relaxed);
         }

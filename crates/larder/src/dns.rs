@@ -109,14 +109,14 @@ fn nameservers(text: &str) -> impl Iterator<Item = &str> {
 }
 
 pub(crate) fn dns(arguments: &Dns) -> Result<(), Failure> {
-    let info = service_info(&data_dir(&arguments.place)?)?;
+    let info = service_info(&data_dir(&arguments.asking.place)?)?;
     let Some(server) = info.dns else {
         return Err(Failure::failed("the service runs without its DNS server")
             .hint("Start it with one: larder up --dns-listen 127.0.0.1:9453"));
     };
     let names = Names { server, zone: info.dns_zone, probe: info.dns_probe.unwrap_or_default() };
     match arguments.action.unwrap_or(DnsAction::Status) {
-        DnsAction::Status => status(&names, arguments.format.output),
+        DnsAction::Status => status(&names, arguments.asking.format.output),
         DnsAction::Explain => explain(&names),
         DnsAction::Install { yes } => install(&names, yes),
     }

@@ -12,12 +12,12 @@ use crate::failure::Failure;
 use crate::terminal::{print, print_json};
 
 pub(crate) fn env(arguments: &Env) -> Result<(), Failure> {
-    let info = service_info(&data_dir(&arguments.place)?)?;
+    let info = service_info(&data_dir(&arguments.asking.place)?)?;
     let variables = variables(&info);
     if !answers(&info.endpoint) {
         eprintln!("larder: note: nothing listens at {} now; start the service: larder up", info.endpoint);
     }
-    match arguments.format.output {
+    match arguments.asking.format.output {
         Output::Json => print_json(&variables.iter().copied().collect::<std::collections::BTreeMap<_, _>>()),
         Output::Table => print(&script(&variables, arguments.shell.unwrap_or_else(usual_shell))),
     }

@@ -6,8 +6,8 @@ use crate::failure::{Code, Failure};
 use crate::terminal::{Paint, Table, print, print_json, say};
 
 pub(crate) fn iam(arguments: &Iam) -> Result<(), Failure> {
-    let api = Api::find(&arguments.place)?.iam();
-    let json = arguments.format.output == Output::Json;
+    let api = Api::find(&arguments.asking.place)?.iam();
+    let json = arguments.asking.format.output == Output::Json;
     match &arguments.action {
         IamAction::Users => {
             let users = api.all("ListUsers", "Users", &[])?;

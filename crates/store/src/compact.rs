@@ -11,6 +11,8 @@ pub struct Mover<'a> {
     pub looked: usize,
     /// Blocks that were moved.
     pub moved: usize,
+    /// Keys of which some block was moved, and keys of which none was.
+    pub keys: [usize; 2],
 }
 
 impl std::fmt::Debug for Mover<'_> {
@@ -22,7 +24,7 @@ impl std::fmt::Debug for Mover<'_> {
 impl<'a> Mover<'a> {
     /// `badly` says whether the block at an address should be somewhere else. It is only asked about blocks in use.
     pub fn new(badly: &'a mut dyn FnMut(*const u8) -> bool) -> Mover<'a> {
-        Mover { badly, looked: 0, moved: 0 }
+        Mover { badly, looked: 0, moved: 0, keys: [0; 2] }
     }
 
     /// True if this block is to be moved; counts it.

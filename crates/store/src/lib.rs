@@ -8,6 +8,8 @@
 
 pub mod compact;
 pub mod evict;
+#[cfg(feature = "holds")]
+pub mod holds;
 pub mod key;
 mod lock;
 pub mod object;

@@ -13,10 +13,20 @@
 //! the two holds is fixed when the locks are made.
 
 use crossbeam_utils::CachePadded;
+#[cfg(feature = "loom")]
+use loom::cell::{MutPtr, UnsafeCell};
+#[cfg(feature = "loom")]
+use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+#[cfg(feature = "loom")]
+use loom::sync::{Mutex, MutexGuard};
+#[cfg(not(feature = "loom"))]
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
+use std::sync::PoisonError;
+#[cfg(not(feature = "loom"))]
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+#[cfg(not(feature = "loom"))]
+use std::sync::{Mutex, MutexGuard};
 
 /// A lock with its value, after what may be read without it.
 #[derive(Debug)]
@@ -83,7 +93,7 @@ impl<H, T> Locks<H, T> {
             // A panic aborts the process, so that a poisoned lock is never seen.
             None => Some(lock.mutex.lock().unwrap_or_else(PoisonError::into_inner)),
         };
-        Held { lock, _mutex: mutex, _value: PhantomData }
+        Held::new(lock, mutex)
     }
 
     /// Locks if nobody holds it.
@@ -98,7 +108,7 @@ impl<H, T> Locks<H, T> {
             }
             None => Some(lock.mutex.try_lock().ok()?),
         };
-        Some(Held { lock, _mutex: mutex, _value: PhantomData })
+        Some(Held::new(lock, mutex))
     }
 }
 
@@ -134,13 +144,31 @@ fn misused(what: &str) -> ! {
 #[derive(Debug)]
 pub(crate) struct Held<'a, H, T> {
     lock: &'a Lock<H, T>,
+    /// Tells loom from when to when the value is reached.
+    #[cfg(feature = "loom")]
+    value: MutPtr<T>,
     /// Dropped after the flag; none in an exclusive store.
     _mutex: Option<MutexGuard<'a, ()>>,
     /// Shared between threads only if the value may be.
     _value: PhantomData<&'a mut T>,
+    #[cfg(feature = "holds")]
+    _hold: crate::holds::Hold,
 }
 
 impl<'a, H, T> Held<'a, H, T> {
+    #[inline]
+    fn new(lock: &'a Lock<H, T>, mutex: Option<MutexGuard<'a, ()>>) -> Self {
+        Held {
+            lock,
+            #[cfg(feature = "loom")]
+            value: lock.value.get_mut(),
+            _mutex: mutex,
+            _value: PhantomData,
+            #[cfg(feature = "holds")]
+            _hold: crate::holds::Hold::begin(),
+        }
+    }
+
     #[inline]
     pub(crate) fn hints(&self) -> &'a H {
         &self.lock.hints
@@ -153,7 +181,11 @@ impl<H, T> std::ops::Deref for Held<'_, H, T> {
     #[inline]
     fn deref(&self) -> &T {
         // SAFETY: the lock is held as long as `self` lives.
-        unsafe { &*self.lock.value.get() }
+        #[cfg(not(feature = "loom"))]
+        return unsafe { &*self.lock.value.get() };
+        // SAFETY: as above.
+        #[cfg(feature = "loom")]
+        return unsafe { self.value.deref() };
     }
 }
 
@@ -161,7 +193,11 @@ impl<H, T> std::ops::DerefMut for Held<'_, H, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: the lock is held as long as `self` lives, and `self` is borrowed exclusively.
-        unsafe { &mut *self.lock.value.get() }
+        #[cfg(not(feature = "loom"))]
+        return unsafe { &mut *self.lock.value.get() };
+        // SAFETY: as above.
+        #[cfg(feature = "loom")]
+        return unsafe { self.value.deref() };
     }
 }
 
@@ -173,7 +209,7 @@ impl<H, T> Drop for Held<'_, H, T> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "loom")))]
 mod tests {
     use super::*;
     use std::sync::Arc;
@@ -205,5 +241,52 @@ mod tests {
             drop(held);
             assert!(locks.try_lock(2).is_some());
         }
+    }
+}
+
+/// All interleavings of a few threads: `cargo test -p larder-store --features loom model`.
+#[cfg(all(test, feature = "loom"))]
+mod model {
+    use super::*;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    fn locks() -> Arc<Locks<(), u64>> {
+        Arc::new(Locks::new((0..2).map(|_| ((), 0)), false))
+    }
+
+    #[test]
+    fn one_thread_at_a_time_reaches_a_value() {
+        loom::model(|| {
+            let locks = locks();
+            let others: Vec<_> = (0..2)
+                .map(|_| {
+                    let locks = locks.clone();
+                    thread::spawn(move || *locks.lock(0) += 1)
+                })
+                .collect();
+            let tried = locks.try_lock(0).map(|mut value| *value += 1);
+            others.into_iter().for_each(|thread| thread.join().unwrap());
+            assert_eq!(*locks.lock(0), 2 + u64::from(tried.is_some()));
+        });
+    }
+
+    #[test]
+    fn several_locks_in_ascending_order_are_one_step() {
+        loom::model(|| {
+            let locks = locks();
+            let other = {
+                let locks = locks.clone();
+                thread::spawn(move || {
+                    let (mut first, mut second) = (locks.lock(0), locks.lock(1));
+                    (*first, *second) = (*first + 1, *second + 1);
+                })
+            };
+            {
+                let (first, second) = (locks.lock(0), locks.lock(1));
+                assert_eq!(*first, *second);
+            }
+            other.join().unwrap();
+        });
     }
 }

@@ -2,7 +2,7 @@
 //! random members, and the options of the SCAN family. Owns no data and takes no lock.
 
 use super::{Call, CommandError};
-use larder_protocol::resp::reply::Reply;
+use larder_protocol::resp::reply::{Bulks, Reply};
 use larder_protocol::{glob, number};
 use larder_store::object::{Digits, Element, End};
 use std::cell::Cell;
@@ -72,6 +72,15 @@ pub(super) fn end(word: &[u8]) -> Result<End, CommandError> {
 /// Writes a member.
 pub(super) fn bulk(out: &mut Reply, element: Element<'_>) {
     out.bulk(element.bytes(&mut Digits::new()));
+}
+
+/// Writes one of many members.
+#[inline]
+pub(super) fn bulk_of(bulks: &mut Bulks<'_>, element: Element<'_>) {
+    match element {
+        Element::Bytes(bytes) => bulks.push(bytes),
+        Element::Int(value) => bulks.push(Digits::new().format(value).as_bytes()),
+    }
 }
 
 /// The part of `0..len` that the inclusive, possibly negative indexes name: its start and how many there are.

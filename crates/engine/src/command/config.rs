@@ -142,6 +142,8 @@ fn set(call: &mut Call<'_>) -> Result<(), CommandError> {
 fn resetstat(call: &mut Call<'_>) -> Result<(), CommandError> {
     call.node.stats.reset();
     call.node.traffic.reset();
+    crate::background::forget_freed();
+    crate::memory::bound::forget_moved();
     call.node.meters.iter().for_each(crate::meter::Meter::reset);
     call.keys.each_partition(|_, partition| partition.reset_counters());
     call.out.ok();

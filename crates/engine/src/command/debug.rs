@@ -158,6 +158,14 @@ const SUBCOMMANDS: &[Command] = &[
         handler: reload,
         ..ROW
     },
+    #[cfg(feature = "holds")]
+    Command {
+        name: "holds",
+        summary: "Tells how long partitions were held since the last call.",
+        arity: 2,
+        handler: holds,
+        ..ROW
+    },
     Command { name: "help", summary: "Returns a help text.", arity: 2, handler: show_help, ..ROW },
 ];
 
@@ -250,6 +258,25 @@ fn sleep(call: &mut Call<'_>) -> Result<(), CommandError> {
 fn reload(call: &mut Call<'_>) -> Result<(), CommandError> {
     check(call)?;
     super::persistence::reload(call)
+}
+
+/// The longest hold, nanoseconds of processor time, and how many were in which power of two. Measuring begins with the
+/// first call.
+#[cfg(feature = "holds")]
+fn holds(call: &mut Call<'_>) -> Result<(), CommandError> {
+    use larder_store::holds;
+    use rustix::time::{ClockId, clock_gettime};
+
+    check(call)?;
+    holds::measure(|| {
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        Duration::try_from(time).map_or(0, |time| time.as_nanos() as u64)
+    });
+    let (longest, counts) = holds::take();
+    call.out.array(1 + counts.len());
+    call.out.integer(longest as i64);
+    counts.iter().for_each(|count| call.out.integer(*count as i64));
+    Ok(())
 }
 
 fn set_active_expire(call: &mut Call<'_>) -> Result<(), CommandError> {

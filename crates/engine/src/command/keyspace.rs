@@ -451,6 +451,15 @@ impl<'a> Keyspace<'a> {
         }
     }
 
+    /// A value to be changed in place, made by `make` if the key does not exist.
+    #[inline]
+    fn write_or_create(&mut self, key: &[u8], make: fn() -> Value<'static>) -> Option<ValueMut<'_>> {
+        let (db, now, access) = (self.db, self.now, self.access);
+        self.notify_new(key);
+        let (key, partition) = self.open(key)?;
+        partition.write_or_create(db, &key, now, access, make).map(|item| item.into_value())
+    }
+
     fn create(&mut self, key: &[u8], value: Value<'_>) {
         let (db, access) = (self.db, self.access);
         self.notify_new(key);
@@ -657,13 +666,14 @@ pub fn string_value(bytes: &[u8]) -> Value<'_> {
 pub fn free(removed: Option<Removed>) {
     let Some(removed) = removed else { return };
     if removed.is_large(LARGE) {
-        crate::background::drop_later(removed);
+        crate::background::free_later(removed, 1);
     }
 }
 
 /// Frees what a database held.
 pub fn free_all(cleared: Vec<Cleared>) {
-    crate::background::drop_later(cleared);
+    let keys: usize = cleared.iter().map(Cleared::len).sum();
+    crate::background::free_later(cleared, keys as u64);
 }
 
 macro_rules! collection {
@@ -698,10 +708,11 @@ macro_rules! collection {
 
             /// The same, made empty if the key does not exist.
             pub fn $create(&mut self, key: &[u8]) -> Result<&mut $kind, CommandError> {
-                if !self.exists(key) {
-                    self.create(key, Value::$kind(Box::default()));
+                match self.write_or_create(key, || Value::$kind(Box::default())) {
+                    Some(ValueMut::$kind(value)) => Ok(value),
+                    Some(_) => Err(CommandError::WrongType),
+                    None => Err(CommandError::NoSuchKey),
                 }
-                self.$write(key)?.ok_or(CommandError::NoSuchKey)
             }
 
             /// Sets a key to a collection, whatever was there, without a deadline.

@@ -1,7 +1,7 @@
 //! List commands. The blocking forms are in `blocking`.
 
 use super::collection::{
-    Answer, at_least, bulk, end, integer, is, keys_end, negatable, positive, text, window,
+    Answer, at_least, bulk, bulk_of, end, integer, is, keys_end, negatable, positive, text, window,
 };
 use super::table::{ONE_KEY, TWO_KEYS, flag};
 use super::{Call, Command, CommandError, Keys};
@@ -336,8 +336,7 @@ fn lrange(call: &mut Call<'_>) -> Answer {
     };
     let (start, count) = window(start, stop, list.len());
     call.out.array(count);
-    let out = &mut *call.out;
-    list.visit(start, count, |value| bulk(out, value));
+    call.out.bulks(|bulks| list.visit(start, count, |value| bulk_of(bulks, value)));
     Ok(())
 }
 

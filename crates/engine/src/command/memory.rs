@@ -106,6 +106,8 @@ pub(super) struct Figures {
     pub(super) startup: u64,
     /// Buffers of sessions.
     pub(super) clients: u64,
+    /// Bytes of buffers of replicas.
+    pub(super) replicas: u64,
     /// Everything that is neither key nor value.
     pub(super) overhead: u64,
     pub(super) dataset: u64,
@@ -134,13 +136,12 @@ impl Figures {
         let (used, resident) = (memory::used_bytes(), memory::resident_bytes());
         let startup = call.node.startup_bytes.load(Ordering::Relaxed).min(used);
         let buffers = call.node.sessions.all();
-        let clients: u64 = buffers
-            .iter()
-            .map(|shared| {
-                shared.input_bytes.load(Ordering::Relaxed) + shared.output_bytes.load(Ordering::Relaxed)
-            })
-            .sum();
-        let overhead = (startup + index + clients).min(used);
+        let [mut clients, mut replicas] = [0, 0];
+        for shared in &buffers {
+            let sum = if shared.is_replica.load(Ordering::Relaxed) { &mut replicas } else { &mut clients };
+            *sum += shared.input_bytes.load(Ordering::Relaxed) + shared.output_bytes.load(Ordering::Relaxed);
+        }
+        let overhead = (startup + index + clients + replicas).min(used);
         let dataset = used - overhead;
         Figures {
             used,
@@ -148,6 +149,7 @@ impl Figures {
             resident,
             startup,
             clients,
+            replicas,
             overhead,
             dataset,
             dataset_percent: dataset as f64 * 100.0 / (used - startup).max(1) as f64,
@@ -185,7 +187,7 @@ fn stats(call: &mut Call<'_>) -> Result<(), CommandError> {
         ("total.allocated", figures.used),
         ("startup.allocated", figures.startup),
         ("replication.backlog", 0),
-        ("clients.slaves", 0),
+        ("clients.slaves", figures.replicas),
         ("clients.normal", figures.clients),
         ("cluster.links", 0),
         ("aof.buffer", call.node.log.aof.unwritten.load(Ordering::Relaxed)),

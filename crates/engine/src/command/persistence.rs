@@ -235,6 +235,8 @@ pub(super) fn section(call: &mut Call<'_>, out: &mut String) {
         "aof_rewrite_scheduled": u8::from(scheduled && !begins),
         "aof_last_rewrite_time_sec": aof.rewrites.last_seconds.load(Ordering::Relaxed),
         "aof_current_rewrite_time_sec": rewriting.map_or(-1, |snapshot| snapshot.elapsed().as_secs() as i64),
+        "aof_rewrites": aof.rewrites.counts[0].load(Ordering::Relaxed),
+        "aof_rewrites_consecutive_failures": aof.rewrites.counts[1].load(Ordering::Relaxed),
         "aof_last_bgrewrite_status": if aof.rewrites.last_worked.load(Ordering::Relaxed) { "ok" } else { "err" },
         "aof_last_write_status": if aof.failing.load(Ordering::Relaxed) { "err" } else { "ok" },
         "aof_last_cow_size": 0,

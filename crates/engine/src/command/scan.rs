@@ -9,10 +9,13 @@ use super::keys::type_name;
 use super::keyspace::free_all;
 use super::table::{Scope, flag};
 use super::{Call, Command, CommandError};
+use crate::mailbox::{Job, Mail};
+use crate::node::Node;
 use larder_protocol::resp::reply::Reply;
 use larder_protocol::{glob, number};
-use larder_store::{Cleared, Now, Partition};
+use larder_store::{Cleared, Now, Partition, PartitionId};
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 /// Keys that a SCAN call looks at unless told.
 const COUNT_DEFAULT: usize = 10;
@@ -30,6 +33,9 @@ const RANDOM_WINDOWS_MAX: usize = 64;
 const RANDOM_PARTITIONS_MAX: usize = 64;
 /// How often it chooses another partition, because all of the keys of one were dead.
 const RANDOM_ROUNDS_MAX: usize = 8;
+
+/// How long a worker notes in one turn which keys a FLUSHALL took away.
+const NOTING_SLICE: Duration = Duration::from_micros(500);
 
 /// The commands over all keys.
 pub const COMMANDS: &[Command] = &[
@@ -371,11 +377,15 @@ fn is_sync(call: &Call<'_>) -> Result<bool, CommandError> {
 /// Removes all keys of some databases.
 fn flush(call: &mut Call<'_>, databases: std::ops::Range<u16>) -> Answer {
     let sync = is_sync(call)?;
-    let (mut cleared, mut keys): (Vec<Cleared>, usize) = (Vec::new(), 0);
-    call.keys.each_partition(|_, partition| {
+    let (mut emptied, mut keys): (Vec<Emptied>, usize) = (Vec::new(), 0);
+    call.keys.each_partition(|partition_id, partition| {
         for db in databases.clone().filter(|db| partition.len(*db) > 0).collect::<Vec<_>>() {
             keys += partition.len(db);
-            cleared.push(partition.clear(db));
+            let cleared = partition.clear(db);
+            if sync {
+                partition.note_flushed(db, &cleared);
+            }
+            emptied.push(Emptied { partition: partition_id, db, cleared });
         }
     });
     call.keys.count_changes(keys as u64);
@@ -384,12 +394,39 @@ fn flush(call: &mut Call<'_>, databases: std::ops::Range<u16>) -> Answer {
     call.propagate(&command);
     call.node.tracking.flushed(call.node);
     if sync {
-        drop(cleared);
-    } else {
-        free_all(cleared);
+        drop(emptied);
+    } else if !emptied.is_empty() {
+        let worker = call.session.shared.place.worker as usize;
+        note_later(call.node, worker, emptied, 0);
     }
     call.out.ok();
     Ok(())
+}
+
+/// What a database held in one partition.
+#[derive(Debug)]
+struct Emptied {
+    partition: PartitionId,
+    db: u16,
+    cleared: Cleared,
+}
+
+/// Has the worker note, from a place on, which keys have gone, and free them then.
+fn note_later(node: &Node, worker: usize, emptied: Vec<Emptied>, from: usize) {
+    let job = Job(Box::new(move |node| note_flushed(node, worker, emptied, from)));
+    node.mailboxes[worker].send(Mail::Run(job));
+}
+
+/// Notes which keys have gone, a slice per turn, so that neither sessions nor partitions wait for it.
+fn note_flushed(node: &Node, worker: usize, emptied: Vec<Emptied>, from: usize) {
+    let began = Instant::now();
+    for (at, Emptied { partition, db, cleared }) in emptied.iter().enumerate().skip(from) {
+        if began.elapsed() > NOTING_SLICE {
+            return note_later(node, worker, emptied, at);
+        }
+        node.store.lock(*partition).note_flushed(*db, cleared);
+    }
+    free_all(emptied.into_iter().map(|emptied| emptied.cleared).collect());
 }
 
 fn flushdb(call: &mut Call<'_>) -> Answer {

@@ -211,6 +211,7 @@ fn memory_section(call: &mut Call<'_>, text: &mut String) {
     let resident = memory::resident_bytes();
     let total = if settings.node_memory_bytes > 0 { settings.node_memory_bytes } else { machine_memory() };
     let figures = Figures::of(call);
+    let [waiting, freed] = crate::background::freed();
     let policy = crate::config::directive::find("maxmemory-policy")
         .map_or(String::new(), |row| (row.get)(&call.node.config()));
     lines!(text,
@@ -245,7 +246,7 @@ fn memory_section(call: &mut Call<'_>, text: &mut String) {
         "mem_not_counted_for_evict": 0,
         "mem_replication_backlog": call.node.log.with_backlog(|backlog| backlog.memory_bytes()),
         "mem_total_replication_buffers": 0,
-        "mem_clients_slaves": 0,
+        "mem_clients_slaves": figures.replicas,
         "mem_clients_normal": figures.clients,
         "mem_cluster_links": 0,
         "mem_cluster_slot_import": 0,
@@ -270,8 +271,8 @@ fn memory_section(call: &mut Call<'_>, text: &mut String) {
         "mem_aof_buffer": call.node.log.aof.unwritten.load(Ordering::Relaxed),
         "mem_allocator": "jemalloc",
         "active_defrag_running": u8::from(bound::is_sparse()),
-        "lazyfree_pending_objects": 0,
-        "lazyfreed_objects": 0,
+        "lazyfree_pending_objects": waiting,
+        "lazyfreed_objects": freed,
     );
 }
 
@@ -292,6 +293,12 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
     let traffic = call.node.traffic.total();
     let [lag_p50, lag_p99, lag_max] = crate::meter::expire_lag_ms(&call.node.meters);
     let get = |value: &AtomicU64| value.load(Ordering::Relaxed);
+    let moved = bound::moved();
+    let moving = match get(&stats.moving_since_ms) {
+        0 => 0,
+        since => call.keys.now_ms().saturating_sub(since),
+    };
+    let kilobytes = |value: &AtomicU64| format!("{:.2}", get(value) as f64 / 1024.0);
     let exceeding = match get(&stats.exceeded_since_ms) {
         0 => 0,
         since => call.keys.now_ms().saturating_sub(since),
@@ -307,10 +314,10 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         "total_net_output_bytes": traffic.output_bytes,
         "total_net_repl_input_bytes": get(&replicated.input_bytes),
         "total_net_repl_output_bytes": get(&replicated.output_bytes),
-        "instantaneous_input_kbps": format_args!("{:.2}", get(&stats.input_per_second) as f64 / 1024.0),
-        "instantaneous_output_kbps": format_args!("{:.2}", get(&stats.output_per_second) as f64 / 1024.0),
-        "instantaneous_input_repl_kbps": "0.00",
-        "instantaneous_output_repl_kbps": "0.00",
+        "instantaneous_input_kbps": kilobytes(&stats.input_per_second),
+        "instantaneous_output_kbps": kilobytes(&stats.output_per_second),
+        "instantaneous_input_repl_kbps": kilobytes(&stats.replicated_per_second[0]),
+        "instantaneous_output_repl_kbps": kilobytes(&stats.replicated_per_second[1]),
         "rejected_connections": get(&stats.rejected_connections),
         "refused_sources": get(&stats.refused_sources),
         "sync_full": get(&replicated.full),
@@ -330,8 +337,12 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         "evicted_scripts": 0,
         "total_eviction_exceeded_time": get(&stats.exceeded_ms) + exceeding,
         "current_eviction_exceeded_time": exceeding,
-        "active_defrag_hits": bound::moved(),
-        "active_defrag_misses": bound::left(),
+        "active_defrag_hits": moved.blocks[0],
+        "active_defrag_misses": moved.blocks[1],
+        "active_defrag_key_hits": moved.keys[0],
+        "active_defrag_key_misses": moved.keys[1],
+        "total_active_defrag_time": moving + get(&stats.moving_ms),
+        "current_active_defrag_time": moving,
         "keyspace_hits": counters.hits,
         "keyspace_misses": counters.misses,
         "keyspace_misses_evicted": evicted,
@@ -406,7 +417,16 @@ fn cpu(_: &mut Call<'_>, text: &mut String) {
 fn keyspace(call: &mut Call<'_>, text: &mut String) {
     let databases = call.keys.databases();
     let mut counts = vec![(0usize, 0usize, 0usize); databases.into()];
-    call.keys.each_partition(|_, partition| {
+    // A key of each partition says how long they live on average.
+    let (mut lives, now_ms) = (vec![(0u64, 0u64); databases.into()], call.keys.now_ms());
+    call.keys.each_partition(|id, partition| {
+        for (db, (sum, seen)) in lives.iter_mut().enumerate() {
+            partition.sample_volatile(db as u16, now_ms as usize ^ id.index(), 1, |item| {
+                *sum += item.deadline().map_or(0, |at| at.saturating_sub(now_ms));
+                *seen += 1;
+                true
+            });
+        }
         for (db, count) in counts.iter_mut().enumerate() {
             count.0 += partition.len(db as u16);
             count.1 += partition.volatile_len(db as u16);
@@ -416,6 +436,8 @@ fn keyspace(call: &mut Call<'_>, text: &mut String) {
     for (db, (keys, expires, timed)) in counts.iter().enumerate().filter(|(_, (keys, ..))| *keys > 0) {
         // Hashes with field deadlines: `subexpiry` in Redis, `keys_with_volatile_items` in Valkey.
         let timed = format_args!("subexpiry={timed},keys_with_volatile_items={timed}");
-        line(text, format_args!("db{db}:keys={keys},expires={expires},avg_ttl=0,{timed}"));
+        let (sum, seen) = lives[db];
+        let average = sum.checked_div(seen).unwrap_or(0);
+        line(text, format_args!("db{db}:keys={keys},expires={expires},avg_ttl={average},{timed}"));
     }
 }

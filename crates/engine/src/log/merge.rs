@@ -3,8 +3,9 @@
 use super::effects::{ANY_DB, encode_select};
 use super::segment::{Audience, Taken};
 use super::{Log, lock};
+use crate::sync::{self, fence};
 use std::collections::VecDeque;
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Bytes after which what was merged goes to the sinks, though there is more.
@@ -129,7 +130,7 @@ pub(super) fn run(log: &Log, sink: &mut dyn Sink) {
         fence(Ordering::SeqCst); // either we see what was logged, or who logged it sees that we sleep
         let marked = lock(&log.points).next().is_some();
         if merger.next > log.number() && !marked && !log.closing.load(Ordering::Acquire) {
-            std::thread::park_timeout(SLEEP_MAX);
+            sync::park(SLEEP_MAX);
         }
         log.idle.store(false, Ordering::Relaxed);
     }
@@ -138,7 +139,7 @@ pub(super) fn run(log: &Log, sink: &mut dyn Sink) {
 impl Merger {
     fn collect(&mut self, log: &Log) {
         for (taken, segment) in self.taken.iter_mut().zip(&log.segments) {
-            taken.take(&mut lock(segment));
+            taken.take(&mut sync::lock(segment));
         }
     }
 

@@ -39,15 +39,15 @@ pub use effects::Effects;
 pub use merge::Cut;
 pub use spool::Block;
 
+use crate::sync::{self, Thread, fence};
 use aof::Aof;
 use crossbeam_utils::CachePadded;
 use effects::{ANY_DB, encode};
 use larder_protocol::resp::args::Args;
 use merge::{Points, Sink};
 use segment::{Audience, Record, Segment};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 /// Bytes that wait for the log thread beyond which workers execute nothing more until it has caught up.
@@ -57,16 +57,16 @@ pub const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
 #[derive(Debug, Default)]
 struct Head {
     /// The last sequence number that was given out.
-    number: AtomicU64,
+    number: sync::AtomicU64,
     /// Bytes in segments that the log thread has not written yet.
-    waiting: AtomicUsize,
+    waiting: sync::AtomicUsize,
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct Log {
     head: CachePadded<Head>,
-    segments: Vec<CachePadded<Mutex<Segment>>>,
+    segments: Vec<CachePadded<sync::Mutex<Segment>>>,
     /// The append-only file is on.
     filed: AtomicBool,
     /// Replicas, or the backlog for them, are on.
@@ -80,9 +80,9 @@ pub struct Log {
     grown: Condvar,
     points: Mutex<Points>,
     /// The log thread sleeps until it is woken.
-    idle: AtomicBool,
+    idle: sync::AtomicBool,
     thread: OnceLock<Thread>,
-    closing: AtomicBool,
+    closing: sync::AtomicBool,
     /// What is known of the append-only file.
     pub aof: Aof,
 }
@@ -104,9 +104,9 @@ impl Log {
             backlog: Mutex::new(Backlog::new(0, backlog_bytes)),
             grown: Condvar::new(),
             points: Mutex::default(),
-            idle: AtomicBool::new(false),
+            idle: sync::AtomicBool::new(false),
             thread: OnceLock::new(),
-            closing: AtomicBool::new(false),
+            closing: sync::AtomicBool::new(false),
             aof: Aof::default(),
         }
     }
@@ -170,7 +170,7 @@ impl Log {
         audience: Audience,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> u64 {
-        let mut segment = lock(&self.segments[worker % self.segments.len()]);
+        let mut segment = sync::lock(&self.segments[worker % self.segments.len()]);
         let before = segment.bytes.len();
         write(&mut segment.bytes);
         let end = segment.bytes.len();
@@ -306,7 +306,7 @@ impl Log {
 
     /// The work of the log thread, until [`Log::close`]. `sink` is told what is for the file.
     pub fn run(&self, sink: &mut dyn Sink) {
-        let _ = self.thread.set(std::thread::current()); // there is one
+        let _ = self.thread.set(sync::current()); // there is one
         merge::run(self, sink);
     }
 
@@ -319,5 +319,7 @@ impl Log {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "loom"))]
+mod model;
+#[cfg(all(test, not(feature = "loom")))]
 mod tests;

@@ -283,9 +283,13 @@ fn flush(store: &Store, log: Option<(&Log, usize)>) {
         effects.add(DB, [&b"FLUSHDB"[..]].into_iter());
         log.append(worker, &effects);
     }
-    held.iter_mut().filter(|partition| partition.len(DB) > 0).for_each(|p| cleared.push(p.clear(DB)));
+    held.iter_mut().filter(|partition| partition.len(DB) > 0).for_each(|partition| {
+        let keys = partition.clear(DB);
+        partition.note_flushed(DB, &keys);
+        cleared.push(keys);
+    });
     drop(held);
-    crate::background::drop_later(cleared);
+    crate::command::keyspace::free_all(cleared);
 }
 
 /// Frees a value: a large one where no session waits for it.
@@ -293,7 +297,7 @@ fn free(removed: Option<Removed>) {
     if let Some(removed) = removed
         && removed.is_large(LARGE_MEMBERS)
     {
-        crate::background::drop_later(removed);
+        crate::background::free_later(removed, 1);
     }
 }
 

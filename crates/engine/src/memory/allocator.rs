@@ -1,5 +1,6 @@
 //! What the allocator, jemalloc, says of itself. A process with another allocator is told what the kernel knows.
 
+use super::mapped;
 use tikv_jemalloc_ctl::stats_print::{Options, stats_print};
 use tikv_jemalloc_ctl::{epoch, stats};
 
@@ -25,10 +26,11 @@ impl Allocator {
 pub fn figures(used: u64, resident: u64) -> Allocator {
     let read = || -> Option<Allocator> {
         epoch::advance().ok()?;
+        let mapped = mapped::bytes();
         Some(Allocator {
-            allocated: stats::allocated::read().ok()? as u64,
-            active: stats::active::read().ok()? as u64,
-            resident: stats::resident::read().ok()? as u64,
+            allocated: stats::allocated::read().ok()? as u64 + mapped,
+            active: stats::active::read().ok()? as u64 + mapped,
+            resident: stats::resident::read().ok()? as u64 + mapped,
         })
     };
     // One that is not in use holds next to nothing.

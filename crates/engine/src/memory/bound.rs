@@ -53,8 +53,8 @@ static EXCESS: AtomicU64 = AtomicU64::new(0);
 static MEASURING: AtomicBool = AtomicBool::new(false);
 static SPARSE: AtomicBool = AtomicBool::new(false);
 static PRESSED: AtomicBool = AtomicBool::new(false);
-static MOVED: AtomicU64 = AtomicU64::new(0);
-static LEFT: AtomicU64 = AtomicU64::new(0);
+/// Blocks moved and left, keys of which something was moved, and keys of which nothing was.
+static MOVED: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
 static LARGE_PAGES: AtomicBool = AtomicBool::new(true);
 
 /// Bytes that `maxmemory` bounds: those in use, and those that are resident without being of use, beyond what is allowed.
@@ -79,20 +79,32 @@ pub fn is_pressed() -> bool {
     PRESSED.load(Ordering::Relaxed)
 }
 
-/// Counts blocks that were looked at, and those of them that were moved.
-pub fn note_moved(looked: usize, moved: usize) {
-    MOVED.fetch_add(moved as u64, Ordering::Relaxed);
-    LEFT.fetch_add((looked - moved) as u64, Ordering::Relaxed);
+/// What was moved out of sparse slabs, and what was looked at and left where it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Blocks.
+    pub blocks: [u64; 2],
+    /// Keys of which some block was moved, and others.
+    pub keys: [u64; 2],
 }
 
-/// Blocks that were looked at and left where they were since the start.
-pub fn left() -> u64 {
-    LEFT.load(Ordering::Relaxed)
+/// Counts what was moved and left.
+pub fn note_moved(more: Moved) {
+    let counts = more.blocks.into_iter().chain(more.keys);
+    MOVED.iter().zip(counts).for_each(|(all, count)| {
+        all.fetch_add(count, Ordering::Relaxed);
+    });
 }
 
-/// Blocks that were moved out of sparse slabs since the start.
-pub fn moved() -> u64 {
-    MOVED.load(Ordering::Relaxed)
+/// What was moved and left since the start, or since CONFIG RESETSTAT.
+pub fn moved() -> Moved {
+    let [moved, left, keys_moved, keys_left] = std::array::from_fn(|at| MOVED[at].load(Ordering::Relaxed));
+    Moved { blocks: [moved, left], keys: [keys_moved, keys_left] }
+}
+
+/// Counts from 0 again.
+pub fn forget_moved() {
+    MOVED.iter().for_each(|count| count.store(0, Ordering::Relaxed));
 }
 
 /// To be called with the first `maxmemory`, before much is allocated: what is in a large page by then stays in it.

@@ -3,6 +3,7 @@
 //! A slab is the pages that small blocks of one size are cut from. It stays resident while one block of it is in use.
 //! Moving the blocks of the emptier half of all slabs into the holes of the fuller half empties the former.
 
+use super::mapped;
 use larder_store::compact::Mover;
 use std::ffi::c_void;
 use std::sync::OnceLock;
@@ -88,6 +89,9 @@ impl Answer {
 /// # Safety
 /// The block is in use, and the allocator's.
 unsafe fn lies_badly(block: *const u8) -> bool {
+    if mapped::may_be_mapped(block) {
+        return false; // the allocator does not know it
+    }
     // SAFETY: the caller's promise is handed on.
     unsafe { ask(block) }.is_some_and(|answer| answer.is_bad(block))
 }

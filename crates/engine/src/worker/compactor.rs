@@ -95,9 +95,11 @@ impl Compactor {
     /// Counts what the mover did.
     fn count(&mut self, mover: &mut Mover<'_>) {
         let (looked, moved) = (std::mem::take(&mut mover.looked), std::mem::take(&mut mover.moved));
+        let keys = std::mem::take(&mut mover.keys);
         self.looked += looked;
         self.moved += moved;
-        bound::note_moved(looked, moved);
+        let blocks = [moved as u64, (looked - moved) as u64];
+        bound::note_moved(bound::Moved { blocks, keys: keys.map(|count| count as u64) });
     }
 
     /// The next database or partition; true at the end of a walk over all of them.

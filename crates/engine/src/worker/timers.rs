@@ -13,7 +13,7 @@ use crate::traffic::Figures;
 use crate::{notify, process, replication};
 use larder_store::Now;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Milliseconds between two rounds over the partitions' deadlines.
@@ -36,6 +36,8 @@ pub(super) struct Timers {
     partition: usize,
     /// Commands, bytes received and bytes sent when the rates were last measured.
     counted: [u64; 3],
+    /// Bytes received from the primary and sent to replicas, then.
+    replicated: [u64; 2],
     /// Rounds and processor time as they were then.
     turned: (u64, u64),
 }
@@ -59,6 +61,7 @@ impl Timers {
             measure_at_ms: 0,
             partition: worker,
             counted: [0; 3],
+            replicated: [0; 2],
             turned: (0, 0),
         }
     }
@@ -87,6 +90,8 @@ impl Timers {
         if self.worker == 0 && now.ms >= self.measure_at_ms {
             self.measure_at_ms = now.ms + bound::MEASURE_EVERY_MS;
             bound::measure(node.settings().maxmemory);
+            let stats = &node.stats;
+            note_span(bound::is_sparse(), now.ms, &stats.moving_since_ms, &stats.moving_ms);
         }
         if self.worker == 0 && node.log.aof.rewrites.wanted.load(Ordering::Relaxed) {
             node.log.aof.rewrites.wanted.store(false, Ordering::Relaxed);
@@ -168,12 +173,23 @@ impl Timers {
             save::look(node);
             rewrite::look(node);
             node.memcached.flush_if_due(&node.store, now, Some((&node.log, self.worker)));
-            self.measure_rates(&node.stats, node.traffic.total());
-            note_excess(&node.stats, now.ms, bound::bounded_bytes(), node.settings().maxmemory);
+            let replicated = [&node.replication.stats.input_bytes, &node.replication.stats.output_bytes]
+                .map(|bytes| bytes.load(Ordering::Relaxed));
+            self.measure_rates(&node.stats, node.traffic.total(), replicated);
+            let stats = &node.stats;
+            let maxmemory = node.settings().maxmemory;
+            let exceeds = maxmemory > 0 && bound::bounded_bytes() > maxmemory;
+            note_span(exceeds, now.ms, &stats.exceeded_since_ms, &stats.exceeded_ms);
         }
     }
 
-    fn measure_rates(&mut self, stats: &Stats, traffic: Figures) {
+    fn measure_rates(&mut self, stats: &Stats, traffic: Figures, replicated: [u64; 2]) {
+        for ((now, rate), before) in
+            replicated.into_iter().zip(&stats.replicated_per_second).zip(&mut self.replicated)
+        {
+            rate.store(now.saturating_sub(*before), Ordering::Relaxed);
+            *before = now;
+        }
         let counters = [traffic.commands, traffic.input_bytes, traffic.output_bytes];
         let rates = [&stats.commands_per_second, &stats.input_per_second, &stats.output_per_second];
         for ((now, rate), before) in counters.into_iter().zip(rates).zip(&mut self.counted) {
@@ -189,14 +205,13 @@ impl Timers {
     }
 }
 
-/// Notes for how long more than `maxmemory` is in use, to a second.
-fn note_excess(stats: &Stats, now_ms: u64, bytes: u64, maxmemory: u64) {
-    let since = stats.exceeded_since_ms.load(Ordering::Relaxed);
-    match (maxmemory > 0 && bytes > maxmemory, since) {
-        (true, 0) => stats.exceeded_since_ms.store(now_ms, Ordering::Relaxed),
-        (false, 1..) => {
-            stats.exceeded_ms.fetch_add(now_ms.saturating_sub(since), Ordering::Relaxed);
-            stats.exceeded_since_ms.store(0, Ordering::Relaxed);
+/// Notes for how long something lasts: since when it does now, and how long it did before that.
+fn note_span(lasts: bool, now_ms: u64, since_ms: &AtomicU64, before_ms: &AtomicU64) {
+    match (lasts, since_ms.load(Ordering::Relaxed)) {
+        (true, 0) => since_ms.store(now_ms, Ordering::Relaxed),
+        (false, since @ 1..) => {
+            before_ms.fetch_add(now_ms.saturating_sub(since), Ordering::Relaxed);
+            since_ms.store(0, Ordering::Relaxed);
         }
         _ => {}
     }

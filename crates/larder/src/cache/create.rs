@@ -8,7 +8,7 @@ use crate::terminal::{print, print_json};
 
 pub(crate) fn create(arguments: &Create) -> Result<(), Failure> {
     let parameters = parameters(arguments)?;
-    let api = Api::find(&arguments.place)?;
+    let api = Api::find(&arguments.asking.place)?;
     if let Some(replicas) = arguments.replicas {
         return super::group::create(&api, arguments, replicas, &tags(arguments)?);
     }
@@ -17,11 +17,11 @@ pub(crate) fn create(arguments: &Create) -> Result<(), Failure> {
     let answer = api.call("CreateCacheCluster", &borrowed)?;
     let mut cache =
         answer.child("CacheCluster").map(Cache::read).ok_or_else(|| Failure::failed("empty answer"))?;
-    if arguments.wait {
-        let seen = wait_for(&api, &cache.name, arguments.timeout, is_available)?;
+    if arguments.wait.asked {
+        let seen = wait_for(&api, &cache.name, arguments.wait.longest.timeout, is_available)?;
         cache = seen.unwrap_or(cache);
     }
-    match arguments.format.output {
+    match arguments.asking.format.output {
         Output::Json => print_json(&cache),
         Output::Table => print(&report(&cache)),
     }

@@ -9,19 +9,19 @@ use crate::failure::{Code, Failure};
 use crate::terminal::{print, print_json};
 
 pub(crate) fn delete(arguments: &Delete) -> Result<(), Failure> {
-    let api = Api::find(&arguments.place)?;
+    let api = Api::find(&arguments.asking.place)?;
     let cache = one(&api, &arguments.name)?;
     if !arguments.yes && !confirmed(&cache.name)? {
         return Err(Failure::failed("nothing was deleted"));
     }
     api.call("DeleteCacheCluster", &[("CacheClusterId", &cache.name)])?;
-    if arguments.wait {
-        wait_for(&api, &cache.name, arguments.timeout, |seen| Ok(seen.is_none()))?;
+    if arguments.wait.asked {
+        wait_for(&api, &cache.name, arguments.wait.longest.timeout, |seen| Ok(seen.is_none()))?;
     }
-    let status = if arguments.wait { "deleted" } else { "deleting" };
-    match arguments.format.output {
+    let status = if arguments.wait.asked { "deleted" } else { "deleting" };
+    match arguments.asking.format.output {
         Output::Json => print_json(&serde_json::json!({ "name": cache.name, "status": status })),
-        Output::Table if arguments.wait => print(&format!("{} is deleted\n", cache.name)),
+        Output::Table if arguments.wait.asked => print(&format!("{} is deleted\n", cache.name)),
         Output::Table => print(&format!("{} is being deleted\n", cache.name)),
     }
     Ok(())

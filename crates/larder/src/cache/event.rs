@@ -49,7 +49,7 @@ pub(super) fn latest(api: &Api, source: Option<(&str, &str)>, minutes: u32) -> R
 }
 
 pub(crate) fn events(arguments: &Events) -> Result<(), Failure> {
-    let api = Api::find(&arguments.place)?;
+    let api = Api::find(&arguments.asking.place)?;
     let events = match arguments.name.as_deref() {
         None => latest(&api, None, arguments.minutes)?,
         Some(name) => {
@@ -59,7 +59,7 @@ pub(crate) fn events(arguments: &Events) -> Result<(), Failure> {
             events
         }
     };
-    match arguments.format.output {
+    match arguments.asking.format.output {
         Output::Json => print_json(&events),
         Output::Table if events.is_empty() => {
             print(&format!("Nothing happened in the last {} minutes.\n", arguments.minutes));

@@ -151,10 +151,11 @@ pub(super) fn create(
     let answer = api.call("CreateReplicationGroup", &parameters)?;
     let made = answer.child("ReplicationGroup").map(Group::read);
     let mut group = made.ok_or_else(|| Failure::failed("empty answer"))?;
-    if arguments.wait {
-        group = wait_for(api, &group.name, arguments.timeout, |group| group.status == "available")?;
+    if arguments.wait.asked {
+        group =
+            wait_for(api, &group.name, arguments.wait.longest.timeout, |group| group.status == "available")?;
     }
-    match arguments.format.output {
+    match arguments.asking.format.output {
         Output::Json => print_json(&group),
         Output::Table => print(&report(&group)),
     }
@@ -174,7 +175,7 @@ fn report(group: &Group) -> String {
 
 /// `larder failover NAME`: the primary's process is ended, and a replica takes over.
 pub(crate) fn failover(arguments: &Failover) -> Result<(), Failure> {
-    let api = Api::find(&arguments.place)?;
+    let api = Api::find(&arguments.asking.place)?;
     let missing = || {
         Failure::new(Code::NotFound, format!("there is no replication group {}", arguments.name))
             .hint("Only caches with replicas can fail over: larder create NAME --replicas 1")
@@ -182,10 +183,10 @@ pub(crate) fn failover(arguments: &Failover) -> Result<(), Failure> {
     let before = find(&api, &arguments.name)?.ok_or_else(missing)?;
     api.call("TestFailover", &[("ReplicationGroupId", &before.name), ("NodeGroupId", SHARD)])?;
     let old = before.primary().map(str::to_owned);
-    let after = wait_for(&api, &before.name, arguments.timeout, |group| {
+    let after = wait_for(&api, &before.name, arguments.longest.timeout, |group| {
         group.status == "available" && group.primary().map(str::to_owned) != old
     })?;
-    match arguments.format.output {
+    match arguments.asking.format.output {
         Output::Json => print_json(&after),
         Output::Table => {
             let (old, new) = (old.as_deref().unwrap_or("nobody"), after.primary().unwrap_or("nobody"));

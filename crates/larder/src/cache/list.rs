@@ -7,8 +7,8 @@ use crate::failure::Failure;
 use crate::terminal::{Paint, Table, print, print_json};
 
 pub(crate) fn caches(arguments: &Caches) -> Result<(), Failure> {
-    let caches = all(&Api::find(&arguments.place)?)?;
-    match arguments.format.output {
+    let caches = all(&Api::find(&arguments.asking.place)?)?;
+    match arguments.asking.format.output {
         Output::Json => print_json(&caches),
         Output::Table if caches.is_empty() => {
             print("There are no caches yet. Make one: larder create sessions --wait\n")

@@ -13,12 +13,12 @@ const EVENTS_MINUTES: u32 = 24 * 60;
 const EVENTS_MAX: usize = 8;
 
 pub(crate) fn show(arguments: &Show) -> Result<(), Failure> {
-    let api = Api::find(&arguments.place)?;
+    let api = Api::find(&arguments.asking.place)?;
     let cache = match one(&api, &arguments.name) {
         Err(failure) if failure.code == Code::NotFound => return show_group(&api, arguments, failure),
         found => found?,
     };
-    match arguments.format.output {
+    match arguments.asking.format.output {
         Output::Json => print_json(&cache),
         Output::Table => {
             let events = latest(&api, Some((&cache.name, "cache-cluster")), EVENTS_MINUTES)?;
@@ -31,7 +31,7 @@ pub(crate) fn show(arguments: &Show) -> Result<(), Failure> {
 /// What is no cache may be a group of caches.
 fn show_group(api: &Api, arguments: &Show, missing: Failure) -> Result<(), Failure> {
     let group = group::find(api, &arguments.name)?.ok_or(missing)?;
-    match arguments.format.output {
+    match arguments.asking.format.output {
         Output::Json => print_json(&group),
         Output::Table => {
             let events = latest(api, Some((&group.name, "replication-group")), EVENTS_MINUTES)?;

@@ -58,11 +58,11 @@ fn all(api: &Api) -> Result<Vec<Snapshot>, Failure> {
 
 /// `larder snapshots`.
 pub(crate) fn snapshots(arguments: &Snapshots) -> Result<(), Failure> {
-    let mut found = all(&Api::find(&arguments.place)?)?;
+    let mut found = all(&Api::find(&arguments.asking.place)?)?;
     if let Some(name) = &arguments.name {
         found.retain(|snapshot| snapshot.cache.eq_ignore_ascii_case(name));
     }
-    match arguments.format.output {
+    match arguments.asking.format.output {
         Output::Json => print_json(&found),
         Output::Table if found.is_empty() => {
             print("There are no snapshots. Take one: larder backup NAME --wait\n");
@@ -85,7 +85,7 @@ pub(crate) fn snapshots(arguments: &Snapshots) -> Result<(), Failure> {
 
 /// `larder backup NAME`.
 pub(crate) fn backup(arguments: &Backup) -> Result<(), Failure> {
-    let api = Api::find(&arguments.place)?;
+    let api = Api::find(&arguments.asking.place)?;
     let cache = arguments.name.as_str();
     let name = match &arguments.snapshot {
         Some(name) => name.clone(),
@@ -98,10 +98,10 @@ pub(crate) fn backup(arguments: &Backup) -> Result<(), Failure> {
     let answer = api.call("CreateSnapshot", &[("SnapshotName", &name), (parameter, cache)])?;
     let made = answer.child("Snapshot").map(Snapshot::read);
     let mut snapshot = made.ok_or_else(|| Failure::failed("empty answer"))?;
-    if arguments.wait {
-        snapshot = wait_for(&api, &snapshot.name, arguments.timeout)?;
+    if arguments.wait.asked {
+        snapshot = wait_for(&api, &snapshot.name, arguments.wait.longest.timeout)?;
     }
-    match arguments.format.output {
+    match arguments.asking.format.output {
         Output::Json => print_json(&snapshot),
         Output::Table if snapshot.status == "available" => {
             let Snapshot { name, size, .. } = &snapshot;
@@ -148,12 +148,12 @@ fn wait_for(api: &Api, name: &str, timeout_s: u64) -> Result<Snapshot, Failure> 
 
 /// `larder restore SNAPSHOT NEW`.
 pub(crate) fn restore(arguments: &Restore) -> Result<(), Failure> {
-    let api = Api::find(&arguments.place)?;
+    let api = Api::find(&arguments.asking.place)?;
     let mut parameters = vec![("SnapshotName", arguments.snapshot.as_str())];
     if let Some(node_type) = &arguments.node_type {
         parameters.push(("CacheNodeType", node_type));
     }
-    let json = arguments.format.output == Output::Json;
+    let json = arguments.asking.format.output == Output::Json;
     if let Some(replicas) = arguments.replicas {
         let members = replicas.saturating_add(1).to_string();
         parameters.extend([
@@ -163,8 +163,8 @@ pub(crate) fn restore(arguments: &Restore) -> Result<(), Failure> {
             ("AutomaticFailoverEnabled", if replicas > 0 { "true" } else { "false" }),
         ]);
         api.call("CreateReplicationGroup", &parameters)?;
-        let is_done = |group: &group::Group| !arguments.wait || group.status == "available";
-        let group = group::wait_for(&api, &arguments.name, arguments.timeout, is_done)?;
+        let is_done = |group: &group::Group| !arguments.wait.asked || group.status == "available";
+        let group = group::wait_for(&api, &arguments.name, arguments.wait.longest.timeout, is_done)?;
         if json {
             print_json(&group);
         } else {
@@ -174,8 +174,8 @@ pub(crate) fn restore(arguments: &Restore) -> Result<(), Failure> {
     }
     parameters.push(("CacheClusterId", &arguments.name));
     api.call("CreateCacheCluster", &parameters)?;
-    let cache: Option<Cache> = if arguments.wait {
-        super::wait_for(&api, &arguments.name, arguments.timeout, is_available)?
+    let cache: Option<Cache> = if arguments.wait.asked {
+        super::wait_for(&api, &arguments.name, arguments.wait.longest.timeout, is_available)?
     } else {
         Some(one(&api, &arguments.name)?)
     };

@@ -35,9 +35,9 @@ impl User {
 }
 
 pub(crate) fn users(arguments: &Users) -> Result<(), Failure> {
-    let api = Api::find(&arguments.place)?;
+    let api = Api::find(&arguments.asking.place)?;
     let users: Vec<User> = api.all("DescribeUsers", "Users", &[])?.iter().map(User::read).collect();
-    match arguments.format.output {
+    match arguments.asking.format.output {
         Output::Json => print_json(&users),
         Output::Table => {
             let mut table = Table::new(&["USER", "NAME", "STATUS", "PROVES IT BY", "GROUPS", "ACCESS"]);

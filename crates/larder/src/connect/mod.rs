@@ -79,13 +79,13 @@ pub(crate) fn connect(arguments: &Connect) -> Result<(), Failure> {
         command: arguments.command.iter().cloned().map(OsString::into_vec).collect(),
         style: style(arguments),
         resp3: arguments.resp3,
-        history: data_dir(&arguments.place).ok().map(|folder| folder.join("history")),
+        history: data_dir(&arguments.asking.place).ok().map(|folder| folder.join("history")),
     };
     if talk.server.memcached { memcached::talk(&talk) } else { redis::talk(&talk) }
 }
 
 fn style(arguments: &Connect) -> Style {
-    if arguments.format.output == Output::Json {
+    if arguments.asking.format.output == Output::Json {
         return Style::Json;
     }
     if arguments.raw || !io::stdout().is_terminal() { Style::Raw } else { Style::People }
@@ -120,7 +120,7 @@ fn servers(
 }
 
 fn by_name(arguments: &Connect) -> Result<Server, Failure> {
-    let api = Api::find(&arguments.place)?;
+    let api = Api::find(&arguments.asking.place)?;
     let cache = cache::one_or_primary(&api, &arguments.name)?;
     let node = chosen_node(&cache, arguments.node.as_deref())?;
     let login = match &arguments.user {
@@ -130,7 +130,7 @@ fn by_name(arguments: &Connect) -> Result<Server, Failure> {
         }
         user => login(user.as_deref()),
     };
-    let authority = authority(&cache, &arguments.place, arguments.cacert.as_ref())?;
+    let authority = authority(&cache, &arguments.asking.place, arguments.cacert.as_ref())?;
     Ok(server(&cache, node, Way { authority, login }))
 }
 

@@ -18,10 +18,11 @@ pub(crate) fn why(arguments: &Why) -> Result<(), Failure> {
     if key.is_empty() {
         return Err(Failure::failed("a key has at least one byte"));
     }
-    let servers = servers(&arguments.name, arguments.engine, arguments.node.as_deref(), &arguments.place)?;
+    let servers =
+        servers(&arguments.name, arguments.engine, arguments.node.as_deref(), &arguments.asking.place)?;
     let answers = servers.iter().map(|server| ask(server, key)).collect::<Result<Vec<_>, _>>()?;
     let nodes = servers.iter().map(|server| server.label.as_str()).zip(&answers);
-    if arguments.format.output == Output::Json {
+    if arguments.asking.format.output == Output::Json {
         print_json(&nodes.map(|(node, facts)| as_json(node, facts)).collect::<Vec<_>>());
     } else {
         let key = clean(&arguments.key.to_string_lossy());

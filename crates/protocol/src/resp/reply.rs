@@ -15,7 +15,7 @@ pub enum Version {
     Resp3,
 }
 
-/// At most ten bytes as a number, the first one lowest.
+/// At most sixteen bytes as a number, the first one lowest.
 #[inline]
 fn short(bytes: &[u8]) -> u128 {
     let len = bytes.len();
@@ -32,6 +32,83 @@ fn short(bytes: &[u8]) -> u128 {
             [a, b] => u128::from(u16::from_le_bytes([a, b])),
             [a, b, c, ..] => u128::from(u32::from_le_bytes([a, b, c, 0])),
         }
+    }
+}
+
+/// Bytes that are gathered before they are appended, of [`Reply::bulks`].
+const GATHERED_BYTES: usize = 1024;
+/// Longest string that is gathered.
+const GATHERED_MAX: usize = 64;
+/// Bytes that writing such a string touches: a header, the string in words of 16 bytes, a line end.
+const GATHERED_ROOM: usize = 8 + GATHERED_MAX + 16;
+
+/// Many bulk strings one after another: see [`Reply::bulks`].
+pub struct Bulks<'a> {
+    buf: &'a mut Vec<u8>,
+    /// What is not in the buffer yet: its first `used` bytes.
+    gathered: [u8; GATHERED_BYTES],
+    used: usize,
+}
+
+impl Bulks<'_> {
+    /// Adds one.
+    #[inline]
+    pub fn push(&mut self, bytes: &[u8]) {
+        let len = bytes.len();
+        if len > GATHERED_MAX {
+            return self.push_long(bytes);
+        }
+        if self.used > GATHERED_BYTES - GATHERED_ROOM {
+            self.flush();
+        }
+        let Some(room) = self.gathered[self.used..].first_chunk_mut::<GATHERED_ROOM>() else { return };
+        let mut at = header_of_short(room, len);
+        // Whole words: what is too much is written over by what follows.
+        if len <= 16 {
+            put::<16>(room, at, &short(bytes).to_le_bytes());
+        } else {
+            let (words, rest) = bytes.as_chunks::<16>();
+            words.iter().enumerate().for_each(|(n, word)| put(room, at + 16 * n, word));
+            put::<16>(room, at + 16 * words.len(), &short(rest).to_le_bytes());
+        }
+        at += len;
+        put(room, at, b"\r\n");
+        self.used += at + 2;
+    }
+
+    #[cold]
+    fn push_long(&mut self, bytes: &[u8]) {
+        self.flush();
+        self.buf.reserve(bytes.len() + 16);
+        header(self.buf, b'$', bytes.len());
+        self.buf.extend_from_slice(bytes);
+        self.buf.extend_from_slice(b"\r\n");
+    }
+
+    fn flush(&mut self) {
+        self.buf.extend_from_slice(&self.gathered[..self.used]);
+        self.used = 0;
+    }
+}
+
+/// Writes the header of a bulk string of at most two digits; tells its length.
+#[inline]
+fn header_of_short(room: &mut [u8; GATHERED_ROOM], len: usize) -> usize {
+    const ONE: u64 = u32::from_le_bytes(*b"$0\r\n") as u64;
+    const TWO: u64 = u64::from_le_bytes(*b"$00\r\n\0\0\0");
+    if len < 10 {
+        put(room, 0, &(ONE + ((len as u64) << 8)).to_le_bytes());
+        4
+    } else {
+        put(room, 0, &(TWO + ((len as u64 / 10) << 8) + ((len as u64 % 10) << 16)).to_le_bytes());
+        5
+    }
+}
+
+#[inline]
+fn put<const N: usize>(room: &mut [u8; GATHERED_ROOM], at: usize, bytes: &[u8; N]) {
+    if let Some(to) = room.get_mut(at..at + N) {
+        to.copy_from_slice(bytes);
     }
 }
 
@@ -120,7 +197,10 @@ impl Reply {
     /// `:n`.
     #[inline]
     pub fn integer(&mut self, n: i64) {
-        self.prefixed(b':', n);
+        match usize::try_from(n) {
+            Ok(small) => self.header(b':', small),
+            Err(_) => self.prefixed(b':', n),
+        }
     }
 
     /// A bulk string.
@@ -142,6 +222,15 @@ impl Reply {
         self.header(b'$', len);
         self.buf.extend_from_slice(bytes);
         self.buf.extend_from_slice(b"\r\n");
+    }
+
+    /// Many bulk strings, as `write` pushes them. Short ones are put together where every length is known, and appended
+    /// many at a time: to append each would cost more than the string.
+    #[inline]
+    pub fn bulks(&mut self, write: impl FnOnce(&mut Bulks<'_>)) {
+        let mut bulks = Bulks { buf: &mut self.buf, gathered: [0; GATHERED_BYTES], used: 0 };
+        write(&mut bulks);
+        bulks.flush();
     }
 
     /// A bulk string with the decimal form of `n`.
@@ -246,25 +335,36 @@ impl Reply {
 
     #[inline]
     fn header(&mut self, kind: u8, len: usize) {
-        if len < 10 {
-            self.buf.extend_from_slice(&[kind, b'0' + len as u8, b'\r', b'\n']);
-        } else if len < 100 {
-            self.buf.extend_from_slice(&[
-                kind,
-                b'0' + (len / 10) as u8,
-                b'0' + (len % 10) as u8,
-                b'\r',
-                b'\n',
-            ]);
-        } else {
-            self.prefixed(kind, len as i64);
-        }
+        header(&mut self.buf, kind, len);
     }
 
     fn prefixed(&mut self, kind: u8, n: i64) {
-        let mut digits = itoa::Buffer::new();
-        self.line(kind, digits.format(n).as_bytes());
+        prefixed(&mut self.buf, kind, n);
     }
+}
+
+/// A length after its kind.
+#[inline]
+fn header(buf: &mut Vec<u8>, kind: u8, len: usize) {
+    if len < 10 {
+        buf.extend_from_slice(&[kind, b'0' + len as u8, b'\r', b'\n']);
+    } else if len < 100 {
+        buf.extend_from_slice(&[kind, b'0' + (len / 10) as u8, b'0' + (len % 10) as u8, b'\r', b'\n']);
+    } else {
+        prefixed(buf, kind, len as i64);
+    }
+}
+
+/// A number after its kind: made whole on the stack, so that it is appended at once.
+fn prefixed(buf: &mut Vec<u8>, kind: u8, n: i64) {
+    let mut digits = itoa::Buffer::new();
+    let digits = digits.format(n).as_bytes();
+    let mut line = [kind; 24];
+    let Some((head, rest)) = line[1..].split_at_mut_checked(digits.len()) else { return };
+    head.copy_from_slice(digits);
+    rest[0] = b'\r';
+    rest[1] = b'\n';
+    buf.extend_from_slice(&line[..digits.len() + 3]);
 }
 
 #[cfg(test)]
@@ -282,6 +382,24 @@ mod tests {
             expected.extend_from_slice(b"\r\n");
             reply.bulk(&bytes);
             assert_eq!(reply.as_bytes(), expected, "{len}");
+        }
+    }
+
+    #[test]
+    fn many_bulk_strings_are_those_of_each() {
+        let strings: Vec<Vec<u8>> = (0..300).map(|n| vec![b'a' + (n % 26) as u8; n * 7 % 130]).collect();
+        let (mut each, mut many) = (Reply::default(), Reply::default());
+        strings.iter().for_each(|string| each.bulk(string));
+        many.bulks(|bulks| strings.iter().for_each(|string| bulks.push(string)));
+        assert_eq!(many.as_bytes(), each.as_bytes());
+    }
+
+    #[test]
+    fn integers_of_every_length() {
+        for n in [0, 7, -1, 12, i64::MAX, i64::MIN] {
+            let mut reply = Reply::default();
+            reply.integer(n);
+            assert_eq!(reply.as_bytes(), format!(":{n}\r\n").as_bytes());
         }
     }
 }

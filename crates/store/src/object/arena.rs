@@ -1,6 +1,6 @@
 //! Memory of the members of one grown value.
 //!
-//! Entries live in chunks of 64 KiB and are named by a 4-byte handle (their place in units of two bytes), which is
+//! Entries live in chunks of 64 KiB and are named by a 4-byte handle (their place, in bytes), which is
 //! half of a pointer and needs no `unsafe`. The allocator's size classes and headers cost nothing here, and a value of
 //! millions of members is dropped by dropping its chunks. Freed places go to lists by exact size and are split when
 //! nothing fits. Entries above 1 KiB get an allocation of their own; the handle then has its top bit set.
@@ -10,7 +10,7 @@
 /// Name of an entry. Never 0, so that 0 may mean "none".
 pub(super) type Handle = u32;
 
-const UNIT_BYTES: usize = 2;
+const UNIT_BYTES: usize = 1;
 /// A free place holds the handle of the next one.
 const PLACE_UNITS_MIN: usize = size_of::<Handle>() / UNIT_BYTES;
 const CHUNK_BYTES: usize = 64 << 10;
@@ -18,7 +18,7 @@ const CHUNK_UNITS: usize = CHUNK_BYTES / UNIT_BYTES;
 /// Largest entry that lives in a chunk.
 const SMALL_MAX_BYTES: usize = 1 << 10;
 const LARGE_BIT: u32 = 1 << 31;
-/// Chunks that 31 bits of units can name: 4 GiB. Entries beyond get an allocation each.
+/// Chunks that 31 bits of units can name: 2 GiB. Entries beyond get an allocation each.
 const CHUNKS_MAX: usize = (LARGE_BIT as usize) / CHUNK_UNITS;
 
 #[derive(Clone, Debug, Default)]

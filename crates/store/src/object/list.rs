@@ -86,19 +86,25 @@ impl List {
     pub fn push(&mut self, end: End, value: &[u8], limits: &Limits) {
         let element = Element::parse(value);
         let node = match end {
-            End::Left => self.nodes.front(),
-            End::Right => self.nodes.back(),
+            End::Left => self.nodes.front_mut(),
+            End::Right => self.nodes.back_mut(),
         };
-        if !node.is_some_and(|node| accepts(node, &element, limits)) {
-            self.add_node(end);
-        }
-        match end {
-            End::Left => self.nodes.front_mut().into_iter().for_each(|node| node.insert(0, &element)),
-            End::Right => {
-                self.nodes.back_mut().into_iter().for_each(|node| node.insert(node.end(), &element))
-            }
+        match node.filter(|node| accepts(node, &element, limits)) {
+            Some(node) => node.insert(if end == End::Left { 0 } else { node.end() }, &element),
+            None => self.push_alone(end, &element),
         }
         self.len += 1;
+    }
+
+    /// Adds a node with one element at an end.
+    #[cold]
+    fn push_alone(&mut self, end: End, element: &Element<'_>) {
+        let mut node = Packed::new();
+        node.insert(0, element);
+        match end {
+            End::Left => self.nodes.push_front(node),
+            End::Right => self.nodes.push_back(node),
+        }
     }
 
     /// Appends a node of entries as it is, however large.
@@ -175,12 +181,9 @@ impl List {
         let Some(place) = self.place(start) else { return };
         let (mut at, mut left) = (place.at, count);
         for node in self.nodes.range(place.node..) {
-            for element in node.iter_from(at) {
-                if left == 0 {
-                    return;
-                }
-                visit(element);
-                left -= 1;
+            left -= node.visit(at, left, &mut visit);
+            if left == 0 {
+                return;
             }
             at = 0;
         }
@@ -240,13 +243,6 @@ impl List {
         let edited_end = place.node;
         self.drop_empty(edited, edited_end);
         self.join(edited, limits);
-    }
-
-    fn add_node(&mut self, end: End) {
-        match end {
-            End::Left => self.nodes.push_front(Packed::new()),
-            End::Right => self.nodes.push_back(Packed::new()),
-        }
     }
 
     /// Finds an element, counting from the nearer end.

@@ -110,6 +110,11 @@ const HEAD_MAX: usize = 9;
 /// Largest trailing length: five groups of seven bits.
 const TAIL_MAX: usize = 5;
 
+/// Longest string with a head of one byte, and so with a tail of one.
+const SHORT_MAX: usize = 0x3f;
+/// The head of such a string, without its length.
+const SHORT: u8 = 0x80;
+
 /// Marker bytes of the wide encodings.
 const STRING_32: u8 = 0xf0;
 const INT_16: u8 = 0xf1;
@@ -155,7 +160,7 @@ fn head_of(element: &Element<'_>) -> Small<HEAD_MAX> {
     match *element {
         Element::Int(value) => int_head(value),
         Element::Bytes(bytes) => match bytes.len() {
-            len @ 0..=0x3f => Small::new(&[&[0x80 | len as u8]]),
+            len @ 0..=SHORT_MAX => Small::new(&[&[SHORT | len as u8]]),
             len @ 0x40..=0xfff => Small::new(&[&[0xe0 | (len >> 8) as u8, len as u8]]),
             len => Small::new(&[&[STRING_32], &(len as u32).to_le_bytes()]),
         },
@@ -213,12 +218,13 @@ fn little_endian(bytes: &[u8]) -> u64 {
 }
 
 /// Bytes that an element takes in a packed sequence.
+#[inline]
 pub fn packed_len(element: &Element<'_>) -> usize {
-    let data = match element {
-        Element::Bytes(bytes) => bytes.len(),
-        Element::Int(_) => 0,
+    let body = match element {
+        Element::Bytes(bytes) if bytes.len() <= SHORT_MAX => return bytes.len() + 2,
+        Element::Bytes(bytes) => head_of(element).len + bytes.len(),
+        Element::Int(_) => head_of(element).len,
     };
-    let body = head_of(element).len + data;
     body + tail_len(body)
 }
 
@@ -375,6 +381,11 @@ impl Packed {
 
     /// Inserts in front of the entry at `at` (or at [`Packed::end`]).
     pub fn insert(&mut self, at: usize, element: &Element<'_>) {
+        if let Element::Bytes(bytes) = element
+            && bytes.len() <= SHORT_MAX
+        {
+            return self.insert_short(at, bytes);
+        }
         let head = head_of(element);
         let data = match element {
             Element::Bytes(bytes) => *bytes,
@@ -386,6 +397,20 @@ impl Packed {
         for part in [head.as_slice(), data, tail.as_slice()] {
             self.bytes[cursor..cursor + part.len()].copy_from_slice(part);
             cursor += part.len();
+        }
+        self.count += 1;
+    }
+
+    /// The same for a string whose head and tail are a byte each, as most are.
+    #[inline]
+    fn insert_short(&mut self, at: usize, bytes: &[u8]) {
+        let len = bytes.len();
+        self.open_gap(at, len + 2);
+        let start = self.free as usize + at;
+        if let Some([head, data @ .., tail]) = self.bytes.get_mut(start..start + len + 2) {
+            *head = SHORT | len as u8;
+            data.copy_from_slice(bytes);
+            *tail = len as u8 + 1;
         }
         self.count += 1;
     }
@@ -466,6 +491,21 @@ impl Packed {
         None
     }
 
+    /// Visits up to `count` elements from position `from` on; tells how many there were.
+    #[inline]
+    pub fn visit<'a>(&'a self, from: usize, count: usize, mut visit: impl FnMut(Element<'a>)) -> usize {
+        let mut rest = self.entries().get(from..).unwrap_or_default();
+        for visited in 0..count {
+            if rest.is_empty() {
+                return visited;
+            }
+            let (element, body) = decode(rest);
+            visit(element);
+            rest = &rest[body + tail_len(body)..];
+        }
+        count
+    }
+
     /// All elements, from either end.
     pub fn iter(&self) -> Iter<'_> {
         Iter { packed: self, front: 0, back: self.end() }
@@ -482,6 +522,7 @@ impl Packed {
     }
 
     /// Makes room at `at`. Grows by an eighth at most, so that slack stays small.
+    #[inline]
     fn open_gap(&mut self, at: usize, size: usize) {
         let (old, end) = (self.byte_len(), self.bytes.len());
         let (front, back) = (self.free as usize, self.bytes.capacity() - end);
@@ -497,7 +538,9 @@ impl Packed {
         }
         let (at, end) = (self.free as usize + at, self.bytes.len());
         self.bytes.resize(end + size, 0);
-        self.bytes.copy_within(at..end, at + size);
+        if at < end {
+            self.bytes.copy_within(at..end, at + size);
+        }
     }
 
     /// Moves the entries so that at least so much is free in front of them or behind, and half of what more there is

@@ -618,6 +618,21 @@ impl Item {
         self.put(1, &[a, b, c]);
     }
 
+    /// Replaces an inline string without anything optional by one of the same length; false if the item is another one.
+    #[inline]
+    pub fn overwrite_plain(&mut self, bytes: &[u8]) -> bool {
+        if self.byte(0) != INLINE {
+            return false;
+        }
+        let mut at = 4;
+        let key_len = self.varint(&mut at);
+        let fits = self.varint(&mut at) == bytes.len();
+        if fits {
+            self.put(at + key_len, bytes);
+        }
+        fits
+    }
+
     /// Replaces an inline string by one of the same length, without a new allocation; false if that cannot be.
     #[inline]
     pub fn overwrite(&mut self, bytes: &[u8]) -> bool {

@@ -145,7 +145,19 @@ impl Removed {
 
 /// Everything that one database had in one partition; dropping it frees it.
 #[derive(Debug)]
-pub struct Cleared(#[expect(dead_code, reason = "held to be dropped by who can afford it")] Table);
+pub struct Cleared(Table);
+
+impl Cleared {
+    /// Number of keys.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True if there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
 
 /// Hints the processor to load what is at an address. Never faults, whatever the address.
 #[inline(always)]
@@ -290,6 +302,32 @@ impl Partition {
     #[inline]
     pub fn write(&mut self, db: u16, key: &Key<'_>, now: Now, access: Access) -> Option<ItemMut<'_>> {
         let place = self.living(db, key, now)?;
+        Some(self.write_at(db, key, place, access))
+    }
+
+    /// The same; what is not there is made first. O(1).
+    #[inline]
+    pub fn write_or_create(
+        &mut self,
+        db: u16,
+        key: &Key<'_>,
+        now: Now,
+        access: Access,
+        make: fn() -> Value<'static>,
+    ) -> Option<ItemMut<'_>> {
+        let place = match self.living(db, key, now) {
+            Some(place) => place,
+            None => {
+                self.set(db, key, make(), Extras::default(), access);
+                self.find(db, key)?
+            }
+        };
+        Some(self.write_at(db, key, place, access))
+    }
+
+    /// The item at a place, to be changed: saved if a snapshot wants it, and its use noted.
+    #[inline]
+    fn write_at(&mut self, db: u16, key: &Key<'_>, place: Place, access: Access) -> ItemMut<'_> {
         self.save_first(db, place);
         let old = self.table_mut(db).get(place).access();
         if let Access::Lhd(moment) = access {
@@ -299,7 +337,7 @@ impl Partition {
         let used = access.after_use(old);
         let mut item = table.get_mut(place);
         item.item().set_access(used);
-        Some(item)
+        item
     }
 
     /// The place of a key that lives; removes it if it is dead.
@@ -358,12 +396,19 @@ impl Partition {
         access: Access,
     ) -> Option<Removed> {
         self.changed(db, key);
+        let found = self.find(db, key);
+        if let (Some(place), Value::String(bytes)) = (found, &value)
+            && extras == Extras::default()
+            && self.overwrite(db, key.hash, place, bytes, access)
+        {
+            return None;
+        }
         let field = match &value {
             Value::Hash(fields) => fields.earliest_deadline(),
             _ => None,
         };
         let earliest = extras.deadline.into_iter().chain(field).min();
-        let Some(place) = self.find(db, key) else {
+        let Some(place) = found else {
             let known = self.departed.forget(marked(db, key.hash));
             let item = Item::new(key.bytes, value, extras, access.of_known(known));
             let (seed, generation) = (self.seed, self.generation);
@@ -383,7 +428,6 @@ impl Partition {
         }
         let table = self.table_mut(db);
         if matches!(value, Value::String(_) | Value::Integer(_)) {
-            // The common case of a cache: the same key with a value of the same length.
             let mut old = table.get_mut(place);
             let item = old.item();
             let written = item.overwrite_extras(extras)
@@ -399,6 +443,24 @@ impl Partition {
         }
         let item = Item::new(key.bytes, value, extras, used);
         Some(Removed(table.replace(place, item)))
+    }
+
+    /// The common case of a cache: a plain string takes the place of one of the same length. False if it is another case.
+    #[inline]
+    fn overwrite(&mut self, db: u16, hash: u32, place: Place, bytes: &[u8], access: Access) -> bool {
+        self.save_first(db, place);
+        let mut item = self.table_mut(db).get_mut(place);
+        let item = item.item();
+        if !item.overwrite_plain(bytes) {
+            return false;
+        }
+        // The key stays the same one, so its frequency of use goes on.
+        let old = item.access();
+        item.set_access(access.after_set(old));
+        if let Access::Lhd(moment) = access {
+            self.common.densities.ended(hash, old, moment);
+        }
+        true
     }
 
     /// Changes deadline, flags and CAS of a living key; false if there is none. O(1), at worst a copy of the item.
@@ -533,10 +595,9 @@ impl Partition {
         }
     }
 
-    /// Takes all keys of a database out.
+    /// Takes all keys of a database out. Why they left is not noted: see [`Partition::note_flushed`].
     pub fn clear(&mut self, db: u16) -> Cleared {
         let table = self.table_mut(db).take();
-        self.note_flushed(db, &table);
         self.watches.cleared(db, |key| {
             let hash = self.seed.hash(key);
             table.find(hash, key).is_some()
@@ -544,15 +605,20 @@ impl Partition {
         Cleared(self.save_cleared(db, table))
     }
 
-    /// Remembers some of the keys of a table that was emptied: emptying one should not take long.
-    fn note_flushed(&mut self, db: u16, table: &Table) {
+    /// Remembers of some of the keys of a database that was emptied why they left; afterwards, because a whole keyspace is
+    /// emptied at one instant, which should not take long. Keys that came since are none of them.
+    pub fn note_flushed(&mut self, db: u16, Cleared(table): &Cleared) {
         let limit = self.common.remembered.load(Ordering::Relaxed).min(table.len().max(REMEMBERED_MIN));
         let (mut position, mut left) = (Some(0), FLUSHED_NOTED_MAX.min(limit));
         while let Some(at) = position.filter(|_| left > 0) {
             position = table.scan(at, |item| {
-                let hash = marked(db, self.seed.hash(item.key()));
-                self.departed.note(hash, Departure { reason: Reason::Flushed, uses: 0 }, limit);
+                let hash = self.seed.hash(item.key());
                 left = left.saturating_sub(1);
+                let came_back = self.table(db).is_some_and(|now| now.find(hash, item.key()).is_some());
+                if !came_back {
+                    let departure = Departure { reason: Reason::Flushed, uses: 0 };
+                    self.departed.note(marked(db, hash), departure, limit);
+                }
             });
         }
     }

@@ -440,7 +440,9 @@ impl Table {
         for cell in bucket.cells().filter(|cell| cell.get() != 0) {
             // SAFETY: the table owns the item, and nobody can see the slot before it has the new address.
             let item = unsafe { Item::from_address(cell.get() & ADDRESS) };
+            let before = mover.moved;
             cell.set(cell.get() & !ADDRESS | item.elsewhere(mover).into_address());
+            mover.keys[usize::from(mover.moved == before)] += 1;
         }
         next
     }

@@ -47,7 +47,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "bitcount",
         summary: "Counts the ones in a string or a part of it.",
-        syntax: "key [start end [BYTE | BIT]]",
+        syntax: "key [start [end [BYTE | BIT]]]",
         since: "2.6.0",
         group: "bitmap",
         complexity: "O(N), N = bytes looked at",
@@ -201,6 +201,7 @@ fn bitcount(call: &mut Call<'_>) -> Answer {
     let args = call.args;
     let span = match args.len() {
         2 => Span::WHOLE,
+        3 => Span { start: integer(args.get(2))?, end: None, in_bits: false },
         4 | 5 => {
             let (start, end) = (integer(args.get(2))?, Some(integer(args.get(3))?));
             let in_bits = if args.len() == 5 { Span::unit(args.get(4))? } else { false };

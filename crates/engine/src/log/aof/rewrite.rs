@@ -51,6 +51,8 @@ pub struct Rewrites {
     pub last_worked: AtomicBool,
     /// Seconds that the last one took, -1 before the first.
     pub last_seconds: AtomicI64,
+    /// How many were made, and how many in a row failed since one worked.
+    pub counts: [AtomicU64; 2],
     last_try_ms: AtomicU64,
 }
 
@@ -64,6 +66,7 @@ impl Default for Rewrites {
             wanted: AtomicBool::new(false),
             last_worked: AtomicBool::new(true),
             last_seconds: AtomicI64::new(-1),
+            counts: Default::default(),
             last_try_ms: AtomicU64::new(0),
         }
     }
@@ -131,6 +134,14 @@ pub fn begin(node: &Arc<Node>, held: &mut dyn Held) -> Result<(), Refused> {
         // One that somebody gave up says nothing about the disk.
         if result.is_ok() || shared.state() != State::Cancelled {
             rewrites.last_worked.store(result.is_ok(), Ordering::Relaxed);
+            let [made, failed] = &rewrites.counts;
+            match result.is_ok() {
+                true => failed.store(0, Ordering::Relaxed),
+                false => {
+                    failed.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            made.fetch_add(u64::from(result.is_ok()), Ordering::Relaxed);
         }
         rewrites.last_seconds.store(seconds as i64, Ordering::Relaxed);
         *rewrites.running.lock().unwrap_or_else(PoisonError::into_inner) = None;

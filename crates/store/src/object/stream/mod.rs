@@ -10,6 +10,9 @@ pub use group::{Consumer, Group, Pending};
 use node::Node;
 use std::collections::{BTreeMap, VecDeque};
 
+/// Most bytes that a node has room for before they are needed.
+const ROOM_MAX_BYTES: usize = 16 << 10;
+
 /// The id of an entry: milliseconds and a number within them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id {
@@ -116,10 +119,13 @@ impl Stream {
                 && (max_entries == 0 || node.written() < max_entries)
         });
         if !fits {
-            if let Some(node) = self.nodes.back_mut() {
+            // Nodes of a stream are much alike: as much room as the last one took spares growing step by step, which
+            // would leave memory of every size behind.
+            let bytes = self.nodes.back_mut().map_or(0, |node| {
                 node.seal();
-            }
-            self.nodes.push_back(Node::new(id, parts));
+                node.entries_bytes().min(ROOM_MAX_BYTES)
+            });
+            self.nodes.push_back(Node::new(id, parts, bytes));
         }
         if let Some(node) = self.nodes.back_mut() {
             node.push(id, parts);

@@ -1,12 +1,14 @@
 //! A run of entries in one buffer.
 //!
-//! An entry is `flags, ms difference, seq, [field count, fields,] values`, with lengths and numbers as varints. An
-//! entry with the field names of the node's first one leaves them out. A deleted entry is only marked.
+//! An entry is `ms difference with two flags below it, seq, [field count, fields,] values`, with lengths and numbers as
+//! varints. An entry with the field names of the node's first one leaves them out. A deleted entry is only marked.
 
 use super::{Entry, Id};
 
 const DELETED: u8 = 1;
 const SAME_FIELDS: u8 = 2;
+/// Bits of the flags.
+const FLAGS: u32 = 2;
 /// A node is written anew when so many of its entries are deleted, and they are as many as those that are not.
 const MARKED_MIN: u32 = 8;
 
@@ -66,9 +68,16 @@ impl<'a> Reader<'a> {
 }
 
 impl Node {
-    pub(super) fn new(first: Id, parts: &[&[u8]]) -> Node {
+    /// A node for entries of probably so many bytes.
+    pub(super) fn new(first: Id, parts: &[&[u8]], bytes: usize) -> Node {
         let fields = parts.iter().step_by(2).map(|&field| field.into()).collect();
-        Node { first, last: first, fields, entries: Vec::new(), live: 0, deleted: 0, marked: 0 }
+        let entries = Vec::with_capacity(bytes);
+        Node { first, last: first, fields, entries, live: 0, deleted: 0, marked: 0 }
+    }
+
+    /// Bytes that its entries take.
+    pub(super) fn entries_bytes(&self) -> usize {
+        self.entries.len()
     }
 
     pub(super) fn first(&self) -> Id {
@@ -111,8 +120,7 @@ impl Node {
     pub(super) fn push(&mut self, id: Id, parts: &[&[u8]]) {
         let fields = parts.iter().step_by(2);
         let same = parts.len() / 2 == self.fields.len() && fields.zip(&self.fields).all(|(a, b)| **a == **b);
-        self.entries.push(if same { SAME_FIELDS } else { 0 });
-        put_number(&mut self.entries, id.ms - self.first.ms);
+        self.put_head(if same { SAME_FIELDS } else { 0 }, id.ms - self.first.ms);
         put_number(&mut self.entries, id.seq);
         if !same {
             put_number(&mut self.entries, parts.len() as u64 / 2);
@@ -123,11 +131,24 @@ impl Node {
         self.live += 1;
     }
 
+    /// Writes flags and a difference of milliseconds: as many as there is room for beside the flags in one number, and the
+    /// others, which there hardly ever are, in another.
+    fn put_head(&mut self, flags: u8, ms: u64) {
+        let most = u64::MAX >> FLAGS;
+        put_number(&mut self.entries, ms.min(most) << FLAGS | u64::from(flags));
+        if ms >= most {
+            put_number(&mut self.entries, ms - most);
+        }
+    }
+
     /// Reads the beginning of an entry: its flags and id.
     fn head(&self, reader: &mut Reader<'_>) -> (u8, Id) {
-        let flags = self.entries[reader.at];
-        reader.at += 1;
-        (flags, Id { ms: self.first.ms + reader.number(), seq: reader.number() })
+        let number = reader.number();
+        let mut ms = number >> FLAGS;
+        if ms == u64::MAX >> FLAGS {
+            ms += reader.number();
+        }
+        (number as u8 & (DELETED | SAME_FIELDS), Id { ms: self.first.ms + ms, seq: reader.number() })
     }
 
     /// Reads the rest of an entry.

@@ -1,0 +1,127 @@
+//! Very large blocks, each a mapping of its own, which grows without being copied.
+//!
+//! The index of a partition and the buffer of a value are vectors that grow by a part of their size. An allocator would
+//! copy a hundred megabytes for that, while the partition is held; the kernel moves entries of page tables instead: with
+//! both ends at a multiple of what one table holds, one entry for each [`ALIGN`] bytes.
+//!
+//! Invariant: a block of at least [`MAPPED_BYTES`] is a mapping that begins at a multiple of [`ALIGN`] and is as long as
+//! its size, rounded up to pages; smaller blocks, and those that must be aligned to more, are the allocator's.
+
+use rustix::mm::{
+    Advice, MapFlags, MremapFlags, ProtFlags, madvise, mmap_anonymous, mremap, mremap_fixed, munmap,
+};
+use std::alloc::Layout;
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Blocks from this size on are mappings. Smaller ones are copied in a fraction of a millisecond.
+pub(super) const MAPPED_BYTES: usize = 2 << 20;
+/// What a table of pages covers, and a large page.
+const ALIGN: usize = 2 << 20;
+const PAGE_BYTES: usize = 4096;
+
+/// Bytes in all mappings.
+static MAPPED: AtomicU64 = AtomicU64::new(0);
+
+/// Bytes in blocks that are mappings.
+pub(super) fn bytes() -> u64 {
+    MAPPED.load(Ordering::Relaxed)
+}
+
+/// True if a block of this size and alignment is a mapping.
+#[inline]
+pub(super) const fn is_mapped(layout: Layout) -> bool {
+    layout.size() >= MAPPED_BYTES && layout.align() <= ALIGN
+}
+
+/// True if a block may be a mapping, going by where it is.
+#[inline]
+pub(super) fn may_be_mapped(block: *const u8) -> bool {
+    block.addr().is_multiple_of(ALIGN)
+}
+
+fn length(size: usize) -> usize {
+    size.next_multiple_of(PAGE_BYTES)
+}
+
+/// A new block, full of zeros; null if there is no memory. `size` is that of a valid layout.
+pub(super) fn map(size: usize) -> *mut u8 {
+    let length = length(size);
+    let Some(start) = reserve(length) else { return std::ptr::null_mut() };
+    // SAFETY: the range is the mapping that was just made. It works without large pages too.
+    let _ = unsafe { madvise(start, length, Advice::LinuxHugepage) };
+    MAPPED.fetch_add(length as u64, Ordering::Relaxed);
+    start.cast()
+}
+
+/// A mapping that begins where it should.
+fn reserve(length: usize) -> Option<*mut c_void> {
+    let new = |length| {
+        // SAFETY: without an address the kernel chooses a range that nobody uses.
+        let start = unsafe {
+            mmap_anonymous(
+                std::ptr::null_mut(),
+                length,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::PRIVATE | MapFlags::NORESERVE,
+            )
+        };
+        start.ok()
+    };
+    let start = new(length)?;
+    if start.addr().is_multiple_of(ALIGN) {
+        return Some(start);
+    }
+    // SAFETY: it was just made, and nobody has seen it.
+    let _ = unsafe { munmap(start, length) };
+    let wide = new(length.checked_add(ALIGN)?)?;
+    let before = wide.addr().next_multiple_of(ALIGN) - wide.addr();
+    let start = wide.wrapping_byte_add(before);
+    // SAFETY: both ranges are parts of what was just made, outside of what is kept. A range of no pages is refused, which
+    // changes nothing.
+    unsafe {
+        let _ = munmap(wide, before);
+        let _ = munmap(start.wrapping_byte_add(length), ALIGN - before);
+    }
+    Some(start)
+}
+
+/// Gives a block back.
+///
+/// # Safety
+/// The block came from [`map`] or [`remap`] with this size, and is not used any more.
+pub(super) unsafe fn unmap(block: *mut u8, size: usize) {
+    // SAFETY: the caller's promise: the range is a whole mapping of ours.
+    let _ = unsafe { munmap(block.cast(), length(size)) };
+    MAPPED.fetch_sub(length(size) as u64, Ordering::Relaxed);
+}
+
+/// Makes a block longer or shorter; it may move. Null if there is no memory, and then it is as it was.
+///
+/// # Safety
+/// The block came from here with the size `from`; both sizes are at least [`MAPPED_BYTES`].
+pub(super) unsafe fn remap(block: *mut u8, from: usize, to: usize) -> *mut u8 {
+    let (before, after) = (length(from), length(to));
+    if before == after {
+        return block;
+    }
+    // SAFETY: the caller's promise: the range is a whole mapping of ours, which stays where it is.
+    let there = unsafe { mremap(block.cast(), before, after, MremapFlags::empty()) };
+    let start = match there {
+        Ok(start) => start,
+        Err(_) => {
+            let Some(target) = reserve(after) else { return std::ptr::null_mut() };
+            // SAFETY: as above; the target is a mapping that nobody has seen, whose place the block takes.
+            match unsafe { mremap_fixed(block.cast(), before, after, MremapFlags::MAYMOVE, target) } {
+                Ok(start) => start,
+                Err(_) => {
+                    // SAFETY: nobody has seen the target.
+                    let _ = unsafe { munmap(target, after) };
+                    return std::ptr::null_mut();
+                }
+            }
+        }
+    };
+    MAPPED.fetch_add((after as u64).wrapping_sub(before as u64), Ordering::Relaxed);
+    start.cast()
+}
