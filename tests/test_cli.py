@@ -403,3 +403,13 @@ def test_groups_snapshots_and_users_for_people(own_service):
     assert larder("create", "x1", "--engine", "memcached", "--replicas", "1", check=False).returncode == 2
     assert "default" in larder("users").stdout
     assert json.loads(larder("users", "--output", "json").stdout)[0]["id"] == "default"
+
+
+def test_caches_that_it_makes_keep_what_brings_hits(service):
+    made = json.loads(service.larder("create", "hits", "--wait", "--output", "json").stdout)
+    assert made["parameter_group"] == "larder-cache-redis7"
+    api = service.client()
+    values = api.describe_cache_parameters(CacheParameterGroupName="larder-cache-redis7", Source="user")["Parameters"]
+    assert [(value["ParameterName"], value["ParameterValue"]) for value in values] == [("maxmemory-policy", "allkeys-lhd")]
+    usual = json.loads(service.larder("create", "usual", "--parameter-group", "default.redis7", "--output", "json").stdout)
+    assert usual["parameter_group"] == "default.redis7"

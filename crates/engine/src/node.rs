@@ -1,6 +1,7 @@
 //! What all sessions and workers of a node share.
 
 use crate::acl::Users;
+use crate::advise::Advisor;
 use crate::blocked::Blocked;
 use crate::command::keyspace::free;
 use crate::command::{Command, Table};
@@ -148,6 +149,8 @@ pub struct Node {
     pub hub: Hub,
     /// Hits and misses by what keys begin with.
     pub prefixes: Arc<Prefixes>,
+    /// A watch over the traffic.
+    pub advisor: Arc<Advisor>,
     /// Who may have cached what.
     pub tracking: Tracking,
     /// The order of writes.
@@ -228,6 +231,7 @@ impl Node {
             traffic: Traffic::new(mailboxes.len()),
             hub: Hub::default(),
             prefixes: memcached.prefixes.clone(),
+            advisor: memcached.advisor.clone(),
             tracking: Tracking::new(mailboxes.len()),
             log: Log::new(mailboxes.len(), settings.replication.backlog_bytes),
             replication: Replication::new(mailboxes.len()),
@@ -311,6 +315,9 @@ impl Node {
         self.store.tell_gone(!wanted.is_empty());
         if self.prefixes.is_on() {
             wanted = wanted | Classes::PREFIXES;
+        }
+        if self.advisor.is_on() {
+            wanted = wanted | Classes::ADVICE;
         }
         self.wanted.store(wanted.bits(), Ordering::Relaxed);
     }

@@ -508,6 +508,8 @@ fn memcached_rules(memcached: &Memcached) -> Rules {
         requests_per_turn: memcached.requests_per_turn,
         prefix_end: memcached.prefix_end,
         detail: memcached.detail,
+        cas_disabled: !memcached.cas,
+        sizes: memcached.track_sizes,
     }
 }
 

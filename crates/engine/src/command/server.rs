@@ -279,17 +279,12 @@ fn memory_section(call: &mut Call<'_>, text: &mut String) {
 fn stats(call: &mut Call<'_>, text: &mut String) {
     let mut counters = larder_store::partition::Counters::default();
     call.keys.each_partition(|_, partition| {
-        let c = partition.counters();
-        counters.hits += c.hits;
-        counters.misses += c.misses;
-        counters.missed.iter_mut().zip(c.missed).for_each(|(sum, missed)| *sum += missed);
-        counters.expired += c.expired;
-        counters.expired_fields += c.expired_fields;
-        counters.evicted += c.evicted;
+        counters.add(partition.counters());
     });
     let (stats, denials, hub) = (&call.node.stats, &call.node.users.log, &call.node.hub);
     let (tracked, replicated) = (call.node.tracking.counts(), &call.node.replication.stats);
     let [evicted, expired, deleted, flushed] = counters.missed;
+    let [stale, negative] = call.node.prefixes.reported();
     let traffic = call.node.traffic.total();
     let [lag_p50, lag_p99, lag_max] = crate::meter::expire_lag_ms(&call.node.meters);
     let get = |value: &AtomicU64| value.load(Ordering::Relaxed);
@@ -344,6 +339,8 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         "total_active_defrag_time": moving + get(&stats.moving_ms),
         "current_active_defrag_time": moving,
         "keyspace_hits": counters.hits,
+        "keyspace_hits_stale": stale,
+        "keyspace_hits_negative": negative,
         "keyspace_misses": counters.misses,
         "keyspace_misses_evicted": evicted,
         "keyspace_misses_expired": expired,

@@ -235,6 +235,7 @@ fn get(
     }
     let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
     turn.watch_fetch(&partition, key);
+    turn.note_read(&partition, key);
     let expired = partition.counters().expired;
     let mut digits = itoa::Buffer::new();
     let found = partition.read(DB, key, turn.now, turn.access).map(|item| (item.extras(), item.value()));
@@ -244,7 +245,6 @@ fn get(
         turn.log_gone(&mut partition);
         turn.count_miss(&partition, expired);
         turn.detail(key.bytes, Event::Get { hit: false });
-        turn.note_prefix(key, Some(&partition));
         if touch.is_some() {
             turn.count(Counter::TouchMisses);
         }
@@ -257,7 +257,6 @@ fn get(
     };
     turn.count(Counter::GetHits);
     turn.detail(key.bytes, Event::Get { hit: true });
-    turn.note_prefix(key, None);
     let mut extras = old;
     if let Some(exptime) = touch {
         turn.count(Counter::TouchHits);

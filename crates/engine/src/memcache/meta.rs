@@ -10,6 +10,7 @@ use super::item::{self, number, put, set_extras, string, value};
 use super::keep::{Keep, Kept, Mode, keep};
 use super::watch::Stored;
 use super::{DB, Turn};
+use crate::prefixes::Reported;
 use larder_protocol::memcache::meta::{self, Meta, Verb};
 use larder_protocol::memcache::request::{KEY_BYTES_MAX, Verb as Store, item_bytes};
 use larder_store::{Extras, Key, State, Value};
@@ -156,6 +157,7 @@ fn get(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec<u8>) {
     }
     let access = if meta.has(b'u') { turn.access.silent() } else { turn.access };
     let mut digits = itoa::Buffer::new();
+    turn.note_read(&partition, key);
     let expired = partition.counters().expired;
     let item = partition.read(DB, key, turn.now, access);
     let found = item.map(|item| (item.extras(), item.value()));
@@ -166,7 +168,6 @@ fn get(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec<u8>) {
         let vacant = found.is_none();
         turn.count_miss(&partition, expired);
         turn.detail(key.bytes, Event::Get { hit: false });
-        turn.note_prefix(key, Some(&partition));
         if touches {
             turn.count(Counter::TouchMisses);
         }
@@ -181,7 +182,10 @@ fn get(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec<u8>) {
     };
     turn.count(Counter::GetHits);
     turn.detail(key.bytes, Event::Get { hit: true });
-    turn.note_prefix(key, None);
+    if old.state.stale {
+        let prefixes = &turn.shared.prefixes;
+        prefixes.report(prefixes.prefix(key.bytes), Reported::Stale, 1);
+    }
     let mut extras = old;
     if touches {
         turn.count(Counter::TouchHits);

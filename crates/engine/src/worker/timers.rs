@@ -170,9 +170,11 @@ impl Timers {
             }
         }
         if self.worker == 0 {
+            node.look_after_advice(now.ms);
             save::look(node);
             rewrite::look(node);
-            node.memcached.flush_if_due(&node.store, now, Some((&node.log, self.worker)));
+            let log = Some((&node.log, self.worker));
+            node.memcached.flush_if_due(&node.store, now, log, || node.replication.is_following());
             let replicated = [&node.replication.stats.input_bytes, &node.replication.stats.output_bytes]
                 .map(|bytes| bytes.load(Ordering::Relaxed));
             self.measure_rates(&node.stats, node.traffic.total(), replicated);

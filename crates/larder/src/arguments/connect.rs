@@ -71,3 +71,35 @@ pub(crate) struct Why {
     #[command(flatten)]
     pub(crate) asking: Asking,
 }
+
+const ADVISE_EXAMPLES: &str = "\
+Examples:
+  larder advise sessions                        watch for a minute, then the answers
+  larder advise sessions --seconds 600          longer knows more: best while it is busy
+  larder advise sessions --last                 what the last watch found, without a new one
+  larder advise pages --node 0002 --output json
+  larder advise 127.0.0.1:6379                  any node of Larder
+
+It answers, with the evidence: is it safe (how old are values when they are read), is it effective (what half, double and
+each node type would bring), which keys need care, is the data well structured, which pattern fits, and what it costs.";
+
+#[derive(Args, Debug)]
+#[command(after_help = ADVISE_EXAMPLES)]
+pub(crate) struct Advise {
+    /// Name of the cache, or ADDRESS:PORT of a node
+    pub(crate) name: String,
+    /// How long to watch
+    #[arg(long, short, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) seconds: u64,
+    /// Show what the last watch found, and begin none
+    #[arg(long, conflicts_with = "seconds")]
+    pub(crate) last: bool,
+    /// Only this node, such as 0002 or a member of a group [default: all]
+    #[arg(long, value_name = "ID")]
+    pub(crate) node: Option<String>,
+    /// Protocol of an ADDRESS:PORT [default: memcached on port 11211, else redis]
+    #[arg(long, value_enum)]
+    pub(crate) engine: Option<Engine>,
+    #[command(flatten)]
+    pub(crate) asking: Asking,
+}

@@ -6,6 +6,7 @@ mod delete;
 mod event;
 mod group;
 mod list;
+mod policy;
 mod show;
 mod snapshot;
 mod user;
@@ -156,6 +157,18 @@ pub(crate) fn one_or_primary(api: &Api, name: &str) -> Result<Cache, Failure> {
     match group::find(api, name)?.as_ref().and_then(group::Group::primary) {
         Some(primary) => one(api, primary),
         None => Err(failure),
+    }
+}
+
+/// One cache, or the members of a group.
+pub(crate) fn members(api: &Api, name: &str) -> Result<Vec<Cache>, Failure> {
+    match one(api, name) {
+        Ok(cache) => Ok(vec![cache]),
+        Err(missing) if missing.code == Code::NotFound => {
+            let group = group::find(api, name)?.ok_or(missing)?;
+            group.members.iter().map(|member| one(api, &member.name)).collect()
+        }
+        Err(failure) => Err(failure),
     }
 }
 

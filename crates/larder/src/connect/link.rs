@@ -1,7 +1,8 @@
 //! A connection to a server, plain or over TLS, and how to get in: as nobody, with a password, or with a token of IAM.
 
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,45 +11,29 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
+use super::Server;
 use crate::failure::{Code, Failure};
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Bytes to and from a server.
-pub(super) enum Stream {
-    Plain(TcpStream),
-    Encrypted(Box<StreamOwned<ClientConnection, TcpStream>>),
-}
+/// A connection of any kind.
+pub(super) trait Stream: Read + Write {}
 
-impl Read for Stream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Stream::Plain(stream) => stream.read(buffer),
-            Stream::Encrypted(stream) => stream.read(buffer),
-        }
-    }
-}
+impl<T: Read + Write> Stream for T {}
 
-impl Write for Stream {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Stream::Plain(stream) => stream.write(bytes),
-            Stream::Encrypted(stream) => stream.write(bytes),
-        }
+/// Opens the node's own socket if there is one and this user may, or else a connection to its address. Says whether it is
+/// the socket, where nobody has to log in.
+pub(super) fn reach(server: &Server) -> Result<(Box<dyn Stream>, bool), Failure> {
+    if let Some(stream) = server.socket.as_ref().and_then(|path| UnixStream::connect(path).ok()) {
+        return Ok((Box::new(stream), true));
     }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Stream::Plain(stream) => stream.flush(),
-            Stream::Encrypted(stream) => stream.flush(),
-        }
-    }
+    Ok((open(&server.address, server.way.authority.as_deref())?, false))
 }
 
 /// Opens a connection to `address:port`, trying each address that the name has; over TLS where `authority` names whom to
 /// trust.
-pub(super) fn open(address: &str, authority: Option<&Path>) -> Result<Stream, Failure> {
+pub(super) fn open(address: &str, authority: Option<&Path>) -> Result<Box<dyn Stream>, Failure> {
     let unreachable = |what: String| {
         Failure::new(Code::Unreachable, format!("cannot connect to {address}: {what}"))
             .hint("Is the cache available? larder caches      (names that do not resolve: larder dns)")
@@ -61,7 +46,7 @@ pub(super) fn open(address: &str, authority: Option<&Path>) -> Result<Stream, Fa
                 stream.set_nodelay(true)?;
                 return match authority {
                     Some(authority) => encrypted(address, stream, authority),
-                    None => Ok(Stream::Plain(stream)),
+                    None => Ok(Box::new(stream)),
                 };
             }
             Err(error) => last = error.to_string(),
@@ -70,7 +55,7 @@ pub(super) fn open(address: &str, authority: Option<&Path>) -> Result<Stream, Fa
     Err(unreachable(last))
 }
 
-fn encrypted(address: &str, mut stream: TcpStream, authority: &Path) -> Result<Stream, Failure> {
+fn encrypted(address: &str, mut stream: TcpStream, authority: &Path) -> Result<Box<dyn Stream>, Failure> {
     let refused = |what: &dyn std::fmt::Display| {
         Failure::new(Code::Unreachable, format!("no TLS with {address}: {what}"))
     };
@@ -85,7 +70,7 @@ fn encrypted(address: &str, mut stream: TcpStream, authority: &Path) -> Result<S
         connection.complete_io(&mut stream).map_err(|error| refused(&error))?;
     }
     stream.set_read_timeout(None)?;
-    Ok(Stream::Encrypted(Box::new(StreamOwned::new(connection, stream))))
+    Ok(Box::new(StreamOwned::new(connection, stream)))
 }
 
 fn trusting(authority: &Path) -> Result<Arc<ClientConfig>, Failure> {
@@ -127,7 +112,7 @@ mod tests {
         std::fs::write(&nothing, "no certificates").unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        assert!(matches!(open(&address, None), Ok(Stream::Plain(_))));
+        assert!(open(&address, None).is_ok());
         let failure = open(&address, Some(&nothing)).err().unwrap();
         assert!(failure.to_string().contains("none.pem"), "{failure}");
         assert!(open(&address, Some(&folder.path().join("missing.pem"))).is_err());

@@ -46,7 +46,7 @@ const COMMANDS: [&str; 25] = [
 
 /// A connection, buffered for reading lines.
 struct Link {
-    reader: BufReader<Stream>,
+    reader: BufReader<Box<dyn Stream>>,
     address: String,
 }
 
@@ -58,7 +58,9 @@ struct Request {
 }
 
 pub(super) fn talk(talk: &Talk) -> Result<(), Failure> {
-    let mut link = Link::open(&talk.server)?;
+    let server = &talk.server;
+    let stream = link::open(&server.address, server.way.authority.as_deref())?;
+    let mut link = Link { reader: BufReader::new(stream), address: server.address.clone() };
     if !talk.command.is_empty() {
         let request = from_words(&talk.command)?;
         let reply = link.ask(&request)?;
@@ -79,7 +81,8 @@ pub(super) fn talk(talk: &Talk) -> Result<(), Failure> {
 
 /// One line to a server.
 pub(super) fn ask(server: &Server, line: &[u8]) -> Result<Vec<u8>, Failure> {
-    Link::open(server)?.ask(&Request { bytes: line.to_vec(), silent: false })
+    let mut link = Link { reader: BufReader::new(link::reach(server)?.0), address: server.address.clone() };
+    link.ask(&Request { bytes: line.to_vec(), silent: false })
 }
 
 fn session(link: &mut Link, talk: &Talk, mut lines: Lines) -> Result<(), Failure> {
@@ -166,12 +169,6 @@ fn from_words(command: &[Vec<u8>]) -> Result<Request, Failure> {
 }
 
 impl Link {
-    fn open(server: &Server) -> Result<Self, Failure> {
-        let address = server.address.clone();
-        let stream = link::open(&address, server.way.authority.as_deref())?;
-        Ok(Self { reader: BufReader::new(stream), address })
-    }
-
     fn ask(&mut self, request: &Request) -> Result<Vec<u8>, Failure> {
         let stream = self.reader.get_mut();
         let sent = stream.write_all(&request.bytes).and_then(|()| stream.flush());

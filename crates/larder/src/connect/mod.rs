@@ -2,6 +2,7 @@
 //! they share, `catalogue` the server's own command table (completion and hints), `words` the quoting rules,
 //! `show` how values look.
 
+mod advise;
 mod catalogue;
 mod link;
 mod memcached;
@@ -11,6 +12,7 @@ mod show;
 mod why;
 mod words;
 
+pub(crate) use advise::advise;
 pub(crate) use why::why;
 
 use std::ffi::OsString;
@@ -47,6 +49,8 @@ struct Server {
     address: String,
     memcached: bool,
     way: Way,
+    /// The node's own socket, where this user may reach it: no password and no TLS stands before it.
+    socket: Option<PathBuf>,
 }
 
 /// What the user wants of the server.
@@ -96,27 +100,64 @@ fn by_address(address: &str, engine: Option<Engine>) -> Server {
         Some(engine) => engine == Engine::Memcached,
         None => address.ends_with(":11211"),
     };
-    Server { label: address.to_owned(), address: address.to_owned(), memcached, way: Way::default() }
+    Server {
+        label: address.to_owned(),
+        address: address.to_owned(),
+        memcached,
+        way: Way::default(),
+        socket: None,
+    }
 }
 
-/// One node of a cache, or all of them; or the server at an address.
-fn servers(
-    name: &str,
-    engine: Option<Engine>,
-    node: Option<&str>,
-    place: &Where,
-) -> Result<Vec<Server>, Failure> {
+/// Servers of a cache, and what they are.
+struct Found {
+    servers: Vec<Server>,
+    node_type: Option<String>,
+    engine: String,
+}
+
+/// One node of a cache or group, or all of them; or the server at an address.
+fn servers(name: &str, engine: Option<Engine>, node: Option<&str>, place: &Where) -> Result<Found, Failure> {
     if name.contains(':') {
-        return Ok(vec![by_address(name, engine)]);
+        let mut server = by_address(name, engine);
+        server.way.login = login(None);
+        let engine = advise::engine_of(Some(&server), engine);
+        return Ok(Found { servers: vec![server], node_type: None, engine });
     }
-    let cache = cache::one_or_primary(&Api::find(place)?, name)?;
-    let nodes = match node {
-        Some(_) => vec![chosen_node(&cache, node)?],
-        None if cache.nodes.iter().all(|node| node.address.is_empty()) => return Err(not_ready(&cache)),
-        None => cache.nodes.iter().filter(|node| !node.address.is_empty()).collect(),
-    };
-    let way = Way { authority: authority(&cache, place, None)?, login: login(None) };
-    Ok(nodes.into_iter().map(|node| server(&cache, node, way.clone())).collect())
+    let caches = cache::members(&Api::find(place)?, name)?;
+    let is_group = caches.iter().all(|cache| cache.name != name.to_lowercase());
+    let folder = data_dir(place).ok().map(|folder| folder.join("nodes"));
+    let mut servers = Vec::new();
+    for cache in &caches {
+        let nodes = match node {
+            // A member of a group is called as it is in the answers of the API.
+            Some(wanted) if is_group && wanted != cache.name => continue,
+            Some(_) if !is_group => vec![chosen_node(cache, node)?],
+            _ => cache.nodes.iter().filter(|node| !node.address.is_empty()).collect(),
+        };
+        for node in nodes {
+            // The node's own socket needs neither.
+            let authority = authority(cache, place, None).unwrap_or_default();
+            let way = Way { authority, login: login(None) };
+            let mut server = server(cache, node, way);
+            let file = if server.memcached { "memcached.sock" } else { "node.sock" };
+            server.socket =
+                folder.as_ref().map(|nodes| nodes.join(format!("{}-{}", cache.name, node.id)).join(file));
+            servers.push(server);
+        }
+    }
+    match (servers.is_empty(), caches.first(), node) {
+        (true, Some(_), Some(wanted)) => {
+            Err(Failure::new(Code::NotFound, format!("{name} has no node {wanted}"))
+                .hint(format!("See its nodes: larder show {name}")))
+        }
+        (true, Some(cache), None) => Err(not_ready(cache)),
+        _ => Ok(Found {
+            node_type: caches.first().map(|cache| cache.node_type.clone()),
+            engine: caches.first().map(|cache| cache.engine.clone()).unwrap_or_default(),
+            servers,
+        }),
+    }
 }
 
 fn by_name(arguments: &Connect) -> Result<Server, Failure> {
@@ -167,7 +208,8 @@ fn authority(cache: &Cache, place: &Where, asked: Option<&PathBuf>) -> Result<Op
 fn server(cache: &Cache, node: &cache::CacheNode, way: Way) -> Server {
     let several = cache.nodes.len() > 1;
     let label = if several { format!("{} {}", cache.name, node.id) } else { cache.name.clone() };
-    Server { label, address: node.endpoint(), memcached: cache.engine == "memcached", way }
+    let memcached = cache.engine == "memcached";
+    Server { label, address: node.endpoint(), memcached, way, socket: None }
 }
 
 fn chosen_node<'a>(cache: &'a Cache, wanted: Option<&str>) -> Result<&'a cache::CacheNode, Failure> {

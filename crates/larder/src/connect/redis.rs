@@ -20,25 +20,45 @@ const LISTENING: [&str; 4] = ["subscribe", "psubscribe", "ssubscribe", "monitor"
 
 /// A connection and what was read of it beyond the last reply.
 struct Link {
-    stream: Stream,
+    stream: Box<dyn Stream>,
     input: Vec<u8>,
     address: String,
 }
 
 impl Link {
+    /// Opens a connection to the server's address, and logs in.
     fn open(server: &Server, resp3: bool) -> Result<Self, Failure> {
-        let address = server.address.clone();
-        let stream = link::open(&address, server.way.authority.as_deref())?;
-        let mut link = Self { stream, input: Vec::new(), address };
-        if !server.way.login.is_empty()
-            && let Value::Error(text) = link.ask(&server.way.login)?
-        {
-            return Err(Failure::new(Code::Denied, format!("{}: {text}", server.label)));
-        }
+        let stream = link::open(&server.address, server.way.authority.as_deref())?;
+        let mut link = Self::over(stream, server);
+        link.log_in(server)?;
         if resp3 && let Value::Error(text) = link.ask(&[b"HELLO".to_vec(), b"3".to_vec()])? {
             return Err(Failure::failed(format!("the server does not speak RESP3: {text}")));
         }
         Ok(link)
+    }
+
+    /// Opens the node's own socket if that can be, or else as above.
+    fn reach(server: &Server) -> Result<Self, Failure> {
+        let (stream, is_own_socket) = link::reach(server)?;
+        let mut link = Self::over(stream, server);
+        if !is_own_socket {
+            link.log_in(server)?;
+        }
+        Ok(link)
+    }
+
+    fn over(stream: Box<dyn Stream>, server: &Server) -> Self {
+        Self { stream, input: Vec::new(), address: server.address.clone() }
+    }
+
+    fn log_in(&mut self, server: &Server) -> Result<(), Failure> {
+        if server.way.login.is_empty() {
+            return Ok(());
+        }
+        match self.ask(&server.way.login)? {
+            Value::Error(text) => Err(Failure::new(Code::Denied, format!("{}: {text}", server.label))),
+            _ => Ok(()),
+        }
     }
 
     fn ask(&mut self, command: &[Vec<u8>]) -> Result<Value, Failure> {
@@ -96,7 +116,7 @@ pub(super) fn talk(talk: &Talk) -> Result<(), Failure> {
 
 /// One command to a server.
 pub(super) fn ask(server: &Server, command: &[Vec<u8>]) -> Result<Value, Failure> {
-    Link::open(server, false)?.ask(command)
+    Link::reach(server)?.ask(command)
 }
 
 /// One command; an error of the server is the program's failure too.

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use larder_protocol::resp::value::Value;
 use serde_json::json;
 
-use super::{Server, memcached, redis, servers};
+use super::{Found, Server, memcached, redis, servers};
 use crate::arguments::{Output, Why};
 use crate::failure::Failure;
 use crate::terminal::{clean, print, print_json};
@@ -18,7 +18,7 @@ pub(crate) fn why(arguments: &Why) -> Result<(), Failure> {
     if key.is_empty() {
         return Err(Failure::failed("a key has at least one byte"));
     }
-    let servers =
+    let Found { servers, .. } =
         servers(&arguments.name, arguments.engine, arguments.node.as_deref(), &arguments.asking.place)?;
     let answers = servers.iter().map(|server| ask(server, key)).collect::<Result<Vec<_>, _>>()?;
     let nodes = servers.iter().map(|server| server.label.as_str()).zip(&answers);

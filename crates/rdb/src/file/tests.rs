@@ -84,7 +84,7 @@ fn example() -> Vec<u8> {
     write::prefix(Some(1_700_000_000_123), Use::Idle(77), &mut writer);
     write::key(b"number", &ValueRef::Integer(-70_000), &mut writer);
     write::prefix(None, Use::Frequency(200), &mut writer);
-    write::key_of_string(b"long", &mut writer);
+    write::key_before(b"long", &ValueRef::String(b""), &mut writer);
     writer.string(&b"ab".repeat(9000));
     let mut hash = Hash::new();
     (0..700).for_each(|n| {
@@ -149,7 +149,7 @@ fn checksums_are_compared_if_there_are_any() {
 fn a_claim_beyond_the_file_is_refused_before_it_is_waited_for() {
     let mut writer = Writer::new();
     write::head(kind::VERSION, &mut writer);
-    write::key_of_string(b"k", &mut writer);
+    write::key_before(b"k", &ValueRef::String(b""), &mut writer);
     writer.length(1 << 40);
     let mut file = writer.take();
     file.resize(100_000, 0);

@@ -119,7 +119,7 @@ pub(super) fn parameter_group(
     }
     if group.is_cluster_mode() {
         return Err(ApiError::invalid_combination(format!(
-            "Parameter group {name} has cluster mode on, which a cache cluster without a replication group cannot use."
+            "Parameter group {name} has cluster mode on, which a cache of one shard cannot use."
         )));
     }
     Ok((name, hold))

@@ -63,11 +63,14 @@ impl Body {
     }
 }
 
+/// Revision and body by id.
+type OfKind = HashMap<String, (u64, Body)>;
+
 /// Bodies by the revision at which they were read. A revision is never used twice, so what is kept for one is its text for
 /// ever, and whether it is the newest one only the file says: nothing here can be out of date.
 #[derive(Debug, Default)]
 pub(super) struct Bodies {
-    kept: RwLock<HashMap<String, HashMap<String, (u64, Body)>>>,
+    kept: RwLock<HashMap<String, OfKind>>,
 }
 
 impl Bodies {
