@@ -1,6 +1,6 @@
-//! `larder connect`: talk to a cache. `link` is the way to it, `redis` and `memcached` are the two languages, `prompt` the line editor that
-//! they share, `catalogue` the server's own command table (completion and hints), `words` the quoting rules,
-//! `show` how values look.
+//! `larder connect`: talk to a cache. `link` is the way to it, `redis` and `memcached` are the two languages, `prompt` the
+//! line editor that they share, `catalogue` the server's own command table (completion and hints), `words` the quoting
+//! rules, `show` how values look.
 
 mod advise;
 mod catalogue;
@@ -192,7 +192,10 @@ fn words_of<const N: usize>(words: [&str; N]) -> Vec<Vec<u8>> {
 /// Whose certificates to trust, where the cache speaks TLS.
 fn authority(cache: &Cache, place: &Where, asked: Option<&PathBuf>) -> Result<Option<PathBuf>, Failure> {
     if !cache.encrypted {
-        return Ok(None);
+        return match asked {
+            Some(_) => Err(Failure::new(Code::WrongUse, format!("{} speaks no TLS", cache.name))),
+            None => Ok(None),
+        };
     }
     let known = || service_info(&data_dir(place).ok()?).ok()?.authority;
     match asked.cloned().or_else(known) {
