@@ -6,7 +6,7 @@ use crate::command::wake::tell_of_gone;
 use crate::latency::EXPIRE_CYCLE;
 use crate::log::aof::rewrite;
 use crate::memory::bound;
-use crate::node::{Node, Stats, now_ms};
+use crate::node::{Node, now_ms};
 use crate::snapshot::save;
 use crate::socket::{Driver, TICK};
 use crate::traffic::Figures;
