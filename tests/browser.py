@@ -8,9 +8,10 @@ import tempfile
 from selenium import webdriver
 from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException, WebDriverException
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys  # noqa: F401  (for tests)
 from selenium.webdriver.support.ui import Select
 
-from service import wait_until
+from service import BINARY, wait_until  # noqa: F401  (for tests)
 
 DESK, PHONE = (1280, 900), (390, 844)
 # Where screenshots of a run go, for people to look at; without it none are taken.

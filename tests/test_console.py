@@ -14,6 +14,7 @@ import browser as browsing
 from browser import DESK, PHONE, Browser
 from service import Service, clean_environment, endpoint_of, wait_until
 from terraform import prepare
+from test_service_updates import releases  # noqa: F401  (a fixture)
 from test_terraform import HEAD
 
 pytestmark = pytest.mark.skipif(bool(browsing.missing()), reason=f"needs {browsing.missing()}")
@@ -319,6 +320,33 @@ def test_a_failover_is_watched_live(browser, tmp_path):
         service.clean_up()
 
 
+def test_a_service_update_is_applied(browser, tmp_path, releases):  # noqa: F811
+    earlier, version = releases
+    service = Service(tmp_path / "data", binary=earlier)
+    try:
+        service.start()
+        service.create("books")
+        service.kill()
+        service.binary = browsing.BINARY
+        service.start()
+        browser.driver.delete_all_cookies()
+        browser.resize(DESK)
+        browser.sign_in(service)
+        browser.click("Service updates")
+        assert browser.rows()[0][:3] == ["books", f"larder-{version}", "not-applied"]
+        look(browser, "service-updates")
+        pids = service.node_pids()
+        browser.click("Apply")
+        assert f"larder-{version} is being applied to books." in browser.text()
+        status = lambda: service.client().describe_update_actions()["UpdateActions"][0]["UpdateActionStatus"]
+        wait_until("the update is complete", lambda: status() == "complete")
+        assert service.node_pids() != pids
+        browser.click("Service updates")
+        assert browser.rows()[0][:3] == ["books", f"larder-{version}", "complete"]
+    finally:
+        service.clean_up()
+
+
 @pytest.mark.slow
 def test_graphs_show_what_the_cache_does(page, service):
     cache = service.create("drawn")
@@ -341,6 +369,122 @@ def test_graphs_show_what_the_cache_does(page, service):
     page.click("1 day")
     assert wait_graph in page.text()
     look(page, "metrics-day")
+
+
+def test_a_token_and_logs_are_chosen_when_a_cache_is_made(page, service):
+    page.go(service.info["console"] + "/create?engine=redis")
+    page.type("Name", "sealed")
+    page.click("Next")
+    page.type("AUTH token", "too-short")
+    page.click("Next")
+    assert page.heading() == "Network and access" and page.refusal(), "the token is short, and there is no TLS"
+    look(page, "create-network-refused")
+    page.type("AUTH token", "a-token-that-is-long-enough")
+    page.tick("Encryption in transit")
+    page.click("Next")
+    page.open("Log delivery")
+    page.choose("Slow log goes to", "cloudwatch-logs")
+    page.type("Log group or stream of the slow log", "/caches/slow")
+    page.choose("Form of the slow log", "text")
+    look(page, "create-upkeep-logs")
+    page.click("Review")
+    assert "a-token-that" not in page.text(), "the token is shown to nobody"
+    command, terraform = page.code("The same as a command"), page.code("The same in Terraform")
+    assert '--auth-token "$AUTH_TOKEN"' in command and "LogGroup=/caches/slow" in command
+    assert "auth_token" in terraform and 'destination_type = "cloudwatch-logs"' in terraform
+    look(page, "create-review-sealed")
+    env = {**service.environment(), "AUTH_TOKEN": "a-token-that-is-long-enough"}
+    told = subprocess.run(["sh", "-c", command.replace(" sealed", " told-sealed")], env=env, capture_output=True, text=True, timeout=120)
+    assert told.returncode == 0, f"{command}\n{told.stderr}"
+    page.click("Create")
+    page.waits_for("Primary endpoint")
+    api = service.client()
+    for name in ("sealed", "told-sealed"):
+        [group] = api.describe_replication_groups(ReplicationGroupId=name)["ReplicationGroups"]
+        assert group["AuthTokenEnabled"] and group["TransitEncryptionEnabled"]
+        [log] = group["LogDeliveryConfigurations"]
+        assert log["LogType"] == "slow-log" and log["LogFormat"] == "text"
+        assert log["DestinationDetails"]["CloudWatchLogsDetails"]["LogGroup"] == "/caches/slow"
+    page.driver.refresh()
+    assert ":TOKEN@" in page.driver.page_source
+    endpoint = group["NodeGroups"][0]["PrimaryEndpoint"] if group["ReplicationGroupId"] == "sealed" else \
+        api.describe_replication_groups(ReplicationGroupId="sealed")["ReplicationGroups"][0]["NodeGroups"][0]["PrimaryEndpoint"]
+    client = redis.Redis(endpoint["Address"], endpoint["Port"], password="a-token-that-is-long-enough", ssl=True,
+                         ssl_ca_certs=str(service.folder / "tls" / "ca.pem"))
+    assert client.ping()
+
+
+def test_advice_is_watched_live(page, service):
+    cache = service.create("advised")
+    client = redis.Redis(*endpoint_of(cache))
+    page.go(service.info["console"] + "/clusters/advised")
+    page.click("Advice")
+    assert "Nothing was watched yet" in page.text()
+    look(page, "advice-empty")
+    page.choose("Watch the traffic for", "30")
+    page.click("Watch")
+    assert "The traffic is watched for 30 seconds" in page.text()
+
+    def use():
+        for n in range(200):
+            key = f"user:{n * n % 97}"
+            if client.get(key) is None:
+                client.set(key, "v" * 200, ex=600)
+        return "Hit ratio by memory for items" in page.text()
+
+    wait_until("the curve is drawn, on a page that nobody touches", use, 60, 0.5)
+    for question in ["Is it safe?", "Is it effective?", "Which keys need care?", "Is the data well structured?", "Which pattern fits?"]:
+        assert question in page.text()
+    fits = ["user", "cache-aside with a time to live: as it is"]
+    # The page may be refreshing itself just now.
+    wait_until("the prefix is listed with what fits it", lambda: fits in [[row[0], row[-1]] for row in page.rows() if row])
+    look(page, "advice")
+
+
+def test_it_can_be_used_by_keyboard_alone(page, service):
+    """From the first page to a cache that is being made: Tab, letters, space and Return."""
+    keys = browsing.Keys
+    page.go(service.info["console"] + "/create?engine=memcached")
+    here = lambda: page.driver.switch_to.active_element
+    assert here().get_attribute("name") == "name", "the first field is ready"
+    here().send_keys("typed")
+
+    def to(wanted):
+        for _ in range(80):
+            if wanted(here()):
+                return here()
+            here().send_keys(keys.TAB)
+        raise AssertionError("Tab does not lead there")
+
+    to(lambda element: element.tag_name == "button" and element.text == "Skip to the review").send_keys(keys.RETURN)
+    wait_until("the review is there", lambda: page.heading() == "Review")
+    page.driver.find_element("tag name", "body").click()
+    to(lambda element: element.tag_name == "button" and element.text == "Create").send_keys(keys.RETURN)
+    wait_until("the page of the cache is there", lambda: page.heading() == "typed")
+    # What has the focus can be seen.
+    to(lambda element: element.text == "Metrics")
+    outline = page.driver.execute_script("return getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+
+
+def test_it_is_dark_for_who_likes_it_dark(service):
+    dark = Browser(dark=True)
+    try:
+        dark.sign_in(service)
+        paper = "return getComputedStyle(document.body).backgroundColor"
+        shade = [int(part) for part in dark.driver.execute_script(paper).strip("rgb()").split(",")]
+        assert max(shade) < 64, shade
+        look(dark, "dark-caches")
+        dark.go(service.info["console"] + "/create?engine=redis")
+        look(dark, "dark-create")
+        dark.go(service.info["console"] + "/prices")
+        look(dark, "dark-prices")
+        if service.client().describe_cache_clusters()["CacheClusters"]:
+            dark.go(service.info["console"] + "/caches")
+            dark.driver.find_element("css selector", "tbody a").click()
+            look(dark, "dark-cache")
+    finally:
+        dark.close()
 
 
 def test_every_section_can_be_used(page, service):

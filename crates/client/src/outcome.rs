@@ -54,15 +54,23 @@ pub enum Stale {
 
 /// Why the cache did not have a value.
 ///
-/// Whether an absent key was never stored, expired, was evicted or deleted is known to the server alone. Servers do not
-/// say so today: all of it is `Unknown`. Reasons that a server comes to tell will be further variants.
+/// Whether an absent key was never stored, expired, was evicted, deleted or flushed is known to the server alone. Larder says
+/// so to a cache with [`reasons`](crate::CacheBuilder::reasons); otherwise all of it is `Unknown`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Miss {
     /// The key is not there; the server does not say why.
     Unknown,
-    /// It is there, and too old even to be served stale.
+    /// It was never stored, or left so long ago that the server has forgotten it.
+    NeverStored,
+    /// It is there, and too old even to be served stale; or its time to live at the server was over.
     Expired,
+    /// It had to make room.
+    Evicted,
+    /// Somebody removed it: an invalidation, mostly.
+    Deleted,
+    /// Its database was emptied.
+    Flushed,
     /// It is there, and one of its tags or prefixes was invalidated since.
     Invalidated,
     /// It is there, and is not an entry, or not one that the codec reads.
@@ -106,7 +114,11 @@ impl Miss {
     fn event(self) -> Event {
         match self {
             Self::Unknown => Event::MissUnknown,
+            Self::NeverStored => Event::MissNeverStored,
             Self::Expired => Event::MissExpired,
+            Self::Evicted => Event::MissEvicted,
+            Self::Deleted => Event::MissDeleted,
+            Self::Flushed => Event::MissFlushed,
             Self::Invalidated => Event::MissInvalidated,
             Self::Unreadable => Event::MissUnreadable,
             Self::Unreachable => Event::MissUnreachable,
@@ -147,6 +159,14 @@ events! {
     NegativeHit => "larder_cache_requests_total" "outcome" "negative_hit",
     /// A miss whose reason the server does not tell.
     MissUnknown => "larder_cache_requests_total" "outcome" "miss_unknown",
+    /// A miss: never stored.
+    MissNeverStored => "larder_cache_requests_total" "outcome" "miss_never_stored",
+    /// A miss: evicted.
+    MissEvicted => "larder_cache_requests_total" "outcome" "miss_evicted",
+    /// A miss: deleted.
+    MissDeleted => "larder_cache_requests_total" "outcome" "miss_deleted",
+    /// A miss: flushed.
+    MissFlushed => "larder_cache_requests_total" "outcome" "miss_flushed",
     /// A miss: too old.
     MissExpired => "larder_cache_requests_total" "outcome" "miss_expired",
     /// A miss: a tag or prefix was invalidated.

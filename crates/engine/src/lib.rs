@@ -6,12 +6,14 @@
 //! [`traffic`], [`observe`], [`commandlog`], [`latency`], [`monitor`].
 
 pub mod acl;
+pub mod advise;
 mod ahead;
 pub mod background;
 pub mod blocked;
 pub mod command;
 pub mod commandlog;
 pub mod config;
+pub mod frequent;
 pub mod iam;
 pub mod journal;
 pub mod latency;

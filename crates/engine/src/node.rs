@@ -1,6 +1,7 @@
 //! What all sessions and workers of a node share.
 
 use crate::acl::Users;
+use crate::advise::Advisor;
 use crate::blocked::Blocked;
 use crate::command::keyspace::free;
 use crate::command::{Command, Table};
@@ -69,10 +70,10 @@ pub struct Stats {
     pub commands_per_second: AtomicU64,
     /// Bytes received per second over the last second or so.
     pub input_per_second: AtomicU64,
+    /// Bytes from the primary, and to replicas, in the last second.
+    pub replication_per_second: [AtomicU64; 2],
     /// Bytes sent per second over the last second or so.
     pub output_per_second: AtomicU64,
-    /// Bytes received from the primary, and sent to replicas, per second over the last second or so.
-    pub replicated_per_second: [AtomicU64; 2],
     /// Sessions closed because their requests were too large.
     pub query_limit_closed: AtomicU64,
     /// Sessions closed because they did not read their replies.
@@ -148,6 +149,8 @@ pub struct Node {
     pub hub: Hub,
     /// Hits and misses by what keys begin with.
     pub prefixes: Arc<Prefixes>,
+    /// A watch over the traffic.
+    pub advisor: Arc<Advisor>,
     /// Who may have cached what.
     pub tracking: Tracking,
     /// The order of writes.
@@ -228,6 +231,7 @@ impl Node {
             traffic: Traffic::new(mailboxes.len()),
             hub: Hub::default(),
             prefixes: memcached.prefixes.clone(),
+            advisor: memcached.advisor.clone(),
             tracking: Tracking::new(mailboxes.len()),
             log: Log::new(mailboxes.len(), settings.replication.backlog_bytes),
             replication: Replication::new(mailboxes.len()),
@@ -311,6 +315,9 @@ impl Node {
         self.store.tell_gone(!wanted.is_empty());
         if self.prefixes.is_on() {
             wanted = wanted | Classes::PREFIXES;
+        }
+        if self.advisor.is_on() {
+            wanted = wanted | Classes::ADVICE;
         }
         self.wanted.store(wanted.bits(), Ordering::Relaxed);
     }

@@ -81,6 +81,12 @@ impl Classes {
     /// No letter: reads are counted by the prefix of their key. No event is of this class.
     pub(crate) const PREFIXES: Classes = Classes(1 << 29);
 
+    /// No letter: uses of keys are watched (LARDER.ADVISE). No event is of this class.
+    pub(crate) const ADVICE: Classes = Classes(1 << 28);
+
+    /// What the door to the keys notes itself: nothing of it is told when a command is over.
+    pub(crate) const DOOR: Classes = Classes(1 << 28 | 1 << 29);
+
     /// Reads the letters of `notify-keyspace-events`.
     ///
     /// # Errors
@@ -105,6 +111,12 @@ impl Classes {
     #[inline]
     pub fn is_empty(self) -> bool {
         self.0 == 0
+    }
+
+    /// The set without another one.
+    #[inline]
+    pub(crate) fn without(self, other: Classes) -> Classes {
+        Classes(self.0 & !other.0)
     }
 
     /// True if anything of the other set is in this one.

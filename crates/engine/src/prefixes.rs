@@ -1,12 +1,11 @@
 //! Hits and misses by what keys begin with, while somebody asks for it (`miss-prefix-delimiter`).
 //!
 //! The prefix of a key ends before the first delimiter; keys without one share an empty prefix. The [`PREFIXES_MAX`] most
-//! used are kept (Space-Saving: Metwally, Agrawal and El Abbadi, ICDT 2005): a new one takes the place of the least used,
-//! whose number of uses it inherits as what it may have too many. What is in more than one of so many uses is there.
+//! used are kept ([`crate::frequent`]).
 
+use crate::frequent::Frequent;
 use larder_store::Reason;
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Prefixes that are counted at the same time, at most.
@@ -28,27 +27,47 @@ pub enum Outcome {
 pub struct Counts {
     /// Reads that found their key.
     pub hits: u64,
+    /// Of these, values that were stale, and answers that the source has nothing, as their readers say.
+    pub reported: [u64; 2],
     /// Reads that did not: evicted, expired, deleted, flushed, unknown.
     pub misses: [u64; 5],
     /// Reads that may have been of it before it was counted by itself, at most.
     pub before: u64,
 }
 
+/// What only who reads a value knows of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reported {
+    /// It was past its time, and served all the same.
+    Stale = 0,
+    /// It says that the source has nothing.
+    Negative = 1,
+}
+
+/// Names of [`Counts::reported`].
+pub const REPORTED: [&str; 2] = ["stale", "negative"];
+
 /// Names of the kinds of misses, in the order of [`Counts::misses`].
 pub const MISSES: [&str; 5] = ["evicted", "expired", "deleted", "flushed", "unknown"];
 
-impl Counts {
-    fn uses(&self) -> u64 {
-        self.before + self.hits + self.misses.iter().sum::<u64>()
-    }
-}
-
 /// The counts, and whether counting is on.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Prefixes {
     /// 0 = off.
     delimiter: AtomicU8,
-    counts: Mutex<HashMap<Box<[u8]>, Counts>>,
+    counts: Mutex<Frequent<Counts>>,
+    /// Of all keys, whether counting by prefix is on or not.
+    reported: [AtomicU64; 2],
+}
+
+impl Default for Prefixes {
+    fn default() -> Prefixes {
+        Prefixes {
+            delimiter: AtomicU8::new(0),
+            counts: Mutex::new(Frequent::new(PREFIXES_MAX)),
+            reported: Default::default(),
+        }
+    }
 }
 
 impl Prefixes {
@@ -56,6 +75,11 @@ impl Prefixes {
     #[inline]
     pub fn is_on(&self) -> bool {
         self.delimiter.load(Ordering::Relaxed) != 0
+    }
+
+    /// The delimiter; 0 while nothing is counted.
+    pub fn delimiter(&self) -> u8 {
+        self.delimiter.load(Ordering::Relaxed)
     }
 
     /// Counts by this delimiter from now on; 0 counts nothing. Another one begins anew.
@@ -73,36 +97,44 @@ impl Prefixes {
     /// Counts a read. O(1) expected; O([`PREFIXES_MAX`]) for a prefix that takes another's place.
     #[cold]
     pub fn note(&self, key: &[u8], outcome: Outcome) {
-        let delimiter = self.delimiter.load(Ordering::Relaxed);
-        let end = memchr::memchr(delimiter, key).unwrap_or(0).min(PREFIX_BYTES_MAX);
-        let prefix = &key[..end];
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if !counts.contains_key(prefix) {
-            let mut before = 0;
-            if counts.len() >= PREFIXES_MAX
-                && let Some((least, uses)) =
-                    counts.iter().map(|(name, counts)| (name, counts.uses())).min_by_key(|(_, uses)| *uses)
-            {
-                before = uses;
-                let least = least.clone();
-                counts.remove(&least);
-            }
-            counts.insert(prefix.into(), Counts { before, ..Counts::default() });
-        }
-        let Some(counts) = counts.get_mut(prefix) else { return };
+        let counts = counts.used(self.prefix(key), 1);
         match outcome {
             Outcome::Hit => counts.hits += 1,
             Outcome::Miss(reason) => counts.misses[reason.map_or(4, |reason| reason as usize - 1)] += 1,
         }
     }
 
+    /// What a key is counted under.
+    pub fn prefix<'k>(&self, key: &'k [u8]) -> &'k [u8] {
+        let end = memchr::memchr(self.delimiter(), key).unwrap_or(0);
+        &key[..end.min(PREFIX_BYTES_MAX)]
+    }
+
+    /// Counts hits with a prefix of which their readers say more.
+    pub fn report(&self, prefix: &[u8], what: Reported, count: u64) {
+        self.reported[what as usize].fetch_add(count, Ordering::Relaxed);
+        if self.is_on() {
+            let prefix = &prefix[..prefix.len().min(PREFIX_BYTES_MAX)];
+            let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+            counts.used(prefix, 0).reported[what as usize] += count;
+        }
+    }
+
+    /// What was reported of all keys: [`REPORTED`].
+    pub fn reported(&self) -> [u64; 2] {
+        [0, 1].map(|at| self.reported[at].load(Ordering::Relaxed))
+    }
+
+    /// Begins to count anew what is reported of all keys.
+    pub fn reset_reported(&self) {
+        self.reported.iter().for_each(|count| count.store(0, Ordering::Relaxed));
+    }
+
     /// What was counted, the most used first.
     pub fn all(&self) -> Vec<(Box<[u8]>, Counts)> {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<_> = counts.iter().map(|(name, counts)| (name.clone(), *counts)).collect();
-        drop(counts);
-        all.sort_by(|a, b| b.1.uses().cmp(&a.1.uses()).then_with(|| a.0.cmp(&b.0)));
-        all
+        let all = self.counts.lock().unwrap_or_else(PoisonError::into_inner).all();
+        all.into_iter().map(|(name, counts, before)| (name, Counts { before, ..counts })).collect()
     }
 }
 
@@ -123,17 +155,22 @@ mod tests {
         ] {
             prefixes.note(key.as_bytes(), outcome);
         }
+        prefixes.report(b"", Reported::Negative, 7);
         let all = prefixes.all();
         assert_eq!(
             (&*all[0].0, all[0].1),
-            (&b"user"[..], Counts { hits: 1, misses: [1, 0, 0, 0, 1], before: 0 })
+            (&b"user"[..], Counts { hits: 1, misses: [1, 0, 0, 0, 1], ..Counts::default() })
         );
         assert_eq!(
             (&*all[1].0, all[1].1),
-            (&b""[..], Counts { hits: 0, misses: [0, 0, 0, 1, 0], before: 0 })
+            (&b""[..], Counts { misses: [0, 0, 0, 1, 0], reported: [0, 7], ..Counts::default() })
         );
         prefixes.set_delimiter(b'/');
         assert!(prefixes.all().is_empty());
+        prefixes.report(b"user", Reported::Stale, 2);
+        assert_eq!((prefixes.all()[0].1.reported, prefixes.reported()), ([2, 0], [2, 7]));
+        prefixes.reset_reported();
+        assert_eq!(prefixes.reported(), [0, 0]);
     }
 
     #[test]

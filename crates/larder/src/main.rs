@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         Command::Delete(arguments) => cache::delete(&arguments),
         Command::Connect(arguments) => connect::connect(&arguments),
         Command::Why(arguments) => connect::why(&arguments),
+        Command::Advise(arguments) => connect::advise(&arguments),
         Command::Events(arguments) => cache::events(&arguments),
         Command::Failover(arguments) => cache::failover(&arguments),
         Command::Backup(arguments) => cache::backup(&arguments),

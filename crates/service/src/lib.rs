@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod act;
+pub mod advice;
 pub mod api;
 pub mod certificate;
 pub mod console;

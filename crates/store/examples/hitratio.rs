@@ -9,12 +9,15 @@
 //! of the requests go round a circle), `once` (two of five keys never come back).
 #![allow(clippy::print_stdout, reason = "a program whose output is the result")]
 
+mod trace;
+
 use larder_store::evict::{Policy, Round};
 use larder_store::partition::access::Access;
 use larder_store::{Config, Extras, Now, Store, Value};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use trace::{Trace, load};
 
 /// Counts what is in use, as jemalloc would round it.
 struct Counting;
@@ -44,60 +47,6 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-/// Keys by number, and the bytes of key and value, one a request.
-struct Trace {
-    name: String,
-    requests: Vec<(u32, u32)>,
-    /// Requests for each millisecond of the trace's time.
-    per_ms: f64,
-}
-
-fn varint(bytes: &mut &[u8]) -> u64 {
-    let (mut value, mut shift) = (0, 0);
-    loop {
-        let byte = bytes[0];
-        *bytes = &bytes[1..];
-        value |= u64::from(byte & 0x7f) << shift;
-        shift += 7;
-        if byte < 0x80 {
-            return value;
-        }
-    }
-}
-
-/// A file in the format HRT1: a header of 32 bytes, and columns of times, keys and sizes in LEB128.
-fn load(path: &str, most: usize) -> Trace {
-    let file = std::fs::read(path).unwrap_or_else(|why| panic!("{path}: {why}"));
-    assert!(file.starts_with(b"HRT1"), "{path} is no unpacked trace");
-    let word = |at: usize| u32::from_le_bytes([file[at], file[at + 1], file[at + 2], file[at + 3]]) as usize;
-    let (mut times, rest) = file[32..].split_at(word(16));
-    let (mut keys, mut sizes) = rest.split_at(word(20));
-    let (mut last, mut next, mut seconds) = (vec![0; word(8)], 0, 0);
-    let mut previous = 0;
-    let requests: Vec<(u32, u32)> = (0..word(4).min(most))
-        .map(|_| {
-            seconds += varint(&mut times);
-            previous = match varint(&mut keys) {
-                0 => {
-                    next += 1;
-                    next - 1
-                }
-                1 => previous + 1,
-                id => id as usize - 2,
-            };
-            match varint(&mut sizes) {
-                0 => {}
-                size => last[previous] = size as u32 - 1,
-            }
-            (previous as u32, last[previous])
-        })
-        .collect();
-    let own_times = file[14] & 2 != 0;
-    let per_ms = if own_times { requests.len() as f64 / (seconds as f64 * 1000.0) } else { 0.25 };
-    let name = path.rsplit('/').next().unwrap_or(path).trim_end_matches(".hrt").to_owned();
-    Trace { name, requests, per_ms }
-}
 
 fn mixed(mut n: u64) -> u64 {
     n = (n ^ n >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -162,6 +162,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         for key in &keys {
             pipe.cmd("MGET").arg(self.names.value(&key.name)).arg(self.names.versions(key));
         }
+        self.tell(&mut pipe).await;
         let answers = self.server.ask::<Vec<Value>>(&pipe).await.unwrap_or_default();
         let mut answers = answers.into_iter();
         let judge = |key: Key| {
@@ -172,7 +173,15 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
             };
             (key, found)
         };
-        keys.into_iter().map(judge).collect()
+        let mut looked: Vec<(Key, Found<V>)> = keys.into_iter().map(judge).collect();
+        let is_absent = |found: &Found<V>| matches!(found, Found::Miss(Miss::Unknown));
+        let absent: Vec<&str> =
+            looked.iter().filter(|(_, found)| is_absent(found)).map(|(key, _)| key.name.as_str()).collect();
+        let mut reasons = self.why(&absent).await.into_iter();
+        for (_, found) in looked.iter_mut().filter(|(_, found)| is_absent(found)) {
+            *found = Found::Miss(reasons.next().unwrap_or(Miss::Unknown));
+        }
+        looked
     }
 
     /// One load for all keys that are led, each stored if its lease was granted.

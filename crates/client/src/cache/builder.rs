@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 
-use super::{Cache, Inner, Owed};
+use super::{Cache, Inner, Owed, Reasons};
 use crate::codec::{Codec, Json};
 use crate::entry::MAX_VALUE_BYTES;
 use crate::flight::Flights;
@@ -53,6 +53,7 @@ pub struct CacheBuilder<V> {
     max_loads: usize,
     max_refreshes: usize,
     max_owed: usize,
+    reasons: bool,
     value: PhantomData<fn() -> V>,
 }
 
@@ -75,6 +76,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
             max_loads: 256,
             max_refreshes: 32,
             max_owed: 10_000,
+            reasons: false,
             value: PhantomData,
         }
     }
@@ -162,6 +164,15 @@ impl<V: Clone + Send + Sync + 'static> CacheBuilder<V> {
         self
     }
 
+    /// Asks a Larder server at each miss why the key is not there (never stored, expired, evicted, deleted, flushed), and
+    /// tells it of stale and negative hits, so that its metrics show them. Other servers are asked once whether they can.
+    /// A miss costs one exchange more. Default: off.
+    #[must_use]
+    pub fn reasons(mut self, wanted: bool) -> Self {
+        self.reasons = wanted;
+        self
+    }
+
     /// Another clock, in milliseconds since 1970: tests of an application's own need not sleep. The clocks of all
     /// processes that share a cache should agree, to a small part of the time to live.
     #[must_use]
@@ -193,6 +204,7 @@ impl<V: Clone + Send + Sync + 'static> CacheBuilder<V> {
             refreshes: Arc::new(Semaphore::new(self.max_refreshes.min(Semaphore::MAX_PERMITS))),
             report,
             owed: Owed::new(self.max_owed),
+            reasons: Reasons::new(self.reasons),
         }))
     }
 }

@@ -5,6 +5,7 @@ mod behind;
 mod builder;
 mod owed;
 mod read;
+mod reasons;
 mod write;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ pub use self::behind::{Change, Put, Sequence, Sink, WriteBehind, WriteBehindSett
 pub use self::builder::CacheBuilder;
 use self::builder::Settings;
 use self::owed::Owed;
+use self::reasons::Reasons;
 pub use self::write::Written;
 use crate::codec::Codec;
 use crate::entry::{Entry, Tagged, Version};
@@ -70,6 +72,7 @@ pub(crate) struct Inner<V> {
     refreshes: Arc<Semaphore>,
     report: Report,
     owed: Owed,
+    reasons: Reasons,
 }
 
 /// What lies in the cache under a key, judged.
@@ -176,11 +179,20 @@ impl<V: Send + Sync + 'static> Inner<V> {
         }
         let mut pipe = redis::Pipeline::new();
         pipe.cmd("MGET").arg(self.names.value(&key.name)).arg(self.names.versions(key));
+        self.tell(&mut pipe).await;
         let answer = self.server.ask::<Vec<redis::Value>>(&pipe).await.and_then(|answers| {
             crate::lease::value_and_versions(answers.first().unwrap_or(&redis::Value::Nil))
         });
         match answer {
-            Ok((bytes, versions)) => (self.judge(key, bytes.as_deref(), &versions), None),
+            Ok((bytes, versions)) => {
+                let found = match self.judge(key, bytes.as_deref(), &versions) {
+                    Found::Miss(Miss::Unknown) => {
+                        Found::Miss(self.why(&[&key.name]).await.pop().unwrap_or(Miss::Unknown))
+                    }
+                    found => found,
+                };
+                (found, None)
+            }
             Err(fault) => {
                 tracing::debug!(%fault, key = %key.name, "the cache could not be asked");
                 (Found::Miss(Miss::Unreachable), Some(fault))

@@ -58,7 +58,7 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
             Found::Stale { .. } => Fetched { value: None, outcome: Outcome::Miss(Miss::Expired) },
             Found::Miss(miss) => Fetched { value: None, outcome: Outcome::Miss(miss) },
         };
-        self.0.report.count(fetched.outcome.event());
+        self.0.count_outcome(fetched.outcome.event());
         Ok(fetched)
     }
 
@@ -129,10 +129,15 @@ impl<V: Clone + Send + Sync + 'static> Cache<V> {
 }
 
 impl<V: Clone + Send + Sync + 'static> Inner<V> {
+    fn count_outcome(&self, event: Event) {
+        self.report.count(event);
+        self.reasons.note(event);
+    }
+
     pub(super) fn count_answer(&self, answer: &Result<Fetched<V>, Error>) {
         match answer {
             Ok(fetched) => {
-                self.report.count(fetched.outcome.event());
+                self.count_outcome(fetched.outcome.event());
                 match fetched.outcome {
                     Outcome::Load { by: Load::Joined, .. } => self.report.count(Event::Joined),
                     Outcome::Load { by: Load::Awaited, .. } => self.report.count(Event::Awaited),

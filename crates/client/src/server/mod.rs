@@ -7,7 +7,7 @@
 mod breaker;
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
@@ -71,6 +71,8 @@ struct Inner {
     shared: tokio::sync::Mutex<Option<MultiplexedConnection>>,
     exclusive: Semaphore,
     idle: Mutex<Vec<MultiplexedConnection>>,
+    /// Whether it has LARDER.WHY and LARDER.OUTCOME, once that was asked.
+    tells_reasons: OnceLock<bool>,
 }
 
 /// What an optimistic transaction does after it has read.
@@ -82,7 +84,8 @@ pub(crate) enum Step<T> {
 }
 
 impl Server {
-    /// A server by its URL: `redis://[user:password@]host:port[/database]`, or `redis+unix:///path`.
+    /// A server by its URL: `redis://[user:password@]host:port[/database]`, `rediss://` for TLS (with the feature `tls`,
+    /// which is on by default), or `redis+unix:///path`.
     ///
     /// # Errors
     /// When the URL is not one.
@@ -95,16 +98,54 @@ impl Server {
     /// # Errors
     /// When the URL is not one.
     pub fn with_limits(url: &str, limits: Limits) -> Result<Self, Fault> {
-        let client = redis::Client::open(url).map_err(|error| Fault::Connection(error.to_string()))?;
-        Ok(Self(Arc::new(Inner {
+        Ok(Self::of(redis::Client::open(url).map_err(unusable)?, limits))
+    }
+
+    /// The same, for a server with TLS whose certificate an authority of one's own has signed: its certificate, as PEM.
+    ///
+    /// ```no_run
+    /// use larder_client::{Limits, Server};
+    ///
+    /// let authority = std::fs::read("ca.pem")?;
+    /// let server = Server::with_authority("rediss://:token@127.64.0.10:6379", Limits::default(), &authority)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the URL is not one of a server with TLS, or the certificate none.
+    #[cfg(feature = "tls")]
+    pub fn with_authority(url: &str, limits: Limits, authority_pem: &[u8]) -> Result<Self, Fault> {
+        let certificates =
+            redis::TlsCertificates { client_tls: None, root_cert: Some(authority_pem.to_vec()) };
+        Ok(Self::of(redis::Client::build_with_tls(url, certificates).map_err(unusable)?, limits))
+    }
+
+    fn of(client: redis::Client, limits: Limits) -> Self {
+        Self(Arc::new(Inner {
             client,
             breaker: Breaker::new(limits.breaker.clone()),
             waiting: Semaphore::new(limits.in_flight.clamp(1, Semaphore::MAX_PERMITS)),
             exclusive: Semaphore::new(limits.exclusive.clamp(1, Semaphore::MAX_PERMITS)),
             shared: tokio::sync::Mutex::new(None),
             idle: Mutex::new(Vec::new()),
+            tells_reasons: OnceLock::new(),
             limits,
-        })))
+        }))
+    }
+
+    /// Whether the server says why keys are not there. Asked once; one that cannot be asked is asked again later.
+    pub(crate) async fn tells_reasons(&self) -> bool {
+        if let Some(known) = self.0.tells_reasons.get() {
+            return *known;
+        }
+        let mut pipe = Pipeline::new();
+        pipe.cmd("COMMAND").arg("INFO").arg("larder.why").arg("larder.outcome");
+        let tells = match self.ask::<Vec<Vec<Value>>>(&pipe).await {
+            Ok(found) => found.iter().flatten().all(|about| !matches!(about, Value::Nil)),
+            Err(fault) if fault.is_unreachable() => return false,
+            Err(_) => false,
+        };
+        *self.0.tells_reasons.get_or_init(|| tells)
     }
 
     /// Whether the server answers.
@@ -249,6 +290,11 @@ impl Inner {
         let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
         within(self.limits.connect, self.client.get_multiplexed_async_connection_with_config(&config)).await
     }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn unusable(error: redis::RedisError) -> Fault {
+    Fault::Connection(error.to_string())
 }
 
 async fn within<T>(

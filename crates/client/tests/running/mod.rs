@@ -15,14 +15,29 @@ pub(crate) const GENEROUS: Duration = Duration::from_secs(30);
 pub(crate) struct TestServer {
     child: Option<Child>,
     port: u16,
+    /// 0 without TLS.
+    tls_port: u16,
     folder: tempfile::TempDir,
 }
 
 impl TestServer {
     /// A running server, or `None` when there is no program to run.
     pub(crate) async fn start() -> Option<Self> {
+        Self::begin(false).await
+    }
+
+    /// The same with another port that speaks TLS.
+    pub(crate) async fn start_tls() -> Option<Self> {
+        Self::begin(true).await
+    }
+
+    async fn begin(tls: bool) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut server = Self { child: None, port: free_port(), folder };
+        let tls_port = if tls { free_port() } else { 0 };
+        let mut server = Self { child: None, port: free_port(), tls_port, folder };
+        if tls {
+            server.certify();
+        }
         for _ in 0..5 {
             if !server.resume().await {
                 eprintln!("neither LARDER_BIN nor redis-server: passed over");
@@ -51,6 +66,17 @@ impl TestServer {
             .args(["--port", &port, "--bind", "127.0.0.1", "--save", ""])
             .arg("--dir")
             .arg(self.folder.path());
+        if self.tls_port != 0 {
+            let file = |name: &str| self.folder.path().join(name);
+            command
+                .args(["--tls-port", &self.tls_port.to_string(), "--tls-auth-clients", "no"])
+                .arg("--tls-cert-file")
+                .arg(file("node.pem"))
+                .arg("--tls-key-file")
+                .arg(file("node.key"))
+                .arg("--tls-ca-cert-file")
+                .arg(file("ca.pem"));
+        }
         let Ok(child) = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn() else { return false };
         self.child = Some(child);
         let until = Instant::now() + GENEROUS;
@@ -67,6 +93,33 @@ impl TestServer {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         panic!("the server does not answer");
+    }
+
+    /// An authority, and a certificate of it for the loopback address.
+    fn certify(&self) {
+        use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+        let mut parameters = CertificateParams::new(Vec::new()).expect("no names");
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        let authority = parameters.self_signed(&key).expect("an authority");
+        let issuer = Issuer::new(parameters, key);
+        let own_key = KeyPair::generate().expect("a key");
+        let own = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("a name");
+        let own = own.signed_by(&own_key, &issuer).expect("a certificate");
+        let write =
+            |name: &str, text: String| std::fs::write(self.folder.path().join(name), text).expect("a file");
+        write("ca.pem", authority.pem());
+        write("node.pem", own.pem());
+        write("node.key", own_key.serialize_pem());
+    }
+
+    pub(crate) fn tls_url(&self) -> String {
+        format!("rediss://127.0.0.1:{}", self.tls_port)
+    }
+
+    /// The certificate of the authority, as PEM.
+    pub(crate) fn authority(&self) -> Vec<u8> {
+        std::fs::read(self.folder.path().join("ca.pem")).expect("the authority")
     }
 
     pub(crate) fn url(&self) -> String {

@@ -92,7 +92,7 @@ pub(super) fn window(start: i64, stop: i64, len: usize) -> (usize, usize) {
 }
 
 /// A source of random numbers for choosing members: a generator per thread, seeded by the system.
-pub(super) fn dice() -> impl FnMut() -> u64 {
+pub(crate) fn dice() -> impl FnMut() -> u64 {
     thread_local! {
         static SEED: Cell<u64> = Cell::new(RandomState::new().build_hasher().finish());
     }

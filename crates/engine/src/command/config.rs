@@ -141,6 +141,7 @@ fn set(call: &mut Call<'_>) -> Result<(), CommandError> {
 
 fn resetstat(call: &mut Call<'_>) -> Result<(), CommandError> {
     call.node.stats.reset();
+    call.node.prefixes.reset_reported();
     call.node.traffic.reset();
     crate::background::forget_freed();
     crate::memory::bound::forget_moved();

@@ -6,10 +6,11 @@
 
 use super::table::flag;
 use super::{Command, CommandError, Known};
+use crate::advise::{self, Value as Seen};
 use crate::log::Effects;
 use crate::node::Node;
 use crate::notify::{Classes, Event};
-use crate::prefixes::{Outcome, Prefixes};
+use crate::prefixes::Outcome;
 use larder_protocol::resp::args::Args;
 use larder_protocol::slot::slot_of;
 use larder_store::object::{Hash, Limits, List, Set, SortedSet, Stream};
@@ -144,7 +145,7 @@ pub struct Keyspace<'a> {
     dirty: u64,
     /// Which events somebody wants to hear of.
     wanted: Classes,
-    prefixes: &'a Prefixes,
+    node: &'a Node,
     /// What is to be told when the command is over; made when there is anything.
     notes: Option<Box<Notes>>,
 }
@@ -182,7 +183,7 @@ impl<'a> Keyspace<'a> {
             next,
             dirty: 0,
             wanted,
-            prefixes: &node.prefixes,
+            node,
             notes: None,
         }
     }
@@ -274,11 +275,8 @@ impl<'a> Keyspace<'a> {
     #[inline]
     pub fn read(&mut self, key: &[u8]) -> Option<ItemRef<'_>> {
         let (db, now, access) = (self.db, self.now, self.access);
-        if self.wanted.meets(Classes::KEYMISS) {
-            self.note_if_missing(Classes::KEYMISS, "keymiss", key);
-        }
-        if self.wanted.meets(Classes::PREFIXES) {
-            self.note_prefix(key);
+        if self.wanted.meets(Classes::KEYMISS | Classes::DOOR) {
+            self.note_read(key);
         }
         let (key, partition) = self.open(key)?;
         partition.read(db, &key, now, access)
@@ -346,10 +344,10 @@ impl<'a> Keyspace<'a> {
         let (db, access) = (self.db, self.access);
         self.dirty += 1;
         self.notify_new(key);
-        self.notify(Classes::CHANGES, "", key);
         if let Some((key, partition)) = self.open(key) {
             free(partition.set(db, &key, value, extras, access));
         }
+        self.note_written(key);
     }
 
     /// Puts a value at a key that does not exist, as used when `access` says (RESTORE); counts as a change.
@@ -402,7 +400,7 @@ impl<'a> Keyspace<'a> {
         let (key, partition) = self.open(bytes)?;
         let removed = partition.remove(db, &key, now)?;
         self.dirty += 1;
-        self.notify(Classes::CHANGES, "", bytes);
+        self.note_written(bytes);
         Some(removed)
     }
 
@@ -410,7 +408,7 @@ impl<'a> Keyspace<'a> {
     pub fn changed(&mut self, key: &[u8]) {
         let db = self.db;
         self.dirty += 1;
-        self.notify(Classes::CHANGES, "", key);
+        self.note_written(key);
         if let Some((key, partition)) = self.open(key) {
             partition.changed(db, &key);
         }
@@ -421,7 +419,7 @@ impl<'a> Keyspace<'a> {
     pub fn fields_changed(&mut self, key: &[u8], expired: u64) {
         let db = self.db;
         self.dirty += 1;
-        self.notify(Classes::CHANGES, "", key);
+        self.note_written(key);
         if let Some((key, partition)) = self.open(key) {
             partition.changed(db, &key);
             partition.fields_changed(db, &key);
@@ -485,11 +483,53 @@ impl<'a> Keyspace<'a> {
         }
     }
 
+    /// A key is about to be read, and somebody wants to hear of it.
     #[cold]
     #[inline(never)]
-    fn note_prefix(&self, key: &[u8]) {
-        let outcome = if self.exists(key) { Outcome::Hit } else { Outcome::Miss(self.reason(key)) };
-        self.prefixes.note(key, outcome);
+    fn note_read(&mut self, key: &[u8]) {
+        if self.wanted.meets(Classes::KEYMISS) {
+            self.note_if_missing(Classes::KEYMISS, "keymiss", key);
+        }
+        if self.wanted.meets(Classes::PREFIXES) {
+            let outcome = if self.exists(key) { Outcome::Hit } else { Outcome::Miss(self.reason(key)) };
+            self.node.prefixes.note(key, outcome);
+        }
+        if self.wanted.meets(Classes::ADVICE) {
+            self.note_advice(key, |keys| match keys.peek(key) {
+                Some(item) => advise::Event::Hit(Seen::of(&item)),
+                None => advise::Event::Miss(keys.reason(key)),
+            });
+        }
+    }
+
+    /// A value is there now, another one than before.
+    #[inline]
+    fn note_written(&mut self, key: &[u8]) {
+        if self.wanted.meets(Classes::CHANGES | Classes::ADVICE) {
+            self.note_change(key);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn note_change(&mut self, key: &[u8]) {
+        if self.wanted.meets(Classes::CHANGES) {
+            self.note_event(Classes::CHANGES, "", key);
+        }
+        if self.wanted.meets(Classes::ADVICE) {
+            self.note_advice(key, |keys| match keys.peek(key) {
+                Some(item) => advise::Event::Written(Seen::of(&item)),
+                None => advise::Event::Removed,
+            });
+        }
+    }
+
+    fn note_advice(&self, key: &[u8], event: impl FnOnce(&Self) -> advise::Event) {
+        let advisor = &self.node.advisor;
+        if let Some(look) = advisor.look(&self.key(key), self.db, self.clock_ms) {
+            let delimiter = self.node.settings().miss_prefix_delimiter;
+            advisor.note(look, key, event(self), delimiter, self.clock_ms);
+        }
     }
 
     #[cold]
@@ -516,7 +556,7 @@ impl<'a> Keyspace<'a> {
     /// True while somebody wants to hear of anything.
     #[inline]
     pub fn is_listened_to(&self) -> bool {
-        !self.wanted.is_empty()
+        !self.wanted.without(Classes::DOOR).is_empty()
     }
 
     /// Removes the keys of a command whose time is over, so that this is told before what the command does.
@@ -556,7 +596,7 @@ impl<'a> Keyspace<'a> {
     /// True if somebody wants to hear of events or changes, beside the log.
     #[inline]
     pub fn is_heard(&self) -> bool {
-        self.wanted != Classes::LOG
+        self.wanted.without(Classes::DOOR) != Classes::LOG
     }
 
     /// Logs this instead of the command; said several times, all of it in one step. Nothing while the log is off.

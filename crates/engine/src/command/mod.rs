@@ -6,13 +6,14 @@
 //! or another session.
 
 pub mod acl;
+mod advise;
 pub mod arguments;
 pub mod bitmap;
 pub mod blocking;
 pub mod call;
 pub mod client;
 mod client_filter;
-mod collection;
+pub(crate) mod collection;
 mod conditional;
 pub mod config;
 pub mod connection;
@@ -100,5 +101,6 @@ pub fn families() -> &'static [&'static [Command]] {
         debug::COMMANDS,
         monitor::COMMANDS,
         why::COMMANDS,
+        advise::COMMANDS,
     ]
 }

@@ -279,17 +279,12 @@ fn memory_section(call: &mut Call<'_>, text: &mut String) {
 fn stats(call: &mut Call<'_>, text: &mut String) {
     let mut counters = larder_store::partition::Counters::default();
     call.keys.each_partition(|_, partition| {
-        let c = partition.counters();
-        counters.hits += c.hits;
-        counters.misses += c.misses;
-        counters.missed.iter_mut().zip(c.missed).for_each(|(sum, missed)| *sum += missed);
-        counters.expired += c.expired;
-        counters.expired_fields += c.expired_fields;
-        counters.evicted += c.evicted;
+        counters.add(partition.counters());
     });
     let (stats, denials, hub) = (&call.node.stats, &call.node.users.log, &call.node.hub);
     let (tracked, replicated) = (call.node.tracking.counts(), &call.node.replication.stats);
     let [evicted, expired, deleted, flushed] = counters.missed;
+    let [stale, negative] = call.node.prefixes.reported();
     let traffic = call.node.traffic.total();
     let [lag_p50, lag_p99, lag_max] = crate::meter::expire_lag_ms(&call.node.meters);
     let get = |value: &AtomicU64| value.load(Ordering::Relaxed);
@@ -316,8 +311,8 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         "total_net_repl_output_bytes": get(&replicated.output_bytes),
         "instantaneous_input_kbps": kilobytes(&stats.input_per_second),
         "instantaneous_output_kbps": kilobytes(&stats.output_per_second),
-        "instantaneous_input_repl_kbps": kilobytes(&stats.replicated_per_second[0]),
-        "instantaneous_output_repl_kbps": kilobytes(&stats.replicated_per_second[1]),
+        "instantaneous_input_repl_kbps": kilobytes(&stats.replication_per_second[0]),
+        "instantaneous_output_repl_kbps": kilobytes(&stats.replication_per_second[1]),
         "rejected_connections": get(&stats.rejected_connections),
         "refused_sources": get(&stats.refused_sources),
         "sync_full": get(&replicated.full),
@@ -344,6 +339,8 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         "total_active_defrag_time": moving + get(&stats.moving_ms),
         "current_active_defrag_time": moving,
         "keyspace_hits": counters.hits,
+        "keyspace_hits_stale": stale,
+        "keyspace_hits_negative": negative,
         "keyspace_misses": counters.misses,
         "keyspace_misses_evicted": evicted,
         "keyspace_misses_expired": expired,

@@ -1,15 +1,16 @@
 //! LARDER.WHY: what is known of one key: what it is if it is there, and why it is not if it is not. LARDER.PREFIXES: the same
-//! of all reads, by what their keys begin with.
+//! of all reads, by what their keys begin with. LARDER.OUTCOME: what readers know of their hits.
 //!
 //! The names have a dot, as those of modules have, so that no command of Redis or Valkey will ever be called so.
 
 use super::table::{Command, Keys, flag};
 use super::{Call, CommandError};
-use crate::prefixes::MISSES;
+use crate::prefixes::{MISSES, REPORTED, Reported};
+use larder_protocol::number::parse_i64;
 use larder_store::{ItemRef, Reason};
 
 /// The rows of this family.
-pub(crate) const COMMANDS: &[Command] = &[WHY, PREFIXES];
+pub(crate) const COMMANDS: &[Command] = &[WHY, PREFIXES, OUTCOME];
 
 const PREFIXES: Command = Command {
     name: "larder.prefixes",
@@ -21,6 +22,19 @@ const PREFIXES: Command = Command {
     arity: -1,
     flags: flag::ADMIN | flag::LOADING | flag::STALE,
     handler: prefixes,
+    ..Command::DEFAULT
+};
+
+const OUTCOME: Command = Command {
+    name: "larder.outcome",
+    summary: "Tells of hits what only their reader knows: that values were stale, or said that the source has nothing.",
+    syntax: "prefix [STALE count] [NEGATIVE count]", // with the delimiter behind it, or a key
+    complexity: "O(1)",
+    since: "7.2.4",
+    group: "server",
+    arity: -4,
+    flags: flag::FAST | flag::LOADING | flag::STALE,
+    handler: outcome,
     ..Command::DEFAULT
 };
 
@@ -118,6 +132,28 @@ fn why(call: &mut Call<'_>) -> Result<(), CommandError> {
     Ok(())
 }
 
+fn outcome(call: &mut Call<'_>) -> Result<(), CommandError> {
+    let mut told = Vec::new();
+    for at in (2..call.args.len()).step_by(2) {
+        let word = call.args.get(at).to_ascii_lowercase();
+        let what = match word.as_slice() {
+            b"stale" => Reported::Stale,
+            b"negative" => Reported::Negative,
+            _ => return Err(CommandError::Syntax),
+        };
+        if at + 1 == call.args.len() {
+            return Err(CommandError::Syntax);
+        }
+        let count = parse_i64(call.args.get(at + 1)).and_then(|count| u64::try_from(count).ok());
+        told.push((what, count.ok_or(CommandError::NotInteger)?));
+    }
+    let prefixes = &call.node.prefixes;
+    let prefix = prefixes.prefix(call.args.get(1));
+    told.into_iter().for_each(|(what, count)| prefixes.report(prefix, what, count));
+    call.out.ok();
+    Ok(())
+}
+
 fn prefixes(call: &mut Call<'_>) -> Result<(), CommandError> {
     match call.args.len() {
         1 => {}
@@ -131,11 +167,12 @@ fn prefixes(call: &mut Call<'_>) -> Result<(), CommandError> {
     let all = call.node.prefixes.all();
     call.out.array(all.len());
     for (name, counts) in all {
-        call.out.map(3 + MISSES.len());
+        call.out.map(3 + REPORTED.len() + MISSES.len());
         call.out.bulk(b"prefix");
         call.out.bulk(&name);
-        for (name, count) in [("hits", counts.hits)].into_iter().chain(MISSES.into_iter().zip(counts.misses))
-        {
+        let reported = REPORTED.into_iter().zip(counts.reported);
+        let misses = MISSES.into_iter().zip(counts.misses);
+        for (name, count) in [("hits", counts.hits)].into_iter().chain(reported).chain(misses) {
             call.out.bulk(name.as_bytes());
             call.out.integer(count as i64);
         }

@@ -49,6 +49,17 @@ impl Host for Node {
         self.sessions.all().into_iter().map(connection).collect()
     }
 
+    fn watch_traffic(&self, seconds: Option<u64>) {
+        match seconds {
+            Some(seconds) => self.start_advice(seconds),
+            None => self.stop_advice(),
+        }
+    }
+
+    fn advice(&self) -> Option<String> {
+        Node::advice(self)
+    }
+
     fn set_memory_max(&self, bytes: u64) {
         let mut config = self.config();
         config.settings.maxmemory = bytes;
@@ -57,6 +68,16 @@ impl Host for Node {
 
     fn stop(&self) {
         signal::raise();
+    }
+
+    fn follows(&self) -> bool {
+        self.replication.is_following()
+    }
+
+    fn refresh_certificates(&self) -> Option<Result<(), String>> {
+        let settings = self.settings();
+        let spoken = settings.tls.mode != crate::config::tls::TlsMode::No;
+        spoken.then(|| self.tls.apply(&settings.tls).map_err(|error| error.to_string()))
     }
 
     fn send_lines(&self, place: Place, lines: Arc<[u8]>) -> bool {

@@ -98,6 +98,7 @@ pub(super) fn get_one(turn: &mut Turn<'_>, key: &Key<'_>, cas: bool, touch: Opti
     }
     let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
     turn.watch_fetch(&partition, key);
+    turn.note_read(&partition, key);
     let expired = partition.counters().expired;
     let item = partition.read(DB, key, turn.now, turn.access);
     let old = item.and_then(|item| answer(turn, &item, cas, out));
@@ -105,14 +106,12 @@ pub(super) fn get_one(turn: &mut Turn<'_>, key: &Key<'_>, cas: bool, touch: Opti
     let Some(old) = old else {
         turn.count_miss(&partition, expired);
         turn.detail(key.bytes, Event::Get { hit: false });
-        turn.note_prefix(key, Some(&partition));
         return if touch.is_some() {
             turn.count(Counter::TouchMisses)
         };
     };
     turn.count(Counter::GetHits);
     turn.detail(key.bytes, Event::Get { hit: true });
-    turn.note_prefix(key, None);
     let mut extras = old.0;
     if let Some(exptime) = touch {
         turn.count(Counter::TouchHits);
@@ -187,6 +186,7 @@ pub(super) fn put(
         log_value(turn, key, &value, extras.deadline);
         partition.set(DB, key, value, extras, turn.access)
     });
+    turn.note_change(partition, key);
 }
 
 /// `set`, `add`, `replace`, `append`, `prepend`, `cas`.
@@ -358,6 +358,7 @@ pub(super) fn remove(turn: &mut Turn<'_>, partition: &mut Partition, key: &Key<'
     turn.changes += u64::from(found);
     if found {
         turn.log(&[b"DEL", key.bytes]);
+        turn.note_change(partition, key);
     }
     turn.log_gone(partition);
     free(removed);
@@ -406,18 +407,28 @@ pub(super) fn arithmetic(turn: &mut Turn<'_>, key: &[u8], delta: u64, up: bool, 
     let text = digits.format(result).as_bytes();
     out.extend_from_slice(text);
     out.extend_from_slice(b"\r\n");
-    if text.len() >= len {
-        let extras = Extras { state: grown(extras.state, len, text), ..extras };
-        return put(turn, &mut partition, &key, value(text), extras);
+    put_number(turn, &mut partition, &key, text, len, extras);
+}
+
+/// Puts a number in place of one that took `len` bytes, with blanks behind it where it is shorter. One that became longer
+/// is as new. (memcached makes any anew while another request or thread holds it: `get` and `incr` in one pipeline.)
+pub(super) fn put_number(
+    turn: &mut Turn<'_>,
+    partition: &mut Partition,
+    key: &Key<'_>,
+    text: &[u8],
+    len: usize,
+    extras: Extras,
+) {
+    if text.len() > len {
+        return put(turn, partition, key, value(text), Extras { state: State::default(), ..extras });
+    }
+    if text.len() == len {
+        return put(turn, partition, key, value(text), extras);
     }
     let mut padded = text.to_vec();
     padded.resize(len, b' ');
-    put(turn, &mut partition, &key, Value::String(&padded), extras);
-}
-
-/// The state of a number after it was counted with: one that became longer is as new.
-pub(super) fn grown(state: State, len: usize, text: &[u8]) -> State {
-    if text.len() > len { State::default() } else { state }
+    put(turn, partition, key, Value::String(&padded), extras);
 }
 
 /// A value as a number, and its length as a string.

@@ -6,10 +6,11 @@
 
 use super::counters::Counter;
 use super::detail::Event;
-use super::item::{self, number, put, set_extras, string, value};
+use super::item::{self, number, put, set_extras, string};
 use super::keep::{Keep, Kept, Mode, keep};
 use super::watch::Stored;
 use super::{DB, Turn};
+use crate::prefixes::Reported;
 use larder_protocol::memcache::meta::{self, Meta, Verb};
 use larder_protocol::memcache::request::{KEY_BYTES_MAX, Verb as Store, item_bytes};
 use larder_store::{Extras, Key, State, Value};
@@ -156,6 +157,7 @@ fn get(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec<u8>) {
     }
     let access = if meta.has(b'u') { turn.access.silent() } else { turn.access };
     let mut digits = itoa::Buffer::new();
+    turn.note_read(&partition, key);
     let expired = partition.counters().expired;
     let item = partition.read(DB, key, turn.now, access);
     let found = item.map(|item| (item.extras(), item.value()));
@@ -166,7 +168,6 @@ fn get(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec<u8>) {
         let vacant = found.is_none();
         turn.count_miss(&partition, expired);
         turn.detail(key.bytes, Event::Get { hit: false });
-        turn.note_prefix(key, Some(&partition));
         if touches {
             turn.count(Counter::TouchMisses);
         }
@@ -181,7 +182,10 @@ fn get(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec<u8>) {
     };
     turn.count(Counter::GetHits);
     turn.detail(key.bytes, Event::Get { hit: true });
-    turn.note_prefix(key, None);
+    if old.state.stale {
+        let prefixes = &turn.shared.prefixes;
+        prefixes.report(prefixes.prefix(key.bytes), Reported::Stale, 1);
+    }
     let mut extras = old;
     if touches {
         turn.count(Counter::TouchHits);
@@ -359,14 +363,7 @@ fn arithmetic(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec
     };
     let mut digits = itoa::Buffer::new();
     let text = digits.format(result).as_bytes();
-    if text.len() >= len {
-        let extras = Extras { state: item::grown(extras.state, len, text), ..extras };
-        put(turn, &mut partition, key, value(text), extras);
-    } else {
-        let mut padded = text.to_vec();
-        padded.resize(len, b' ');
-        put(turn, &mut partition, key, Value::String(&padded), extras);
-    }
+    item::put_number(turn, &mut partition, key, text, len, extras);
     if there.is_none() {
         let stored = Stored { status: "stored", command: "add", deadline: extras.deadline, data: text };
         turn.watch_store(&partition, key, &stored);

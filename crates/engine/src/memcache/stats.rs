@@ -2,8 +2,10 @@
 
 use super::counters::{Counter, NAMES};
 use super::{Binding, DB, Turn};
+use crate::advise::{SECONDS_DEFAULT, SECONDS_MAX};
 use crate::command::why::Known;
-use crate::prefixes::MISSES;
+use crate::prefixes::{MISSES, REPORTED};
+use larder_protocol::memcache::text::unsigned;
 use larder_protocol::slot::slot_of;
 use larder_store::partition::access::Access;
 use larder_store::{ItemRef, ValueRef};
@@ -137,7 +139,7 @@ pub(super) fn general(turn: &Turn<'_>, out: &mut Vec<u8>) {
     line(out, "malloc_fails", 0);
 }
 
-/// `stats misses`: reads of keys that were not there, by why they were not.
+/// `stats misses`: reads of keys that were not there, by why they were not; and hits that were stale or negative.
 pub(super) fn misses(turn: &Turn<'_>, out: &mut Vec<u8>) {
     let (mut all, mut known) = (0, [0; 4]);
     for id in turn.store.partitions() {
@@ -149,6 +151,9 @@ pub(super) fn misses(turn: &Turn<'_>, out: &mut Vec<u8>) {
         line(out, &format!("misses:{name}"), count);
     }
     line(out, "misses:unknown", all.saturating_sub(known.iter().sum()));
+    for (name, count) in REPORTED.iter().zip(turn.shared.prefixes.reported()) {
+        line(out, &format!("hits:{name}"), count);
+    }
 }
 
 /// `stats prefixes`: gets by what their keys begin with, the most used first.
@@ -156,6 +161,9 @@ pub(super) fn prefixes(turn: &Turn<'_>, out: &mut Vec<u8>) {
     for (name, counts) in turn.shared.prefixes.all() {
         let name = String::from_utf8_lossy(&name);
         line(out, &format!("{name}:hits"), counts.hits);
+        for (kind, count) in REPORTED.iter().zip(counts.reported) {
+            line(out, &format!("{name}:{kind}"), count);
+        }
         for (kind, count) in MISSES.iter().zip(counts.misses) {
             line(out, &format!("{name}:{kind}"), count);
         }
@@ -172,6 +180,30 @@ pub(super) fn why(turn: &Turn<'_>, key: &[u8], out: &mut Vec<u8>) {
     };
     line(out, "state", known.state());
     known.facts().into_iter().for_each(|(name, value)| line(out, name, value));
+}
+
+/// `stats advise [start [seconds] | stop]`: watches the traffic for a while, and tells what it was like, as JSON.
+pub(super) fn advise(turn: &Turn<'_>, words: &[&[u8]], out: &mut Vec<u8>) -> &'static [u8] {
+    const USAGE: &[u8] = b"CLIENT_ERROR usage: stats advise [start [seconds] | stop]\r\n";
+    let seconds = match words {
+        [] => {
+            if let Some(report) = turn.host.advice() {
+                line(out, "advice", report);
+            }
+            return b"END\r\n";
+        }
+        [b"stop"] => None,
+        [b"start"] => Some(SECONDS_DEFAULT),
+        [b"start", seconds] => {
+            match unsigned(seconds).filter(|seconds| (1..=SECONDS_MAX).contains(seconds)) {
+                Some(seconds) => Some(seconds),
+                None => return USAGE,
+            }
+        }
+        _ => return USAGE,
+    };
+    turn.host.watch_traffic(seconds);
+    b"OK\r\n"
 }
 
 /// What left without ever having been read; under LFU policies nobody knows.
@@ -212,7 +244,7 @@ pub(super) fn settings(turn: &Turn<'_>, out: &mut Vec<u8>) {
     line(out, "stat_key_prefix", char::from(rules.prefix_end));
     line(out, "detail_enabled", yes_no(turn.shared.detail.is_on()));
     line(out, "reqs_per_event", turn.shared.requests_per_turn());
-    line(out, "cas_enabled", "yes");
+    line(out, "cas_enabled", yes_no(!rules.cas_disabled));
     line(out, "tcp_backlog", figures.backlog);
     let binding = match rules.binding {
         Binding::Auto => "auto-negotiate",
@@ -234,7 +266,7 @@ pub(super) fn settings(turn: &Turn<'_>, out: &mut Vec<u8>) {
     line(out, "watch_enabled", yes_no(!rules.watch_disabled));
     line(out, "watcher_logbuf_size", rules.watcher_bytes);
     line(out, "worker_logbuf_size", rules.worker_bytes);
-    line(out, "track_sizes", "no");
+    line(out, "track_sizes", yes_no(rules.sizes));
     line(out, "ssl_enabled", yes_no(figures.tls));
 }
 
@@ -301,7 +333,7 @@ pub(super) fn slabs(turn: &Turn<'_>, out: &mut Vec<u8>) {
     line(out, "total_malloced", turn.host.figures().used_bytes);
 }
 
-/// `stats sizes`, which memcached too has only where it was asked for at the start.
+/// `stats sizes` where it was not asked for at the start.
 pub(super) fn sizes(out: &mut Vec<u8>) {
     line(out, "sizes_status", "disabled");
 }

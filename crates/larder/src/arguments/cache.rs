@@ -23,7 +23,7 @@ Examples:
   larder create shop --replicas 2 --wait                          a primary and two replicas
   larder create jobs --engine valkey --node-type cache.t3.small --tag team=search";
 
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Clone)]
 #[command(after_help = CREATE_EXAMPLES)]
 pub(crate) struct Create {
     /// Name of the cache: a letter, then letters, digits and hyphens
@@ -47,7 +47,8 @@ pub(crate) struct Create {
     /// Port of each node [default: 6379, or 11211 for memcached]
     #[arg(long, help_heading = "Cache")]
     pub(crate) port: Option<u16>,
-    /// Parameter group that configures the engine
+    /// Parameter group that configures the engine [default: one of Larder's, where what brings the fewest hits leaves first;
+    /// `default.redis7` and so on is ElastiCache's default]
     #[arg(long, value_name = "GROUP", help_heading = "Cache")]
     pub(crate) parameter_group: Option<String>,
     /// Subnet group that the nodes are placed in

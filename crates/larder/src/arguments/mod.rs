@@ -12,7 +12,7 @@ mod snapshot;
 mod up;
 
 pub(crate) use cache::{Caches, Create, Delete, Events, Failover, Show, Users};
-pub(crate) use connect::{Connect, Why};
+pub(crate) use connect::{Advise, Connect, Why};
 pub(crate) use iam::{Iam, IamAction};
 pub(crate) use node::{Memcached, Node, Rdb, RdbAction};
 pub(crate) use snapshot::{Backup, Restore, Snapshots};
@@ -61,6 +61,8 @@ pub(crate) enum Command {
     Connect(Connect),
     /// Tell what is known of a key: what it takes, or why it is not there
     Why(Why),
+    /// Watch a cache's traffic, and tell whether it is safe, effective and well sized, and what other sizes would bring
+    Advise(Advise),
     /// Show what happened to the caches
     Events(Events),
     /// Let a replica take the place of the primary

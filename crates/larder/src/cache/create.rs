@@ -1,14 +1,21 @@
 //! `larder create`: one CreateCacheCluster, and the wait until the cache can be used.
 
-use super::{Cache, wait_for};
+use super::{Cache, policy, wait_for};
 use crate::api::Api;
 use crate::arguments::{Create, Engine, Output};
 use crate::failure::{Code, Failure};
 use crate::terminal::{print, print_json};
 
 pub(crate) fn create(arguments: &Create) -> Result<(), Failure> {
-    let parameters = parameters(arguments)?;
+    tags(arguments)?; // before anything is made
     let api = Api::find(&arguments.asking.place)?;
+    let group = match &arguments.parameter_group {
+        Some(_) => None,
+        None => policy::group(&api, arguments.engine, arguments.engine_version.as_deref())?,
+    };
+    let arguments =
+        &Create { parameter_group: arguments.parameter_group.clone().or(group), ..arguments.clone() };
+    let parameters = parameters(arguments)?;
     if let Some(replicas) = arguments.replicas {
         return super::group::create(&api, arguments, replicas, &tags(arguments)?);
     }

@@ -2,11 +2,11 @@
 //! line (or, for one command, from its last word).
 
 use std::io::{BufRead, BufReader, IsTerminal, Read as _, Write};
-use std::net::TcpStream;
 
 use super::catalogue::Catalogue;
+use super::link::{self, Stream};
 use super::prompt::{Lines, Read, Terminal};
-use super::{Style, Talk, open};
+use super::{Server, Style, Talk};
 use crate::failure::{Code, Failure};
 use crate::terminal::{colour_wanted, print_bytes, print_json};
 
@@ -46,7 +46,7 @@ const COMMANDS: [&str; 25] = [
 
 /// A connection, buffered for reading lines.
 struct Link {
-    reader: BufReader<TcpStream>,
+    reader: BufReader<Box<dyn Stream>>,
     address: String,
 }
 
@@ -58,8 +58,9 @@ struct Request {
 }
 
 pub(super) fn talk(talk: &Talk) -> Result<(), Failure> {
-    let address = talk.server.address.clone();
-    let mut link = Link { reader: BufReader::new(open(&address)?), address };
+    let server = &talk.server;
+    let stream = link::open(&server.address, server.way.authority.as_deref())?;
+    let mut link = Link { reader: BufReader::new(stream), address: server.address.clone() };
     if !talk.command.is_empty() {
         let request = from_words(&talk.command)?;
         let reply = link.ask(&request)?;
@@ -78,9 +79,9 @@ pub(super) fn talk(talk: &Talk) -> Result<(), Failure> {
     session(&mut link, talk, lines)
 }
 
-/// One line to the server at an address.
-pub(super) fn ask(address: &str, line: &[u8]) -> Result<Vec<u8>, Failure> {
-    let mut link = Link { reader: BufReader::new(open(address)?), address: address.to_owned() };
+/// One line to a server.
+pub(super) fn ask(server: &Server, line: &[u8]) -> Result<Vec<u8>, Failure> {
+    let mut link = Link { reader: BufReader::new(link::reach(server)?.0), address: server.address.clone() };
     link.ask(&Request { bytes: line.to_vec(), silent: false })
 }
 
@@ -169,7 +170,8 @@ fn from_words(command: &[Vec<u8>]) -> Result<Request, Failure> {
 
 impl Link {
     fn ask(&mut self, request: &Request) -> Result<Vec<u8>, Failure> {
-        let sent = self.reader.get_mut().write_all(&request.bytes);
+        let stream = self.reader.get_mut();
+        let sent = stream.write_all(&request.bytes).and_then(|()| stream.flush());
         sent.map_err(|error| self.broken(&error.to_string()))?;
         if request.silent {
             return Ok(Vec::new());

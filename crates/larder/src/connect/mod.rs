@@ -1,8 +1,10 @@
-//! `larder connect`: talk to a cache. `redis` and `memcached` are the two languages, `prompt` the line editor that
-//! they share, `catalogue` the server's own command table (completion and hints), `words` the quoting rules,
-//! `show` how values look.
+//! `larder connect`: talk to a cache. `link` is the way to it, `redis` and `memcached` are the two languages, `prompt` the
+//! line editor that they share, `catalogue` the server's own command table (completion and hints), `words` the quoting
+//! rules, `show` how values look.
 
+mod advise;
 mod catalogue;
+mod link;
 mod memcached;
 mod prompt;
 mod redis;
@@ -10,22 +12,23 @@ mod show;
 mod why;
 mod words;
 
+pub(crate) use advise::advise;
 pub(crate) use why::why;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
-use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use crate::api::{Api, data_dir};
+use link::Way;
+
+use crate::api::{Api, data_dir, service_info};
 use crate::arguments::{Connect, Engine, Output, Where};
 use crate::cache::{self, Cache};
 use crate::failure::{Code, Failure};
 
-/// Longest wait for a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Variable with the password, which other Redis clients know, too.
+const PASSWORD_VARIABLE: &str = "REDISCLI_AUTH";
 
 /// How replies are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +48,9 @@ struct Server {
     /// `address:port`
     address: String,
     memcached: bool,
+    way: Way,
+    /// The node's own socket, where this user may reach it: no password and no TLS stands before it.
+    socket: Option<PathBuf>,
 }
 
 /// What the user wants of the server.
@@ -58,9 +64,20 @@ struct Talk {
 
 pub(crate) fn connect(arguments: &Connect) -> Result<(), Failure> {
     let server = match arguments.name.contains(':') {
-        true => by_address(&arguments.name, arguments.engine),
+        true => {
+            let mut server = by_address(&arguments.name, arguments.engine);
+            server.way.authority = arguments.cacert.clone();
+            if arguments.iam {
+                return Err(Failure::new(Code::WrongUse, "a token of IAM is for a cache by its name"));
+            }
+            server.way.login = login(arguments.user.as_deref());
+            server
+        }
         false => by_name(arguments)?,
     };
+    if server.memcached && arguments.user.is_some() {
+        return Err(Failure::new(Code::WrongUse, "caches of Memcached have no users"));
+    }
     let talk = Talk {
         server,
         command: arguments.command.iter().cloned().map(OsString::into_vec).collect(),
@@ -83,37 +100,119 @@ fn by_address(address: &str, engine: Option<Engine>) -> Server {
         Some(engine) => engine == Engine::Memcached,
         None => address.ends_with(":11211"),
     };
-    Server { label: address.to_owned(), address: address.to_owned(), memcached }
+    Server {
+        label: address.to_owned(),
+        address: address.to_owned(),
+        memcached,
+        way: Way::default(),
+        socket: None,
+    }
 }
 
-/// One node of a cache, or all of them; or the server at an address.
-fn servers(
-    name: &str,
-    engine: Option<Engine>,
-    node: Option<&str>,
-    place: &Where,
-) -> Result<Vec<Server>, Failure> {
+/// Servers of a cache, and what they are.
+struct Found {
+    servers: Vec<Server>,
+    node_type: Option<String>,
+    engine: String,
+}
+
+/// One node of a cache or group, or all of them; or the server at an address.
+fn servers(name: &str, engine: Option<Engine>, node: Option<&str>, place: &Where) -> Result<Found, Failure> {
     if name.contains(':') {
-        return Ok(vec![by_address(name, engine)]);
+        let mut server = by_address(name, engine);
+        server.way.login = login(None);
+        let engine = advise::engine_of(Some(&server), engine);
+        return Ok(Found { servers: vec![server], node_type: None, engine });
     }
-    let cache = cache::one(&Api::find(place)?, name)?;
-    let nodes = match node {
-        Some(_) => vec![chosen_node(&cache, node)?],
-        None if cache.nodes.iter().all(|node| node.address.is_empty()) => return Err(not_ready(&cache)),
-        None => cache.nodes.iter().filter(|node| !node.address.is_empty()).collect(),
-    };
-    Ok(nodes.into_iter().map(|node| server(&cache, node)).collect())
+    let caches = cache::members(&Api::find(place)?, name)?;
+    let is_group = caches.iter().all(|cache| cache.name != name.to_lowercase());
+    let folder = data_dir(place).ok().map(|folder| folder.join("nodes"));
+    let mut servers = Vec::new();
+    for cache in &caches {
+        let nodes = match node {
+            // A member of a group is called as it is in the answers of the API.
+            Some(wanted) if is_group && wanted != cache.name => continue,
+            Some(_) if !is_group => vec![chosen_node(cache, node)?],
+            _ => cache.nodes.iter().filter(|node| !node.address.is_empty()).collect(),
+        };
+        for node in nodes {
+            // The node's own socket needs neither.
+            let authority = authority(cache, place, None).unwrap_or_default();
+            let way = Way { authority, login: login(None) };
+            let mut server = server(cache, node, way);
+            let file = if server.memcached { "memcached.sock" } else { "node.sock" };
+            server.socket =
+                folder.as_ref().map(|nodes| nodes.join(format!("{}-{}", cache.name, node.id)).join(file));
+            servers.push(server);
+        }
+    }
+    match (servers.is_empty(), caches.first(), node) {
+        (true, Some(_), Some(wanted)) => {
+            Err(Failure::new(Code::NotFound, format!("{name} has no node {wanted}"))
+                .hint(format!("See its nodes: larder show {name}")))
+        }
+        (true, Some(cache), None) => Err(not_ready(cache)),
+        _ => Ok(Found {
+            node_type: caches.first().map(|cache| cache.node_type.clone()),
+            engine: caches.first().map(|cache| cache.engine.clone()).unwrap_or_default(),
+            servers,
+        }),
+    }
 }
 
 fn by_name(arguments: &Connect) -> Result<Server, Failure> {
-    let cache = cache::one(&Api::find(&arguments.asking.place)?, &arguments.name)?;
-    Ok(server(&cache, chosen_node(&cache, arguments.node.as_deref())?))
+    let api = Api::find(&arguments.asking.place)?;
+    let cache = cache::one_or_primary(&api, &arguments.name)?;
+    let node = chosen_node(&cache, arguments.node.as_deref())?;
+    let login = match &arguments.user {
+        Some(user) if arguments.iam => {
+            let name = if cache.group.is_empty() { &cache.name } else { &cache.group };
+            words_of(["AUTH", user, &api.token(name, user)])
+        }
+        user => login(user.as_deref()),
+    };
+    let authority = authority(&cache, &arguments.asking.place, arguments.cacert.as_ref())?;
+    Ok(server(&cache, node, Way { authority, login }))
 }
 
-fn server(cache: &Cache, node: &cache::CacheNode) -> Server {
+/// The command that logs in with the password of the environment; none where there is nothing to log in with.
+fn login(user: Option<&str>) -> Vec<Vec<u8>> {
+    let password = std::env::var(PASSWORD_VARIABLE).ok().filter(|password| !password.is_empty());
+    match (user, password) {
+        (None, None) => Vec::new(),
+        (None, Some(token)) => words_of(["AUTH", &token]),
+        (Some(user), password) => words_of(["AUTH", user, &password.unwrap_or_default()]),
+    }
+}
+
+fn words_of<const N: usize>(words: [&str; N]) -> Vec<Vec<u8>> {
+    words.map(|word| word.as_bytes().to_vec()).to_vec()
+}
+
+/// Whose certificates to trust, where the cache speaks TLS.
+fn authority(cache: &Cache, place: &Where, asked: Option<&PathBuf>) -> Result<Option<PathBuf>, Failure> {
+    if !cache.encrypted {
+        return match asked {
+            Some(_) => Err(Failure::new(Code::WrongUse, format!("{} speaks no TLS", cache.name))),
+            None => Ok(None),
+        };
+    }
+    let known = || service_info(&data_dir(place).ok()?).ok()?.authority;
+    match asked.cloned().or_else(known) {
+        Some(file) => Ok(Some(file)),
+        None => Err(Failure::new(
+            Code::WrongUse,
+            format!("{} speaks TLS, and whom to trust is not known", cache.name),
+        )
+        .hint("Give --cacert FILE: larder up says where it is.")),
+    }
+}
+
+fn server(cache: &Cache, node: &cache::CacheNode, way: Way) -> Server {
     let several = cache.nodes.len() > 1;
     let label = if several { format!("{} {}", cache.name, node.id) } else { cache.name.clone() };
-    Server { label, address: node.endpoint(), memcached: cache.engine == "memcached" }
+    let memcached = cache.engine == "memcached";
+    Server { label, address: node.endpoint(), memcached, way, socket: None }
 }
 
 fn chosen_node<'a>(cache: &'a Cache, wanted: Option<&str>) -> Result<&'a cache::CacheNode, Failure> {
@@ -134,26 +233,6 @@ fn not_ready(cache: &Cache) -> Failure {
         "Wait for it: aws elasticache wait cache-cluster-available --cache-cluster-id {}",
         cache.name
     ))
-}
-
-/// Opens a connection to `address:port`, trying each address that the name has.
-fn open(address: &str) -> Result<TcpStream, Failure> {
-    let unreachable = |what: String| {
-        Failure::new(Code::Unreachable, format!("cannot connect to {address}: {what}"))
-            .hint("Is the cache available? larder caches      (names that do not resolve: larder dns)")
-    };
-    let addresses = address.to_socket_addrs().map_err(|error| unreachable(error.to_string()))?;
-    let mut last = "the name has no address".to_owned();
-    for address in addresses {
-        match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                return Ok(stream);
-            }
-            Err(error) => last = error.to_string(),
-        }
-    }
-    Err(unreachable(last))
 }
 
 #[cfg(test)]
@@ -182,6 +261,8 @@ mod tests {
             subnet_group: String::new(),
             created: String::new(),
             arn: String::new(),
+            group: String::new(),
+            encrypted: false,
         }
     }
 

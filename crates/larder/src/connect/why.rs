@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use larder_protocol::resp::value::Value;
 use serde_json::json;
 
-use super::{Server, memcached, redis, servers};
+use super::{Found, Server, memcached, redis, servers};
 use crate::arguments::{Output, Why};
 use crate::failure::Failure;
 use crate::terminal::{clean, print, print_json};
@@ -18,7 +18,7 @@ pub(crate) fn why(arguments: &Why) -> Result<(), Failure> {
     if key.is_empty() {
         return Err(Failure::failed("a key has at least one byte"));
     }
-    let servers =
+    let Found { servers, .. } =
         servers(&arguments.name, arguments.engine, arguments.node.as_deref(), &arguments.asking.place)?;
     let answers = servers.iter().map(|server| ask(server, key)).collect::<Result<Vec<_>, _>>()?;
     let nodes = servers.iter().map(|server| server.label.as_str()).zip(&answers);
@@ -36,10 +36,9 @@ fn ask(server: &Server, key: &[u8]) -> Result<Facts, Failure> {
         return Err(Failure::failed("keys of Memcached have neither blanks nor control characters"));
     }
     let facts = if server.memcached {
-        memcached::ask(&server.address, &[b"stats why ", key, b"\r\n"].concat())
-            .map(|reply| from_stats(&reply))?
+        memcached::ask(server, &[b"stats why ", key, b"\r\n"].concat()).map(|reply| from_stats(&reply))?
     } else {
-        from_value(redis::ask(&server.address, &[b"LARDER.WHY".to_vec(), key.to_vec()])?)?
+        from_value(redis::ask(server, &[b"LARDER.WHY".to_vec(), key.to_vec()])?)?
     };
     match facts.first() {
         Some((name, _)) if name == "state" => Ok(facts),

@@ -112,6 +112,7 @@ pub(super) struct Cache {
     pub(super) multi_az: String,
     pub(super) tls: bool,
     pub(super) user_groups: Vec<String>,
+    pub(super) auth_token: bool,
     pub(super) parameter_group: String,
     pub(super) parameters_applied: String,
     pub(super) subnet_group: String,
@@ -156,6 +157,7 @@ impl Cache {
         let mut tabs = vec![
             ("", "Overview"),
             ("/metrics", "Metrics"),
+            ("/advice", "Advice"),
             ("/prompt", "Prompt"),
             ("/parameters", "Parameters"),
         ];
@@ -242,6 +244,7 @@ fn of_cluster(cluster: &Element) -> Cache {
         multi_az: String::new(),
         tls: text("TransitEncryptionEnabled") == "true",
         user_groups: Vec::new(),
+        auth_token: text("AuthTokenEnabled") == "true",
         parameter_group: cluster.text_at(&["CacheParameterGroup", "CacheParameterGroupName"]).to_owned(),
         parameters_applied: cluster.text_at(&["CacheParameterGroup", "ParameterApplyStatus"]).to_owned(),
         subnet_group: text("CacheSubnetGroupName"),
@@ -313,6 +316,7 @@ fn of_group(group: &Element, clusters: &[Element]) -> Cache {
         multi_az: text("MultiAZ"),
         tls: text("TransitEncryptionEnabled") == "true",
         user_groups: texts(group.list("UserGroupIds")),
+        auth_token: text("AuthTokenEnabled") == "true",
         retention_days: text("SnapshotRetentionLimit"),
         snapshot_window: text("SnapshotWindow"),
         created: text("ReplicationGroupCreateTime"),

@@ -18,6 +18,33 @@ pub(super) enum Value {
     List(&'static str, Vec<String>),
     /// Keys and values.
     Tags(Vec<(String, String)>),
+    /// A text that is sent, and shown to nobody.
+    Secret(String),
+    /// Logs, and where they go.
+    Logs(Vec<Log>),
+}
+
+/// A log that is delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Log {
+    /// `slow-log` or `engine-log`.
+    pub(super) sort: &'static str,
+    /// `cloudwatch-logs` or `kinesis-firehose`.
+    pub(super) to: String,
+    /// The group or stream.
+    pub(super) name: String,
+    /// `json` or `text`.
+    pub(super) format: String,
+}
+
+impl Log {
+    /// The names, within the details of a destination, of its sort and of what names it.
+    fn details(&self) -> (&'static str, &'static str) {
+        match self.to.as_str() {
+            "kinesis-firehose" => ("KinesisFirehoseDetails", "DeliveryStream"),
+            _ => ("CloudWatchLogsDetails", "LogGroup"),
+        }
+    }
 }
 
 /// An action with its parameters.
@@ -68,6 +95,22 @@ impl Parameters {
         self
     }
 
+    /// A text that is not shown; an empty one is not sent.
+    pub(super) fn secret(mut self, name: &'static str, value: &str) -> Parameters {
+        if !value.is_empty() {
+            self.values.push((name, Value::Secret(value.to_owned())));
+        }
+        self
+    }
+
+    /// Logs that are delivered; none are not sent.
+    pub(super) fn logs(mut self, logs: Vec<Log>) -> Parameters {
+        if !logs.is_empty() {
+            self.values.push(("LogDeliveryConfigurations", Value::Logs(logs)));
+        }
+        self
+    }
+
     /// Tags; none are not sent.
     pub(super) fn tags(mut self, tags: Vec<(String, String)>) -> Parameters {
         if !tags.is_empty() {
@@ -82,8 +125,18 @@ impl Parameters {
         form.append_pair("Action", self.action).append_pair("Version", version);
         for (name, value) in &self.values {
             match value {
-                Value::Text(text) | Value::Number(text) => {
+                Value::Text(text) | Value::Number(text) | Value::Secret(text) => {
                     form.append_pair(name, text);
+                }
+                Value::Logs(logs) => {
+                    for (at, log) in logs.iter().enumerate() {
+                        let one = format!("{name}.LogDeliveryConfigurationRequest.{}", at + 1);
+                        let (details, which) = log.details();
+                        form.append_pair(&format!("{one}.LogType"), log.sort)
+                            .append_pair(&format!("{one}.DestinationType"), &log.to)
+                            .append_pair(&format!("{one}.DestinationDetails.{details}.{which}"), &log.name)
+                            .append_pair(&format!("{one}.LogFormat"), &log.format);
+                    }
                 }
                 Value::Flag(on) => {
                     form.append_pair(name, if *on { "true" } else { "false" });
@@ -121,6 +174,17 @@ impl Parameters {
             let option = kebab(name);
             words.push(match value {
                 Value::Text(text) | Value::Number(text) => format!("--{option} {}", shell_word(text)),
+                Value::Secret(_) => format!("--{option} \"${}\"", option.replace('-', "_").to_uppercase()),
+                Value::Logs(logs) => {
+                    let one = |log: &Log| {
+                        let (details, which) = log.details();
+                        shell_word(&format!(
+                            "LogType={},DestinationType={},DestinationDetails={{{details}={{{which}={}}}}},LogFormat={}",
+                            log.sort, log.to, shorthand(&log.name), log.format
+                        ))
+                    };
+                    format!("--{option} {}", logs.iter().map(one).collect::<Vec<_>>().join(" "))
+                }
                 Value::Flag(true) => format!("--{option}"),
                 Value::Flag(false) => format!("--no-{option}"),
                 Value::List(_, texts) => {
@@ -200,17 +264,30 @@ mod tests {
             .number("NumCacheNodes", "2")
             .flag("TransitEncryptionEnabled", false)
             .list("SecurityGroupIds", "SecurityGroupId", &["sg-1", "sg-2"])
+            .secret("AuthToken", "s3cret")
+            .logs(vec![Log {
+                sort: "slow-log",
+                to: "kinesis-firehose".into(),
+                name: "s".into(),
+                format: "text".into(),
+            }])
             .tags(vec![("a b".into(), "c,d".into())]);
         assert_eq!(
             call.encoded("v"),
             "Action=CreateCacheCluster&Version=v&CacheClusterId=it%27s&NumCacheNodes=2&TransitEncryptionEnabled=false\
              &SecurityGroupIds.SecurityGroupId.1=sg-1&SecurityGroupIds.SecurityGroupId.2=sg-2\
+             &AuthToken=s3cret&LogDeliveryConfigurations.LogDeliveryConfigurationRequest.1.LogType=slow-log\
+             &LogDeliveryConfigurations.LogDeliveryConfigurationRequest.1.DestinationType=kinesis-firehose\
+             &LogDeliveryConfigurations.LogDeliveryConfigurationRequest.1.DestinationDetails.KinesisFirehoseDetails.DeliveryStream=s\
+             &LogDeliveryConfigurations.LogDeliveryConfigurationRequest.1.LogFormat=text\
              &Tags.Tag.1.Key=a+b&Tags.Tag.1.Value=c%2Cd"
         );
         assert_eq!(
             call.command(),
             "aws elasticache create-cache-cluster \\\n    --cache-cluster-id 'it'\\''s' \\\n    --num-cache-nodes 2 \\\n    \
              --no-transit-encryption-enabled \\\n    --security-group-ids sg-1 sg-2 \\\n    \
+             --auth-token \"$AUTH_TOKEN\" \\\n    --log-delivery-configurations \
+             'LogType=slow-log,DestinationType=kinesis-firehose,DestinationDetails={KinesisFirehoseDetails={DeliveryStream=s}},LogFormat=text' \\\n    \
              --tags 'Key=a b,Value=\"c,d\"'"
         );
     }

@@ -2,9 +2,9 @@
 //! needs a session.
 
 use super::page::{
-    act, cache_page, caches, change, events, metrics, parameter_groups, parameter_list, prices, prompt,
-    refusal, reserved_nodes, security_groups, service_updates, sign_in, slow_log, snapshots, subnet_groups,
-    users,
+    act, advice, cache_page, caches, change, events, metrics, parameter_groups, parameter_list, prices,
+    prompt, refusal, reserved_nodes, security_groups, service_updates, sign_in, slow_log, snapshots,
+    subnet_groups, users,
 };
 use super::visit::{Visit, plain, redirect};
 use super::{Console, ROOT, asset, create};
@@ -80,6 +80,8 @@ fn page(visit: &Visit<'_>, path: &str) -> Result<Answer, ApiError> {
                 (false, "metrics/live") => metrics::live(visit, sort, id),
                 (false, "parameters") => parameter_list::page(visit, sort, id),
                 (false, "slow-log") => slow_log::page(visit, sort, id),
+                (_, "advice") => advice::page(visit, sort, id),
+                (false, "advice/live") => advice::live(visit, sort, id),
                 (_, "change") => change::page(visit, sort, id),
                 (_, "prompt") => prompt::page(visit, sort, id),
                 (_, word) => match act::Act::of(word) {

@@ -17,6 +17,7 @@ struct Target<'a> {
     nodes: Vec<&'a Endpoint>,
     tls: bool,
     has_users: bool,
+    has_token: bool,
 }
 
 /// The lines for a cache that can be reached; none for one that cannot be yet.
@@ -28,6 +29,7 @@ pub(super) fn snippets(cache: &Cache) -> Vec<Snippet> {
         nodes: cache.nodes.iter().filter_map(|node| node.endpoint.as_ref()).collect(),
         tls: cache.tls,
         has_users: !cache.user_groups.is_empty(),
+        has_token: cache.auth_token,
     };
     let mut of = if cache.is_memcached() { memcached(&target) } else { redis(&target) };
     if cache.is_memcached() && cache.tls {
@@ -38,12 +40,20 @@ pub(super) fn snippets(cache: &Cache) -> Vec<Snippet> {
 }
 
 fn redis(target: &Target<'_>) -> Vec<(&'static str, String)> {
-    let Target { host, port, tls, has_users, .. } = *target;
+    let Target { host, port, tls, has_users, has_token, .. } = *target;
     let scheme = if tls { "rediss" } else { "redis" };
-    let user = if has_users { "USER:PASSWORD@" } else { "" };
+    let user = match (has_users, has_token) {
+        (true, _) => "USER:PASSWORD@",
+        (_, true) => ":TOKEN@",
+        _ => "",
+    };
     let url = format!("{scheme}://{user}{host}:{port}");
     let cli_tls = if tls { " --tls --cacert ca.pem" } else { "" };
-    let cli_user = if has_users { " --user USER --askpass" } else { "" };
+    let cli_user = match (has_users, has_token) {
+        (true, _) => " --user USER --askpass",
+        (_, true) => " --askpass",
+        _ => "",
+    };
     let python_tls = if tls { ", ssl_ca_certs=\"ca.pem\"" } else { "" };
     let go_x509 = if tls { "    \"crypto/x509\"\n" } else { "" };
     let go_os = if tls { "    \"os\"\n" } else { "" };

@@ -107,9 +107,9 @@ pub(super) async fn memcached(folder: &Path, request: &[u8]) -> Result<Vec<u8>, 
 pub(super) async fn stats(folder: &Path) -> Result<String, HostError> {
     let asked = async {
         let mut stream = connect(folder, MEMCACHED_SOCKET).await?;
-        stream.write_all(b"stats\r\n").await?;
+        stream.write_all(b"stats\r\nstats misses\r\n").await?;
         let mut answer = Vec::new();
-        while !answer.ends_with(b"END\r\n") {
+        while !has_both(&answer) {
             if answer.len() >= ANSWER_BYTES_MAX {
                 return Err(io::Error::other("the answer is too long"));
             }
@@ -120,6 +120,13 @@ pub(super) async fn stats(folder: &Path) -> Result<String, HostError> {
         Ok(String::from_utf8_lossy(&answer).into_owned())
     };
     within_time("asking a node for its counters", asked).await
+}
+
+/// Whether both answers are there. A node of another program may refuse the second question.
+fn has_both(answer: &[u8]) -> bool {
+    let ends =
+        answer.split(|byte| *byte == b'\n').filter(|line| *line == b"END\r" || line.starts_with(b"ERROR"));
+    answer.ends_with(b"\r\n") && ends.count() >= 2
 }
 
 /// The newest entries of a node's slow log.

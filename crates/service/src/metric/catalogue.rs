@@ -94,6 +94,25 @@ pub const METRICS: &[(&str, &str)] = &[
     ("IncrMisses", "Count"),
     ("TouchHits", "Count"),
     ("TouchMisses", "Count"),
+    // Not of ElastiCache: why reads missed, and hits of which their readers know more.
+    ("CacheMissesEvicted", "Count"),
+    ("CacheMissesExpired", "Count"),
+    ("CacheMissesDeleted", "Count"),
+    ("CacheMissesFlushed", "Count"),
+    ("CacheMissesUnknown", "Count"),
+    ("CacheHitsStale", "Count"),
+    ("CacheHitsNegative", "Count"),
+];
+
+/// Those that are not of ElastiCache, and what nodes call them: in INFO and in `stats misses`.
+const REASONS: [(&str, &str, &str); 7] = [
+    ("CacheMissesEvicted", "keyspace_misses_evicted", "misses:evicted"),
+    ("CacheMissesExpired", "keyspace_misses_expired", "misses:expired"),
+    ("CacheMissesDeleted", "keyspace_misses_deleted", "misses:deleted"),
+    ("CacheMissesFlushed", "keyspace_misses_flushed", "misses:flushed"),
+    ("CacheMissesUnknown", "keyspace_misses_unknown", "misses:unknown"),
+    ("CacheHitsStale", "keyspace_hits_stale", "hits:stale"),
+    ("CacheHitsNegative", "keyspace_hits_negative", "hits:negative"),
 ];
 
 /// The place and the unit of a metric.
@@ -162,6 +181,9 @@ pub fn redis(before: &Sample, now: &Sample, seconds: f64, memory_bytes: u64) -> 
         && hits + misses > 0.0
     {
         found.add("CacheHitRate", Some(hits * 100.0 / (hits + misses)));
+    }
+    for (name, counter, _) in REASONS {
+        found.add(name, pair.rise(counter));
     }
     found.add("CurrConnections", pair.get("connected_clients"));
     found.add("NewConnections", pair.rise("total_connections_received"));
@@ -241,6 +263,9 @@ pub fn memcached(before: &Sample, now: &Sample, seconds: f64, memory_bytes: u64)
         ("TouchHits", "touch_hits"),
         ("TouchMisses", "touch_misses"),
     ] {
+        found.add(name, pair.rise(counter));
+    }
+    for (name, _, counter) in REASONS {
         found.add(name, pair.rise(counter));
     }
     found.0
@@ -412,10 +437,10 @@ mod tests {
     #[test]
     fn counters_become_rises_and_families() {
         let before = parse(
-            "keyspace_hits:10\r\nkeyspace_misses:0\r\nused_cpu_user:1.0\r\nused_cpu_sys:0.5\r\ncmdstat_get:calls=10,usec=100\r\n",
+            "keyspace_hits:10\r\nkeyspace_misses:0\r\nkeyspace_misses_evicted:1\r\nused_cpu_user:1.0\r\nused_cpu_sys:0.5\r\ncmdstat_get:calls=10,usec=100\r\n",
         );
         let now = parse(
-            "# Stats\r\nkeyspace_hits:40\r\nkeyspace_misses:10\r\nused_cpu_user:7.0\r\nused_cpu_sys:0.5\r\n\
+            "# Stats\r\nkeyspace_hits:40\r\nkeyspace_misses:10\r\nkeyspace_misses_evicted:8\r\nkeyspace_hits_stale:3\r\nused_cpu_user:7.0\r\nused_cpu_sys:0.5\r\n\
              used_memory:500\r\nmaxmemory:1000\r\nrole:master\r\ndb0:keys=7,expires=2,avg_ttl=900\r\n\
              db1:keys=1,expires=0,avg_ttl=0\r\ncmdstat_get:calls=30,usec=300\r\ncmdstat_hset:calls=5,usec=50\r\n\
              connected_clients:3\r\n",
@@ -425,6 +450,8 @@ mod tests {
             ("CacheHits", 30.0),
             ("CacheMisses", 10.0),
             ("CacheHitRate", 75.0),
+            ("CacheMissesEvicted", 7.0),
+            ("CacheHitsStale", 3.0),
             ("CPUUtilization", 10.0),
             ("BytesUsedForCache", 500.0),
             ("FreeableMemory", 1500.0),
@@ -449,10 +476,13 @@ mod tests {
     #[test]
     fn memcached_tells_by_stat_lines() {
         let before = parse("STAT get_hits 1\r\nSTAT bytes 10\r\n");
-        let now = parse("STAT get_hits 5\r\nSTAT bytes 30\r\nSTAT limit_maxbytes 100\r\nEND\r\n");
+        let now = parse(
+            "STAT get_hits 5\r\nSTAT bytes 30\r\nSTAT limit_maxbytes 100\r\nEND\r\nSTAT misses:expired 4\r\nEND\r\n",
+        );
         let found = memcached(&before, &now, 60.0, 200);
         assert_eq!(value(&found, "GetHits"), Some(4.0));
         assert_eq!(value(&found, "UnusedMemory"), Some(70.0));
+        assert_eq!(value(&found, "CacheMissesExpired"), Some(4.0));
         assert_eq!(value(&found, "BytesUsedForCacheItems"), Some(30.0));
     }
 }

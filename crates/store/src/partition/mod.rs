@@ -72,6 +72,20 @@ pub struct Counters {
     pub evicted_unread: u64,
 }
 
+impl Counters {
+    /// Adds what another partition has counted.
+    pub fn add(&mut self, other: &Counters) {
+        self.hits += other.hits;
+        self.misses += other.misses;
+        self.missed.iter_mut().zip(other.missed).for_each(|(sum, missed)| *sum += missed);
+        self.expired += other.expired;
+        self.expired_fields += other.expired_fields;
+        self.evicted += other.evicted;
+        self.expired_unread += other.expired_unread;
+        self.evicted_unread += other.evicted_unread;
+    }
+}
+
 /// What all partitions of a store have in common.
 #[derive(Debug)]
 pub(crate) struct Common {

@@ -2,7 +2,7 @@
 
 use super::Draft;
 use super::network::NEW;
-use crate::console::parameters::Parameters;
+use crate::console::parameters::{Log, Parameters};
 
 /// The calls, in their order: a subnet group if one is to be made, then the cache.
 pub(super) fn of(draft: &Draft) -> Vec<Parameters> {
@@ -68,6 +68,8 @@ fn group(draft: &Draft) -> Parameters {
     let call = call
         .list("PreferredCacheClusterAZs", "AvailabilityZone", &draft.fields.texts("zone"))
         .list("UserGroupIds", "member", &draft.fields.texts("user_group"))
+        .secret("AuthToken", draft.text("auth_token"))
+        .logs(logs(draft))
         .text("SnapshotName", draft.text("snapshot"));
     let call = if draft.fields.is_on("backup") {
         call.number("SnapshotRetentionLimit", draft.text("retention"))
@@ -76,6 +78,19 @@ fn group(draft: &Draft) -> Parameters {
         call
     };
     rest(draft, call)
+}
+
+/// Where the logs are to go.
+fn logs(draft: &Draft) -> Vec<Log> {
+    let log = |(sort, to, name, format): (&'static str, &str, &str, &str)| {
+        let text = |field: &str| draft.text(field).to_owned();
+        (!text(to).is_empty()).then(|| Log { sort, to: text(to), name: text(name), format: text(format) })
+    };
+    let fields = [
+        ("slow-log", "slow_log_to", "slow_log_name", "slow_log_format"),
+        ("engine-log", "engine_log_to", "engine_log_name", "engine_log_format"),
+    ];
+    fields.into_iter().filter_map(log).collect()
 }
 
 /// What all caches have.

@@ -17,6 +17,7 @@ pub(super) const FIELDS: &[&str] = &[
     "in_transit",
     "at_rest",
     "user_group",
+    "auth_token",
 ];
 /// The choice of a subnet group that is to be made.
 pub(super) const NEW: &str = "+";

@@ -40,6 +40,12 @@ fn facts(calls: &[Parameters]) -> Vec<(String, String)> {
         Value::Text(text) | Value::Number(text) => text.clone(),
         Value::Flag(on) => (if *on { "yes" } else { "no" }).to_owned(),
         Value::List(_, texts) => texts.join(", "),
+        Value::Secret(_) => "as typed; not shown".to_owned(),
+        Value::Logs(logs) => logs
+            .iter()
+            .map(|log| format!("{} to {} {}, {}", log.sort, log.to, log.name, log.format))
+            .collect::<Vec<_>>()
+            .join("; "),
         Value::Tags(tags) => tags.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(", "),
     };
     let all = calls.iter().flat_map(|call| call.values.iter());

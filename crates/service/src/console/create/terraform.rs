@@ -1,6 +1,6 @@
 //! Calls as Terraform blocks of the AWS provider.
 
-use crate::console::parameters::{Parameters, Value};
+use crate::console::parameters::{Log, Parameters, Value};
 
 /// Attributes of `aws_elasticache_replication_group`, by the parameters of the API.
 const GROUP: &[(&str, &str)] = &[
@@ -12,6 +12,7 @@ const GROUP: &[(&str, &str)] = &[
     ("AtRestEncryptionEnabled", "at_rest_encryption_enabled"),
     ("PreferredCacheClusterAZs", "preferred_cache_cluster_azs"),
     ("UserGroupIds", "user_group_ids"),
+    ("AuthToken", "auth_token"),
 ];
 /// Attributes of `aws_elasticache_cluster`.
 const CLUSTER: &[(&str, &str)] = &[
@@ -88,7 +89,26 @@ fn block(call: &Parameters, made_group: Option<&str>) -> String {
     let body: String =
         lines.iter().map(|(attribute, value)| format!("  {attribute:<width$} = {value}\n")).collect();
     let name = label(text_of(call, id).unwrap_or("cache"));
-    format!("resource \"{sort}\" \"{name}\" {{\n{body}}}\n")
+    let logs: String = call.values.iter().flat_map(|(_, value)| log_blocks(value)).collect();
+    let has_secret = call.values.iter().any(|(_, value)| matches!(value, Value::Secret(_)));
+    let variable = if has_secret { "variable \"auth_token\" {\n  sensitive = true\n}\n\n" } else { "" };
+    format!("{variable}resource \"{sort}\" \"{name}\" {{\n{body}{logs}}}\n")
+}
+
+/// A block for each log that is delivered.
+fn log_blocks(value: &Value) -> Vec<String> {
+    let Value::Logs(logs) = value else { return Vec::new() };
+    let block = |log: &Log| {
+        format!(
+            "\n  log_delivery_configuration {{\n    destination      = {}\n    destination_type = {}\n    log_format       = {}\n    \
+             log_type         = {}\n  }}\n",
+            quoted(&log.name),
+            quoted(&log.to),
+            quoted(&log.format),
+            quoted(log.sort)
+        )
+    };
+    logs.iter().map(block).collect()
 }
 
 /// A name of Terraform for a name of ours.
@@ -104,6 +124,10 @@ fn written(value: &Value) -> String {
         // What is no number is refused before anybody sees it here, and must not break the block all the same.
         Value::Number(text) => text.parse::<i64>().map_or_else(|_| quoted(text), |number| number.to_string()),
         Value::Flag(on) => on.to_string(),
+        // Blocks of their own; see `block`.
+        Value::Logs(_) => String::new(),
+        // Whoever runs it says it, and it stands in no file.
+        Value::Secret(_) => "var.auth_token".to_owned(),
         Value::List(_, texts) => {
             format!("[{}]", texts.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", "))
         }
@@ -140,6 +164,13 @@ mod tests {
                 .text("ReplicationGroupDescription", "a \"${shop}\"")
                 .number("NumCacheClusters", "3")
                 .flag("MultiAZEnabled", true)
+                .secret("AuthToken", "never-shown-anywhere")
+                .logs(vec![Log {
+                    sort: "slow-log",
+                    to: "cloudwatch-logs".into(),
+                    name: "slow".into(),
+                    format: "json".into(),
+                }])
                 .text("CacheSubnetGroupName", "own")
                 .tags(vec![("team".into(), "web".into())]),
         ];
@@ -148,14 +179,26 @@ mod tests {
   subnet_ids = ["subnet-1", "subnet-2"]
 }
 
+variable "auth_token" {
+  sensitive = true
+}
+
 resource "aws_elasticache_replication_group" "shop" {
   replication_group_id = "shop"
   description          = "a \"$${shop}\""
   num_cache_clusters   = 3
   multi_az_enabled     = true
+  auth_token           = var.auth_token
   subnet_group_name    = aws_elasticache_subnet_group.own.name
   tags                 = {
     "team" = "web"
+  }
+
+  log_delivery_configuration {
+    destination      = "slow"
+    destination_type = "cloudwatch-logs"
+    log_format       = "json"
+    log_type         = "slow-log"
   }
 }
 "#;

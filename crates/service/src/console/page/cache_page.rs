@@ -77,6 +77,7 @@ fn facts(cache: &Cache) -> Vec<(&'static str, String)> {
         ("Automatic failover", cache.automatic_failover.clone()),
         ("Encryption in transit", yes(cache.tls)),
         ("User groups", cache.user_groups.join(", ")),
+        ("AUTH token", if cache.auth_token { "needed".to_owned() } else { String::new() }),
         ("Parameter group", format!("{} ({})", cache.parameter_group, cache.parameters_applied)),
         ("Subnet group", cache.subnet_group.clone()),
         ("Security groups", cache.security_groups.join(", ")),

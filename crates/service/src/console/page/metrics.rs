@@ -47,9 +47,20 @@ const fn each(title: &'static str, unit: Unit, metrics: &'static [(&'static str,
     Plan { title, unit, nodes: Nodes::Each, statistic: "Average", metrics }
 }
 
+const REASONS: &[(&str, &str)] = &[
+    ("CacheMissesUnknown", "never stored"),
+    ("CacheMissesEvicted", "evicted"),
+    ("CacheMissesExpired", "expired"),
+    ("CacheMissesDeleted", "deleted"),
+    ("CacheMissesFlushed", "flushed"),
+];
+const REPORTED: &[(&str, &str)] = &[("CacheHitsStale", "stale"), ("CacheHitsNegative", "negative")];
+
 const REDIS: &[Plan] = &[
     sum("Hits and misses", &[("CacheHits", "hits"), ("CacheMisses", "misses")]),
     each("Hit rate", Unit::Percent, &[("CacheHitRate", "")]),
+    sum("Misses by reason", REASONS),
+    sum("Hits that were stale or negative, as clients report", REPORTED),
     each("Memory used", Unit::Bytes, &[("BytesUsedForCache", "")]),
     each("Memory used of what there is", Unit::Percent, &[("DatabaseMemoryUsagePercentage", "")]),
     each("CPU of the engine", Unit::Percent, &[("EngineCPUUtilization", "")]),
@@ -70,6 +81,8 @@ const REDIS: &[Plan] = &[
 
 const MEMCACHED: &[Plan] = &[
     sum("Hits and misses", &[("GetHits", "hits"), ("GetMisses", "misses")]),
+    sum("Misses by reason", REASONS),
+    sum("Hits that were stale or negative, as clients report", REPORTED),
     each("Memory used by items", Unit::Bytes, &[("BytesUsedForCacheItems", "")]),
     each("CPU", Unit::Percent, &[("CPUUtilization", "")]),
     each("Connections", Unit::Count, &[("CurrConnections", "")]),

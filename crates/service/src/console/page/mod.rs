@@ -2,6 +2,7 @@
 //! `board`.
 
 pub(super) mod act;
+pub(super) mod advice;
 pub(super) mod cache_page;
 pub(super) mod caches;
 pub(super) mod change;

@@ -8,6 +8,9 @@ const VALUE_BYTES_MAX: usize = 16 * 1024;
 /// Longest new name of a renamed command.
 const NEW_NAME_BYTES_MAX: usize = 20;
 
+/// A value of Larder's own, which AWS does not tell of and its tools pass on.
+const OWN_POLICY: (&str, &str) = ("maxmemory-policy", "allkeys-lhd");
+
 impl Parameter {
     /// Refuses values that the parameter cannot have. Says nothing about whether users can set it.
     ///
@@ -24,7 +27,10 @@ impl Parameter {
                     is_decimal(value)
                         && value.parse().is_ok_and(|number| in_float_ranges(self.allowed, number))
                 }
-                Type::Text | Type::Boolean => self.allowed.split(',').any(|allowed| allowed == value),
+                Type::Text | Type::Boolean => {
+                    self.allowed.split(',').any(|allowed| allowed == value)
+                        || (self.name, value) == OWN_POLICY
+                }
                 Type::Letters => value.chars().all(|letter| self.allowed.contains(letter)),
                 Type::Renames => are_renames(value),
             };
@@ -104,7 +110,12 @@ mod tests {
                 vec!["-1", "0", "10000"],
                 vec!["-2", "9223372036854775808"],
             ),
-            ("redis7", "maxmemory-policy", vec!["noeviction", "allkeys-lfu"], vec!["", "NOEVICTION", "lru"]),
+            (
+                "redis7",
+                "maxmemory-policy",
+                vec!["noeviction", "allkeys-lfu", "allkeys-lhd"],
+                vec!["", "NOEVICTION", "lru"],
+            ),
             ("redis7", "notify-keyspace-events", vec!["", "KEA", "Ex"], vec!["KEQ", " "]),
             ("redis7", "reserved-memory-percent", vec!["0", "100"], vec!["101", "2.5"]),
             (
