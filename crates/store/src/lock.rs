@@ -180,24 +180,26 @@ impl<H, T> std::ops::Deref for Held<'_, H, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: the lock is held as long as `self` lives.
         #[cfg(not(feature = "loom"))]
-        return unsafe { &*self.lock.value.get() };
-        // SAFETY: as above.
+        // SAFETY: the lock is held as long as `self` lives.
+        let value = unsafe { &*self.lock.value.get() };
         #[cfg(feature = "loom")]
-        return unsafe { self.value.deref() };
+        // SAFETY: as above.
+        let value = unsafe { self.value.deref() };
+        value
     }
 }
 
 impl<H, T> std::ops::DerefMut for Held<'_, H, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: the lock is held as long as `self` lives, and `self` is borrowed exclusively.
         #[cfg(not(feature = "loom"))]
-        return unsafe { &mut *self.lock.value.get() };
-        // SAFETY: as above.
+        // SAFETY: the lock is held as long as `self` lives, and `self` is borrowed exclusively.
+        let value = unsafe { &mut *self.lock.value.get() };
         #[cfg(feature = "loom")]
-        return unsafe { self.value.deref() };
+        // SAFETY: as above.
+        let value = unsafe { self.value.deref() };
+        value
     }
 }
 
