@@ -154,7 +154,7 @@ def test_parameters_take_effect(service, family, version):
     assert {key: told[key] for key in expected} == expected
     assert ask(address, b"flush_all\r\nversion\r\n").startswith(b"CLIENT_ERROR flush_all not allowed\r\n")
     # Neither binary requests, nor uniques to compare; sizes are counted.
-    assert ask(address, b"\x80" + b"\x0b" + b"\0" * 22) == b""
+    assert ask(address, b"\x80\x0b" + b"\0" * 22 + b"\r\n") == b"ERROR\r\n"  # a line like others
     assert ask(address, b"set a 0 0 1\r\nx\r\ngets a\r\n") == b"STORED\r\nVALUE a 0 1 0\r\nx\r\nEND\r\n"
     assert ask(address, b"stats sizes\r\n") == b"STAT 64 1\r\nEND\r\n"
     overhead = int(told["maxbytes"])
