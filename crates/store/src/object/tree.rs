@@ -119,7 +119,7 @@ impl Node {
             Node::Leaf(leaf) => leaf.insert(rank, handle).map(Node::Leaf),
             Node::Inner(children) => {
                 insert_below(children, rank, handle).map(|right| Node::Inner(Shared::new(right)))
-            },
+            }
         }
     }
 

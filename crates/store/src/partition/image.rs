@@ -42,9 +42,8 @@ impl Image {
     /// An image of a collection, if it is a large one: a count for each of its parts, of some kilobytes. What consumer
     /// groups of a stream remember is copied.
     pub(super) fn of_collection(value: &ValueRef<'_>) -> Option<Image> {
-        let large = |members: usize, bytes: &dyn Fn() -> usize| {
-            members > SHARED_MEMBERS || bytes() > SHARED_BYTES
-        };
+        let large =
+            |members: usize, bytes: &dyn Fn() -> usize| members > SHARED_MEMBERS || bytes() > SHARED_BYTES;
         Some(match value {
             ValueRef::String(_) | ValueRef::Integer(_) => return None,
             ValueRef::Hash(hash) if large(hash.len(), &|| hash.memory_bytes()) => {

@@ -6,8 +6,8 @@
 mod group;
 mod node;
 
-pub use group::{Consumer, Group, Pending};
 use super::shared::Shared;
+pub use group::{Consumer, Group, Pending};
 use node::Node;
 use std::collections::{BTreeMap, VecDeque};
 
