@@ -2,6 +2,7 @@
 
 import socket
 
+import elasticache_auto_discovery
 import pytest
 
 from service import endpoint_of, wait_until
@@ -95,6 +96,37 @@ def test_added_and_removed_nodes_are_discovered(service):
     service.delete("growing")
 
 
+def test_a_client_of_others_reads_the_nodes(pages):
+    host, port = where(pages)
+    told = elasticache_auto_discovery.discover(f"{host}:{port}", 10)
+    assert [tuple(part.decode() for part in node) for node in told] == discover(where(pages))[1]
+
+
+def test_a_client_of_others_follows_the_nodes(service):
+    """It asks again and again, and spreads its keys over whatever nodes there are. It needs a Python before 3.12."""
+    pyclient = pytest.importorskip("elasticache_pyclient")
+    cache = service.create("followed", engine="memcached", nodes=1)
+    client = pyclient.MemcacheClient("%s:%d" % where(cache), ad_interval=1)
+
+    def works():
+        return all(client.set(f"k{n}", str(n)) and client.get(f"k{n}") == str(n) for n in range(100))
+
+    try:
+        assert client.cluster_size() == 1 and works()
+        change = {"CacheClusterId": "followed", "ApplyImmediately": True}
+        zones = {"AZMode": "cross-az", "NewAvailabilityZones": ["us-east-1b", "us-east-1c"]}
+        service.client().modify_cache_cluster(**change, NumCacheNodes=3, **zones)
+        wait_until("the client has three nodes", lambda: client.cluster_size() == 3)
+        assert works()
+        wait_until("it is available", lambda: service.describe("followed")["CacheClusterStatus"] == "available")
+        service.client().modify_cache_cluster(**change, NumCacheNodes=2, CacheNodeIdsToRemove=["0003"])
+        wait_until("the client has two nodes", lambda: client.cluster_size() == 2)
+        assert works()
+    finally:
+        client.stop_timer()
+    service.delete("followed")
+
+
 def test_nodes_are_added_in_the_zones_that_are_named(service):
     """Cross-AZ: AZMode and NewAvailabilityZones of ModifyCacheCluster place the new nodes, and all of them are discovered."""
     cache = service.create("zoned", engine="memcached", nodes=1, PreferredAvailabilityZone="us-east-1a")
@@ -154,7 +186,7 @@ def test_parameters_take_effect(service, family, version):
     assert {key: told[key] for key in expected} == expected
     assert ask(address, b"flush_all\r\nversion\r\n").startswith(b"CLIENT_ERROR flush_all not allowed\r\n")
     # Neither binary requests, nor uniques to compare; sizes are counted.
-    assert ask(address, b"\x80" + b"\x0b" + b"\0" * 22) == b""
+    assert ask(address, b"\x80\x0b" + b"\0" * 22 + b"\r\n") == b"ERROR\r\n"  # a line like others
     assert ask(address, b"set a 0 0 1\r\nx\r\ngets a\r\n") == b"STORED\r\nVALUE a 0 1 0\r\nx\r\nEND\r\n"
     assert ask(address, b"stats sizes\r\n") == b"STAT 64 1\r\nEND\r\n"
     overhead = int(told["maxbytes"])
