@@ -2,12 +2,14 @@
 //!
 //! A request is sent when it is due, on the next connection, and its latency counts from the moment at which it was due: a
 //! server that pauses is not spared the requests that it kept from being sent. The times between two requests are random
-//! (a Poisson process), as those of many clients are. The load spins, so it wants a core for itself.
+//! (a Poisson process), as those of many clients are. The load wants a core nearly for itself, which a
+//! real-time priority (`chrt -f 10`) gives it.
 //!
 //!     cargo run --release -p larder-engine --example fixed_rate -- PORT RATE SECONDS [CONNECTIONS] [KEYS]
 #![allow(clippy::print_stdout, reason = "a tool for people at a terminal")]
 
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::time::Timespec;
 use std::collections::VecDeque;
 use std::error::Error;
 use std::io::{ErrorKind, Read, Write};
@@ -21,6 +23,8 @@ const CONNECTIONS: u64 = 50;
 const KEYS: u64 = 1_000_000;
 /// How long the last replies are waited for.
 const LAST: Duration = Duration::from_secs(10);
+/// Sleep between two looks: real-time threads may not run all the time.
+const NAP: Duration = Duration::from_micros(10);
 /// Requests at the beginning that are not counted: connections and caches are cold.
 const WARM_UP: Duration = Duration::from_millis(200);
 
@@ -125,8 +129,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             let (wait, random) = gap();
             (due, key) = (due + wait, random);
         }
-        let (some, _) =
-            epoll::wait(&ready, &mut events, Some(&rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+        let (some, _) = epoll::wait(&ready, &mut events, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+        if some.is_empty() {
+            std::thread::sleep(due.saturating_duration_since(Instant::now()).min(NAP));
+        }
         for event in some {
             connections[event.data.u64() as usize].hear(&mut latencies)?;
         }
