@@ -128,7 +128,7 @@ def test_a_cache_and_a_group_of_the_service(service):
                                  TransitEncryptionEnabled=True, AutomaticFailoverEnabled=True)
     ready = lambda: api.describe_replication_groups(ReplicationGroupId="advised")["ReplicationGroups"][0]["Status"] == "available"
     wait_until("the group is available", ready)
-    env = service.environment()
+    env = clean_environment({"LARDER_DATA": str(service.folder)})
     # Neither TLS nor the token stands before the nodes' own sockets.
     reports = json.loads(advise("advised", "--seconds", "1", "--output", "json", env=env).stdout)
     assert [report["node"] for report in reports] == ["advised-001", "advised-002"]

@@ -435,7 +435,9 @@ def test_advice_is_watched_live(page, service):
     wait_until("the curve is drawn, on a page that nobody touches", use, 60, 0.5)
     for question in ["Is it safe?", "Is it effective?", "Which keys need care?", "Is the data well structured?", "Which pattern fits?"]:
         assert question in page.text()
-    assert ["user", "cache-aside with a time to live: as it is"] in [[row[0], row[-1]] for row in page.rows()]
+    fits = ["user", "cache-aside with a time to live: as it is"]
+    # The page may be refreshing itself just now.
+    wait_until("the prefix is listed with what fits it", lambda: fits in [[row[0], row[-1]] for row in page.rows() if row])
     look(page, "advice")
 
 

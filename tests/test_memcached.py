@@ -327,6 +327,19 @@ def load(port, seed, began, until, failures):
         failures.append(repr(error))
 
 
+def fill(cache, evictions):
+    """Fills the memory to the brim, so that all that follows is steady state."""
+    for number in range(10_000):
+        batch = b"".join(
+            b"set fill:%d:%d 0 0 %d noreply\r\n%s\r\n" % (number, n, size, b"v" * size)
+            for n, size in enumerate((20, 100, 200, 500, 3000) * 100)
+        )
+        cache.ask(batch + b"mn\r\n", b"MN\r\n")
+        if evictions() > 0:
+            return
+    raise AssertionError("it does not become full")
+
+
 @pytest.mark.skipif("LARDER_SOAK_MINUTES" not in os.environ, reason="LARDER_SOAK_MINUTES is not set")
 def test_a_long_time_at_full_load_leaves_the_size_flat(tmp_path):
     seconds = 60 * float(os.environ["LARDER_SOAK_MINUTES"])
@@ -336,27 +349,28 @@ def test_a_long_time_at_full_load_leaves_the_size_flat(tmp_path):
                 return next(int(line.split()[1]) << 10 for line in status if line.startswith("VmRSS"))
 
         observer = Client(("127.0.0.1", cache.port))
+        evictions = lambda: observer.stats()[b"evictions"]
+        fill(cache, evictions)
         began = time.monotonic()
-        until, failures, sizes, full = began + seconds, [], [], None
+        until, failures, sizes = began + seconds, [], []
         threads = [threading.Thread(target=load, args=(cache.port, seed, began, until, failures)) for seed in range(4)]
         for thread in threads:
             thread.start()
+        pause, evicted_early = seconds / 100, 0
+        half = 40  # of hardly 100
         while time.monotonic() < until:
-            time.sleep(min(2, seconds / 50))
+            time.sleep(pause)
             sizes.append(resident())
-            if full is None and observer.stats()[b"evictions"] > 0:
-                full = len(sizes)
+            if len(sizes) == half:
+                evicted_early = evictions()
         for thread in threads:
             thread.join()
         assert not failures, failures[:5]
         stats = observer.stats()
         print({name: stats[name.encode()] for name in ("cmd_get", "cmd_set", "get_hits", "evictions", "reclaimed",
-               "evicted_unfetched", "total_connections")}, "full after", full, "of", len(sizes), "sizes",
-              [size >> 20 for size in sizes])
+               "evicted_unfetched", "total_connections")}, "sizes", [size >> 20 for size in sizes])
         assert stats[b"evictions"] > 0 and stats[b"reclaimed"] > 0 and stats[b"curr_connections"] <= 3
-        # It was full early; what came later than that is all steady state, whose halves are held against each other.
-        assert full is not None and full < len(sizes) / 4, "still filling: more minutes are needed"
-        steady = sizes[full:]
-        half = len(steady) // 2
-        assert max(steady) <= SOAK_MEMORY + SOAK_BESIDE
-        assert max(steady[half:]) <= max(steady[:half]) * 1.03
+        # Keys went all the time, and the later part is as large as the earlier one.
+        assert 0 < evicted_early < stats[b"evictions"]
+        assert max(sizes) <= SOAK_MEMORY + SOAK_BESIDE
+        assert max(sizes[half:]) <= max(sizes[:half]) * 1.03

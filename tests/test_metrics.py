@@ -34,6 +34,8 @@ def test_metrics_of_a_node(service):
     address, port = endpoint_of(service.create("measured"))
     client = redis.Redis(address, port)
     client.set("k", "v")
+    client.get("nothing")
+    client.execute_command("LARDER.OUTCOME", "k", "STALE", 2)
     dimensions = [{"Name": "CacheClusterId", "Value": "measured"}, {"Name": "CacheNodeId", "Value": "0001"}]
     listed = lambda: cloudwatch.list_metrics(Namespace="AWS/ElastiCache", MetricName="CurrItems", Dimensions=dimensions)["Metrics"]
     wait_until("the node is sampled", listed, SAMPLED_S, 1)
@@ -56,6 +58,12 @@ def test_metrics_of_a_node(service):
     with urllib.request.urlopen(service.endpoint + "/metrics", timeout=30) as page:
         text = page.read().decode()
     assert 'larder_curr_items{cache_cluster_id="measured",cache_node_id="0001"}' in text
+    for name in ("misses_evicted", "misses_expired", "misses_deleted", "misses_flushed", "misses_unknown", "hits_stale", "hits_negative"):
+        assert f'larder_cache_{name}{{cache_cluster_id="measured",cache_node_id="0001"}}' in text
+    for name in ("CacheMissesUnknown", "CacheHitsStale"):
+        told = lambda: sum(point["Sum"] for point in cloudwatch.get_metric_statistics(
+            Namespace="AWS/ElastiCache", MetricName=name, Dimensions=dimensions[:1], Period=3600, Statistics=["Sum"], **span)["Datapoints"])
+        wait_until(f"{name} is told", lambda: told() > 0, SAMPLED_S, 1)
     queries = [
         {"Id": "items", "MetricStat": {"Metric": metric_of("CurrItems", dimensions), "Period": 60, "Stat": "p90"},
          "ReturnData": False},

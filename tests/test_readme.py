@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from readme_tables import README, with_tables
-from service import ROOT, run, BINARY
+from service import BINARY, ROOT, clean_environment, run
 
 PAGES = ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "CHANGELOG.md", *(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))]
 
@@ -35,7 +35,8 @@ def test_links_lead_somewhere():
 
 
 def help_of(*words):
-    return run([str(BINARY), *words, "--help"]).stdout
+    # As wide as it gets: examples are not wrapped.
+    return run([str(BINARY), *words, "--help"], env=clean_environment({"COLUMNS": "200"})).stdout
 
 
 def examples():

@@ -55,9 +55,23 @@ def environment():
     return clean_environment(extra)
 
 
-def call(folder, *command):
+# Where Debian puts libraries, for machines that do not reach the registries of Java and Go.
+DEBIAN_JARS, DEBIAN_GO = pathlib.Path("/usr/share/java"), pathlib.Path("/usr/share/gocode")
+
+
+def fetch(folder, *command):
+    """Fetches libraries; a registry that cannot be reached is no fault of the lines."""
+    try:
+        call(folder, *command)
+    except AssertionError as failed:
+        if re.search(r"no such host|No plugin found|Could not transfer|Unknown host|network is unreachable", str(failed)):
+            pytest.skip(f"{command[0]} reaches no registry here")
+        raise
+
+
+def call(folder, *command, **more):
     env = {**environment(), "REDISCLI_AUTH": TOKEN} if (folder / "ca.pem").exists() else environment()
-    done = subprocess.run(command, cwd=folder, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(command, cwd=folder, env={**env, **more}, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
@@ -77,7 +91,12 @@ def java(folder, code):
         <version>1</version><dependencies><dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId>
         <version>{version}</version></dependency></dependencies></project>""")
     (folder / "Example.java").write_text(code)
-    call(folder, "mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=jars")
+    own = DEBIAN_JARS / "spymemcached.jar"
+    if "net.spy.memcached" in code and own.exists():
+        (folder / "jars").mkdir()
+        shutil.copy(own, folder / "jars")
+    else:
+        fetch(folder, "mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=jars")
     call(folder, "javac", "-cp", "jars/*", "Example.java")
     options = []
     if (folder / "ca.pem").exists():
@@ -90,10 +109,12 @@ def java(folder, code):
 def go(folder, code):
     [package] = re.findall(r"// go get (\S+)", code)
     (folder / "main.go").write_text(code)
+    if (DEBIAN_GO / "src" / package).exists():
+        return call(folder, "go", "run", "main.go", GO111MODULE="off", GOPATH=str(DEBIAN_GO))
     call(folder, "go", "mod", "init", "example")
     # The last release that the Go of Debian 12 builds; a newer Go takes the newest.
     old = "go1.19" in call(folder, "go", "version")
-    call(folder, "go", "get", package + ("@v9.5.5" if old and "go-redis" in package else ""))
+    fetch(folder, "go", "get", package + ("@v9.5.5" if old and "go-redis" in package else ""))
     return call(folder, "go", "run", ".")
 
 

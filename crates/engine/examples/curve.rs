@@ -27,7 +27,7 @@ impl Sums {
         }
     }
 
-    fn to(&self, at: usize) -> i64 {
+    fn up_to(&self, at: usize) -> i64 {
         let (mut at, mut sum) = (at + 1, 0);
         while at > 0 {
             sum += self.0[at];
@@ -40,14 +40,15 @@ impl Sums {
 /// The distances of all reads but the first of each key, in order of size.
 fn exact(requests: &[(u32, u32)]) -> Vec<u64> {
     let keys = requests.iter().map(|(key, _)| *key as usize + 1).max().unwrap_or(0);
-    let (mut last, mut sums, mut total) = (vec![None; keys], Sums(vec![0; requests.len() + 1]), 0);
+    let (mut last, mut sums, mut total) =
+        (vec![None::<(usize, i64)>; keys], Sums(vec![0; requests.len() + 1]), 0);
     let mut distances = Vec::new();
     for (at, (key, bytes)) in requests.iter().enumerate() {
         let bytes = i64::from(*bytes);
         match last[*key as usize] {
             // A hit changes nothing: the value keeps the size with which it was stored.
             Some((before, stored)) => {
-                distances.push((total - sums.to(before) + stored) as u64);
+                distances.push((total - sums.up_to(before) + stored) as u64);
                 sums.add(before, -stored);
                 sums.add(at, stored);
                 last[*key as usize] = Some((at, stored));
@@ -72,9 +73,9 @@ fn mixed(n: u32) -> u64 {
 
 fn main() {
     println!(
-        "| trace | requests | keys followed | of all | mean error, points | largest error, points | ns a followed use |"
+        "| trace | hours | requests | keys followed | of all | mean error, points | largest error, points | ns a followed use |"
     );
-    println!("|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|");
     for path in std::env::args().skip(1) {
         let trace = trace::load(&path, usize::MAX);
         let distances = exact(&trace.requests);
@@ -111,8 +112,9 @@ fn main() {
             })
             .collect();
         println!(
-            "| {} | {reads} | {} | {:.3} | {:.2} | {:.2} | {took:.0} |",
+            "| {} | {:.1} | {reads} | {} | {:.3} | {:.2} | {:.2} | {took:.0} |",
             trace.name,
+            reads as f64 / trace.per_ms / 3.6e6,
             curve.samples(),
             curve.rate(),
             errors.iter().sum::<f64>() / errors.len() as f64,

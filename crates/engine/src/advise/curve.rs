@@ -169,7 +169,7 @@ impl Curve {
             Found::Gone => sample = Sample { bytes: 0, written_ms: 0, ..sample },
             Found::Miss => {}
         }
-        self.to_front(id, sample);
+        self.move_to_front(id, sample);
         age
     }
 
@@ -182,7 +182,7 @@ impl Curve {
         let rewritten = known
             .filter(|known| known.written_ms > 0 && known.bytes > 0)
             .map(|known| Rewritten { after_ms: now_ms.saturating_sub(known.written_ms), read: known.read });
-        self.to_front(id, Sample { place: 0, bytes, written_ms: now_ms, read: false });
+        self.move_to_front(id, Sample { place: 0, bytes, written_ms: now_ms, read: false });
         rewritten
     }
 
@@ -195,7 +195,7 @@ impl Curve {
         }
     }
 
-    fn to_front(&mut self, id: u64, sample: Sample) {
+    fn move_to_front(&mut self, id: u64, sample: Sample) {
         if let Some(old) = self.samples.get(&id).copied() {
             self.add(old.place as usize, old.bytes.wrapping_neg());
         } else if self.samples.len() >= SAMPLES_MAX {

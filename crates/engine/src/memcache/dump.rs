@@ -49,7 +49,7 @@ impl Dump {
         if !std::mem::replace(&mut self.begun, true) && !matches!(self.kind, Kind::Sizes(_)) {
             out.extend_from_slice(b"OK\r\n");
         }
-        let end = out.len() + OUTPUT_PER_TURN_BYTES_MAX / 4;
+        let end = out.len() + OUTPUT_PER_TURN_BYTES_MAX;
         for _ in 0..BUCKETS_PER_TURN_MAX {
             if self.partition >= turn.store.partition_count() {
                 self.end(out);

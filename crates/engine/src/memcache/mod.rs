@@ -62,8 +62,9 @@ pub const REQUESTS_PER_TURN_MAX: usize = 64;
 /// Longest value that shows credentials.
 const CREDENTIALS_BYTES_MAX: usize = 2048;
 
-/// Bytes of answers after which a turn ends, so that a pipeline of large reads cannot fill the memory.
-pub const OUTPUT_PER_TURN_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of answers after which a turn ends, so that a pipeline of large reads neither fills the memory nor keeps others
+/// waiting: little enough that a session behind several such readers waits for about one value of each.
+pub const OUTPUT_PER_TURN_BYTES_MAX: usize = 512 * 1024;
 
 /// Default of the directive `memcached-max-item-size`, as memcached's `-I`.
 pub const ITEM_SIZE_MAX_BYTES: usize = 1024 * 1024;
@@ -896,6 +897,8 @@ fn statistics(turn: &Turn<'_>, words: Words<'_>, out: &mut Vec<u8>) -> &'static 
         [b"settings", ..] => stats::settings(turn, out),
         [b"items", ..] => stats::items(turn, out),
         [b"slabs", ..] => stats::slabs(turn, out),
+        // Counting them takes more than a turn; the sessions that wait for it are those of the text protocol.
+        [b"sizes", ..] if turn.shared.rules().sizes => return b"ERROR\r\n",
         [b"sizes", ..] => stats::sizes(out),
         [b"conns", ..] => stats::conns(turn, out),
         [b"misses", ..] => stats::misses(turn, out),

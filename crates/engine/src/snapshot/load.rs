@@ -119,6 +119,8 @@ pub struct Loading {
     pub keys: AtomicU64,
     /// Keys whose time was over.
     pub expired: AtomicU64,
+    /// Libraries of functions that were passed over.
+    pub functions: AtomicU64,
 }
 
 impl Loading {
@@ -132,9 +134,14 @@ impl Loading {
     pub fn set(&self, on: bool) {
         if on {
             self.started.store(now_ms() / 1000, Ordering::Relaxed);
-            for figure in
-                [&self.total_bytes, &self.loaded_bytes, &self.used_memory, &self.keys, &self.expired]
-            {
+            for figure in [
+                &self.total_bytes,
+                &self.loaded_bytes,
+                &self.used_memory,
+                &self.keys,
+                &self.expired,
+                &self.functions,
+            ] {
                 figure.store(0, Ordering::Relaxed);
             }
         }
@@ -298,6 +305,10 @@ pub fn load_stream<R: io::Read>(
         loading.give(node, Task::Fit)?;
     }
     drop(loading.wait(node, |work| work.in_hand > 0 || !work.tasks.is_empty())?);
+    match loading.functions.load(Ordering::Relaxed) {
+        0 => {}
+        count => tracing::warn!("{count} libraries of functions in the file were passed over"),
+    }
     let loaded = Loaded {
         keys: loading.keys.load(Ordering::Relaxed) - keys,
         expired: loading.expired.load(Ordering::Relaxed) - expired,
@@ -355,7 +366,9 @@ fn note(node: &Node, part: Part) {
                 _ => tracing::debug!("{}: {value}", String::from_utf8_lossy(&name)),
             }
         }
-        Part::Function(_) => tracing::warn!("A library of functions in the file is passed over"),
+        Part::Function(_) => {
+            node.loading.functions.fetch_add(1, Ordering::Relaxed);
+        }
         Part::ModuleAux => tracing::warn!("What a module kept in the file is passed over"),
         Part::Resize { .. } | Part::Keys(_) | Part::End { .. } => {}
     }

@@ -25,6 +25,28 @@ const END: &[u8] = b"\r\n\r\n\r\n\r\n\r\nversion\r\n";
 /// Patch version of 1.6 from which on many lines that are no request are called bad, not unknown: to it the two are one.
 const NEW_WORDS: u32 = 32;
 const VERSION: &str = "VERSION ";
+/// Lines that 1.6.45 takes, or refuses, where 1.6.18 and ours do not: words beyond those of the request, `delete noreply`,
+/// and the signs and tabs around numbers.
+const OTHERWISE: [&str; 18] = [
+    "cas a 0 0 1",
+    "delete L 1",
+    "delete a 0 noreply x",
+    "delete a 1",
+    "delete a b c",
+    "delete a foo",
+    "delete noreply",
+    "flush_all 1 2 3",
+    "gat 0",
+    "incr n \t1",
+    "incr n +1",
+    "incr n -18446744073709551615",
+    "incr n 1\t",
+    "incr n 1\tx",
+    "incr n 1 2 3",
+    "set a 0 0 1 noreply x",
+    "touch n 0 noreply x",
+    "verbosity 0 2 3",
+];
 const PORTS: Range<u16> = 10_000..32_000;
 /// Ports that are tried before it is given up to start memcached.
 const ATTEMPTS: usize = 5;
@@ -299,8 +321,8 @@ fn edge_cases_are_answered_alike() {
         stats foo|stats sizes|stats reset|config|config get cluster x|GET a|foo| |incr n +1|incr n 0x1|\
         incr n 18446744073709551616|incr n -18446744073709551615|incr n 1\t|incr n \t1|incr n 1\tx|get a\t b";
     for line in lines.split('|') {
-        if line == "set a 0 0 1 noreply x" && both.drops_values() {
-            continue; // a request there
+        if both.drops_values() && OTHERWISE.contains(&line) {
+            continue;
         }
         let line = line.replace('K', &key).replace('L', &long);
         // Apart from the line: memcached 1.6.18 loses the answers before a `get` whose key is too long.
@@ -321,7 +343,7 @@ fn edge_cases_are_answered_alike() {
                 ("-0", "0", "1"),
             ])
     {
-        let wrong = flags.parse::<u32>().is_err() || exptime.parse::<i32>().is_err();
+        let wrong = flags.parse::<u32>().is_err() || exptime.parse::<i64>().is_err() || len.len() > 9;
         for verb in ["set", "add", "replace", "append", "prepend"] {
             for noreply in ["", " noreply"] {
                 if wrong && both.drops_values() {

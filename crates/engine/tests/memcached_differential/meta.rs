@@ -97,7 +97,11 @@ fn request(random: &mut Random, input: &mut Vec<u8>) {
             ];
             let mut flags = flags(random, &FLAGS);
             if key == "n" {
-                flags = flags.replace(" h", "").replace(" t", ""); // counting there makes another item, or not
+                // Counting there makes another item, or not: not while nobody else holds it, as an earlier request of
+                // the same pipeline does.
+                for flag in [" h", " t", " R30", " N500", " N0"] {
+                    flags = flags.replace(flag, "");
+                }
             }
             if flags.contains('T') {
                 // What a new item gets of two times depends on their order there.
@@ -116,12 +120,14 @@ fn request(random: &mut Random, input: &mut Vec<u8>) {
             let mut flags = flags(random, &FLAGS);
             if key == "n" {
                 flags = flags.replace(" MA", "").replace(" MP", ""); // pads differ
+                flags = flags.replace(" I", ""); // and what is known of the item
             }
             format!("ms {key} {}{flags}\r\n{value}", value.len())
         }
         5 => {
             const FLAGS: [&str; 9] = ["k", "q", "O3", "I", "x", "T100", "C900001", "E900003", "C900003"];
-            format!("md {key}{}", flags(random, &FLAGS))
+            let flags = flags(random, &FLAGS);
+            format!("md {key}{}", if key == "n" { flags.replace(" I", "") } else { flags })
         }
         6 => {
             const FLAGS: [&str; 10] = ["v", "k", "q", "O3", "N0", "N100", "J5000", "D3", "T100", "C900001"];

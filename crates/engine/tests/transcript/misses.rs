@@ -43,7 +43,7 @@ fn a_miss_has_a_reason(on: On) {
     memcached.exchange(
         "stats misses\r\n",
         "STAT misses:evicted 0\r\nSTAT misses:expired 1\r\nSTAT misses:deleted 2\r\nSTAT misses:flushed 1\r\n\
-         STAT misses:unknown 1\r\nEND\r\n",
+         STAT misses:unknown 1\r\nSTAT hits:stale 0\r\nSTAT hits:negative 0\r\nEND\r\n",
     );
     memcached.send("stats why there\r\n");
     let lines: Vec<String> =
@@ -84,15 +84,23 @@ fn reads_are_counted_by_prefix(on: On) {
         ("DEL user:1", ":1"),
     ]);
     memcached.exchange("get user:1\r\nget page:1\r\n", "END\r\nEND\r\n");
-    let user = "STAT user:hits 1\r\nSTAT user:evicted 0\r\nSTAT user:expired 0\r\nSTAT user:deleted 1\r\n\
+    session.talk(&[
+        ("LARDER.OUTCOME user: STALE 2 NEGATIVE 3", "OK"),
+        ("LARDER.OUTCOME user: STALE", "-ERR wrong number of arguments for 'larder.outcome' command"),
+        ("LARDER.OUTCOME user: STALE x", "-ERR value is not an integer or out of range"),
+        ("LARDER.OUTCOME user: NEITHER 1", "-ERR syntax error"),
+    ]);
+    assert_eq!((node.info("keyspace_hits_stale"), node.info("keyspace_hits_negative")), (2, 3));
+    let user = "STAT user:hits 1\r\nSTAT user:stale 2\r\nSTAT user:negative 3\r\nSTAT user:evicted 0\r\nSTAT user:expired 0\r\nSTAT user:deleted 1\r\n\
                 STAT user:flushed 0\r\nSTAT user:unknown 1\r\n";
     let page = user.replace("user", "page").replace("hits 1", "hits 0").replace("deleted 1", "deleted 0");
+    let page = page.replace("stale 2", "stale 0").replace("negative 3", "negative 0");
     memcached.exchange("stats prefixes\r\n", &format!("{user}{page}END\r\n"));
     session.talk(&[
         (
             "LARDER.PREFIXES",
-            "[[$prefix, $user, $hits, :1, $evicted, :0, $expired, :0, $deleted, :1, $flushed, :0, $unknown, :1, $before, :0], \
-             [$prefix, $page, $hits, :0, $evicted, :0, $expired, :0, $deleted, :0, $flushed, :0, $unknown, :1, $before, :0]]",
+            "[[$prefix, $user, $hits, :1, $stale, :2, $negative, :3, $evicted, :0, $expired, :0, $deleted, :1, $flushed, :0, $unknown, :1, $before, :0], \
+             [$prefix, $page, $hits, :0, $stale, :0, $negative, :0, $evicted, :0, $expired, :0, $deleted, :0, $flushed, :0, $unknown, :1, $before, :0]]",
         ),
         ("LARDER.PREFIXES RESET", "OK"),
         ("LARDER.PREFIXES", "[]"),

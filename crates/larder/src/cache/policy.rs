@@ -27,13 +27,10 @@ pub(super) fn group(api: &Api, engine: Engine, version: Option<&str>) -> Result<
     // A version that is not there is refused when the cache is made, in the words of the API.
     let Some(family) = family.filter(|family| !family.is_empty()) else { return Ok(None) };
     let name = format!("{NAME}-{}", family.replace('.', "-"));
-    match api.call("DescribeCacheParameterGroups", &[("CacheParameterGroupName", &name)]) {
-        Ok(_) => return Ok(Some(name)),
-        Err(missing) if missing.code == Code::NotFound => {}
-        Err(failure) => return allowed(failure),
-    }
-    let made = make(api, &name, &family);
-    match made {
+    let there = api
+        .all("DescribeCacheParameterGroups", "CacheParameterGroups", &[])
+        .map(|groups| groups.iter().any(|group| group.text_at(&["CacheParameterGroupName"]) == name));
+    match there.and_then(|there| if there { Ok(()) } else { make(api, &name, &family) }) {
         Ok(()) => Ok(Some(name)),
         Err(failure) => allowed(failure),
     }

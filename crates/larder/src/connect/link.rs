@@ -1,7 +1,9 @@
 //! A connection to a server, plain or over TLS, and how to get in: as nobody, with a password, or with a token of IAM.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,10 +27,17 @@ impl<T: Read + Write> Stream for T {}
 /// Opens the node's own socket if there is one and this user may, or else a connection to its address. Says whether it is
 /// the socket, where nobody has to log in.
 pub(super) fn reach(server: &Server) -> Result<(Box<dyn Stream>, bool), Failure> {
-    if let Some(stream) = server.socket.as_ref().and_then(|path| UnixStream::connect(path).ok()) {
+    if let Some(stream) = server.socket.as_ref().and_then(|path| own_socket(path)) {
         return Ok((Box::new(stream), true));
     }
     Ok((open(&server.address, server.way.authority.as_deref())?, false))
+}
+
+/// A connection to a socket however long its path is: addresses of sockets have 107 bytes.
+fn own_socket(path: &Path) -> Option<UnixStream> {
+    let folder = File::open(path.parent()?).ok()?;
+    let name = path.file_name()?.to_str()?;
+    UnixStream::connect(format!("/proc/self/fd/{}/{name}", folder.as_raw_fd())).ok()
 }
 
 /// Opens a connection to `address:port`, trying each address that the name has; over TLS where `authority` names whom to

@@ -1,9 +1,9 @@
 //! The members of a grown hash, set or sorted set, found by name.
 //!
 //! Linear hashing: the table grows and shrinks by one bucket at a time, so no edit ever moves more than one bucket's
-//! members, and the load stays near 99 %. A bucket is one cache line: twelve 4-byte handles, a byte of hash for each,
-//! and the number of a spill, with room for four more, for what does not fit. Buckets and spills lie in
-//! segments of 64, so growing copies nothing; a clone shares them.
+//! members, and there are a few more members than slots in the buckets. A bucket is one cache line: twelve 4-byte handles, a
+//! byte of hash for each, and the number of a spill, with room for four more, for what does not fit. Buckets and spills lie
+//! in segments of 64, so growing copies nothing; a clone shares them.
 //!
 //! A scan walks the hash space in bit-reversed order; its cursor is the place where it stands. Every bucket covers a
 //! contiguous range of that order at any table size, so a member that is present throughout a scan is returned.
@@ -20,9 +20,9 @@ const SLOTS: usize = 12;
 const SEGMENT: usize = 64;
 /// Handles in a spill.
 const SPILL_SLOTS: usize = 4;
-/// Members per bucket, times 16, above which the table grows and below which it shrinks: loads of 99 % and 81 %.
-const GROW_LOAD_X16: usize = 190;
-const SHRINK_LOAD_X16: usize = 156;
+/// Members per bucket, times 16, above which the table grows and below which it shrinks: loads of 107 % and 88 %.
+const GROW_LOAD_X16: usize = 205;
+const SHRINK_LOAD_X16: usize = 168;
 
 #[derive(Clone, Debug, Default)]
 #[repr(align(64))]
