@@ -1,13 +1,14 @@
 //! Traces of requests to a cache, for programs that measure.
+#![allow(dead_code, reason = "each program uses its own part")]
 
 /// Keys by number, and the bytes of key and value, one a request.
-pub struct Trace {
+pub(crate) struct Trace {
     /// What it is called.
-    pub name: String,
+    pub(crate) name: String,
     /// Key and bytes of each request.
-    pub requests: Vec<(u32, u32)>,
+    pub(crate) requests: Vec<(u32, u32)>,
     /// Requests for each millisecond of the trace's time.
-    pub per_ms: f64,
+    pub(crate) per_ms: f64,
 }
 
 fn varint(bytes: &mut &[u8]) -> u64 {
@@ -24,7 +25,7 @@ fn varint(bytes: &mut &[u8]) -> u64 {
 }
 
 /// A file in the format HRT1: a header of 32 bytes, and columns of times, keys and sizes in LEB128.
-pub fn load(path: &str, most: usize) -> Trace {
+pub(crate) fn load(path: &str, most: usize) -> Trace {
     let file = std::fs::read(path).unwrap_or_else(|why| panic!("{path}: {why}"));
     assert!(file.starts_with(b"HRT1"), "{path} is no unpacked trace");
     let word = |at: usize| u32::from_le_bytes([file[at], file[at + 1], file[at + 2], file[at + 3]]) as usize;
