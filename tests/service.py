@@ -26,7 +26,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BINARY = pathlib.Path(os.environ.get("LARDER_BIN", ROOT / "target" / "release" / "larder")).resolve()
 REGION = "us-east-1"
 # A bound for everything that should come soon. Generous: a loaded machine is no failure.
-PATIENCE_S = 60
+PATIENCE_S = 120
+# The same for a program that does much, such as terraform on a machine that does much else.
+PROGRAM_PATIENCE_S = 1200
 
 _networks = itertools.count(os.getpid())
 # Which of the processes of one run this is: each has a part of the range for itself.
@@ -236,7 +238,7 @@ def endpoint_of(cache, index=0):
 def run(command, check=True, **options):
     """Runs a program to its end; its output stands in the failure."""
     options.setdefault("stdin", subprocess.DEVNULL) if "input" not in options else None
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PROGRAM_PATIENCE_S, **options)
     if check and done.returncode != 0:
         raise AssertionError(f"{command} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done

@@ -17,7 +17,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from ports import free_port
-from service import BINARY
+from service import BINARY, wait_until
 from test_log import contents, everything
 from test_redis_dump import PEERS
 from differential_log import PATIENCE_SECONDS, Server, play
@@ -354,6 +354,30 @@ def test_a_session_waits_for_the_disk(tmp_path, nodes):
     node.client.config_set("appendonly", "no")
     with pytest.raises(redis.exceptions.ResponseError, match="WAITAOF cannot be used when numlocal is set"):
         wait(1, 0, 0)
+
+
+def test_client_unblock_ends_a_wait_for_disks(tmp_path, nodes):
+    node = nodes(tmp_path, "--appendonly", "yes", "--threads", "2")
+    other = redis.Redis(**node.client.connection_pool.connection_kwargs, single_connection_client=True)
+    waits = other.client_id()
+    other.set("a", 1)
+    assert other.execute_command("WAITAOF", 1, 0, 0) == [1, 0]
+    assert node.client.client_unblock(waits) == 0, "it waits for nothing"
+    for how, expected in [((), [1, 0]), (("TIMEOUT",), [1, 0]), (("ERROR",), "client unblocked via CLIENT UNBLOCK")]:
+        seen = []
+
+        def wait():
+            try:
+                seen.append(other.execute_command("WAITAOF", 1, 1, 0))
+            except redis.exceptions.ResponseError as error:
+                seen.append(str(error).removeprefix("UNBLOCKED "))
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        wait_until("it waits", lambda: node.client.execute_command("CLIENT", "UNBLOCK", waits, *how) == 1)
+        thread.join()
+        assert seen == [expected]
+        assert other.get("a") == b"1"
 
 
 SLOW_DISK = """

@@ -33,7 +33,7 @@ def test_the_life_of_a_cluster(service, api):
     assert not created.get("CacheNodes")
     assert created["ARN"] == "arn:aws:elasticache:us-east-1:000000000000:cluster:life"
 
-    api.get_waiter("cache_cluster_available").wait(CacheClusterId="life", WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    api.get_waiter("cache_cluster_available").wait(CacheClusterId="life", WaiterConfig={"Delay": 1, "MaxAttempts": 300})
     cache = service.describe("LIFE")
     assert cache["EngineVersion"].count(".") == 2
     [node] = cache["CacheNodes"]
@@ -48,7 +48,7 @@ def test_the_life_of_a_cluster(service, api):
     ) == ("CacheClusterAlreadyExists", 400)
 
     assert api.delete_cache_cluster(CacheClusterId="life")["CacheCluster"]["CacheClusterStatus"] == "deleting"
-    api.get_waiter("cache_cluster_deleted").wait(CacheClusterId="life", WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    api.get_waiter("cache_cluster_deleted").wait(CacheClusterId="life", WaiterConfig={"Delay": 1, "MaxAttempts": 300})
     assert refused(api.describe_cache_clusters, CacheClusterId="life") == ("CacheClusterNotFound", 404)
     assert refused(api.delete_cache_cluster, CacheClusterId="life") == ("CacheClusterNotFound", 404)
 

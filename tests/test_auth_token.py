@@ -1,5 +1,9 @@
 """AUTH tokens of replication groups through boto3: given at the start or later, rotated, set, and given up for users."""
 
+import os
+import signal
+import time
+
 import botocore.exceptions
 import pytest
 import redis
@@ -43,20 +47,27 @@ def refused(call):
     return caught.value.response["Error"]["Code"]
 
 
-def client(service, password=None, **more):
-    where = group(service.client())["NodeGroups"][0]["PrimaryEndpoint"]
+def client(service, password=None, where=None, **more):
+    where = where or group(service.client())["NodeGroups"][0]["PrimaryEndpoint"]
     return redis.Redis(
         where["Address"], where["Port"], password=password, ssl=True, ssl_ca_certs=service.info["authority"],
         socket_timeout=PATIENCE_S, decode_responses=True, **more,
     )
 
 
-def lets_in(service, password=None):
+def lets_in(service, password=None, where=None):
     try:
-        with client(service, password) as node:
+        with client(service, password, where) as node:
             return node.set("k", "v")
     except redis.AuthenticationError:
         return False
+
+
+def rotated_by(api, name, token, strategy):
+    """Changes the token of a cluster that is in no group."""
+    said = api.modify_cache_cluster(CacheClusterId=name, AuthToken=token, AuthTokenUpdateStrategy=strategy,
+                                    ApplyImmediately=True)
+    return said["CacheCluster"]["PendingModifiedValues"]["AuthTokenStatus"]
 
 
 def test_tokens_are_rotated_and_set(own_service, api):
@@ -150,3 +161,110 @@ def test_what_cannot_be_is_refused(api):
     # A token must not travel in the clear.
     modify(api, TransitEncryptionMode="preferred")
     assert refused(lambda: modify(api, TransitEncryptionEnabled=False)) == "InvalidParameterCombination"
+
+
+def test_a_cluster_in_no_group_has_a_token(own_service, api):
+    service = own_service
+    make = lambda **more: lambda: service.create("solo", wait=False, **more)
+    for wrong, expected in [
+        ({"AuthToken": FIRST}, "InvalidParameterCombination"),
+        ({"AuthToken": "too-short", "TransitEncryptionEnabled": True}, "InvalidParameterValue"),
+        ({"AuthToken": FIRST, "TransitEncryptionEnabled": True, "engine": "memcached"}, "InvalidParameterCombination"),
+    ]:
+        assert refused(make(**wrong)) == expected, wrong
+    made = service.create("solo", TransitEncryptionEnabled=True, AuthToken=FIRST)
+    assert made["AuthTokenEnabled"] and made["AuthTokenLastModifiedDate"]
+    where = made["CacheNodes"][0]["Endpoint"]
+    accepted = lambda: [token for token in (None, FIRST, SECOND) if lets_in(service, token, where)]
+    assert accepted() == [FIRST]
+    change = lambda **more: lambda: api.modify_cache_cluster(CacheClusterId="solo", **{"ApplyImmediately": True, **more})
+    for wrong, expected in [
+        ({"AuthToken": SECOND, "ApplyImmediately": False}, "InvalidParameterCombination"),
+        ({"AuthToken": SECOND, "AuthTokenUpdateStrategy": "SET"}, "InvalidParameterCombination"),
+        ({"AuthTokenUpdateStrategy": "DELETE"}, "InvalidParameterCombination"),
+        ({"AuthTokenUpdateStrategy": "ROTATE"}, "InvalidParameterCombination"),
+    ]:
+        assert refused(change(**wrong)) == expected, wrong
+    assert rotated_by(api, "solo", SECOND, "ROTATE") == "ROTATING"
+    assert "AuthTokenStatus" not in service.available("solo")["PendingModifiedValues"]
+    assert accepted() == [FIRST, SECOND]
+    assert rotated_by(api, "solo", SECOND, "SET") == "SETTING"
+    service.kill()  # the next service goes on with it
+    service.start()
+    service.available("solo")
+    assert accepted() == [SECOND]
+
+
+def primary(found):
+    [name] = [member["CacheClusterId"] for member in found["NodeGroups"][0]["NodeGroupMembers"]
+              if member["CurrentRole"] == "primary"]
+    return name
+
+
+def on_both_replicas(service, login, value):
+    """A write that both replicas have."""
+    with client(service, single_connection_client=True, **login) as node:
+        return node.set("k", value) and node.wait(2, 10_000) == 2
+
+
+@pytest.mark.parametrize("mode", ["required", "preferred"])
+@pytest.mark.parametrize("who", ["token", "users"])
+def test_replicas_log_in_and_take_over(own_service, api, mode, who):
+    """Replicas authenticate at the primary, over TLS, also the one that was the primary; tokens change with replicas there."""
+    more = {"AuthToken": FIRST}
+    login = {"password": FIRST}
+    if who == "users":
+        api.create_user(UserId="closed", UserName="default", Engine="redis", AccessString="off -@all", NoPasswordRequired=True)
+        api.create_user(UserId="ann", UserName="ann", Engine="redis", AccessString="on ~* +@all", Passwords=[FIRST])
+        api.create_user_group(UserGroupId="team", Engine="redis", UserIds=["closed", "ann"])
+        more, login = {"UserGroupIds": ["team"]}, {"username": "ann", "password": FIRST}
+    found = create(api, NumCacheClusters=3, AutomaticFailoverEnabled=True, TransitEncryptionMode=mode, **more)
+    assert found["TransitEncryptionMode"] == mode
+    assert on_both_replicas(own_service, login, "before")
+    assert not lets_in(own_service) and not lets_in(own_service, SECOND)
+    if who == "token":
+        modify(api, AuthToken=SECOND, AuthTokenUpdateStrategy="ROTATE")
+        modify(api, AuthToken=SECOND, AuthTokenUpdateStrategy="SET")
+        login = {"password": SECOND}
+        assert on_both_replicas(own_service, login, "before")
+    old = primary(group(api))
+    os.kill(own_service.node_pids()[f"{old}-0001"], signal.SIGKILL)
+    wait_until("a replica took over", lambda: primary(group(api)) != old)
+    with client(own_service, **login) as node:
+        assert node.get("k") == "before"
+
+    def all_follow():
+        try:
+            return on_both_replicas(own_service, login, "after")
+        except redis.RedisError:
+            return False
+
+    wait_until("the old primary is a replica", all_follow)
+    assert not lets_in(own_service)
+    for member in group(api)["NodeGroups"][0]["NodeGroupMembers"]:
+        with client(own_service, where=member["ReadEndpoint"], **login) as node:
+            assert node.get("k") == "after"
+
+
+def test_a_mode_of_encryption_waits_for_the_window(own_service, api):
+    create(api, TransitEncryptionMode="preferred")
+    change = lambda **more: api.modify_replication_group(ReplicationGroupId="shop", **more)["ReplicationGroup"]
+    said = change(TransitEncryptionMode="required", PreferredMaintenanceWindow=far_window())
+    assert said["TransitEncryptionMode"] == "preferred" and said["Status"] == "available"
+    waiting = {"TransitEncryptionEnabled": True, "TransitEncryptionMode": "required"}
+    assert waiting.items() <= said["PendingModifiedValues"].items()
+    [member] = api.describe_cache_clusters()["CacheClusters"]
+    assert waiting.items() <= member["PendingModifiedValues"].items()
+    said = change(TransitEncryptionMode="preferred")
+    assert "TransitEncryptionMode" not in said["PendingModifiedValues"], "the mode that is there cancels it"
+    change(TransitEncryptionEnabled=False)
+    assert refused(lambda: modify(api, AuthToken=FIRST, ApplyImmediately=True)) == "InvalidParameterCombination"
+    said = modify(api, TransitEncryptionMode="required")
+    assert said["TransitEncryptionMode"] == "required" and "TransitEncryptionMode" not in said["PendingModifiedValues"]
+    assert lets_in(own_service)
+
+
+def far_window():
+    """An hour of the week that is days away."""
+    day = time.strftime("%a", time.gmtime(time.time() + 3 * 24 * 3600)).lower()
+    return f"{day}:03:00-{day}:04:00"

@@ -133,6 +133,7 @@ def test_parameters_take_effect(service, family, version):
     values = {
         "max_item_size": "2097152", "idle_timeout": "100", "disable_flush_all": "1", "maxconns_fast": "1",
         "binding_protocol": "ascii", "watcher_logbuf_size": "32", "worker_logbuf_size": "16", "memcached_connections_overhead": "50",
+        "cas_disabled": "1", "track_sizes": "1",
     }
     if family == "memcached1.4":
         values["error_on_memory_exhausted"] = "1"
@@ -148,13 +149,20 @@ def test_parameters_take_effect(service, family, version):
         "item_size_max": "2097152", "idle_timeout": "100", "flush_enabled": "no", "maxconns_fast": "yes",
         "binding_protocol": "ascii", "watcher_logbuf_size": "32768", "worker_logbuf_size": "16384",
         "evictions": "off" if family == "memcached1.4" else "on",
+        "cas_enabled": "no", "track_sizes": "yes",
     }
     assert {key: told[key] for key in expected} == expected
     assert ask(address, b"flush_all\r\nversion\r\n").startswith(b"CLIENT_ERROR flush_all not allowed\r\n")
+    # Neither binary requests, nor uniques to compare; sizes are counted.
+    assert ask(address, b"\x80" + b"\x0b" + b"\0" * 22) == b""
+    assert ask(address, b"set a 0 0 1\r\nx\r\ngets a\r\n") == b"STORED\r\nVALUE a 0 1 0\r\nx\r\nEND\r\n"
+    assert ask(address, b"stats sizes\r\n") == b"STAT 64 1\r\nEND\r\n"
+    overhead = int(told["maxbytes"])
     value = b"x" * 1_500_000
     assert ask(address, b"set large 0 0 1500000\r\n" + value + b"\r\nversion\r\n").startswith(b"STORED\r\n")
     service.delete(name)
     plain = service.create(f"plain-{version.replace('.', '-')}", engine="memcached", EngineVersion=version)
     defaults = settings(endpoint_of(plain, 0))
+    assert overhead - int(defaults["maxbytes"]) == 50 << 20  # 100 MiB are kept free unless it is said otherwise
     assert (defaults["maxconns_fast"], defaults["flush_enabled"], defaults["item_size_max"]) == ("no", "yes", "1048576")
     service.delete(plain["CacheClusterId"])

@@ -142,6 +142,40 @@ def test_connect_with_a_pipe(service, sessions):
     assert said.stdout == "OK\n2\n2\n"
 
 
+def test_connect_over_tls_with_a_token_or_as_a_user(service):
+    api, secret = service.client(), "the-token-of-the-cli"
+    api.create_replication_group(
+        ReplicationGroupId="cli-vault", ReplicationGroupDescription="d", NumCacheClusters=1, Engine="redis",
+        EngineVersion="7.1", CacheNodeType="cache.t3.micro", TransitEncryptionEnabled=True, AuthToken=secret)
+    group = lambda: api.describe_replication_groups(ReplicationGroupId="cli-vault")["ReplicationGroups"][0]
+    available = lambda: wait_until("the group is available", lambda: group()["Status"] == "available")
+    available()
+    connect = lambda *words, auth="", check=True: run(
+        [str(BINARY), "connect", *words], check=check,
+        env=clean_environment({"LARDER_DATA": str(service.folder), "REDISCLI_AUTH": auth}))
+    assert connect("cli-vault", "set", "k", "v", auth=secret).stdout == "OK\n", "a group stands for its primary"
+    assert connect("cli-vault-001", "get", "k", auth=secret).stdout == "v\n"
+    wrong = connect("cli-vault", "get", "k", auth="another-token-of-16", check=False)
+    assert wrong.returncode != 0 and "WRONGPASS" in wrong.stderr
+    assert "NOAUTH" in connect("cli-vault", "get", "k", check=False).stderr
+    where = "{Address}:{Port}".format(**group()["NodeGroups"][0]["PrimaryEndpoint"])
+    assert connect(where, "--cacert", service.info["authority"], "get", "k", auth=secret).stdout == "v\n"
+    assert connect(where, "get", "k", auth=secret, check=False).returncode != 0, "not in the clear"
+
+    api.create_user(UserId="cli-ann", UserName="cli-ann", Engine="redis", AccessString="on ~* +@all",
+                    AuthenticationMode={"Type": "iam"})
+    api.create_user(UserId="cli-bob", UserName="cli-bob", Engine="redis", AccessString="on ~* +@all", Passwords=[secret])
+    api.create_user_group(UserGroupId="cli-team", Engine="redis", UserIds=["default", "cli-ann", "cli-bob"])
+    api.modify_replication_group(ReplicationGroupId="cli-vault", UserGroupIdsToAdd=["cli-team"], ApplyImmediately=True,
+                                 AuthTokenUpdateStrategy="DELETE")
+    available()
+    assert connect("cli-vault", "--user", "cli-ann", "--iam", "acl", "whoami").stdout == "cli-ann\n"
+    assert connect("cli-vault", "--user", "cli-bob", "acl", "whoami", auth=secret).stdout == "cli-bob\n"
+    assert "WRONGPASS" in connect("cli-vault", "--user", "cli-bob", "--iam", "ping", check=False).stderr
+    assert connect(where, "--user", "cli-ann", "--iam", "ping", check=False).returncode != 0
+    api.delete_replication_group(ReplicationGroupId="cli-vault")
+
+
 def test_connect_to_one_memcached_node(service):
     service.larder("create", "cli-pages", "--engine", "memcached", "--nodes", "2", "--wait")
     assert service.larder("connect", "cli-pages", "--node", "0002", "set", "k", "0", "0", "5", "hello").stdout == "STORED\n"

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -28,7 +29,8 @@ def token(cache, user, key, secret, session=None, region=REGION, expires=900, ac
 
 
 def connect(where, **options):
-    return redis.Redis(where["Address"], where["Port"], socket_timeout=DEADLINE, decode_responses=True, **options)
+    return redis.Redis(where["Address"], where["Port"], socket_timeout=DEADLINE, decode_responses=True, ssl=True,
+                       ssl_cert_reqs="none", **options)
 
 
 def refused(where, name, password):
@@ -56,6 +58,7 @@ def test_tokens_let_in_whom_policies_let_in(service):
     api.create_replication_group(
         ReplicationGroupId="vault", ReplicationGroupDescription="x", NumCacheClusters=1, Engine="redis",
         EngineVersion="7.1", CacheNodeType="cache.t3.micro", UserGroupIds=["people"],
+        TransitEncryptionEnabled=True,
     )
 
     def group():
@@ -72,7 +75,9 @@ def test_tokens_let_in_whom_policies_let_in(service):
         assert client.execute_command("ACL", "WHOAMI") == "ann"
         assert client.set("a", "1") and client.get("a") == "1"
     # Requests behind AUTH wait for the verdict, in their order.
-    with socket.create_connection((where["Address"], where["Port"]), timeout=DEADLINE) as plain:
+    trust = ssl.create_default_context(cafile=info["authority"])
+    with trust.wrap_socket(socket.create_connection((where["Address"], where["Port"]), timeout=DEADLINE),
+                           server_hostname=where["Address"]) as plain:
         plain.sendall(f"AUTH ann {good}\r\nSET b 2\r\nGET b\r\n".encode())
         answer = b""
         while answer.count(b"\r\n") < 4:

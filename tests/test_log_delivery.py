@@ -150,3 +150,31 @@ def test_a_group_delivers_the_logs_of_its_members(own_service):
     api.modify_replication_group(ReplicationGroupId="shop", ApplyImmediately=True,
                                  LogDeliveryConfigurations=[{"LogType": "slow-log", "Enabled": False}])
     wait_until("it has ended", lambda: group()["LogDeliveryConfigurations"] == [])
+
+
+def test_who_delivers_logs_needs_permission_where_they_go(own_service):
+    service, iam = own_service, own_service.api("iam")
+    service.create("books")
+    iam.create_user(UserName="worker")
+    key = iam.create_access_key(UserName="worker")["AccessKey"]
+    worker = service.client(aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"])
+
+    def may(*actions):
+        statement = {"Effect": "Allow", "Action": ["elasticache:*", *actions], "Resource": "*"}
+        iam.put_user_policy(UserName="worker", PolicyName="p",
+                            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+
+    deliver = lambda to: lambda: worker.modify_cache_cluster(
+        CacheClusterId="books", LogDeliveryConfigurations=[to], ApplyImmediately=True)
+    may()
+    assert code(deliver(to_group("slow-log"))) == "AccessDenied"
+    worker.modify_cache_cluster(CacheClusterId="books", AutoMinorVersionUpgrade=False)
+    may("logs:*LogDeliver*")
+    assert code(deliver(to_group("slow-log"))) == "AccessDenied", "the log group takes more"
+    assert code(deliver(to_stream("slow-log"))) == "AccessDenied", "and so does the stream"
+    may("logs:*LogDeliver*", "firehose:TagDeliveryStream")
+    deliver(to_stream("slow-log"))()
+    service.available("books")
+    may("logs:*")
+    deliver(to_group("slow-log"))()
+    deliver({"LogType": "slow-log", "Enabled": False})()

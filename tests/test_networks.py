@@ -90,7 +90,7 @@ def test_what_a_replication_group_uses_cannot_be_deleted(own_service):
     )
     assert code_of(ec2.delete_security_group, GroupId=group) == "DependencyViolation"
     assert code_of(ec2.delete_subnet, SubnetId=subnet) == "DependencyViolation"
-    waiter = {"ReplicationGroupId": "shop", "WaiterConfig": {"Delay": 1, "MaxAttempts": 60}}
+    waiter = {"ReplicationGroupId": "shop", "WaiterConfig": {"Delay": 1, "MaxAttempts": 300}}
     cache.get_waiter("replication_group_available").wait(**waiter)
     cache.delete_replication_group(ReplicationGroupId="shop")
     cache.get_waiter("replication_group_deleted").wait(**waiter)

@@ -209,6 +209,66 @@ def test_a_snapshot_is_one_instant(start, threads):
         [writer.join() for writer in writers]
 
 
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_large_collections_are_as_they_were_while_they_change(start, threads):
+    """They are shared with the snapshot and written by another thread while their members come, change and go."""
+    server = start(None, start.folder, "--threads", threads)
+    count = 60_000
+    pipe = server.client.pipeline(transaction=False)
+    for first in range(0, count, 1000):
+        members = range(first, first + 1000)
+        pipe.hset("hash", mapping={f"f{n}": 0 for n in members}).sadd("set", *(f"m{n}" for n in members))
+        pipe.zadd("zset", {f"m{n}": 0 for n in members}).rpush("list", *(f"{n}:0" for n in members))
+        pipe.hset("wide", mapping={f"f{n}": "x" * 2000 for n in members if n % 50 == 0})
+    pipe.execute()
+    # What all members have in common is a number, which each step changes in some of them and in a string.
+    stop, written = threading.Event(), [0]
+
+    def change():
+        client = redis.Redis(port=server.port)
+        for step in itertools.count(1):
+            if stop.is_set():
+                break
+            n = step * 7919 % count
+            pipe = client.pipeline(transaction=True)
+            pipe.set("step", step).hset("hash", f"f{n}", step).zadd("zset", {f"m{n}": step})
+            pipe.srem("set", f"m{n}").sadd("set", f"s{step}").lset("list", n, f"{n}:{step}")
+            pipe.hset("wide", f"f{n - n % 50}", f"{step}" + "y" * 1500).xadd("stream", {"step": step})
+            pipe.execute()
+            written[0] = step
+        client.close()
+
+    writer = threading.Thread(target=change)
+    writer.start()
+    try:
+        for _ in range(2):
+            wait(lambda before=written[0]: written[0] > before + 300)
+            server.save_in_background()
+            copy = server.folder / "copy"
+            copy.mkdir(exist_ok=True)
+            shutil.copy(server.folder / "dump.rdb", copy / "dump.rdb")
+            client = start(None, copy).client
+            last = int(client.get("step"))
+            fields, scores = client.hgetall("hash"), dict(client.zrange("zset", 0, -1, withscores=True))
+            items, members = client.lrange("list", 0, -1), client.smembers("set")
+            assert len(fields) == len(scores) == len(items) == len(members) == count
+            steps = {step * 7919 % count: step for step in range(1, last + 1)}
+            for n in range(count):
+                step = steps.get(n, 0)
+                assert int(fields[b"f%d" % n]) == step and scores[b"m%d" % n] == step
+                assert items[n] == b"%d:%d" % (n, step)
+            assert all(b"s%d" % step in members for step in range(1, last + 1))
+            assert client.xlen("stream") == last
+            latest = {n - n % 50: step for n, step in sorted(steps.items(), key=lambda pair: pair[1])}
+            for n, value in client.hgetall("wide").items():
+                step = latest.get(int(n[1:]))
+                assert value == (b"x" * 2000 if step is None else b"%d" % step + b"y" * 1500)
+            client.shutdown(nosave=True)
+    finally:
+        stop.set()
+        writer.join()
+
+
 def test_a_flush_and_a_swap_do_not_disturb_a_snapshot(start):
     server = start()
     pipe = server.client.pipeline(transaction=False)

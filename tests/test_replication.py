@@ -257,6 +257,30 @@ def test_the_memcached_door_of_a_replica(servers):
         assert [file.readline() for _ in range(3)] == [b"VALUE a 0 1\r\n", b"1\r\n", b"END\r\n"]
 
 
+def test_a_delayed_flush_of_memcached_does_not_outlive_its_primary(servers):
+    """Asked for while the node was a primary, due when it follows another: the keys are that one's."""
+    port = free_port()
+    former, primary = servers(LARDER, "--memcached-port", str(port)), servers()
+
+    def ask(text):
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as client:
+            client.sendall(text)
+            return client.makefile("rb").readline()
+
+    assert ask(b"flush_all 3\r\n") == b"OK\r\n"
+    asked = time.time()
+    primary.call("SET", "a", "1")
+    former.follow(primary.port)
+    wait_until("the key has come", lambda: former.is_up() and former.call("GET", "a") == b"1")
+    wait_until("the flush would be due", lambda: time.time() > asked + 4)
+    assert ask(b"get a\r\n") == b"VALUE a 0 1\r\n" and former.call("GET", "a") == b"1"
+    assert primary.call("GET", "a") == b"1"
+    # As a primary again it does what it is asked for.
+    former.call("REPLICAOF", "NO", "ONE")
+    assert ask(b"flush_all 1\r\n") == b"OK\r\n"
+    wait_until("it is flushed", lambda: former.call("GET", "a") is None)
+
+
 REFUSALS = [
     ("REPLICAOF", "127.0.0.1", "x"), ("REPLICAOF", "127.0.0.1", "70000"), ("REPLICAOF", "a"), ("WAIT", "x", "0"),
     ("WAIT", "0", "-1"), ("WAIT", "0", "x"), ("FAILOVER", "TO", "127.0.0.1"), ("FAILOVER",), ("FAILOVER", "ABORT"),

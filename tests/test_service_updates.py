@@ -65,6 +65,12 @@ def test_caches_of_an_earlier_release_are_updated(tmp_path, releases):
         [update] = api.describe_service_updates()["ServiceUpdates"]
         name = update["ServiceUpdateName"]
         assert (name, update["ServiceUpdateStatus"]) == (f"larder-{version}", "available")
+        assert update["ServiceUpdateSeverity"] in ("critical", "important", "medium", "low")
+        assert update["ServiceUpdateType"] == "security-update"
+        assert update["ServiceUpdateRecommendedApplyByDate"] > update["ServiceUpdateReleaseDate"]
+        urgent = update["ServiceUpdateSeverity"] in ("critical", "important")
+        assert update["AutoUpdateAfterRecommendedApplyByDate"] == urgent
+        assert f"Service update {name} is available for cache node 0003" in service.events("pages")
         later = service.create("later")
 
         def actions(**filters):
@@ -75,6 +81,7 @@ def test_caches_of_an_earlier_release_are_updated(tmp_path, releases):
         assert sorted(waiting) == ["books", "pages", "shop"], "what was made later has nothing to update"
         assert waiting["pages"]["NodesUpdated"] == "0/3" and waiting["pages"]["Engine"] == "memcached"
         assert "ReplicationGroupId" in waiting["shop"]
+        assert all(a["SlaMet"] == "n/a" for a in waiting.values()), "there is time yet"
         assert list(actions(CacheClusterIds=["Books"])) == ["books"]
         assert list(actions(Engine="memcached")) == ["pages"]
         assert actions(ServiceUpdateStatus=["expired"]) == {}
@@ -90,6 +97,7 @@ def test_caches_of_an_earlier_release_are_updated(tmp_path, releases):
         assert failed == {"later": "InvalidParameterValue", "shop-001": "InvalidParameterValue",
                           "nobody": "CacheClusterNotFound"}
         wait_until("all are updated", lambda: all(a["UpdateActionStatus"] == "complete" for a in actions().values()))
+        assert all(a["SlaMet"] == "yes" for a in actions().values())
         assert actions(ShowNodeLevelUpdateStatus=True)["pages"]["CacheNodeUpdateStatus"] == [
             {"CacheNodeId": f"000{n}", "NodeUpdateStatus": "complete"} for n in (1, 2, 3)]
         [shard] = actions(ShowNodeLevelUpdateStatus=True)["shop"]["NodeGroupUpdateStatus"]

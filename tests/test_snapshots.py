@@ -139,7 +139,7 @@ def test_a_final_snapshot_outlives_its_cache(own_service):
     api.delete_cache_cluster(CacheClusterId="books", FinalSnapshotIdentifier="last")
     assert service.describe("books")["CacheClusterStatus"] == "deleting"
     done(api, "last")
-    api.get_waiter("cache_cluster_deleted").wait(CacheClusterId="books", WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    api.get_waiter("cache_cluster_deleted").wait(CacheClusterId="books", WaiterConfig={"Delay": 1, "MaxAttempts": 300})
     api.create_replication_group(ReplicationGroupId="shop", ReplicationGroupDescription="d", SnapshotName="last")
     group = group_available(api)
     assert group_client(group).get("k") == "v"
@@ -147,7 +147,7 @@ def test_a_final_snapshot_outlives_its_cache(own_service):
     snapshot = done(api, "of-group")
     assert (snapshot["ReplicationGroupId"], snapshot["NodeSnapshots"][0]["CacheClusterId"]) == ("shop", "shop-001")
     api.get_waiter("replication_group_deleted").wait(
-        ReplicationGroupId="shop", WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+        ReplicationGroupId="shop", WaiterConfig={"Delay": 1, "MaxAttempts": 300})
     assert not service.node_pids()
     pages = api.create_cache_cluster(CacheClusterId="pages", Engine="memcached", CacheNodeType="cache.t3.micro",
                                      NumCacheNodes=1)

@@ -354,6 +354,24 @@ def test_memcached_with_tls(tmp_path, authority):
         cache = Memcache(("localhost", port), tls_context=made, timeout=DEADLINE)
         assert cache.get("a") == b"1"
         assert cache.stats("settings")[b"ssl_enabled"] in (b"yes", True)
+
+        def ask():
+            """The answer to `refresh_certs`, and who the session's certificate says it is."""
+            with made.wrap_socket(socket.create_connection(("127.0.0.1", port), timeout=DEADLINE),
+                                  server_hostname="localhost") as session:
+                session.sendall(b"refresh_certs\r\n")
+                name = dict(part[0] for part in session.getpeercert()["subject"])["commonName"]
+                return session.recv(1000), name
+
+        assert ask() == (b"OK\r\n", "cache")
+        other, other_key = authority.sign("other")
+        certificate.write_bytes(other.read_bytes())
+        key.write_bytes(other_key.read_bytes())
+        assert ask() == (b"OK\r\n", "cache")
+        certificate.write_text("no certificate")
+        answer, name = ask()
+        assert answer.startswith(b"Error ") and answer.count(b"\r\n") == 1 and name == "other"
+        assert ask()[1] == "other"
     finally:
         process.terminate()
         process.wait(DEADLINE)

@@ -41,7 +41,8 @@ def group(api, users=("default", "ann"), name="team"):
 
 def cache(api, **more):
     api.create_replication_group(
-        ReplicationGroupId="shop", ReplicationGroupDescription="d", CacheNodeType="cache.t3.micro", **more)
+        **{"ReplicationGroupId": "shop", "ReplicationGroupDescription": "d", "CacheNodeType": "cache.t3.micro",
+           "TransitEncryptionEnabled": True, **more})
     return available(api)
 
 
@@ -55,7 +56,8 @@ def available(api):
 
 def client(found, name=None, password=None):
     where = found["NodeGroups"][0]["PrimaryEndpoint"]
-    return redis.Redis(where["Address"], where["Port"], username=name, password=password, decode_responses=True)
+    return redis.Redis(where["Address"], where["Port"], username=name, password=password, decode_responses=True, ssl=True,
+                       ssl_cert_reqs="none")
 
 
 def may(found, name, password, *command):
@@ -175,3 +177,20 @@ def test_a_command_that_the_engine_does_not_know_concerns_its_user_only(service,
     assert any("refused" in text for text in service.events("shop-001"))
     api.modify_user(UserId="odd", AccessString="on ~* +ping")
     assert may(available(api), "odd", PASSWORD, "PING")
+
+
+def test_users_need_encryption_in_transit(service, api):
+    user(api)
+    group(api)
+    assert code(lambda: cache(api, UserGroupIds=["team"], TransitEncryptionEnabled=False)) == "InvalidParameterCombination"
+    assert not api.describe_replication_groups()["ReplicationGroups"]
+    cache(api, TransitEncryptionEnabled=False)
+    modify = lambda **changes: api.modify_replication_group(ReplicationGroupId="shop", ApplyImmediately=True, **changes)
+    assert code(lambda: modify(UserGroupIdsToAdd=["team"])) == "InvalidParameterCombination"
+    modify(TransitEncryptionEnabled=True, TransitEncryptionMode="preferred")
+    available(api)
+    modify(UserGroupIdsToAdd=["team"])
+    assert may(available(api), "ann", PASSWORD, "SET", "app:1", "x")
+    assert code(lambda: modify(TransitEncryptionEnabled=False)) == "InvalidParameterCombination"
+    modify(TransitEncryptionEnabled=False, RemoveUserGroups=True)
+    assert not available(api)["TransitEncryptionEnabled"]

@@ -73,9 +73,9 @@ fn mixed(n: u32) -> u64 {
 
 fn main() {
     println!(
-        "| trace | requests | keys followed | of all | mean error, points | largest error, points | ns a followed use |"
+        "| trace | hours | requests | keys followed | of all | mean error, points | largest error, points | ns a followed use |"
     );
-    println!("|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|");
     for path in std::env::args().skip(1) {
         let trace = trace::load(&path, usize::MAX);
         let distances = exact(&trace.requests);
@@ -112,8 +112,9 @@ fn main() {
             })
             .collect();
         println!(
-            "| {} | {reads} | {} | {:.3} | {:.2} | {:.2} | {took:.0} |",
+            "| {} | {:.1} | {reads} | {} | {:.3} | {:.2} | {:.2} | {took:.0} |",
             trace.name,
+            reads as f64 / trace.per_ms / 3.6e6,
             curve.samples(),
             curve.rate(),
             errors.iter().sum::<f64>() / errors.len() as f64,

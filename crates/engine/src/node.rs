@@ -70,10 +70,10 @@ pub struct Stats {
     pub commands_per_second: AtomicU64,
     /// Bytes received per second over the last second or so.
     pub input_per_second: AtomicU64,
+    /// Bytes from the primary, and to replicas, in the last second.
+    pub replication_per_second: [AtomicU64; 2],
     /// Bytes sent per second over the last second or so.
     pub output_per_second: AtomicU64,
-    /// Bytes received from the primary, and sent to replicas, per second over the last second or so.
-    pub replicated_per_second: [AtomicU64; 2],
     /// Sessions closed because their requests were too large.
     pub query_limit_closed: AtomicU64,
     /// Sessions closed because they did not read their replies.

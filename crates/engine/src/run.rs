@@ -508,6 +508,8 @@ fn memcached_rules(memcached: &Memcached) -> Rules {
         requests_per_turn: memcached.requests_per_turn,
         prefix_end: memcached.prefix_end,
         detail: memcached.detail,
+        cas_disabled: !memcached.cas,
+        sizes: memcached.track_sizes,
     }
 }
 
@@ -595,7 +597,7 @@ fn open(startup: &Startup, settings: &Settings) -> Result<(Vec<Door>, Vec<OwnedF
 fn open_tcp(bind: &str, port: u16, backlog: i32) -> Result<Option<OwnedFd>, RunError> {
     let optional = bind.starts_with('-');
     let address = SocketAddr::new(address_of(bind)?, port);
-    match listen::tcp(address, backlog) {
+    match listen::patiently(&address, || listen::tcp(address, backlog)) {
         Ok(listener) => Ok(Some(listener)),
         Err(error) if optional && error.raw_os_error() != Some(libc::EADDRINUSE) => {
             tracing::debug!("{address}: {error}");
@@ -614,6 +616,6 @@ fn address_of(bind: &str) -> Result<IpAddr, RunError> {
 }
 
 fn open_unix(path: &Path, mode: Option<u32>, backlog: i32) -> Result<OwnedFd, RunError> {
-    listen::unix(path, mode, backlog)
+    listen::patiently(&path.display(), || listen::unix(path, mode, backlog))
         .map_err(|source| RunError::Listen { address: path.display().to_string(), source })
 }

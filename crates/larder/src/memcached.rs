@@ -35,6 +35,7 @@ Usage: larder memcached [OPTIONS of memcached]
 -b, --listen-backlog=<num>   backlog of the listeners (default: 1024)
 -B, --protocol=<name>        ascii, binary or auto (default)
 -I, --max-item-size=<num>    largest item (default: 1m)
+-C, --disable-cas            items have no CAS unique
 -D <char>                    count by prefix for \"stats detail\"; what ends a prefix
 -F, --disable-flush-all      disable flush_all
 -X, --disable-dumping        disable stats cachedump and lru_crawler metadump
@@ -47,11 +48,12 @@ Usage: larder memcached [OPTIONS of memcached]
                              ssl_verify_mode=<0 to 3>, ssl_min_version=<2 or 3>, ssl_ciphers=<list>,
                              ssl_session_cache
 -o, --extended=<list>        idle_timeout=<seconds>, no_maxconns_fast (connections beyond -c wait),
-                             watcher_logbuf_size=<KiB>, worker_logbuf_size=<KiB>
+                             watcher_logbuf_size=<KiB>, worker_logbuf_size=<KiB>,
+                             track_sizes (for \"stats sizes\")
 -u, --user=<name>            run as this user (only root can)
 -V, --version   -h, --help
 
-Taken without effect, as there is nothing they would change: -f -n -L -C -r, and of -o what tunes slabs,
+Taken without effect, as there is nothing they would change: -f -n -L -r, and of -o what tunes slabs,
 LRU segments, the crawler and hash tables. Refused: -o with ext_ or proxy_.
 Exit codes are those of memcached: 64 for options that cannot be used, 71 for what cannot be listened on.
 
@@ -60,7 +62,7 @@ Examples:
   larder memcached -s /run/cache.sock -a 770 -t 2";
 
 /// Options of `-o` that tune what is not there.
-const WITHOUT_EFFECT: [&str; 29] = [
+const WITHOUT_EFFECT: [&str; 28] = [
     "hashpower",
     "tail_repair_time",
     "hash_algorithm",
@@ -77,7 +79,6 @@ const WITHOUT_EFFECT: [&str; 29] = [
     "warm_max_factor",
     "temporary_ttl",
     "slab_chunk_max",
-    "track_sizes",
     "no_hashexpand",
     "hashexpand",
     "modern",
@@ -373,7 +374,7 @@ fn read(words: &[String]) -> Result<Wish, Refusal> {
             'f' | 'n' | 'L' => note("there are no slab classes"),
             'r' => note("core dumps are left as the system limits them"),
             'W' => set("memcached-watch", "no"),
-            'C' => note("items have a CAS unique only once a client asked for one"),
+            'C' => set("memcached-cas", "no"),
             'D' if text.len() == 1 => {
                 set("memcached-stats-prefix", &text);
                 set("memcached-stats-detail", "yes");
@@ -567,6 +568,7 @@ fn extended(part: &str, directives: &mut Vec<String>, notes: &mut Vec<String>) -
     match name {
         "idle_timeout" => directives.push(format!("--timeout {}", number(0, 1 << 31)?)),
         "maxconns_fast" => {} // so it is anyway
+        "track_sizes" => directives.push("--memcached-track-sizes yes".into()),
         "no_maxconns_fast" => directives.push("--memcached-maxconns-fast no".into()),
         "watcher_logbuf_size" => {
             directives.push(format!("--memcached-watcher-buffer {}kb", number(1, 1 << 20)?));

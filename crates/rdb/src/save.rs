@@ -9,6 +9,8 @@ use larder_store::object::{Digits, Element, Hash, List, Set, SortedSet};
 
 /// A list node with one element of more bytes than this is written as a plain string.
 const PLAIN_NODE_BYTES: usize = 8 << 10;
+/// Bytes of a part of a large value.
+pub const PART_BYTES: usize = 64 << 10;
 
 /// The type in which a value is written.
 pub fn kind_of(value: &ValueRef<'_>) -> u8 {
@@ -38,14 +40,32 @@ pub fn kind_for(value: &ValueRef<'_>, writer: &Writer) -> u8 {
 
 /// Writes a value, without its type.
 pub fn value(value: &ValueRef<'_>, writer: &mut Writer) {
+    write(value, writer, &mut |_| {});
+}
+
+/// The same, but that `part` is given what was written whenever that is [`PART_BYTES`], so that a collection of any size
+/// needs no more memory than its longest member. The last part stays in the writer.
+pub fn value_in_parts(value: &ValueRef<'_>, writer: &mut Writer, part: &mut dyn FnMut(&[u8])) {
+    write(value, writer, &mut |writer| {
+        if writer.len() >= PART_BYTES {
+            part(writer.as_bytes());
+            writer.clear();
+        }
+    });
+}
+
+/// What is called after each member.
+pub(crate) type Relief<'a> = &'a mut dyn FnMut(&mut Writer);
+
+fn write(value: &ValueRef<'_>, writer: &mut Writer, relief: Relief<'_>) {
     match value {
         ValueRef::String(bytes) => writer.string(bytes),
         ValueRef::Integer(n) => writer.integer(*n),
-        ValueRef::List(value) => list(value, writer),
-        ValueRef::Set(value) => set(value, writer),
-        ValueRef::SortedSet(value) => sorted_set(value, writer),
-        ValueRef::Hash(value) => hash(value, writer),
-        ValueRef::Stream(value) => stream::write(value, writer),
+        ValueRef::List(value) => list(value, writer, relief),
+        ValueRef::Set(value) => set(value, writer, relief),
+        ValueRef::SortedSet(value) => sorted_set(value, writer, relief),
+        ValueRef::Hash(value) => hash(value, writer, relief),
+        ValueRef::Stream(value) => stream::write(value, writer, relief),
     }
 }
 
@@ -68,7 +88,7 @@ pub(crate) fn listpack(packed: &Packed, writer: &mut Writer) {
     writer.string(&bytes);
 }
 
-fn list(list: &List, writer: &mut Writer) {
+fn list(list: &List, writer: &mut Writer, relief: Relief<'_>) {
     let nodes = list.nodes();
     writer.length(nodes.len() as u64);
     for node in nodes {
@@ -79,10 +99,11 @@ fn list(list: &List, writer: &mut Writer) {
             writer.length(2);
             listpack(node, writer);
         }
+        relief(writer);
     }
 }
 
-fn set(set: &Set, writer: &mut Writer) {
+fn set(set: &Set, writer: &mut Writer, relief: Relief<'_>) {
     if let Some(packed) = set.packed().filter(|_| !writer.uses_old_forms()) {
         return listpack(packed, writer);
     }
@@ -90,7 +111,10 @@ fn set(set: &Set, writer: &mut Writer) {
         return integers(set, writer);
     }
     writer.length(set.len() as u64);
-    set.iter().for_each(|member| element(&member, writer));
+    set.iter().for_each(|member| {
+        element(&member, writer);
+        relief(writer);
+    });
 }
 
 fn integers(set: &Set, writer: &mut Writer) {
@@ -108,7 +132,7 @@ fn integers(set: &Set, writer: &mut Writer) {
     writer.string(&bytes);
 }
 
-fn sorted_set(set: &SortedSet, writer: &mut Writer) {
+fn sorted_set(set: &SortedSet, writer: &mut Writer, relief: Relief<'_>) {
     if set.encoding() == "listpack" {
         // Scores are eight bytes with us, but text in a listpack.
         let (mut packed, mut text) = (Packed::new(), Buffer::new());
@@ -122,10 +146,11 @@ fn sorted_set(set: &SortedSet, writer: &mut Writer) {
     for (member, score) in set.iter_from(set.len().saturating_sub(1), true) {
         element(&member, writer);
         writer.raw(&score.to_le_bytes());
+        relief(writer);
     }
 }
 
-fn hash(hash: &Hash, writer: &mut Writer) {
+fn hash(hash: &Hash, writer: &mut Writer, relief: Relief<'_>) {
     if let Some(packed) = hash.packed() {
         return listpack(packed, writer);
     }
@@ -139,5 +164,6 @@ fn hash(hash: &Hash, writer: &mut Writer) {
         if timed {
             writer.raw(&hash.deadline(field).unwrap_or(u64::MAX).to_le_bytes());
         }
+        relief(writer);
     }
 }

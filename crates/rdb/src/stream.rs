@@ -22,6 +22,8 @@ const ENTRY_HEAD: usize = 3;
 /// Entries and bytes of a node as it is written.
 const NODE_ENTRIES: usize = 100;
 const NODE_BYTES: usize = 4096;
+/// Entries of a stream whose nodes are kept while they are counted.
+const ENTRIES_KEPT: usize = 1000;
 /// Bytes of an id, and of a pending entry with it.
 const ID_BYTES: usize = 16;
 const PENDING_BYTES: usize = ID_BYTES + 9;
@@ -191,13 +193,26 @@ fn consumer(
 }
 
 /// Writes a stream in the latest version.
-pub(crate) fn write(stream: &Stream, writer: &mut Writer) {
-    let nodes = nodes(stream);
-    writer.length(nodes.len() as u64);
-    for (first, packed) in nodes {
+pub(crate) fn write(stream: &Stream, writer: &mut Writer, relief: save::Relief<'_>) {
+    let put = |(first, packed): (Id, Packed), writer: &mut Writer| {
         writer.length(ID_BYTES as u64);
         write_raw_id(first, writer);
         save::listpack(&packed, writer);
+    };
+    if stream.len() <= ENTRIES_KEPT {
+        let mut all = Vec::new();
+        nodes(stream, &mut |node| all.push(node));
+        writer.length(all.len() as u64);
+        all.into_iter().for_each(|node| put(node, writer));
+    } else {
+        // The number of nodes comes first. Packing them twice needs no memory.
+        let mut count = 0;
+        nodes(stream, &mut |_| count += 1);
+        writer.length(count);
+        nodes(stream, &mut |node| {
+            put(node, writer);
+            relief(writer);
+        });
     }
     writer.length(stream.len() as u64);
     write_id(stream.last_id, writer);
@@ -207,7 +222,7 @@ pub(crate) fn write(stream: &Stream, writer: &mut Writer) {
     writer.length(stream.groups.len() as u64);
     for (name, group) in &stream.groups {
         writer.string(name);
-        write_group(group, writer);
+        write_group(group, writer, relief);
     }
 }
 
@@ -275,21 +290,20 @@ fn push_integer(packed: &mut Packed, n: i64) {
     packed.insert(packed.end(), &Element::Int(n));
 }
 
-fn nodes(stream: &Stream) -> Vec<(Id, Packed)> {
-    let mut done = Vec::new();
+/// Packs the entries, node by node.
+fn nodes(stream: &Stream, done: &mut dyn FnMut((Id, Packed))) {
     let mut open: Option<NodeWriter> = None;
     stream.range(Id::MIN, Id::MAX, &mut |entry| {
         if let Some(full) = open.take_if(|node| node.is_full()) {
-            done.push(full.finish());
+            done(full.finish());
         }
         open.get_or_insert_with(|| NodeWriter::new(&entry)).push(&entry);
         true
     });
-    done.extend(open.map(NodeWriter::finish));
-    done
+    open.map(NodeWriter::finish).into_iter().for_each(done);
 }
 
-fn write_group(group: &Group, writer: &mut Writer) {
+fn write_group(group: &Group, writer: &mut Writer, relief: save::Relief<'_>) {
     write_id(group.last_id, writer);
     writer.length(group.entries_read.unwrap_or(NEVER));
     writer.length(group.pending.len() as u64);
@@ -297,6 +311,7 @@ fn write_group(group: &Group, writer: &mut Writer) {
         write_raw_id(*id, writer);
         writer.raw(&pending.delivered_ms.to_le_bytes());
         writer.length(pending.count);
+        relief(writer);
     }
     writer.length(group.consumers.len() as u64);
     for (name, consumer) in &group.consumers {
@@ -306,6 +321,9 @@ fn write_group(group: &Group, writer: &mut Writer) {
             writer.raw(&consumer.active_ms.unwrap_or(NEVER).to_le_bytes());
         }
         writer.length(consumer.pending.len() as u64);
-        consumer.pending.iter().for_each(|id| write_raw_id(*id, writer));
+        consumer.pending.iter().for_each(|id| {
+            write_raw_id(*id, writer);
+            relief(writer);
+        });
     }
 }

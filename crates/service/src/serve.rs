@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::act::{Driver, Tools, note_all_stopped, settings};
+use crate::act::{Driver, Tools, announce, note_all_stopped, settings};
 use crate::api::ec2::default_records;
 use crate::certificate::Authority;
 use crate::console::{Console, Nodes, Question, Reply};
@@ -38,7 +38,7 @@ use crate::random::{number_below, seventeen_digits};
 use crate::resource::cluster::Cluster;
 use crate::resource::network::{DEFAULT_NETWORK_ID, Network};
 use crate::resource::node::Observed;
-use crate::resource::service_update::{Release, ServiceUpdate};
+use crate::resource::service_update::Release;
 use crate::state::{FileRecords, Records, Resource, StateError, create, find, list_all, replace};
 use crate::vault::Vault;
 #[cfg(feature = "s3")]
@@ -260,6 +260,7 @@ pub async fn serve(
         vault,
         names,
         clock: system_clock,
+        release: config.release.clone(),
     };
     let stop_nodes = config.stop_nodes;
     let task = tokio::spawn(async move {
@@ -426,21 +427,6 @@ fn vault(config: &ServiceConfig, data_dir: &Path) -> Result<Vault, ServeError> {
         return Ok(Vault::with_buckets(data_dir, Arc::new(S3Buckets::new(s3.clone())?)));
     }
     Ok(Vault::new(data_dir, config.buckets.clone().unwrap_or_else(|| data_dir.join("buckets"))))
-}
-
-/// Makes a service update of a release that runs here for the first time.
-fn announce(records: &dyn Records, release: &Release, now_ms: u64) -> Result<(), ServeError> {
-    let known = list_all::<ServiceUpdate>(records)?;
-    if known.iter().any(|stored| stored.value.release == *release) {
-        return Ok(());
-    }
-    let is_first = known.is_empty() && list_all::<Cluster>(records)?.is_empty();
-    let update = ServiceUpdate { release: release.clone(), released_ms: now_ms, is_first };
-    if !is_first {
-        tracing::info!(release = %release, "a new release: nodes that run an older one can be updated");
-    }
-    records.apply(&[create(&update)?])?;
-    Ok(())
 }
 
 /// Takes away the certificates of caches that are gone.

@@ -3,11 +3,13 @@
 use super::client_filter;
 use super::connection::is_printable;
 use super::table::{Command, Scope, flag};
+use super::waitaof::UNBLOCKED;
 use super::{Call, CommandError};
 use crate::mailbox::{Mail, Mailbox};
+use crate::node::Node;
 use crate::pause::Held;
 use crate::session::ReplyMode;
-use crate::session::registry::Shared;
+use crate::session::registry::{Shared, disk_wait};
 use crate::tracking::Tracker;
 use larder_protocol::number::parse_i64;
 use std::sync::atomic::Ordering;
@@ -397,7 +399,6 @@ fn reply(call: &mut Call<'_>) -> Result<(), CommandError> {
 
 fn unblock(call: &mut Call<'_>) -> Result<(), CommandError> {
     let args = call.args;
-    let error: &[u8] = b"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n";
     let with_error = match (args.len(), args.get(3).to_ascii_lowercase().as_slice()) {
         (3, _) | (4, b"timeout") => false,
         (4, b"error") => true,
@@ -407,11 +408,26 @@ fn unblock(call: &mut Call<'_>) -> Result<(), CommandError> {
     let id = parse_i64(args.get(2)).ok_or(CommandError::NotInteger)?;
     let waiter = u64::try_from(id).ok().and_then(|id| call.node.blocked.of_session(id));
     let ended = waiter.is_some_and(|waiter| {
-        let reply = if with_error { error } else { waiter.nothing() };
+        let reply = if with_error { UNBLOCKED } else { waiter.nothing() };
         super::wake::end(call.node, &waiter, reply.to_vec(), 0)
     });
+    let session = u64::try_from(id).ok().and_then(|id| call.node.sessions.get(id));
+    let ended = ended || session.is_some_and(|session| unblock_disk_wait(call.node, &session, with_error));
     call.out.integer(i64::from(ended));
     Ok(())
+}
+
+/// Ends a WAITAOF, if the session is in one: its worker answers it.
+fn unblock_disk_wait(node: &Node, session: &Shared, with_error: bool) -> bool {
+    let how = if with_error { disk_wait::FAILS } else { disk_wait::TIME_IS_UP };
+    let asked = session
+        .disk_wait
+        .compare_exchange(disk_wait::WAITS, how, Ordering::Relaxed, Ordering::Relaxed)
+        .is_ok();
+    if asked {
+        node.mailboxes[session.place.worker as usize].wake();
+    }
+    asked
 }
 
 fn too_many(name: &str) -> CommandError {

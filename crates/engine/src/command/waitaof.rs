@@ -8,6 +8,7 @@ use super::table::{Command, flag};
 use super::{Call, CommandError};
 use crate::node::Node;
 use crate::replication::wait::{ROLE_CHANGED, Waiting, ask};
+use crate::session::registry::disk_wait;
 use crate::session::{Pending, ReplyMode};
 use larder_protocol::resp::reply::Reply;
 use std::sync::atomic::Ordering;
@@ -26,6 +27,9 @@ pub const COMMANDS: &[Command] = &[Command {
     ..Command::DEFAULT
 }];
 
+/// What CLIENT UNBLOCK with ERROR tells who waits.
+pub(super) const UNBLOCKED: &[u8] = b"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n";
+
 const ON_REPLICA: &str = "ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are \
                           just local and are not propagated.";
 const OFF: &str = "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";
@@ -39,8 +43,13 @@ pub struct DiskWait {
 }
 
 impl DiskWait {
-    /// Writes the answer and says so, if the wait is over.
-    pub fn answer(&mut self, node: &Node, now_ms: u64, out: &mut Reply) -> bool {
+    /// Writes the answer and says so, if the wait is over, also because of what somebody `asked` of it (one of
+    /// [`disk_wait`]).
+    pub fn answer(&mut self, node: &Node, now_ms: u64, asked: u8, out: &mut Reply) -> bool {
+        if asked == disk_wait::FAILS {
+            out.raw(UNBLOCKED);
+            return true;
+        }
         if self.local && !node.settings().append_only.on {
             out.error(OFF);
             return true;
@@ -56,7 +65,8 @@ impl DiskWait {
         let is_on_disk = aof.durable.load(Ordering::SeqCst) >= self.waiting.number
             && !aof.rewrites.fresh.load(Ordering::Acquire);
         let local = is_on_disk && node.log.is_filed();
-        let is_over = self.waiting.deadline_ms.is_some_and(|deadline| deadline <= now_ms);
+        let is_over = asked == disk_wait::TIME_IS_UP
+            || self.waiting.deadline_ms.is_some_and(|deadline| deadline <= now_ms);
         let replicas = self.waiting.on_disk(node);
         let lacks = self.local && !local || replicas < self.waiting.replicas;
         if lacks && !is_over {
@@ -100,11 +110,12 @@ fn wait_for_disk(call: &mut Call<'_>) -> Answer {
     if !call.session.may_wait {
         wait.waiting.deadline_ms = Some(0);
     }
-    if wait.answer(call.node, call.keys.now_ms(), call.out) {
+    if wait.answer(call.node, call.keys.now_ms(), disk_wait::NONE, call.out) {
         call.node.log.aof.awaited.fetch_sub(1, Ordering::SeqCst);
         return Ok(());
     }
     call.session.shared.blocked.store(true, Ordering::Relaxed);
+    call.session.shared.disk_wait.store(disk_wait::WAITS, Ordering::Relaxed);
     call.session.pending = Some(Box::new(Pending {
         disk: Some(wait),
         silent: call.session.reply_mode != ReplyMode::On,

@@ -658,7 +658,7 @@ fn set_percentiles(config: &mut Config, text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// `client-output-buffer-limit <class> <hard> <soft> <seconds> ...`: only the hard limit of normal clients exists.
+/// `client-output-buffer-limit <class> <hard> <soft> <seconds> ...`; nothing changes nothing.
 fn output_limits(config: &Config) -> String {
     let limits = &config.settings.output_limits;
     let classes = [("normal", limits.normal), ("slave", limits.replica), ("pubsub", limits.pubsub)];
@@ -670,7 +670,7 @@ fn output_limits(config: &Config) -> String {
 
 fn set_output_limit(config: &mut Config, text: &str) -> Result<(), String> {
     let words: Vec<&str> = text.split_whitespace().collect();
-    if words.is_empty() || !words.len().is_multiple_of(4) {
+    if !words.len().is_multiple_of(4) {
         return Err("Wrong number of arguments in buffer limit configuration.".into());
     }
     let mut limits = config.settings.output_limits;

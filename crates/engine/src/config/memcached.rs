@@ -36,6 +36,10 @@ pub struct Memcached {
     pub prefix_end: u8,
     /// `memcached-stats-detail`.
     pub detail: bool,
+    /// `memcached-cas`.
+    pub cas: bool,
+    /// `memcached-track-sizes`.
+    pub track_sizes: bool,
     /// `memcached-udp-port`; 0 = no UDP.
     pub udp_port: u16,
     /// `memcached-unixsocketperm`.
@@ -60,6 +64,8 @@ impl Default for Memcached {
             requests_per_turn: REQUESTS_PER_TURN_MAX,
             prefix_end: b':',
             detail: false,
+            cas: true,
+            track_sizes: false,
             udp_port: 0,
             socket_mode: None,
             memory_file: None,
@@ -191,6 +197,8 @@ pub const TABLE: &[Directive] = &[
     buffer!("memcached-worker-buffer", worker_bytes),
     switch!("memcached-maxconns-fast", maxconns_fast),
     switch!("memcached-stats-detail", detail),
+    switch!("memcached-cas", cas),
+    switch!("memcached-track-sizes", track_sizes),
     number!(
         "memcached-requests-per-event",
         startup.memcached.requests_per_turn,

@@ -209,7 +209,7 @@ pub const TABLE: &[Other] = &[
     hint("prefetch-batch-max-size", "16", Kind::Number(0, 128)),
     hint("proc-title-template", "{title} {listen-addr} {server-mode}", Kind::Text),
     absent("propagation-error-behavior", "ignore", REPLICATION),
-    absent("rdb-del-sync-files", "no", REPLICATION),
+    hint("rdb-del-sync-files", "no", Kind::YesNo), // no such file is ever kept
     absent("rdb-key-save-delay", "0", RDB),
     absent("rdma-bind", "", RDMA),
     absent("rdma-completion-vector", "-1", RDMA),

@@ -130,7 +130,7 @@ pub(super) fn run(log: &Log, sink: &mut dyn Sink) {
         fence(Ordering::SeqCst); // either we see what was logged, or who logged it sees that we sleep
         let marked = lock(&log.points).next().is_some();
         if merger.next > log.number() && !marked && !log.closing.load(Ordering::Acquire) {
-            sync::park(SLEEP_MAX);
+            log.sleeper.sleep(SLEEP_MAX);
         }
         log.idle.store(false, Ordering::Relaxed);
     }

@@ -39,7 +39,7 @@ pub use effects::Effects;
 pub use merge::Cut;
 pub use spool::Block;
 
-use crate::sync::{self, Thread, fence};
+use crate::sync::{self, Sleeper, fence};
 use aof::Aof;
 use crossbeam_utils::CachePadded;
 use effects::{ANY_DB, encode};
@@ -47,7 +47,7 @@ use larder_protocol::resp::args::Args;
 use merge::{Points, Sink};
 use segment::{Audience, Record, Segment};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Bytes that wait for the log thread beyond which workers execute nothing more until it has caught up.
@@ -81,7 +81,7 @@ pub struct Log {
     points: Mutex<Points>,
     /// The log thread sleeps until it is woken.
     idle: sync::AtomicBool,
-    thread: OnceLock<Thread>,
+    sleeper: Sleeper,
     closing: sync::AtomicBool,
     /// What is known of the append-only file.
     pub aof: Aof,
@@ -105,7 +105,7 @@ impl Log {
             grown: Condvar::new(),
             points: Mutex::default(),
             idle: sync::AtomicBool::new(false),
-            thread: OnceLock::new(),
+            sleeper: Sleeper::default(),
             closing: sync::AtomicBool::new(false),
             aof: Aof::default(),
         }
@@ -204,10 +204,8 @@ impl Log {
     /// Wakes the log thread, if it sleeps.
     fn wake(&self) {
         fence(Ordering::SeqCst); // either we see that it sleeps, or it sees what we did
-        if self.idle.load(Ordering::Relaxed)
-            && let Some(thread) = self.thread.get()
-        {
-            thread.unpark();
+        if self.idle.load(Ordering::Relaxed) {
+            self.sleeper.wake();
         }
     }
 
@@ -306,16 +304,14 @@ impl Log {
 
     /// The work of the log thread, until [`Log::close`]. `sink` is told what is for the file.
     pub fn run(&self, sink: &mut dyn Sink) {
-        let _ = self.thread.set(sync::current()); // there is one
+        self.sleeper.claim();
         merge::run(self, sink);
     }
 
     /// Ends the log thread, once it has written everything. Workers have ended.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.get() {
-            thread.unpark();
-        }
+        self.sleeper.wake();
     }
 }
 

@@ -3,9 +3,10 @@
 //! There are no slab classes and no segments of an LRU here: what moves memory between them is refused in the words that
 //! memcached has for it, rather than accepted without effect.
 
-use super::dump::Dump;
+use super::dump::{Dump, Kind, Sizes};
 use super::{DB, Turn};
 use larder_protocol::memcache::request::{Admin, Words};
+use std::borrow::Cow;
 
 /// Least memory that `cache_memlimit` takes, MiB.
 const MEMORY_MIN_MIB: u64 = 8;
@@ -15,7 +16,7 @@ const RECLAIM_PER_VISIT: usize = 1024;
 /// What is to be done with a command.
 pub(super) enum Act {
     /// This is the answer.
-    Answer(&'static [u8]),
+    Answer(Cow<'static, [u8]>),
     /// Nothing is answered.
     Silence,
     /// Items are to be listed.
@@ -26,13 +27,16 @@ pub(super) enum Act {
     Stop,
 }
 
-const ERROR: Act = Act::Answer(b"ERROR\r\n");
+const ERROR: Act = answer(b"ERROR\r\n");
 pub(super) const NO_WATCH: &[u8] = b"CLIENT_ERROR watch commands not allowed\r\n";
-const OK: Act = Act::Answer(b"OK\r\n");
-const BAD_FORMAT: Act = Act::Answer(b"CLIENT_ERROR bad command line format\r\n");
+const OK: Act = answer(b"OK\r\n");
+const BAD_FORMAT: Act = answer(b"CLIENT_ERROR bad command line format\r\n");
 
-/// Carries out a command for operators. `line_bytes` is the length of its line; `first` says that no request that came
-/// with it is before it.
+const fn answer(text: &'static [u8]) -> Act {
+    Act::Answer(Cow::Borrowed(text))
+}
+
+/// Carries out a command for operators. `line_bytes` is the length of its line.
 pub(super) fn execute(turn: &mut Turn<'_>, command: Admin, words: Words<'_>, line_bytes: usize) -> Act {
     let mut list: Vec<&[u8]> = words.take(6).collect();
     let noreply = list.last() == Some(&&b"noreply"[..]) && command != Admin::Watch;
@@ -44,15 +48,31 @@ pub(super) fn execute(turn: &mut Turn<'_>, command: Admin, words: Words<'_>, lin
         Admin::Lru => lru(&list),
         Admin::LruCrawler => lru_crawler(turn, &list, line_bytes),
         Admin::Slabs => slabs(&list),
-        Admin::Watch if turn.shared.rules().watch_disabled => Act::Answer(NO_WATCH),
+        Admin::Watch if turn.shared.rules().watch_disabled => answer(NO_WATCH),
         Admin::Watch => super::watch::classes(&list).map_or(ERROR, Act::Watch),
         Admin::Shutdown => shutdown(turn, &list),
-        Admin::RefreshCerts => Act::Answer(b"Error TLS not enabled\r\n"),
+        Admin::RefreshCerts => match turn.host.refresh_certificates() {
+            None => answer(b"Error TLS not enabled\r\n"),
+            Some(Ok(())) => OK,
+            Some(Err(why)) => Act::Answer(Cow::Owned(format!("Error {}\r\n", one_line(&why)).into_bytes())),
+        },
     };
     match act {
         Act::Answer(_) | Act::Dump(_) if noreply => Act::Silence,
         act => act,
     }
+}
+
+/// A reason as a part of a line.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// `stats sizes`, where it was asked for at the start: memcached keeps the counts, here the items are counted when they
+/// are asked for, over as many turns as it takes.
+pub(super) fn sizes(turn: &Turn<'_>, words: Words<'_>, line_bytes: usize) -> Option<Act> {
+    let asked = turn.shared.rules().sizes && words.take(1).eq([&b"sizes"[..]]);
+    asked.then(|| Act::Dump(Dump::new(Kind::Sizes(Sizes::default()), line_bytes)))
 }
 
 fn number(word: &[u8]) -> Option<u64> {
@@ -64,7 +84,7 @@ fn cache_memlimit(turn: &Turn<'_>, words: &[&[u8]]) -> Act {
     match number(mib).and_then(|mib| mib.checked_mul(1024 * 1024)) {
         None => ERROR,
         Some(bytes) if bytes < MEMORY_MIN_MIB * 1024 * 1024 => {
-            Act::Answer(b"MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m\r\n")
+            answer(b"MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m\r\n")
         }
         Some(bytes) => {
             turn.host.set_memory_max(bytes);
@@ -79,14 +99,12 @@ fn lru(words: &[&[u8]]) -> Act {
 }
 
 fn lru_crawler(turn: &mut Turn<'_>, words: &[&[u8]], line_bytes: usize) -> Act {
-    let dump = |requests| Act::Dump(Dump::new(requests, line_bytes));
+    let dump = |kind| Act::Dump(Dump::new(kind, line_bytes));
     match words {
-        [b"metadump" | b"mgdump", ..] if !turn.shared.dumps() => {
-            Act::Answer(b"ERROR metadump not allowed\r\n")
-        }
+        [b"metadump" | b"mgdump", ..] if !turn.shared.dumps() => answer(b"ERROR metadump not allowed\r\n"),
         [kind @ (b"metadump" | b"mgdump"), class] => match *class {
-            b"all" | b"hash" | b"1" => dump(*kind == b"mgdump"),
-            _ => Act::Answer(b"BADCLASS invalid class id\r\n"),
+            b"all" | b"hash" | b"1" => dump(if *kind == b"mgdump" { Kind::Requests } else { Kind::Facts }),
+            _ => answer(b"BADCLASS invalid class id\r\n"),
         },
         // Dead keys are always reclaimed in the background.
         [b"enable"] => OK,
@@ -96,7 +114,7 @@ fn lru_crawler(turn: &mut Turn<'_>, words: &[&[u8]], line_bytes: usize) -> Act {
             }
             OK
         }
-        [b"crawl", _] => Act::Answer(b"BADCLASS invalid class id\r\n"),
+        [b"crawl", _] => answer(b"BADCLASS invalid class id\r\n"),
         _ => ERROR,
     }
 }
@@ -106,32 +124,32 @@ fn slabs(words: &[&[u8]]) -> Act {
         [b"reassign", from, to] => {
             let number = |word: &[u8]| std::str::from_utf8(word).ok()?.parse::<i32>().ok();
             match (number(from), number(to)) {
-                (Some(_), Some(_)) => Act::Answer(b"CLIENT_ERROR slab reassignment disabled\r\n"),
+                (Some(_), Some(_)) => answer(b"CLIENT_ERROR slab reassignment disabled\r\n"),
                 _ => BAD_FORMAT,
             }
         }
         // Memory is not bound to classes, so that nothing has to move.
         [b"automove", b"0"] => OK,
         [b"automove", word] if number(word).is_none() => BAD_FORMAT,
-        [b"automove", _] => Act::Answer(b"CLIENT_ERROR slab reassignment disabled\r\n"),
+        [b"automove", _] => answer(b"CLIENT_ERROR slab reassignment disabled\r\n"),
         _ => ERROR,
     }
 }
 
 fn shutdown(turn: &Turn<'_>, words: &[&[u8]]) -> Act {
     if !turn.shared.may_shut_down() {
-        return Act::Answer(b"ERROR: shutdown not enabled\r\n");
+        return answer(b"ERROR: shutdown not enabled\r\n");
     }
     match words {
         [] | [b"graceful"] => Act::Stop,
-        _ => Act::Answer(b"CLIENT_ERROR invalid shutdown mode\r\n"),
+        _ => answer(b"CLIENT_ERROR invalid shutdown mode\r\n"),
     }
 }
 
 /// `stats cachedump`: as many keys of the only class as were asked for, and at most what memcached gives.
 pub(super) fn cachedump(turn: &Turn<'_>, words: &[&[u8]], out: &mut Vec<u8>) -> &'static [u8] {
     const BYTES_MAX: usize = 2 * 1024 * 1024;
-    let &[class, limit] = words else { return b"CLIENT_ERROR bad command line\r\n" };
+    let &[class, limit, ..] = words else { return b"CLIENT_ERROR bad command line\r\n" };
     let (Some(class), Some(limit)) = (number(class), number(limit)) else {
         return b"CLIENT_ERROR bad command line format\r\n";
     };

@@ -9,13 +9,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct Alone {
     /// What `stats` shows.
     pub figures: Figures,
+    /// It is a replica.
+    pub follows: bool,
     told: Mutex<Vec<u8>>,
 }
 
 impl Alone {
     /// With these figures.
     pub fn new(figures: Figures) -> Alone {
-        Alone { figures, told: Mutex::default() }
+        Alone { figures, ..Alone::default() }
     }
 
     /// Takes the lines that watchers were sent.
@@ -36,6 +38,14 @@ impl Host for Alone {
     fn set_memory_max(&self, _bytes: u64) {}
 
     fn stop(&self) {}
+
+    fn follows(&self) -> bool {
+        self.follows
+    }
+
+    fn refresh_certificates(&self) -> Option<Result<(), String>> {
+        None
+    }
 
     fn watch_traffic(&self, _seconds: Option<u64>) {}
 

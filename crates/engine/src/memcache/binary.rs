@@ -3,14 +3,14 @@
 use super::auth::Verdict;
 use super::counters::Counter;
 use super::detail::Event;
-use super::item::{self, number, put, set_extras, string, value};
+use super::item::{self, number, set_extras, string};
 use super::keep::{Keep, Kept, Mode, keep};
 use super::{DB, OUTPUT_PER_TURN_BYTES_MAX, Outcome, REQUESTS_PER_TURN_MAX, Turn};
 use larder_protocol::memcache::binary::{
     Frame, HEADER_BYTES, Header, Opcode, Status, Step, respond, step, u32_at, u64_at,
 };
 use larder_protocol::memcache::request::{KEY_BYTES_MAX, Words};
-use larder_store::{Extras, Key, Value};
+use larder_store::{Extras, Key};
 use std::sync::atomic::Ordering;
 
 /// Bytes that a body may have beside an item's: extras and what an item is charged for anyway.
@@ -400,14 +400,7 @@ fn arithmetic(
     let extras = Extras { cas: turn.cas_for(0, !quiet), ..extras };
     let mut digits = itoa::Buffer::new();
     let text = digits.format(result).as_bytes();
-    if text.len() >= len {
-        let extras = Extras { state: item::grown(extras.state, len, text), ..extras };
-        put(turn, &mut partition, key, value(text), extras);
-    } else {
-        let mut padded = text.to_vec();
-        padded.resize(len, b' ');
-        put(turn, &mut partition, key, Value::String(&padded), extras);
-    }
+    item::put_number(turn, &mut partition, key, text, len, extras);
     if !quiet {
         ok(out, &frame.header, &result.to_be_bytes(), extras.cas);
     }

@@ -1,19 +1,37 @@
-//! `lru_crawler metadump` and `mgdump`: a line for every item, written piece by piece over as many turns as it takes, so
-//! that neither memory nor other sessions suffer.
+//! What looks at every item: `lru_crawler metadump` and `mgdump` (a line for each, written piece by piece) and `stats
+//! sizes` (counted piece by piece), over as many turns as it takes, so that neither memory nor other sessions suffer.
 
 use super::{DB, OUTPUT_PER_TURN_BYTES_MAX, Turn};
 use larder_protocol::memcache::request::{KEY_BYTES_MAX, item_bytes};
 use larder_store::{ItemRef, ValueRef};
+use std::collections::BTreeMap;
 use std::io::Write;
 
 /// Buckets visited per turn at most: an empty keyspace writes nothing and must end its turns too.
 const BUCKETS_PER_TURN_MAX: usize = 4096;
 
-/// A dump on its way.
+/// Sizes are counted in steps of so many bytes.
+const SIZE_STEP_BYTES: usize = 32;
+
+/// How many items have which size, in steps. There are never many: as many steps as 64 GiB of items can be spread over
+/// are 63,000.
+pub(super) type Sizes = BTreeMap<usize, u64>;
+
+/// What is made of the items.
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// Lines with what is known of them.
+    Facts,
+    /// Lines that are requests to read them.
+    Requests,
+    /// A line for each size.
+    Sizes(Sizes),
+}
+
+/// A walk on its way.
 #[derive(Debug)]
 pub(super) struct Dump {
-    /// Lines are requests to read the keys, not what is known of them.
-    pub(super) requests: bool,
+    kind: Kind,
     /// Bytes of the line that asked for it: dropped when it is done.
     pub(super) line_bytes: usize,
     begun: bool,
@@ -22,31 +40,29 @@ pub(super) struct Dump {
 }
 
 impl Dump {
-    pub(super) fn new(requests: bool, line_bytes: usize) -> Dump {
-        Dump { requests, line_bytes, begun: false, partition: 0, position: 0 }
+    pub(super) fn new(kind: Kind, line_bytes: usize) -> Dump {
+        Dump { kind, line_bytes, begun: false, partition: 0, position: 0 }
     }
 
     /// Goes on; true when all is written.
     pub(super) fn go_on(&mut self, turn: &Turn<'_>, out: &mut Vec<u8>) -> bool {
-        if !std::mem::replace(&mut self.begun, true) {
+        if !std::mem::replace(&mut self.begun, true) && !matches!(self.kind, Kind::Sizes(_)) {
             out.extend_from_slice(b"OK\r\n");
         }
-        let end = out.len() + OUTPUT_PER_TURN_BYTES_MAX / 4;
+        let end = out.len() + OUTPUT_PER_TURN_BYTES_MAX;
         for _ in 0..BUCKETS_PER_TURN_MAX {
             if self.partition >= turn.store.partition_count() {
-                out.extend_from_slice(if self.requests { b"EN\r\n" } else { b"END\r\n" });
+                self.end(out);
                 return true;
             }
             if out.len() >= end {
                 return false;
             }
             let partition = turn.store.lock(turn.store.partition_at(self.partition));
-            let next = partition.scan(DB, self.position, turn.now, |item| {
-                if self.requests {
-                    request(&item, out);
-                } else {
-                    line(turn, &item, out);
-                }
+            let next = partition.scan(DB, self.position, turn.now, |item| match &mut self.kind {
+                Kind::Facts => line(turn, &item, out),
+                Kind::Requests => request(&item, out),
+                Kind::Sizes(sizes) => count(&item, sizes),
             });
             match next {
                 Some(position) => self.position = position,
@@ -55,6 +71,22 @@ impl Dump {
         }
         false
     }
+
+    fn end(&self, out: &mut Vec<u8>) {
+        if let Kind::Sizes(sizes) = &self.kind {
+            for (size, count) in sizes {
+                // Writing to a Vec cannot fail.
+                let _ = write!(out, "STAT {size} {count}\r\n");
+            }
+        }
+        out.extend_from_slice(if matches!(self.kind, Kind::Requests) { b"EN\r\n" } else { b"END\r\n" });
+    }
+}
+
+fn count(item: &ItemRef<'_>, sizes: &mut Sizes) {
+    let Some(len) = string_bytes(item) else { return };
+    let size = item_bytes(item.key().len(), len, item.extras().flags);
+    *sizes.entry(size.next_multiple_of(SIZE_STEP_BYTES)).or_default() += 1;
 }
 
 fn string_bytes(item: &ItemRef<'_>) -> Option<usize> {

@@ -70,6 +70,16 @@ impl Host for Node {
         signal::raise();
     }
 
+    fn follows(&self) -> bool {
+        self.replication.is_following()
+    }
+
+    fn refresh_certificates(&self) -> Option<Result<(), String>> {
+        let settings = self.settings();
+        let spoken = settings.tls.mode != crate::config::tls::TlsMode::No;
+        spoken.then(|| self.tls.apply(&settings.tls).map_err(|error| error.to_string()))
+    }
+
     fn send_lines(&self, place: Place, lines: Arc<[u8]>) -> bool {
         super::watch::send(self, place, lines)
     }

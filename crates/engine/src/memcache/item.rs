@@ -407,18 +407,28 @@ pub(super) fn arithmetic(turn: &mut Turn<'_>, key: &[u8], delta: u64, up: bool, 
     let text = digits.format(result).as_bytes();
     out.extend_from_slice(text);
     out.extend_from_slice(b"\r\n");
-    if text.len() >= len {
-        let extras = Extras { state: grown(extras.state, len, text), ..extras };
-        return put(turn, &mut partition, &key, value(text), extras);
+    put_number(turn, &mut partition, &key, text, len, extras);
+}
+
+/// Puts a number in place of one that took `len` bytes, with blanks behind it where it is shorter. One that became longer
+/// is as new. (memcached makes any anew while another request or thread holds it: `get` and `incr` in one pipeline.)
+pub(super) fn put_number(
+    turn: &mut Turn<'_>,
+    partition: &mut Partition,
+    key: &Key<'_>,
+    text: &[u8],
+    len: usize,
+    extras: Extras,
+) {
+    if text.len() > len {
+        return put(turn, partition, key, value(text), Extras { state: State::default(), ..extras });
+    }
+    if text.len() == len {
+        return put(turn, partition, key, value(text), extras);
     }
     let mut padded = text.to_vec();
     padded.resize(len, b' ');
-    put(turn, &mut partition, &key, Value::String(&padded), extras);
-}
-
-/// The state of a number after it was counted with: one that became longer is as new.
-pub(super) fn grown(state: State, len: usize, text: &[u8]) -> State {
-    if text.len() > len { State::default() } else { state }
+    put(turn, partition, key, Value::String(&padded), extras);
 }
 
 /// A value as a number, and its length as a string.

@@ -105,6 +105,7 @@ impl Turn<'_> {
     /// The CAS unique that a changed item gets.
     pub(super) fn cas_for(&self, new_cas: u64, told: bool) -> u64 {
         match (new_cas, told) {
+            _ if self.shared.rules().cas_disabled => 0,
             (0, true) => self.shared.next_cas(),
             (cas, _) => cas,
         }
@@ -154,10 +155,12 @@ fn keep_held(turn: &mut Turn<'_>, partition: &mut Partition, key: &Key<'_>, wish
         }
     }
     let cas = |turn: &Turn<'_>| turn.cas_for(wish.new_cas, wish.tell_cas);
+    // What is out of date already lives no longer than what it replaces, and whoever is to fetch it anew still is.
+    let inherited = old.filter(|_| stale);
     let extras = Extras {
-        deadline: wish.deadline,
+        deadline: inherited.map_or(wish.deadline, |old| old.deadline),
         flags: wish.flags,
-        state: State { stale, won: false },
+        state: State { stale, won: inherited.is_some_and(|old| old.state.won) },
         ..Extras::default()
     };
     match (wish.mode, old) {

@@ -6,7 +6,7 @@
 
 use super::counters::Counter;
 use super::detail::Event;
-use super::item::{self, number, put, set_extras, string, value};
+use super::item::{self, number, put, set_extras, string};
 use super::keep::{Keep, Kept, Mode, keep};
 use super::watch::Stored;
 use super::{DB, Turn};
@@ -363,14 +363,7 @@ fn arithmetic(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec
     };
     let mut digits = itoa::Buffer::new();
     let text = digits.format(result).as_bytes();
-    if text.len() >= len {
-        let extras = Extras { state: item::grown(extras.state, len, text), ..extras };
-        put(turn, &mut partition, key, value(text), extras);
-    } else {
-        let mut padded = text.to_vec();
-        padded.resize(len, b' ');
-        put(turn, &mut partition, key, Value::String(&padded), extras);
-    }
+    item::put_number(turn, &mut partition, key, text, len, extras);
     if there.is_none() {
         let stored = Stored { status: "stored", command: "add", deadline: extras.deadline, data: text };
         turn.watch_store(&partition, key, &stored);

@@ -62,14 +62,18 @@ pub const REQUESTS_PER_TURN_MAX: usize = 64;
 /// Longest value that shows credentials.
 const CREDENTIALS_BYTES_MAX: usize = 2048;
 
-/// Bytes of answers after which a turn ends, so that a pipeline of large reads cannot fill the memory.
-pub const OUTPUT_PER_TURN_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of answers after which a turn ends, so that a pipeline of large reads neither fills the memory nor keeps others
+/// waiting: little enough that a session behind several such readers waits for about one value of each.
+pub const OUTPUT_PER_TURN_BYTES_MAX: usize = 512 * 1024;
 
 /// Default of the directive `memcached-max-item-size`, as memcached's `-I`.
 pub const ITEM_SIZE_MAX_BYTES: usize = 1024 * 1024;
 
 /// Members from which a collection is freed in the background.
 const LARGE_MEMBERS: usize = 4096;
+
+/// Words behind `stats` that are looked at.
+const STATS_WORDS_MAX: usize = 4;
 
 /// The database that Memcached clients see.
 const DB: u16 = 0;
@@ -137,6 +141,10 @@ pub struct Rules {
     pub prefix_end: u8,
     /// Uses of keys are counted for `stats detail` from the start.
     pub detail: bool,
+    /// Items have no CAS unique (`-C`).
+    pub cas_disabled: bool,
+    /// `stats sizes` counts items by their sizes (`-o track_sizes`).
+    pub sizes: bool,
 }
 
 impl Default for Rules {
@@ -153,6 +161,8 @@ impl Default for Rules {
             requests_per_turn: REQUESTS_PER_TURN_MAX,
             prefix_end: b':',
             detail: false,
+            cas_disabled: false,
+            sizes: false,
         }
     }
 }
@@ -167,6 +177,10 @@ pub trait Host {
     fn set_memory_max(&self, bytes: u64);
     /// Ends the node.
     fn stop(&self);
+    /// True if the node's keys are those of another one, which it follows.
+    fn follows(&self) -> bool;
+    /// Reads the files of TLS anew, for the sessions to come; none where TLS is not spoken.
+    fn refresh_certificates(&self) -> Option<Result<(), String>>;
     /// Begins a watch over the traffic; ends it without seconds.
     fn watch_traffic(&self, seconds: Option<u64>);
     /// What the watch has found, as JSON. No partition may be held.
@@ -263,18 +277,30 @@ impl Shared {
         self.item_size_max.store(bytes as u64, Ordering::Relaxed);
     }
 
-    /// A CAS unique that was never given out before. Items get one only when somebody asks for it.
+    /// A CAS unique that was never given out before. Items get one only when somebody asks for it, and none where CAS is
+    /// disabled.
     fn next_cas(&self) -> u64 {
+        if self.rules().cas_disabled {
+            return 0;
+        }
         self.last_cas.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Carries out a delayed `flush_all` that has fallen due. Sessions do this on each of their turns; a worker that
-    /// serves Redis clients too calls it from its timer. One load when nothing is due.
+    /// serves Redis clients too calls it from its timer. One load when nothing is due. A node that follows another one
+    /// by then has that one's keys, which are not its own to take away: there it comes to nothing.
     #[inline]
-    pub fn flush_if_due(&self, store: &Store, now: Now, log: Option<(&Log, usize)>) {
+    pub fn flush_if_due(
+        &self,
+        store: &Store,
+        now: Now,
+        log: Option<(&Log, usize)>,
+        follows: impl FnOnce() -> bool,
+    ) {
         let at = self.flush_at_ms.load(Ordering::Relaxed);
         if at <= now.ms
             && self.flush_at_ms.compare_exchange(at, NEVER, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+            && !follows()
         {
             flush(store, log);
         }
@@ -344,6 +370,12 @@ pub struct Turn<'a> {
 }
 
 impl Turn<'_> {
+    #[inline]
+    fn flush_if_due(&self) {
+        let log = self.log.map(|log| (log, self.worker));
+        self.shared.flush_if_due(self.store, self.now, log, || self.host.follows());
+    }
+
     #[inline]
     fn count(&self, counter: Counter) {
         self.shared.counters.add(self.worker, counter, 1);
@@ -546,7 +578,7 @@ impl Session {
     }
 
     fn serve_turn(&mut self, turn: &mut Turn<'_>, input: &[u8], out: &mut Vec<u8>) -> Outcome {
-        turn.shared.flush_if_due(turn.store, turn.now, turn.log.map(|log| (log, turn.worker)));
+        turn.flush_if_due();
         if let Speech::Unknown = self.speech {
             let Some(&first) = input.first() else { return Outcome { need: 1, ..Outcome::default() } };
             self.speech = match (turn.shared.rules().binding, first == REQUEST) {
@@ -624,9 +656,16 @@ impl Text {
         prefetch(turn, &batch);
         for (request, end) in batch {
             turn.requests += 1;
-            if let Request::Admin { command, words } = request {
-                match admin::execute(turn, command, words, end - begin) {
-                    Act::Answer(answer) => out.extend_from_slice(answer),
+            let act = match &request {
+                Request::Admin { command, words } => {
+                    Some(admin::execute(turn, *command, words.clone(), end - begin))
+                }
+                Request::Stats(words) => admin::sizes(turn, words.clone(), end - begin),
+                _ => None,
+            };
+            if let Some(act) = act {
+                match act {
+                    Act::Answer(answer) => out.extend_from_slice(&answer),
                     Act::Silence => {}
                     Act::Dump(dump) => {
                         // The line stays in the input until the last of its items is written.
@@ -846,18 +885,20 @@ fn flush_all(turn: &mut Turn<'_>, delay: i32) -> bool {
     }
     let at = turn.deadline(delay).unwrap_or(turn.now.ms);
     turn.shared.flush_at_ms.store(at, Ordering::Release);
-    turn.shared.flush_if_due(turn.store, turn.now, turn.log.map(|log| (log, turn.worker)));
+    turn.flush_if_due();
     turn.changes += 1;
     true
 }
 
 fn statistics(turn: &Turn<'_>, words: Words<'_>, out: &mut Vec<u8>) -> &'static [u8] {
-    let words: Vec<&[u8]> = words.take(4).collect();
+    let words: Vec<&[u8]> = words.take(STATS_WORDS_MAX).collect();
     match words[..] {
         [] => stats::general(turn, out),
         [b"settings", ..] => stats::settings(turn, out),
         [b"items", ..] => stats::items(turn, out),
         [b"slabs", ..] => stats::slabs(turn, out),
+        // Counting them takes more than a turn; the sessions that wait for it are those of the text protocol.
+        [b"sizes", ..] if turn.shared.rules().sizes => return b"ERROR\r\n",
         [b"sizes", ..] => stats::sizes(out),
         [b"conns", ..] => stats::conns(turn, out),
         [b"misses", ..] => stats::misses(turn, out),

@@ -244,7 +244,7 @@ pub(super) fn settings(turn: &Turn<'_>, out: &mut Vec<u8>) {
     line(out, "stat_key_prefix", char::from(rules.prefix_end));
     line(out, "detail_enabled", yes_no(turn.shared.detail.is_on()));
     line(out, "reqs_per_event", turn.shared.requests_per_turn());
-    line(out, "cas_enabled", "yes");
+    line(out, "cas_enabled", yes_no(!rules.cas_disabled));
     line(out, "tcp_backlog", figures.backlog);
     let binding = match rules.binding {
         Binding::Auto => "auto-negotiate",
@@ -266,7 +266,7 @@ pub(super) fn settings(turn: &Turn<'_>, out: &mut Vec<u8>) {
     line(out, "watch_enabled", yes_no(!rules.watch_disabled));
     line(out, "watcher_logbuf_size", rules.watcher_bytes);
     line(out, "worker_logbuf_size", rules.worker_bytes);
-    line(out, "track_sizes", "no");
+    line(out, "track_sizes", yes_no(rules.sizes));
     line(out, "ssl_enabled", yes_no(figures.tls));
 }
 
@@ -333,7 +333,7 @@ pub(super) fn slabs(turn: &Turn<'_>, out: &mut Vec<u8>) {
     line(out, "total_malloced", turn.host.figures().used_bytes);
 }
 
-/// `stats sizes`, which memcached too has only where it was asked for at the start.
+/// `stats sizes` where it was not asked for at the start.
 pub(super) fn sizes(out: &mut Vec<u8>) {
     line(out, "sizes_status", "disabled");
 }

@@ -164,6 +164,60 @@ fn a_delayed_flush_is_a_cut_in_time() {
 }
 
 #[test]
+fn a_replica_forgets_a_flush_that_it_was_asked_for_as_a_primary() {
+    let mut bench = Bench::new(false);
+    bench.says("set a 0 0 1\r\n1\r\nflush_all 5\r\n", "STORED\r\nOK\r\n");
+    bench.host.follows = true;
+    bench.now_ms += 5_000;
+    bench.says("get a\r\n", "VALUE a 0 1\r\n1\r\nEND\r\n");
+    bench.host.follows = false;
+    bench.now_ms += 60_000;
+    bench.says("get a\r\n", "VALUE a 0 1\r\n1\r\nEND\r\n");
+}
+
+#[test]
+fn what_is_stored_out_of_date_keeps_the_time_and_the_token_of_what_was_there() {
+    let mut bench = Bench::new(false);
+    bench.says("ms a 2 E5 T50\r\nhi\r\nms a 2 C1 I T90\r\nho\r\n", "HD\r\nHD\r\n");
+    bench.says("mg a v t\r\nmg a v t\r\n", "VA 2 t50 X W\r\nho\r\nVA 2 t50 Z X\r\nho\r\n");
+    bench.says("mg b N30 E700 t\r\nms b 2 C1 I\r\nxx\r\n", "HD t30 W\r\nHD\r\n");
+    bench.says("mg b v t\r\n", "VA 2 t30 Z X\r\nxx\r\n");
+}
+
+#[test]
+fn items_are_counted_by_size_where_that_is_asked_for() {
+    let mut bench = Bench::new(false);
+    bench.says("set a 0 0 1\r\nx\r\nstats sizes\r\n", "STORED\r\nSTAT sizes_status disabled\r\nEND\r\n");
+    let mut bench = Bench::new(false);
+    bench.shared.set_rules(Rules { sizes: true, ..Rules::default() });
+    bench.says("set a 0 0 1\r\nx\r\nset b 5 0 2\r\nhi\r\n", "STORED\r\nSTORED\r\n");
+    for (key, len) in [("c", 90), ("d", 100)] {
+        bench.says(&format!("set {key} 0 0 {len}\r\n{}\r\n", "x".repeat(len)), "STORED\r\n");
+    }
+    // As memcached counts them; what is behind waits for it.
+    let mut answer = String::new();
+    let input = b"get a\r\nstats sizes\r\nget b\r\n";
+    let mut at = 0;
+    while at < input.len() {
+        let (out, outcome) = bench.serve(&input[at..]);
+        (answer, at) = (answer + &out, at + outcome.consumed);
+    }
+    let sizes = "STAT 64 1\r\nSTAT 96 1\r\nSTAT 160 2\r\nEND\r\n";
+    assert_eq!(answer, format!("VALUE a 0 1\r\nx\r\nEND\r\n{sizes}VALUE b 5 2\r\nhi\r\nEND\r\n"));
+}
+
+#[test]
+fn without_cas_nothing_can_be_compared() {
+    let mut bench = Bench::new(false);
+    bench.shared.set_rules(Rules { cas_disabled: true, ..Rules::default() });
+    bench.says(
+        "set a 0 0 1\r\nx\r\ngets a\r\ncas a 0 0 1 0\r\ny\r\ncas a 0 0 1 5\r\ny\r\nmg a c v\r\n",
+        "STORED\r\nVALUE a 0 1 0\r\nx\r\nEND\r\nEXISTS\r\nEXISTS\r\nVA 1 c0\r\nx\r\n",
+    );
+    bench.says("ms a 1 C5\r\nz\r\nms a 1 c E7\r\nz\r\nmg a c\r\n", "EX\r\nHD c0\r\nHD c0\r\n");
+}
+
+#[test]
 fn a_replica_is_read_and_not_written() {
     let mut bench = Bench::new(false);
     bench.says("set a 0 0 1\r\n1\r\n", "STORED\r\n");

@@ -5,7 +5,7 @@
 //! Every datagram begins with a frame header: request id, number of this datagram, how many there are, and two bytes of
 //! nothing (protocol.txt, "UDP protocol").
 
-use super::{OUTPUT_PER_TURN_BYTES_MAX, Session, Turn};
+use super::{Session, Turn};
 use crate::mailbox::Mail;
 use crate::node::Node;
 use rustix::net::{SendFlags, sendto};
@@ -16,6 +16,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+/// Longest answer to a datagram.
+const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bytes of the frame header.
 const HEADER_BYTES: usize = 8;
 /// Bytes of a datagram that is sent, with its header: it passes an Ethernet unbroken.
@@ -111,7 +113,7 @@ fn carry_out(turn: &mut Turn<'_>, request: &[u8], out: &mut Vec<u8>) {
     while at < request.len() {
         let served = session.serve(turn, &request[at..], out);
         at += served.consumed;
-        if out.len() > OUTPUT_PER_TURN_BYTES_MAX {
+        if out.len() > ANSWER_BYTES_MAX {
             out.clear();
             out.extend_from_slice(TOO_LARGE);
             return;
@@ -123,7 +125,7 @@ fn carry_out(turn: &mut Turn<'_>, request: &[u8], out: &mut Vec<u8>) {
 }
 
 // All parts of an answer can be numbered.
-const _: () = assert!(OUTPUT_PER_TURN_BYTES_MAX / (DATAGRAM_BYTES_MAX - HEADER_BYTES) < u16::MAX as usize);
+const _: () = assert!(ANSWER_BYTES_MAX / (DATAGRAM_BYTES_MAX - HEADER_BYTES) < u16::MAX as usize);
 
 #[cfg(test)]
 mod tests {

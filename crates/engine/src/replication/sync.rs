@@ -240,13 +240,7 @@ fn pump(node: &Node, snapshot: &Snapshot, transfer: &Transfer, old: bool) -> io:
         transfer.push(node, bytes)
     };
     while let Some(piece) = snapshot.queue().pop() {
-        put(&piece.bytes)?;
-        if let Some(string) = piece.string {
-            writer.string(&string);
-            drop(string);
-            put(writer.as_bytes())?;
-            writer.take();
-        }
+        piece.each_part(&mut writer, &mut put)?;
     }
     match snapshot.state() {
         State::Complete => {}

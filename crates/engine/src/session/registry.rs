@@ -3,7 +3,7 @@
 use crate::mailbox::Place;
 use crate::tracking::Tracker;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 /// What a client says about itself.
@@ -54,6 +54,8 @@ pub struct Shared {
     pub total_bytes: AtomicU64,
     /// True while it waits for a key.
     pub blocked: AtomicBool,
+    /// Its wait for the disk (WAITAOF): one of [`disk_wait`].
+    pub disk_wait: AtomicU8,
     /// CLIENT NO-EVICT.
     pub no_evict: AtomicBool,
     /// CLIENT NO-TOUCH.
@@ -70,6 +72,18 @@ pub struct Shared {
     tracker: Mutex<Option<Arc<Tracker>>>,
     user: Mutex<Arc<[u8]>>,
     command: Mutex<&'static str>,
+}
+
+/// How a session waits for the disk.
+pub mod disk_wait {
+    /// It does not.
+    pub const NONE: u8 = 0;
+    /// It does.
+    pub const WAITS: u8 = 1;
+    /// CLIENT UNBLOCK says that its time is up.
+    pub const TIME_IS_UP: u8 = 2;
+    /// CLIENT UNBLOCK says that it is to be told of an error.
+    pub const FAILS: u8 = 3;
 }
 
 /// Where a session came from.
@@ -192,6 +206,7 @@ impl Registry {
             output_bytes: AtomicU64::new(0),
             total_bytes: AtomicU64::new(0),
             blocked: AtomicBool::new(false),
+            disk_wait: AtomicU8::new(disk_wait::NONE),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             is_replica: AtomicBool::new(false),

@@ -79,13 +79,7 @@ fn write_temporary(snapshot: &Snapshot, wishes: &FileWishes, temporary: &Path) -
     let mut out = Output::create(temporary, wishes.checksum, wishes.incremental)?;
     let mut writer = if snapshot.compresses() { Writer::new() } else { Writer::uncompressed() };
     while let Some(piece) = snapshot.queue().pop() {
-        out.put(&piece.bytes)?;
-        if let Some(string) = piece.string {
-            writer.string(&string);
-            drop(string);
-            out.put(writer.as_bytes())?;
-            writer.take();
-        }
+        piece.each_part(&mut writer, &mut |part| out.put(part))?;
     }
     match snapshot.state() {
         State::Complete => {}

@@ -11,7 +11,7 @@ use larder_rdb::file::read::{FileError, FileReader, Part, Wishes};
 use larder_rdb::file::record::{Batch, Record};
 use larder_rdb::load::Options;
 use larder_store::partition::access::Access;
-use larder_store::{Extras, Partition, PartitionId};
+use larder_store::{Extras, Key, Partition, PartitionId};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
@@ -24,6 +24,14 @@ use std::time::{Duration, Instant};
 const BATCHES_PER_WORKER: usize = 2;
 /// How long a worker waits for a batch before it looks at its sockets.
 const PATIENCE: Duration = Duration::from_millis(1);
+/// Keys whose places in the index are asked for before they are filed: the waits for memory overlap.
+const GROUP: usize = 16;
+/// The least that a key takes of a file: its type, and a byte of length and one of text for key and value.
+const RECORD_BYTES_MIN: u64 = 4;
+/// Bytes of the index for each key, about.
+const INDEX_BYTES: u64 = 11;
+/// Bytes of the index that are made in advance for a stream that does not tell how long it is.
+const INDEX_UNKNOWN_BYTES: u64 = 64 << 20;
 /// How often the log tells how far a long load has come.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 
@@ -53,10 +61,21 @@ pub struct Loaded {
     pub expired: u64,
 }
 
+/// Something for a worker to do.
+#[derive(Debug)]
+enum Task {
+    /// Keys to build and insert.
+    Keys(Batch),
+    /// Room in the index for so many keys of a database.
+    Reserve { db: u64, keys: u64 },
+    /// The end: room in the index that was not needed.
+    Fit,
+}
+
 #[derive(Debug, Default)]
 struct Work {
-    batches: VecDeque<Batch>,
-    /// Batches that workers are at.
+    tasks: VecDeque<Task>,
+    /// Tasks that workers are at.
     in_hand: usize,
     error: Option<LoadError>,
 }
@@ -100,6 +119,8 @@ pub struct Loading {
     pub keys: AtomicU64,
     /// Keys whose time was over.
     pub expired: AtomicU64,
+    /// Libraries of functions that were passed over.
+    pub functions: AtomicU64,
 }
 
 impl Loading {
@@ -113,9 +134,14 @@ impl Loading {
     pub fn set(&self, on: bool) {
         if on {
             self.started.store(now_ms() / 1000, Ordering::Relaxed);
-            for figure in
-                [&self.total_bytes, &self.loaded_bytes, &self.used_memory, &self.keys, &self.expired]
-            {
+            for figure in [
+                &self.total_bytes,
+                &self.loaded_bytes,
+                &self.used_memory,
+                &self.keys,
+                &self.expired,
+                &self.functions,
+            ] {
                 figure.store(0, Ordering::Relaxed);
             }
         }
@@ -136,30 +162,46 @@ impl Loading {
     #[inline(never)]
     pub fn help(&self, node: &Node) {
         let mut work = self.lock();
-        if work.batches.is_empty() {
+        if work.tasks.is_empty() {
             let waited = self.changed.wait_timeout(work, PATIENCE);
             work = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        let Some(batch) = work.batches.pop_front() else { return };
+        let Some(task) = work.tasks.pop_front() else { return };
         work.in_hand += 1;
         drop(work);
         self.changed.notify_all();
-        let mut door =
-            |id: PartitionId, visit: &mut dyn FnMut(&mut Partition)| visit(&mut node.store.lock(id));
-        let result = insert(node, &batch, &mut door);
+        let result = self.perform(node, &task);
         let mut work = self.lock();
         work.in_hand -= 1;
-        match result {
-            Ok(loaded) => {
-                self.note(&batch, loaded);
-            }
-            Err(error) => {
-                work.error.get_or_insert(error);
-                work.batches.clear();
-            }
+        if let Err(error) = result {
+            work.error.get_or_insert(error);
+            work.tasks.clear();
         }
         drop(work);
         self.changed.notify_all();
+    }
+
+    fn perform(&self, node: &Node, task: &Task) -> Result<(), LoadError> {
+        match task {
+            Task::Keys(batch) => {
+                let mut door = |id: PartitionId, visit: &mut dyn FnMut(&mut Partition)| {
+                    visit(&mut node.store.lock(id));
+                };
+                let loaded = insert(node, batch, &mut door)?;
+                self.note(batch, loaded);
+            }
+            Task::Reserve { db, keys } => {
+                let each = keys / node.store.partition_count() as u64;
+                // A database that this node does not have is refused with its first key.
+                if let Ok(db) = u16::try_from(*db)
+                    && db < node.store.databases()
+                {
+                    node.store.partitions().for_each(|id| node.store.lock(id).reserve(db, each as usize));
+                }
+            }
+            Task::Fit => node.store.partitions().for_each(|id| node.store.lock(id).fit()),
+        }
+        Ok(())
     }
 
     fn note(&self, batch: &Batch, loaded: Loaded) {
@@ -168,10 +210,10 @@ impl Loading {
         self.loaded_bytes.fetch_add(batch.len() as u64, Ordering::Relaxed);
     }
 
-    /// Gives a batch to the workers; waits while they have enough.
-    fn give(&self, node: &Node, batch: Batch) -> Result<(), LoadError> {
+    /// Gives something to the workers; waits while they have enough.
+    fn give(&self, node: &Node, task: Task) -> Result<(), LoadError> {
         let most = BATCHES_PER_WORKER * node.mailboxes.len();
-        self.wait(node, |work| work.batches.len() >= most)?.batches.push_back(batch);
+        self.wait(node, |work| work.tasks.len() >= most)?.tasks.push_back(task);
         self.changed.notify_all();
         Ok(())
     }
@@ -232,13 +274,22 @@ pub fn load_stream<R: io::Read>(
     let mut reader = FileReader::open(input, wishes(node, size))?;
     let (keys, expired) = (loading.keys.load(Ordering::Relaxed), loading.expired.load(Ordering::Relaxed));
     let mut told = Instant::now();
+    // What a file says of its keys counts as far as its size bears it out.
+    let mut reservable = size.map_or(INDEX_UNKNOWN_BYTES, |size| size) / INDEX_BYTES;
+    let reserved = reservable;
     loop {
         match reader.next_part() {
-            Ok(Part::Keys(batch)) => loading.give(node, batch)?,
+            Ok(Part::Keys(batch)) => loading.give(node, Task::Keys(batch))?,
+            Ok(Part::Resize { db, keys, .. }) => {
+                let left = size.map_or(u64::MAX, |size| size.saturating_sub(reader.offset()));
+                let keys = keys.min(left / RECORD_BYTES_MIN).min(reservable);
+                reservable -= keys;
+                loading.give(node, Task::Reserve { db, keys })?;
+            }
             Ok(Part::End { .. }) => break,
             Ok(other) => note(node, other),
             Err(error) => {
-                loading.lock().batches.clear();
+                loading.lock().tasks.clear();
                 drop(loading.wait(node, |work| work.in_hand > 0)?);
                 return Err(error.into());
             }
@@ -250,7 +301,14 @@ pub fn load_stream<R: io::Read>(
             tracing::info!("Loading: {} keys{share}", loading.keys.load(Ordering::Relaxed));
         }
     }
-    drop(loading.wait(node, |work| work.in_hand > 0 || !work.batches.is_empty())?);
+    if reservable < reserved {
+        loading.give(node, Task::Fit)?;
+    }
+    drop(loading.wait(node, |work| work.in_hand > 0 || !work.tasks.is_empty())?);
+    match loading.functions.load(Ordering::Relaxed) {
+        0 => {}
+        count => tracing::warn!("{count} libraries of functions in the file were passed over"),
+    }
     let loaded = Loaded {
         keys: loading.keys.load(Ordering::Relaxed) - keys,
         expired: loading.expired.load(Ordering::Relaxed) - expired,
@@ -308,7 +366,9 @@ fn note(node: &Node, part: Part) {
                 _ => tracing::debug!("{}: {value}", String::from_utf8_lossy(&name)),
             }
         }
-        Part::Function(_) => tracing::warn!("A library of functions in the file is passed over"),
+        Part::Function(_) => {
+            node.loading.functions.fetch_add(1, Ordering::Relaxed);
+        }
         Part::ModuleAux => tracing::warn!("What a module kept in the file is passed over"),
         Part::Resize { .. } | Part::Keys(_) | Part::End { .. } => {}
     }
@@ -331,34 +391,47 @@ fn insert_all(node: &Node, batch: &Batch, door: &mut Door<'_>, merge: bool) -> R
     let usual = node.access(&settings, now, 0).of_new();
     let keeps_dead = node.loading.keeps_dead.load(Ordering::Relaxed);
     let mut loaded = Loaded::default();
-    for record in batch.records(&options) {
-        let record = record.map_err(FileError::from)?;
-        let Record { key, value, deadline, idle_seconds, frequency, .. } = record;
-        if deadline.is_some_and(|deadline| deadline <= now) && !keeps_dead {
-            loaded.expired += 1;
-            continue;
-        }
-        let created = match (lfu, frequency, idle_seconds) {
-            (true, Some(count), _) => ((now / 60_000) as u32 & 0xffff) << 8 | u32::from(count),
-            (false, _, Some(idle)) => {
-                node.word_of_idle(&settings, now.saturating_sub(idle.saturating_mul(1000)))
+    let mut records = batch.records(&options);
+    let mut group = Vec::with_capacity(GROUP);
+    let mut more = true;
+    while more {
+        more = false;
+        for record in records.by_ref().take(GROUP) {
+            more = true;
+            let record = record.map_err(FileError::from)?;
+            if record.deadline.is_some_and(|deadline| deadline <= now) && !keeps_dead {
+                loaded.expired += 1;
+                continue;
             }
-            _ => usual,
-        };
-        let slot = slot_of(&key);
-        let hashed = node.store.key(&key, slot);
-        let (mut value, mut fresh) = (Some(value), true);
-        door(node.store.partition_of(slot), &mut |partition| {
-            let Some(value) = value.take() else { return };
-            let before = partition.len(db);
-            let extras = Extras { deadline, ..Extras::default() };
-            drop(partition.set(db, &hashed, value, extras, Access::None { created }));
-            fresh = partition.len(db) > before;
-        });
-        if !fresh && !merge {
-            return Err(LoadError::Duplicate(String::from_utf8_lossy(&key).into_owned(), batch.db));
+            let slot = slot_of(&record.key);
+            let hashed = node.store.key(&record.key, slot);
+            node.store.prefetch_bucket(&hashed);
+            let hash = hashed.hash;
+            group.push((record, slot, hash));
         }
-        loaded.keys += 1;
+        for (record, slot, hash) in group.drain(..) {
+            let Record { key, value, deadline, idle_seconds, frequency, .. } = record;
+            let created = match (lfu, frequency, idle_seconds) {
+                (true, Some(count), _) => ((now / 60_000) as u32 & 0xffff) << 8 | u32::from(count),
+                (false, _, Some(idle)) => {
+                    node.word_of_idle(&settings, now.saturating_sub(idle.saturating_mul(1000)))
+                }
+                _ => usual,
+            };
+            let hashed = Key { bytes: &key, slot, hash };
+            let (mut value, mut fresh) = (Some(value), true);
+            door(node.store.partition_of(slot), &mut |partition| {
+                let Some(value) = value.take() else { return };
+                let before = partition.len(db);
+                let extras = Extras { deadline, ..Extras::default() };
+                drop(partition.set(db, &hashed, value, extras, Access::None { created }));
+                fresh = partition.len(db) > before;
+            });
+            if !fresh && !merge {
+                return Err(LoadError::Duplicate(String::from_utf8_lossy(&key).into_owned(), batch.db));
+            }
+            loaded.keys += 1;
+        }
     }
     Ok(loaded)
 }

@@ -3,9 +3,12 @@
 //! The walk stops while the queue is full. Who is about to change a key cannot wait for a disk: it goes beyond, up to a
 //! second bound, and if that is reached too the snapshot fails, not the server.
 
+use larder_rdb::{Writer, save};
+use larder_store::Image;
 use std::collections::VecDeque;
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Bytes from which on the walk waits.
@@ -20,13 +23,35 @@ const HARD_SHARE: u64 = 20;
 pub struct Piece {
     /// Bytes as they stand in the file.
     pub bytes: Vec<u8>,
-    /// A string that follows them and is still to be encoded; it may be shared with the keyspace.
-    pub string: Option<Arc<Vec<u8>>>,
+    /// A large value that follows them and is still to be encoded, and about how many bytes it has; it may be shared
+    /// with the keyspace.
+    pub image: Option<(Image, usize)>,
 }
 
 impl Piece {
     fn len(&self) -> usize {
-        self.bytes.len() + self.string.as_ref().map_or(0, |string| string.len())
+        self.bytes.len() + self.image.as_ref().map_or(0, |(_, bytes)| *bytes)
+    }
+
+    /// Gives what stands in the file to `put`, in parts. `writer` is empty, and is empty again afterwards.
+    ///
+    /// # Errors
+    /// Those of `put`.
+    pub fn each_part(
+        self,
+        writer: &mut Writer,
+        put: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        put(&self.bytes)?;
+        let Some((image, _)) = self.image else { return Ok(()) };
+        let mut result = Ok(());
+        save::value_in_parts(&image.value(), writer, &mut |part| {
+            if result.is_ok() {
+                result = put(part);
+            }
+        });
+        drop(image);
+        result.and_then(|()| put(&writer.take()))
     }
 }
 
@@ -80,14 +105,15 @@ impl Queue {
         self.peak.load(Ordering::Relaxed)
     }
 
-    /// Appends a piece; false if there are too many bytes in the queue. One piece is always taken, whatever its size.
+    /// Appends a piece; false if there are too many bytes in the queue. While it is not full a piece is always taken,
+    /// whatever its size: the walk, which waits for that, never fails.
     pub fn push(&self, piece: Piece) -> bool {
         let mut inner = self.lock();
         if inner.closed {
             return true; // nobody wants it any more
         }
         let bytes = self.bytes.load(Ordering::Relaxed);
-        if bytes > 0 && bytes + piece.len() > self.hard_bytes {
+        if bytes >= FULL_BYTES && bytes + piece.len() > self.hard_bytes {
             return false;
         }
         self.bytes.store(bytes + piece.len(), Ordering::Relaxed);
@@ -154,7 +180,7 @@ mod tests {
     use super::*;
 
     fn piece(bytes: usize) -> Piece {
-        Piece { bytes: vec![0; bytes], string: None }
+        Piece { bytes: vec![0; bytes], image: None }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use larder_rdb::file::write::{self, Use};
 use larder_rdb::{Writer, kind};
 use larder_store::evict::Policy;
 use larder_store::partition::access::idle_seconds;
-use larder_store::{Entry, Saver};
+use larder_store::{Entry, Image, Saver};
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -131,13 +131,13 @@ impl Saver for Snapshot {
             _ => Use::Unknown,
         };
         write::prefix(entry.extras().deadline, used, writer);
-        let string = entry.share_long();
-        match string.is_some() {
-            true => write::key_of_string(entry.key(), writer),
+        let image = entry.share().map(|image| (image, entry.approximate_bytes()));
+        match image.is_some() {
+            true => write::key_before(entry.key(), &entry.value(), writer),
             false => write::key(entry.key(), &entry.value(), writer),
         }
-        if writer.len() >= PIECE_BYTES || string.is_some() {
-            self.flush(&mut slot, string);
+        if writer.len() >= PIECE_BYTES || image.is_some() {
+            self.flush(&mut slot, image);
         }
     }
 }
@@ -207,7 +207,7 @@ impl Snapshot {
             swept: AtomicUsize::new(0),
             cleaned: AtomicUsize::new(0),
         });
-        snapshot.queue.push(Piece { bytes: head.take(), string: None });
+        snapshot.queue.push(Piece { bytes: head.take(), image: None });
         let saver: Arc<dyn Saver> = snapshot.clone();
         held.visit(&mut |partition| {
             partition.begin_saving(&saver);
@@ -271,10 +271,10 @@ impl Snapshot {
         self.queue.close(true);
     }
 
-    fn flush(&self, slot: &mut Slot, string: Option<Arc<Vec<u8>>>) {
+    fn flush(&self, slot: &mut Slot, image: Option<(Image, usize)>) {
         slot.db = None;
         let bytes = slot.writer.take();
-        if !self.queue.push(Piece { bytes, string }) {
+        if !self.queue.push(Piece { bytes, image }) {
             self.fail("keys change faster than the snapshot can be written".into());
         }
     }

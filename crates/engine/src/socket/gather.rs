@@ -5,6 +5,9 @@
 //! worker that is busy waits until several sessions have sent something, and not for longer than [`WAIT`]. One that has
 //! time to spare waits for the first.
 //!
+//! Clients that send several requests at a time want throughput: they are waited for longer, up to half of the time that
+//! passes between two turns of a session. While it is they who keep the worker waiting, it costs them nothing.
+//!
 //! How many it waits for is tried out: one more each time that as many came as were wanted, and only as many as came
 //! when it waited in vain; then nothing is tried for a while. It is never more than a part of the sessions that take
 //! turns, or else they and the worker would wait for each other in step.
@@ -13,7 +16,13 @@ use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant};
 
 /// Longest wait for more than one session.
-pub(super) const WAIT: Duration = Duration::from_micros(100);
+const WAIT: Duration = Duration::from_micros(100);
+/// The same where sessions send several requests at a time.
+const WAIT_PIPELINED: Duration = Duration::from_micros(400);
+/// Requests per session and turn from which on these are several.
+const PIPELINED: u64 = 2;
+/// Such a wait takes at most this part of the time between two turns of a session.
+const CYCLE_SHARE: u32 = 2;
 /// Most sessions that are waited for.
 const WANT_MAX: usize = 16;
 /// Of so many active sessions one is waited for.
@@ -44,6 +53,12 @@ pub(super) struct Gather {
     turns: u32,
     /// Sessions that sent something in this window.
     active: usize,
+    /// How often they did.
+    receipts: u32,
+    /// How many requests these were.
+    requests: u64,
+    /// Longest wait at present.
+    wait: Duration,
     began: Instant,
     spent: Duration,
 }
@@ -58,6 +73,9 @@ impl Gather {
             window: 1,
             turns: 0,
             active: 0,
+            receipts: 0,
+            requests: 0,
+            wait: WAIT,
             began: Instant::now(),
             spent: spent(),
         }
@@ -69,9 +87,22 @@ impl Gather {
         self.want
     }
 
+    /// How long to wait for them.
+    #[inline]
+    pub(super) fn wait(&self) -> Duration {
+        self.wait
+    }
+
+    /// So many requests were served.
+    #[inline]
+    pub(super) fn served(&mut self, requests: u64) {
+        self.requests += requests;
+    }
+
     /// A session sent something; `last` is the session's own note of when it was counted last.
     #[inline]
     pub(super) fn count(&mut self, last: &mut u32) {
+        self.receipts += 1;
         if *last != self.window {
             *last = self.window;
             self.active += 1;
@@ -112,8 +143,15 @@ impl Gather {
         let is_busy = busy.as_nanos() * 100 >= all.as_nanos() * percent;
         self.most = if is_busy { (self.active / SHARE).clamp(1, WANT_MAX) } else { 1 };
         self.want = self.want.min(self.most);
+        self.wait = match self.requests >= PIPELINED * u64::from(self.receipts) {
+            true => {
+                let cycle = all.saturating_mul(self.active as u32) / self.receipts.max(1);
+                (cycle / CYCLE_SHARE).clamp(WAIT, WAIT_PIPELINED)
+            }
+            false => WAIT,
+        };
         self.window = self.window.wrapping_add(1);
-        (self.turns, self.active) = (0, 0);
+        (self.turns, self.active, self.receipts, self.requests) = (0, 0, 0, 0);
     }
 }
 
@@ -158,6 +196,22 @@ mod tests {
         gather.judge(ALL, ALL);
         gather.came(1);
         assert_eq!(gather.want(), 1, "one that is alone is answered at once");
+    }
+
+    #[test]
+    fn who_sends_several_requests_at_a_time_is_waited_for_longer() {
+        let waits = |requests: u64, all: Duration| {
+            let (mut gather, mut last) = (Gather::new(), [0; 10]);
+            (0..20).for_each(|n| gather.count(&mut last[n % 10]));
+            gather.served(requests);
+            gather.judge(all, all);
+            gather.wait()
+        };
+        // Two turns of each session in a window: half of it, and half of that.
+        assert_eq!(waits(40, Duration::from_millis(1)), Duration::from_micros(250));
+        assert_eq!(waits(39, Duration::from_millis(1)), WAIT, "they wait for each reply");
+        assert_eq!(waits(40, Duration::from_micros(200)), WAIT);
+        assert_eq!(waits(40, Duration::from_secs(1)), WAIT_PIPELINED);
     }
 
     #[test]

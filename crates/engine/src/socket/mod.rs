@@ -119,6 +119,14 @@ impl Driver {
         either!(self, driver => driver.receive(token, on));
     }
 
+    /// Tells how many requests were served since the last call: who sends many at a time can be waited for longer.
+    pub fn served(&mut self, requests: u64) {
+        match self {
+            Driver::Uring(uring) => uring.served(requests),
+            Driver::Epoll(_) => {} // waits for nobody
+        }
+    }
+
     /// Hands over everything given since the last call, and waits at most `timeout` for something to happen.
     pub fn wait(&mut self, timeout: Duration, sink: &mut impl Sink) -> io::Result<()> {
         either!(self, driver => driver.wait(timeout, sink))

@@ -10,7 +10,7 @@
 //! buffers live in their connection's slot, which is kept until then; when a driver is dropped, the ring is closed
 //! before the memory goes.
 
-use super::gather::{self, Gather};
+use super::gather::Gather;
 use super::{Sink, TICK, Token};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use rustix::net::{Shutdown, shutdown, sockopt};
@@ -329,6 +329,13 @@ impl Uring {
         }
     }
 
+    /// So many requests were served since the last call.
+    pub(super) fn served(&mut self, requests: u64) {
+        if let Some(gather) = &mut self.gather {
+            gather.served(requests);
+        }
+    }
+
     pub(super) fn wait(&mut self, timeout: Duration, sink: &mut impl Sink) -> io::Result<()> {
         self.arm_all(sink);
         self.push_backlog()?;
@@ -372,8 +379,8 @@ impl Uring {
         } else if timeout == TICK && self.ticks == Ticks::Armed && several == 1 {
             submitter.submit_and_wait(want)
         } else if timeout == TICK && self.ticks == Ticks::Armed {
-            let bounds =
-                types::SubmitArgs::new().timespec(&PERIOD).min_wait_usec(gather::WAIT.as_micros() as u32);
+            let wait = self.gather.as_ref().map_or(Duration::ZERO, Gather::wait);
+            let bounds = types::SubmitArgs::new().timespec(&PERIOD).min_wait_usec(wait.as_micros() as u32);
             submitter.submit_with_args((sends + several).min(WANT_MAX), &bounds)
         } else {
             let timeout = types::Timespec::from(timeout);

@@ -222,6 +222,7 @@ impl Worker {
 
     /// Makes public what passed, before any reply to it goes out.
     fn count_traffic(&mut self) {
+        self.driver.served(self.sessions.traffic.commands);
         self.node.traffic.add(self.id, &std::mem::take(&mut self.sessions.traffic));
     }
 

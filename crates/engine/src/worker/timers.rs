@@ -6,7 +6,7 @@ use crate::command::wake::tell_of_gone;
 use crate::latency::EXPIRE_CYCLE;
 use crate::log::aof::rewrite;
 use crate::memory::bound;
-use crate::node::{Node, Stats, now_ms};
+use crate::node::{Node, now_ms};
 use crate::snapshot::save;
 use crate::socket::{Driver, TICK};
 use crate::traffic::Figures;
@@ -34,10 +34,8 @@ pub(super) struct Timers {
     measure_at_ms: u64,
     /// Where the last round over the partitions stopped for want of time.
     partition: usize,
-    /// Commands, bytes received and bytes sent when the rates were last measured.
-    counted: [u64; 3],
-    /// Bytes received from the primary and sent to replicas, then.
-    replicated: [u64; 2],
+    /// Commands, bytes received and sent, and those of replication, when the rates were last measured.
+    counted: [u64; 5],
     /// Rounds and processor time as they were then.
     turned: (u64, u64),
 }
@@ -60,8 +58,7 @@ impl Timers {
             sessions_at_ms: 0,
             measure_at_ms: 0,
             partition: worker,
-            counted: [0; 3],
-            replicated: [0; 2],
+            counted: [0; 5],
             turned: (0, 0),
         }
     }
@@ -173,10 +170,9 @@ impl Timers {
             node.look_after_advice(now.ms);
             save::look(node);
             rewrite::look(node);
-            node.memcached.flush_if_due(&node.store, now, Some((&node.log, self.worker)));
-            let replicated = [&node.replication.stats.input_bytes, &node.replication.stats.output_bytes]
-                .map(|bytes| bytes.load(Ordering::Relaxed));
-            self.measure_rates(&node.stats, node.traffic.total(), replicated);
+            let log = Some((&node.log, self.worker));
+            node.memcached.flush_if_due(&node.store, now, log, || node.replication.is_following());
+            self.measure_rates(node, node.traffic.total());
             let stats = &node.stats;
             let maxmemory = node.settings().maxmemory;
             let exceeds = maxmemory > 0 && bound::bounded_bytes() > maxmemory;
@@ -184,15 +180,14 @@ impl Timers {
         }
     }
 
-    fn measure_rates(&mut self, stats: &Stats, traffic: Figures, replicated: [u64; 2]) {
-        for ((now, rate), before) in
-            replicated.into_iter().zip(&stats.replicated_per_second).zip(&mut self.replicated)
-        {
-            rate.store(now.saturating_sub(*before), Ordering::Relaxed);
-            *before = now;
-        }
-        let counters = [traffic.commands, traffic.input_bytes, traffic.output_bytes];
-        let rates = [&stats.commands_per_second, &stats.input_per_second, &stats.output_per_second];
+    fn measure_rates(&mut self, node: &Node, traffic: Figures) {
+        let (stats, replicated) = (&node.stats, &node.replication.stats);
+        let replicated = [&replicated.input_bytes, &replicated.output_bytes];
+        let [from, to] = replicated.map(|bytes| bytes.load(Ordering::Relaxed));
+        let counters = [traffic.commands, traffic.input_bytes, traffic.output_bytes, from, to];
+        let [input, output] = &stats.replication_per_second;
+        let rates =
+            [&stats.commands_per_second, &stats.input_per_second, &stats.output_per_second, input, output];
         for ((now, rate), before) in counters.into_iter().zip(rates).zip(&mut self.counted) {
             rate.store(now.saturating_sub(*before), Ordering::Relaxed);
             *before = now;

@@ -10,6 +10,7 @@ use crate::meter::stopwatch::Rules;
 use crate::node::Node;
 use crate::observe;
 use crate::session::Pending;
+use crate::session::registry::disk_wait;
 use larder_protocol::resp::args::{Args, OwnedArgs};
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -90,7 +91,8 @@ impl Waits {
             let Some(pending) = &mut session.client.pending else { continue };
             let Some(wait) = &mut pending.disk else { continue };
             let before = session.out.len();
-            if !wait.answer(node, now_ms, &mut session.out) {
+            let asked = session.client.shared.disk_wait.load(Ordering::Relaxed);
+            if !wait.answer(node, now_ms, asked, &mut session.out) {
                 self.disk.push(index);
                 continue;
             }
@@ -98,6 +100,7 @@ impl Waits {
                 session.out.truncate(before);
             }
             pending.disk = None;
+            session.client.shared.disk_wait.store(disk_wait::NONE, Ordering::Relaxed);
             node.log.aof.awaited.fetch_sub(1, Ordering::SeqCst);
             session.client.shared.blocked.store(false, Ordering::Relaxed);
             self.resumed.push(index);

@@ -14,7 +14,9 @@ use larder_store::partition::access::Access;
 use larder_store::{Config, Now, Store};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::ops::Range;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Closes every conversation: its answer shows that both sides are done. The blank lines, which are answered too, are
@@ -23,6 +25,31 @@ const END: &[u8] = b"\r\n\r\n\r\n\r\n\r\nversion\r\n";
 /// Patch version of 1.6 from which on many lines that are no request are called bad, not unknown: to it the two are one.
 const NEW_WORDS: u32 = 32;
 const VERSION: &str = "VERSION ";
+/// Lines that 1.6.45 takes, or refuses, where 1.6.18 and ours do not: words beyond those of the request, `delete noreply`,
+/// and the signs and tabs around numbers.
+const OTHERWISE: [&str; 18] = [
+    "cas a 0 0 1",
+    "delete L 1",
+    "delete a 0 noreply x",
+    "delete a 1",
+    "delete a b c",
+    "delete a foo",
+    "delete noreply",
+    "flush_all 1 2 3",
+    "gat 0",
+    "incr n \t1",
+    "incr n +1",
+    "incr n -18446744073709551615",
+    "incr n 1\t",
+    "incr n 1\tx",
+    "incr n 1 2 3",
+    "set a 0 0 1 noreply x",
+    "touch n 0 noreply x",
+    "verbosity 0 2 3",
+];
+const PORTS: Range<u16> = 10_000..32_000;
+/// Ports that are tried before it is given up to start memcached.
+const ATTEMPTS: usize = 5;
 
 struct Original {
     process: Child,
@@ -30,21 +57,29 @@ struct Original {
 }
 
 impl Original {
+    /// None if there is no memcached. One that is there and does not start fails the test.
     fn start() -> Option<Original> {
-        let port = TcpListener::bind("127.0.0.1:0").ok()?.local_addr().ok()?.port();
-        let program = std::env::var("MEMCACHED").unwrap_or_else(|_| "memcached".into());
-        let mut command = Command::new(program);
-        command.args(["-l", "127.0.0.1", "-U", "0", "-m", "64", "-u", "root", "-p"]).arg(port.to_string());
-        let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
-        for _ in 0..1000 {
-            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Some(Original { process, port });
+        for _ in 0..ATTEMPTS {
+            let port = free_port();
+            let program = std::env::var("MEMCACHED").unwrap_or_else(|_| "memcached".into());
+            let mut command = Command::new(program);
+            command
+                .args(["-l", "127.0.0.1", "-U", "0", "-m", "64", "-u", "root", "-p"])
+                .arg(port.to_string());
+            let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
+            for _ in 0..1000 {
+                if process.try_wait().unwrap().is_some() {
+                    break; // the port was taken after all
+                }
+                if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                    return Some(Original { process, port });
+                }
+                std::thread::sleep(Duration::from_millis(10));
             }
-            std::thread::sleep(Duration::from_millis(10));
+            let _ = process.kill();
+            let _ = process.wait();
         }
-        let _ = process.kill();
-        let _ = process.wait();
-        None
+        panic!("memcached did not start");
     }
 
     fn ask(&self, input: &[u8]) -> Vec<u8> {
@@ -69,6 +104,20 @@ impl Drop for Original {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+/// A port that is free now, below those that the kernel gives to outgoing connections: one of these could be taken before
+/// memcached listens, by a test beside this one. Each process begins its walk at a place of its own.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = Random(now_ms() << 32 | u64::from(std::process::id())).next() as u16;
+    loop {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = PORTS.start + start.wrapping_add(step) % (PORTS.end - PORTS.start);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
     }
 }
 
@@ -172,8 +221,10 @@ impl Both {
             if self.patch < NEW_WORDS {
                 return plain;
             }
+            // A blank line follows there where a key of a `get` is too long.
             String::from_utf8_lossy(&plain)
                 .replace("CLIENT_ERROR bad command line format", "ERROR")
+                .replace("ERROR\r\n\r\n", "ERROR\r\n")
                 .into_bytes()
         };
         assert!(
@@ -184,6 +235,12 @@ impl Both {
             shown(&theirs),
             shown(&ours)
         );
+    }
+
+    /// True if a value is dropped whose line was no request, or told another length; older ones, and ours, read it, or
+    /// what is left of it, as requests.
+    fn drops_values(&self) -> bool {
+        self.patch >= NEW_WORDS
     }
 
     /// Both CAS uniques of a key.
@@ -216,7 +273,7 @@ fn unpadded(answer: &[u8]) -> Vec<u8> {
         let len = std::str::from_utf8(line).ok().filter(|line| line.starts_with("VALUE "));
         let len = len.and_then(|line| line.split(' ').nth(3)?.parse::<usize>().ok());
         let Some(value) = len.and_then(|len| rest.get(..len)) else {
-            plain.extend_from_slice(line);
+            plain.extend_from_slice(&rounded(line));
             plain.extend_from_slice(b"\r\n");
             continue;
         };
@@ -231,6 +288,17 @@ fn unpadded(answer: &[u8]) -> Vec<u8> {
     }
     plain.extend_from_slice(rest);
     plain
+}
+
+/// An answer's line with the seconds to live (`t`) rounded up to tens: memcached's clock has steps of one second.
+fn rounded(line: &[u8]) -> Vec<u8> {
+    let told = line.starts_with(b"HD ") || line.starts_with(b"VA ");
+    let Some(text) = std::str::from_utf8(line).ok().filter(|_| told) else { return line.to_vec() };
+    let word = |word: &str| match word.strip_prefix('t').and_then(|digits| digits.parse::<u64>().ok()) {
+        Some(seconds) => format!("t{}", seconds.next_multiple_of(10)),
+        None => word.to_owned(),
+    };
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ").into_bytes()
 }
 
 fn shown(bytes: &[u8]) -> String {
@@ -253,6 +321,9 @@ fn edge_cases_are_answered_alike() {
         stats foo|stats sizes|stats reset|config|config get cluster x|GET a|foo| |incr n +1|incr n 0x1|\
         incr n 18446744073709551616|incr n -18446744073709551615|incr n 1\t|incr n \t1|incr n 1\tx|get a\t b";
     for line in lines.split('|') {
+        if both.drops_values() && OTHERWISE.contains(&line) {
+            continue;
+        }
         let line = line.replace('K', &key).replace('L', &long);
         // Apart from the line: memcached 1.6.18 loses the answers before a `get` whose key is too long.
         both.same(b"set a 1 0 1\r\n5\r\nset n 0 0 1\r\n7\r\n");
@@ -272,8 +343,12 @@ fn edge_cases_are_answered_alike() {
                 ("-0", "0", "1"),
             ])
     {
+        let wrong = flags.parse::<u32>().is_err() || exptime.parse::<i64>().is_err() || len.len() > 9;
         for verb in ["set", "add", "replace", "append", "prepend"] {
             for noreply in ["", " noreply"] {
+                if wrong && both.drops_values() {
+                    continue;
+                }
                 both.same(format!("{verb} e {flags} {exptime} {len}{noreply}\r\n1\r\nget e\r\n").as_bytes());
             }
         }
@@ -347,14 +422,14 @@ fn random_conversations_are_answered_alike() {
     for _ in 0..rounds {
         let mut input = Vec::new();
         for _ in 0..1 + random.next() % 12 {
-            request(&mut random, &mut input);
+            request(&mut random, !both.drops_values(), &mut input);
         }
         both.same(&input);
     }
 }
 
-/// Appends a request that is right or nearly right.
-fn request(random: &mut Random, input: &mut Vec<u8>) {
+/// Appends a request that is right or nearly right; a value may stand behind a line that is wrong, or tells a wrong length.
+fn request(random: &mut Random, wrong_lines: bool, input: &mut Vec<u8>) {
     const KEYS: [&str; 4] = ["a", "b", "key:1", "{tag}x"];
     const NUMBERS: [&str; 9] =
         ["0", "1", "7", "10", "99999", "4294967295", "18446744073709551615", "-1", "x"];
@@ -370,9 +445,16 @@ fn request(random: &mut Random, input: &mut Vec<u8>) {
         0..4 => {
             let verbs = ["set", "set", "add", "replace", "append", "prepend"];
             let verb = random.pick(if counts { &verbs[..4] } else { &verbs });
-            let (flags, time) = (random.pick(&NUMBERS), random.pick(&TIMES));
+            let (flags, time) = match wrong_lines {
+                true => (random.pick(&NUMBERS), random.pick(&TIMES)),
+                false => (random.pick(&NUMBERS[..6]), random.pick(&TIMES[..5])),
+            };
             let value = random.pick(&VALUES);
-            let len = if random.next().is_multiple_of(20) { random.next() as usize % 9 } else { value.len() };
+            let len = if wrong_lines && random.next().is_multiple_of(20) {
+                random.next() as usize % 9
+            } else {
+                value.len()
+            };
             format!("{verb} {key} {flags} {time} {len}{noreply}\r\n{value}")
         }
         4 | 5 => format!("get {key} {}", random.pick(&KEYS)),

@@ -58,6 +58,11 @@ impl Api {
         Self { service: IAM, ..self }
     }
 
+    /// What a user of the type `iam` shows a cache in the place of a password.
+    pub(crate) fn token(&self, cache: &str, user: &str) -> String {
+        signature::token(&self.target, cache, user)
+    }
+
     /// Calls `action`; the answer is what stands inside `<ActionResult>`.
     pub(crate) fn call(&self, action: &str, parameters: &[(&str, &str)]) -> Result<Element, Failure> {
         let mut form = format!("Action={action}&Version={}", self.service.1);

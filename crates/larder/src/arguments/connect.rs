@@ -1,6 +1,7 @@
 //! Talking to a cache.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -11,6 +12,7 @@ Examples:
   larder connect sessions                         a prompt with history, completion and hints
   larder connect sessions set user:1 ann ex 60    one command
   larder connect pages --node 0002 stats          one node of a Memcached cache
+  larder connect shop --user ann --iam            the primary of a group, as a user of IAM
   larder connect 127.0.0.1:6379 info memory       any Redis server
   echo 'get user:1' | larder connect sessions     commands from a pipe";
 
@@ -25,6 +27,15 @@ pub(crate) struct Connect {
     /// Which node, such as 0002 [default: the first]
     #[arg(long, value_name = "ID")]
     pub(crate) node: Option<String>,
+    /// Log in as this user; the password, or an AUTH token without a user, stands in $REDISCLI_AUTH
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// Log in with a token of IAM, signed with the access key of this shell
+    #[arg(long, requires = "user")]
+    pub(crate) iam: bool,
+    /// Certificates to trust [default: those of the service]; with an ADDRESS:PORT it means to speak TLS
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cacert: Option<PathBuf>,
     /// Protocol of an ADDRESS:PORT [default: memcached on port 11211, else redis]
     #[arg(long, value_enum)]
     pub(crate) engine: Option<Engine>,

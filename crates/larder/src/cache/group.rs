@@ -68,7 +68,7 @@ impl Group {
         }
     }
 
-    fn primary(&self) -> Option<&str> {
+    pub(super) fn primary(&self) -> Option<&str> {
         self.members.iter().find(|member| member.role == "primary").map(|member| member.name.as_str())
     }
 }

@@ -46,6 +46,12 @@ pub(crate) struct Cache {
     pub(crate) subnet_group: String,
     pub(crate) created: String,
     pub(crate) arn: String,
+    /// The replication group that it is a member of; empty if there is none.
+    #[serde(skip)]
+    pub(crate) group: String,
+    /// Whether it speaks TLS.
+    #[serde(skip)]
+    pub(crate) encrypted: bool,
 }
 
 /// One node of a cache.
@@ -87,6 +93,8 @@ impl Cache {
             subnet_group: text("CacheSubnetGroupName"),
             created: text("CacheClusterCreateTime"),
             arn: text("ARN"),
+            group: text("ReplicationGroupId"),
+            encrypted: text("TransitEncryptionEnabled") == "true",
         }
     }
 
@@ -138,6 +146,18 @@ pub(crate) fn one(api: &Api, name: &str) -> Result<Cache, Failure> {
     let found = api.call("DescribeCacheClusters", &parameters)?;
     let first = found.list("CacheClusters").first().map(Cache::read);
     first.ok_or_else(|| Failure::new(Code::NotFound, format!("there is no cache {name}")))
+}
+
+/// One cache, with its nodes; for a replication group its primary.
+pub(crate) fn one_or_primary(api: &Api, name: &str) -> Result<Cache, Failure> {
+    let failure = match one(api, name) {
+        Err(failure) if failure.code == Code::NotFound => failure,
+        found => return found,
+    };
+    match group::find(api, name)?.as_ref().and_then(group::Group::primary) {
+        Some(primary) => one(api, primary),
+        None => Err(failure),
+    }
 }
 
 /// One cache, or the members of a group.

@@ -4,8 +4,9 @@
 use std::io::{BufRead, BufReader, IsTerminal, Read as _, Write};
 
 use super::catalogue::Catalogue;
+use super::link::{self, Stream};
 use super::prompt::{Lines, Read, Terminal};
-use super::{Server, Stream, Style, Talk, open, reach};
+use super::{Server, Style, Talk};
 use crate::failure::{Code, Failure};
 use crate::terminal::{colour_wanted, print_bytes, print_json};
 
@@ -57,8 +58,9 @@ struct Request {
 }
 
 pub(super) fn talk(talk: &Talk) -> Result<(), Failure> {
-    let address = talk.server.address.clone();
-    let mut link = Link { reader: BufReader::new(Box::new(open(&address)?)), address };
+    let server = &talk.server;
+    let stream = link::open(&server.address, server.way.authority.as_deref())?;
+    let mut link = Link { reader: BufReader::new(stream), address: server.address.clone() };
     if !talk.command.is_empty() {
         let request = from_words(&talk.command)?;
         let reply = link.ask(&request)?;
@@ -79,7 +81,7 @@ pub(super) fn talk(talk: &Talk) -> Result<(), Failure> {
 
 /// One line to a server.
 pub(super) fn ask(server: &Server, line: &[u8]) -> Result<Vec<u8>, Failure> {
-    let mut link = Link { reader: BufReader::new(reach(server)?), address: server.address.clone() };
+    let mut link = Link { reader: BufReader::new(link::reach(server)?.0), address: server.address.clone() };
     link.ask(&Request { bytes: line.to_vec(), silent: false })
 }
 
@@ -168,7 +170,8 @@ fn from_words(command: &[Vec<u8>]) -> Result<Request, Failure> {
 
 impl Link {
     fn ask(&mut self, request: &Request) -> Result<Vec<u8>, Failure> {
-        let sent = self.reader.get_mut().write_all(&request.bytes);
+        let stream = self.reader.get_mut();
+        let sent = stream.write_all(&request.bytes).and_then(|()| stream.flush());
         sent.map_err(|error| self.broken(&error.to_string()))?;
         if request.silent {
             return Ok(Vec::new());

@@ -1,9 +1,10 @@
-//! `larder connect`: talk to a cache. `redis` and `memcached` are the two languages, `prompt` the line editor that
-//! they share, `catalogue` the server's own command table (completion and hints), `words` the quoting rules,
-//! `show` how values look.
+//! `larder connect`: talk to a cache. `link` is the way to it, `redis` and `memcached` are the two languages, `prompt` the
+//! line editor that they share, `catalogue` the server's own command table (completion and hints), `words` the quoting
+//! rules, `show` how values look.
 
 mod advise;
 mod catalogue;
+mod link;
 mod memcached;
 mod prompt;
 mod redis;
@@ -15,22 +16,19 @@ pub(crate) use advise::advise;
 pub(crate) use why::why;
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::{self, IsTerminal};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
-use crate::api::{Api, data_dir};
+use link::Way;
+
+use crate::api::{Api, data_dir, service_info};
 use crate::arguments::{Connect, Engine, Output, Where};
 use crate::cache::{self, Cache};
 use crate::failure::{Code, Failure};
 
-/// Longest wait for a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Variable with the password, which other Redis clients know, too.
+const PASSWORD_VARIABLE: &str = "REDISCLI_AUTH";
 
 /// How replies are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,14 +48,10 @@ struct Server {
     /// `address:port`
     address: String,
     memcached: bool,
+    way: Way,
     /// The node's own socket, where this user may reach it: no password and no TLS stands before it.
     socket: Option<PathBuf>,
 }
-
-/// A connection of either kind.
-trait Stream: io::Read + io::Write {}
-
-impl<T: io::Read + io::Write> Stream for T {}
 
 /// What the user wants of the server.
 struct Talk {
@@ -70,9 +64,20 @@ struct Talk {
 
 pub(crate) fn connect(arguments: &Connect) -> Result<(), Failure> {
     let server = match arguments.name.contains(':') {
-        true => by_address(&arguments.name, arguments.engine),
+        true => {
+            let mut server = by_address(&arguments.name, arguments.engine);
+            server.way.authority = arguments.cacert.clone();
+            if arguments.iam {
+                return Err(Failure::new(Code::WrongUse, "a token of IAM is for a cache by its name"));
+            }
+            server.way.login = login(arguments.user.as_deref());
+            server
+        }
         false => by_name(arguments)?,
     };
+    if server.memcached && arguments.user.is_some() {
+        return Err(Failure::new(Code::WrongUse, "caches of Memcached have no users"));
+    }
     let talk = Talk {
         server,
         command: arguments.command.iter().cloned().map(OsString::into_vec).collect(),
@@ -95,7 +100,13 @@ fn by_address(address: &str, engine: Option<Engine>) -> Server {
         Some(engine) => engine == Engine::Memcached,
         None => address.ends_with(":11211"),
     };
-    Server { label: address.to_owned(), address: address.to_owned(), memcached, socket: None }
+    Server {
+        label: address.to_owned(),
+        address: address.to_owned(),
+        memcached,
+        way: Way::default(),
+        socket: None,
+    }
 }
 
 /// Servers of a cache, and what they are.
@@ -108,7 +119,8 @@ struct Found {
 /// One node of a cache or group, or all of them; or the server at an address.
 fn servers(name: &str, engine: Option<Engine>, node: Option<&str>, place: &Where) -> Result<Found, Failure> {
     if name.contains(':') {
-        let server = by_address(name, engine);
+        let mut server = by_address(name, engine);
+        server.way.login = login(None);
         let engine = advise::engine_of(Some(&server), engine);
         return Ok(Found { servers: vec![server], node_type: None, engine });
     }
@@ -124,7 +136,10 @@ fn servers(name: &str, engine: Option<Engine>, node: Option<&str>, place: &Where
             _ => cache.nodes.iter().filter(|node| !node.address.is_empty()).collect(),
         };
         for node in nodes {
-            let mut server = server(cache, node);
+            // The node's own socket needs neither.
+            let authority = authority(cache, place, None).unwrap_or_default();
+            let way = Way { authority, login: login(None) };
+            let mut server = server(cache, node, way);
             let file = if server.memcached { "memcached.sock" } else { "node.sock" };
             server.socket =
                 folder.as_ref().map(|nodes| nodes.join(format!("{}-{}", cache.name, node.id)).join(file));
@@ -146,14 +161,58 @@ fn servers(name: &str, engine: Option<Engine>, node: Option<&str>, place: &Where
 }
 
 fn by_name(arguments: &Connect) -> Result<Server, Failure> {
-    let cache = cache::one(&Api::find(&arguments.asking.place)?, &arguments.name)?;
-    Ok(server(&cache, chosen_node(&cache, arguments.node.as_deref())?))
+    let api = Api::find(&arguments.asking.place)?;
+    let cache = cache::one_or_primary(&api, &arguments.name)?;
+    let node = chosen_node(&cache, arguments.node.as_deref())?;
+    let login = match &arguments.user {
+        Some(user) if arguments.iam => {
+            let name = if cache.group.is_empty() { &cache.name } else { &cache.group };
+            words_of(["AUTH", user, &api.token(name, user)])
+        }
+        user => login(user.as_deref()),
+    };
+    let authority = authority(&cache, &arguments.asking.place, arguments.cacert.as_ref())?;
+    Ok(server(&cache, node, Way { authority, login }))
 }
 
-fn server(cache: &Cache, node: &cache::CacheNode) -> Server {
+/// The command that logs in with the password of the environment; none where there is nothing to log in with.
+fn login(user: Option<&str>) -> Vec<Vec<u8>> {
+    let password = std::env::var(PASSWORD_VARIABLE).ok().filter(|password| !password.is_empty());
+    match (user, password) {
+        (None, None) => Vec::new(),
+        (None, Some(token)) => words_of(["AUTH", &token]),
+        (Some(user), password) => words_of(["AUTH", user, &password.unwrap_or_default()]),
+    }
+}
+
+fn words_of<const N: usize>(words: [&str; N]) -> Vec<Vec<u8>> {
+    words.map(|word| word.as_bytes().to_vec()).to_vec()
+}
+
+/// Whose certificates to trust, where the cache speaks TLS.
+fn authority(cache: &Cache, place: &Where, asked: Option<&PathBuf>) -> Result<Option<PathBuf>, Failure> {
+    if !cache.encrypted {
+        return match asked {
+            Some(_) => Err(Failure::new(Code::WrongUse, format!("{} speaks no TLS", cache.name))),
+            None => Ok(None),
+        };
+    }
+    let known = || service_info(&data_dir(place).ok()?).ok()?.authority;
+    match asked.cloned().or_else(known) {
+        Some(file) => Ok(Some(file)),
+        None => Err(Failure::new(
+            Code::WrongUse,
+            format!("{} speaks TLS, and whom to trust is not known", cache.name),
+        )
+        .hint("Give --cacert FILE: larder up says where it is.")),
+    }
+}
+
+fn server(cache: &Cache, node: &cache::CacheNode, way: Way) -> Server {
     let several = cache.nodes.len() > 1;
     let label = if several { format!("{} {}", cache.name, node.id) } else { cache.name.clone() };
-    Server { label, address: node.endpoint(), memcached: cache.engine == "memcached", socket: None }
+    let memcached = cache.engine == "memcached";
+    Server { label, address: node.endpoint(), memcached, way, socket: None }
 }
 
 fn chosen_node<'a>(cache: &'a Cache, wanted: Option<&str>) -> Result<&'a cache::CacheNode, Failure> {
@@ -174,41 +233,6 @@ fn not_ready(cache: &Cache) -> Failure {
         "Wait for it: aws elasticache wait cache-cluster-available --cache-cluster-id {}",
         cache.name
     ))
-}
-
-/// Opens a connection to `address:port`, trying each address that the name has.
-fn open(address: &str) -> Result<TcpStream, Failure> {
-    let unreachable = |what: String| {
-        Failure::new(Code::Unreachable, format!("cannot connect to {address}: {what}"))
-            .hint("Is the cache available? larder caches      (names that do not resolve: larder dns)")
-    };
-    let addresses = address.to_socket_addrs().map_err(|error| unreachable(error.to_string()))?;
-    let mut last = "the name has no address".to_owned();
-    for address in addresses {
-        match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                return Ok(stream);
-            }
-            Err(error) => last = error.to_string(),
-        }
-    }
-    Err(unreachable(last))
-}
-
-/// Opens the node's own socket if there is one and this user may, or else a connection to its address.
-fn reach(server: &Server) -> Result<Box<dyn Stream>, Failure> {
-    match server.socket.as_ref().and_then(|path| own_socket(path)) {
-        Some(stream) => Ok(Box::new(stream)),
-        None => Ok(Box::new(open(&server.address)?)),
-    }
-}
-
-/// A connection to a socket however long its path is: addresses of sockets have 107 bytes.
-fn own_socket(path: &Path) -> Option<UnixStream> {
-    let folder = File::open(path.parent()?).ok()?;
-    let name = path.file_name()?.to_str()?;
-    UnixStream::connect(format!("/proc/self/fd/{}/{name}", folder.as_raw_fd())).ok()
 }
 
 #[cfg(test)]
@@ -237,6 +261,8 @@ mod tests {
             subnet_group: String::new(),
             created: String::new(),
             arn: String::new(),
+            group: String::new(),
+            encrypted: false,
         }
     }
 

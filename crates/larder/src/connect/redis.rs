@@ -5,8 +5,9 @@ use std::io::{IsTerminal, Read as _, Write};
 use larder_protocol::resp::value::{Value, decode};
 
 use super::catalogue::Catalogue;
+use super::link::{self, Stream};
 use super::prompt::{Lines, Read, Terminal};
-use super::{Server, Stream, Style, Talk, open, reach, show, words};
+use super::{Server, Style, Talk, show, words};
 use crate::failure::{Code, Failure};
 use crate::terminal::{colour_wanted, print, print_bytes, print_json};
 
@@ -25,21 +26,46 @@ struct Link {
 }
 
 impl Link {
-    fn open(talk: &Talk) -> Result<Self, Failure> {
-        let address = talk.server.address.clone();
-        let mut link = Self { stream: Box::new(open(&address)?), input: Vec::new(), address };
-        if talk.resp3
-            && let Value::Error(text) = link.ask(&[b"HELLO".to_vec(), b"3".to_vec()])?
-        {
+    /// Opens a connection to the server's address, and logs in.
+    fn open(server: &Server, resp3: bool) -> Result<Self, Failure> {
+        let stream = link::open(&server.address, server.way.authority.as_deref())?;
+        let mut link = Self::over(stream, server);
+        link.log_in(server)?;
+        if resp3 && let Value::Error(text) = link.ask(&[b"HELLO".to_vec(), b"3".to_vec()])? {
             return Err(Failure::failed(format!("the server does not speak RESP3: {text}")));
         }
         Ok(link)
     }
 
+    /// Opens the node's own socket if that can be, or else as above.
+    fn reach(server: &Server) -> Result<Self, Failure> {
+        let (stream, is_own_socket) = link::reach(server)?;
+        let mut link = Self::over(stream, server);
+        if !is_own_socket {
+            link.log_in(server)?;
+        }
+        Ok(link)
+    }
+
+    fn over(stream: Box<dyn Stream>, server: &Server) -> Self {
+        Self { stream, input: Vec::new(), address: server.address.clone() }
+    }
+
+    fn log_in(&mut self, server: &Server) -> Result<(), Failure> {
+        if server.way.login.is_empty() {
+            return Ok(());
+        }
+        match self.ask(&server.way.login)? {
+            Value::Error(text) => Err(Failure::new(Code::Denied, format!("{}: {text}", server.label))),
+            _ => Ok(()),
+        }
+    }
+
     fn ask(&mut self, command: &[Vec<u8>]) -> Result<Value, Failure> {
         let mut request = Vec::new();
         larder_protocol::resp::command(&mut request, command);
-        self.stream.write_all(&request).map_err(|error| self.broken(&error.to_string()))?;
+        let sent = self.stream.write_all(&request).and_then(|()| self.stream.flush());
+        sent.map_err(|error| self.broken(&error.to_string()))?;
         self.next()
     }
 
@@ -73,7 +99,7 @@ impl Link {
 }
 
 pub(super) fn talk(talk: &Talk) -> Result<(), Failure> {
-    let mut link = Link::open(talk)?;
+    let mut link = Link::open(&talk.server, talk.resp3)?;
     if !talk.command.is_empty() {
         return once(&mut link, &talk.command, talk.style);
     }
@@ -90,7 +116,7 @@ pub(super) fn talk(talk: &Talk) -> Result<(), Failure> {
 
 /// One command to a server.
 pub(super) fn ask(server: &Server, command: &[Vec<u8>]) -> Result<Value, Failure> {
-    Link { stream: reach(server)?, input: Vec::new(), address: server.address.clone() }.ask(command)
+    Link::reach(server)?.ask(command)
 }
 
 /// One command; an error of the server is the program's failure too.
@@ -153,7 +179,7 @@ fn ask_again(link: &mut Link, talk: &Talk, command: &[Vec<u8>], at_prompt: bool)
     match link.ask(command) {
         Err(failure) if at_prompt => {
             eprintln!("larder: {failure}; connecting again");
-            *link = Link::open(talk)?;
+            *link = Link::open(&talk.server, talk.resp3)?;
             link.ask(command)
         }
         outcome => outcome,

@@ -52,37 +52,29 @@ pub struct Bulks<'a> {
 
 impl Bulks<'_> {
     /// Adds one.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, bytes: &[u8]) {
-        let len = bytes.len();
-        if len > GATHERED_MAX {
-            return self.push_long(bytes);
+        match self.gathered.get_mut(self.used..).and_then(<[u8]>::first_chunk_mut) {
+            Some(room) if bytes.len() <= 16 => self.used += put_short(room, bytes),
+            _ => self.push_longer(bytes),
+        }
+    }
+
+    #[inline(never)]
+    fn push_longer(&mut self, bytes: &[u8]) {
+        if bytes.len() > GATHERED_MAX {
+            self.flush();
+            self.buf.reserve(bytes.len() + 16);
+            header(self.buf, b'$', bytes.len());
+            self.buf.extend_from_slice(bytes);
+            self.buf.extend_from_slice(b"\r\n");
+            return;
         }
         if self.used > GATHERED_BYTES - GATHERED_ROOM {
             self.flush();
         }
-        let Some(room) = self.gathered[self.used..].first_chunk_mut::<GATHERED_ROOM>() else { return };
-        let mut at = header_of_short(room, len);
-        // Whole words: what is too much is written over by what follows.
-        if len <= 16 {
-            put::<16>(room, at, &short(bytes).to_le_bytes());
-        } else {
-            let (words, rest) = bytes.as_chunks::<16>();
-            words.iter().enumerate().for_each(|(n, word)| put(room, at + 16 * n, word));
-            put::<16>(room, at + 16 * words.len(), &short(rest).to_le_bytes());
-        }
-        at += len;
-        put(room, at, b"\r\n");
-        self.used += at + 2;
-    }
-
-    #[cold]
-    fn push_long(&mut self, bytes: &[u8]) {
-        self.flush();
-        self.buf.reserve(bytes.len() + 16);
-        header(self.buf, b'$', bytes.len());
-        self.buf.extend_from_slice(bytes);
-        self.buf.extend_from_slice(b"\r\n");
+        let room = self.gathered.get_mut(self.used..).and_then(<[u8]>::first_chunk_mut);
+        self.used += room.map_or(0, |room| put_medium(room, bytes));
     }
 
     fn flush(&mut self) {
@@ -91,8 +83,28 @@ impl Bulks<'_> {
     }
 }
 
+/// Writes a bulk string of at most 16 bytes; tells how many bytes it is. What is too much of a word is written over by what
+/// follows.
+#[inline(always)]
+fn put_short(room: &mut [u8; GATHERED_ROOM], bytes: &[u8]) -> usize {
+    let at = header_of_short(room, bytes.len());
+    put::<16>(room, at, &short(bytes).to_le_bytes());
+    put(room, at + bytes.len(), b"\r\n");
+    at + bytes.len() + 2
+}
+
+/// The same for up to [`GATHERED_MAX`] bytes.
+fn put_medium(room: &mut [u8; GATHERED_ROOM], bytes: &[u8]) -> usize {
+    let at = header_of_short(room, bytes.len());
+    let (words, rest) = bytes.as_chunks::<16>();
+    words.iter().enumerate().for_each(|(n, word)| put(room, at + 16 * n, word));
+    put::<16>(room, at + 16 * words.len(), &short(rest).to_le_bytes());
+    put(room, at + bytes.len(), b"\r\n");
+    at + bytes.len() + 2
+}
+
 /// Writes the header of a bulk string of at most two digits; tells its length.
-#[inline]
+#[inline(always)]
 fn header_of_short(room: &mut [u8; GATHERED_ROOM], len: usize) -> usize {
     const ONE: u64 = u32::from_le_bytes(*b"$0\r\n") as u64;
     const TWO: u64 = u64::from_le_bytes(*b"$00\r\n\0\0\0");
@@ -105,7 +117,7 @@ fn header_of_short(room: &mut [u8; GATHERED_ROOM], len: usize) -> usize {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn put<const N: usize>(room: &mut [u8; GATHERED_ROOM], at: usize, bytes: &[u8; N]) {
     if let Some(to) = room.get_mut(at..at + N) {
         to.copy_from_slice(bytes);

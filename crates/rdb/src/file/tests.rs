@@ -3,7 +3,8 @@
 use super::read::{FileError, FileReader, Part, Wishes};
 use super::write::{self, Use};
 use crate::load::Options;
-use crate::{Checksum, Error, Problem, Writer, kind};
+use crate::{Checksum, Error, Problem, Writer, kind, save};
+use larder_store::object::stream::{Id, Stream};
 use larder_store::object::{End, Hash, Limits, List, Set, SortedSet};
 use larder_store::{Value, ValueRef};
 use proptest::prelude::*;
@@ -84,7 +85,7 @@ fn example() -> Vec<u8> {
     write::prefix(Some(1_700_000_000_123), Use::Idle(77), &mut writer);
     write::key(b"number", &ValueRef::Integer(-70_000), &mut writer);
     write::prefix(None, Use::Frequency(200), &mut writer);
-    write::key_of_string(b"long", &mut writer);
+    write::key_before(b"long", &ValueRef::String(b""), &mut writer);
     writer.string(&b"ab".repeat(9000));
     let mut hash = Hash::new();
     (0..700).for_each(|n| {
@@ -102,6 +103,42 @@ fn example() -> Vec<u8> {
     write::key(b"set", &ValueRef::Set(&set), &mut writer);
     write::key(b"zset", &ValueRef::SortedSet(&zset), &mut writer);
     finish(writer, true)
+}
+
+#[test]
+fn a_large_value_in_parts_is_the_same_and_no_part_is_large() {
+    let limits = Limits::default();
+    let (mut list, mut set, mut zset, mut hash) = (List::new(), Set::new(), SortedSet::new(), Hash::new());
+    let mut stream = Stream::default();
+    for n in 0..20_000u32 {
+        let name = format!("member {n}");
+        list.push(End::Right, name.as_bytes(), &limits);
+        set.insert(name.as_bytes(), &limits);
+        zset.insert(name.as_bytes(), f64::from(n % 77), &limits);
+        hash.insert(name.as_bytes(), b"value", &limits);
+        stream.add(Id { ms: n.into(), seq: 1 }, &[b"field", name.as_bytes()], 4096, 100);
+    }
+    hash.set_deadline(b"member 7", Some(1_700_000_000_000), &limits);
+    let values = [
+        ValueRef::List(&list),
+        ValueRef::Set(&set),
+        ValueRef::SortedSet(&zset),
+        ValueRef::Hash(&hash),
+        ValueRef::Stream(&stream),
+    ];
+    for value in values {
+        let (mut whole, mut writer, mut parts) = (Writer::new(), Writer::new(), Vec::new());
+        save::value(&value, &mut whole);
+        let mut count = 0;
+        save::value_in_parts(&value, &mut writer, &mut |part| {
+            assert!(part.len() < 2 * save::PART_BYTES);
+            parts.extend_from_slice(part);
+            count += 1;
+        });
+        assert!(writer.len() < 2 * save::PART_BYTES && count > 0, "{count} parts of {}", whole.len());
+        parts.extend_from_slice(writer.as_bytes());
+        assert!(parts == whole.as_bytes());
+    }
 }
 
 #[test]
@@ -149,7 +186,7 @@ fn checksums_are_compared_if_there_are_any() {
 fn a_claim_beyond_the_file_is_refused_before_it_is_waited_for() {
     let mut writer = Writer::new();
     write::head(kind::VERSION, &mut writer);
-    write::key_of_string(b"k", &mut writer);
+    write::key_before(b"k", &ValueRef::String(b""), &mut writer);
     writer.length(1 << 40);
     let mut file = writer.take();
     file.resize(100_000, 0);

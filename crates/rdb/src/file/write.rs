@@ -65,14 +65,13 @@ pub fn prefix(deadline: Option<u64>, used: Use, writer: &mut Writer) {
 
 /// A key with its value.
 pub fn key(key: &[u8], value: &ValueRef<'_>, writer: &mut Writer) {
-    writer.byte(save::kind_for(value, writer));
-    writer.string(key);
+    key_before(key, value, writer);
     save::value(value, writer);
 }
 
-/// A key whose value is a string that follows in its own piece: [`Writer::string`] writes it.
-pub fn key_of_string(key: &[u8], writer: &mut Writer) {
-    writer.byte(kind::STRING);
+/// A key whose value follows: [`save::value`] writes it.
+pub fn key_before(key: &[u8], value: &ValueRef<'_>, writer: &mut Writer) {
+    writer.byte(save::kind_for(value, writer));
     writer.string(key);
 }
 

@@ -20,6 +20,7 @@ mod tests;
 
 pub use driver::Driver;
 pub use step::note_all_stopped;
+pub use update::announce;
 
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ use crate::host::{Host, HostError};
 use crate::name::Names;
 use crate::plan::WantedSettings;
 use crate::resource::cluster::Cluster;
+use crate::resource::service_update::Release;
 use crate::state::{Records, StateError};
 use crate::vault::Vault;
 
@@ -71,6 +73,8 @@ pub struct Tools<H> {
     pub names: Arc<Names>,
     /// Unix milliseconds.
     pub clock: fn() -> u64,
+    /// The release of Larder that nodes are started with; none if they run another program.
+    pub release: Option<Release>,
 }
 
 impl<H> Clone for Tools<H> {
@@ -82,6 +86,7 @@ impl<H> Clone for Tools<H> {
             vault: self.vault.clone(),
             names: Arc::clone(&self.names),
             clock: self.clock,
+            release: self.release.clone(),
         }
     }
 }

@@ -145,7 +145,13 @@ fn allowed_sources(records: &dyn Records, cluster: &Cluster, members: &Members) 
     let of = |id: &str| members.get(id).cloned().unwrap_or_default();
     let mut sources: Vec<String> =
         ec2::sources(&groups, &vpcs, cluster.port, of).iter().map(ToString::to_string).collect();
-    sources.extend(companions(records, cluster)?.iter().map(|address| format!("{address}/32")));
+    for address in companions(records, cluster)? {
+        let companion = format!("{address}/32");
+        // A rule may admit it already, by the group that all of them are in.
+        if !sources.contains(&companion) {
+            sources.push(companion);
+        }
+    }
     Ok(if sources.is_empty() { "none".to_owned() } else { sources.join(" ") })
 }
 

@@ -330,6 +330,7 @@ impl World {
             vault: Vault::new(self.folder.path(), self.folder.path().join("buckets")),
             names: Arc::new(Names::new(Zone { suffix: "abc123".into(), region_code: "use1".into() })),
             clock,
+            release: None,
         }
     }
 

@@ -11,4 +11,4 @@ mod sigv4;
 pub use authorise::{Asked, Tags, authorise, authorise_plain, simulate};
 pub use key::{AccessKey, Session};
 pub use principal::Principal;
-pub use sigv4::{Credentials, Scope, SignedRequest, Unsigned, Verified, sha256_hex, sign, verify};
+pub use sigv4::{Credentials, Scope, SignedRequest, Unsigned, Verified, presign, sha256_hex, sign, verify};

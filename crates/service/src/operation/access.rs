@@ -6,7 +6,7 @@ use super::{App, Caller};
 use crate::front::ApiError;
 use crate::front::query::{Form, Node};
 use crate::identity::policy::Context;
-use crate::identity::{Asked, authorise};
+use crate::identity::{Asked, authorise, authorise_plain};
 use crate::resource::arn::Arn;
 use crate::resource::tag::TagSet;
 use crate::state;
@@ -90,9 +90,48 @@ pub(super) fn check(
         authorise(app, caller, Asked { action: &action, resources: &arns, context, tags_of: &tags_of })
     };
     ask(action, context.clone())?;
+    log_delivery(app, caller, form)?;
     // To make something with tags is to tag it, too.
     if has_tags && action.starts_with("Create") {
         ask("AddTagsToResource", context)?;
+    }
+    Ok(())
+}
+
+/// What a caller needs of the services that logs are delivered to, whoever delivers them.
+const LOG_DELIVERY: &[&str] = &[
+    "logs:CreateLogDelivery",
+    "logs:GetLogDelivery",
+    "logs:UpdateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:ListLogDeliveries",
+];
+
+/// The same for a log group.
+const LOG_GROUPS: &[&str] =
+    &["logs:PutResourcePolicy", "logs:DescribeResourcePolicies", "logs:DescribeLogGroups"];
+
+/// Who has logs delivered needs permission where they go, too.
+fn log_delivery(app: &App, caller: &Caller, form: &Form) -> Result<(), ApiError> {
+    let ask = |action: &str, resources: &[String]| authorise_plain(app, caller, action, resources);
+    let deliveries = form.elements("LogDeliveryConfigurations");
+    if !deliveries.is_empty() {
+        LOG_DELIVERY.iter().try_for_each(|action| ask(action, &[]))?;
+    }
+    for delivery in deliveries {
+        match delivery.value("DestinationType") {
+            Some("cloudwatch-logs") => {
+                LOG_GROUPS.iter().try_for_each(|action| ask(action, &[]))?;
+            }
+            Some("kinesis-firehose") => {
+                let name =
+                    delivery.at("DestinationDetails.KinesisFirehoseDetails.DeliveryStream").unwrap_or("*");
+                let Caller { region, account, .. } = caller;
+                let stream = format!("arn:aws:firehose:{region}:{account}:deliverystream/{name}");
+                ask("firehose:TagDeliveryStream", &[stream])?;
+            }
+            _ => {}
+        }
     }
     Ok(())
 }

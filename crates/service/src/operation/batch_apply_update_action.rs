@@ -34,8 +34,8 @@ pub(super) fn run(app: &App, _caller: &Caller, input: BatchApplyUpdateAction) ->
         if app.release.as_ref() != Some(&update.release) {
             return refused(format!("Service update {} is expired.", update.name()));
         }
-        match cache.status(action, &update.release) {
-            Some("not-applied" | "stopped") => {}
+        match cache.status(action, &update, app.now_ms()) {
+            Some("not-applied" | "scheduled" | "stopped") => {}
             Some(other) => return refused(format!("The update action of {} is {other}.", cache.id)),
             None => return refused(format!("The update is not applicable to {}.", cache.id)),
         }

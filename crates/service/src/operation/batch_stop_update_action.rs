@@ -30,7 +30,7 @@ impl Input for BatchStopUpdateAction {
 pub(super) fn run(app: &App, _caller: &Caller, input: BatchStopUpdateAction) -> Result<Xml, ApiError> {
     let update = find_update(app, &input.service_update_name)?;
     batch(app, &update, &input.replication_group_ids, &input.cache_cluster_ids, |cache, action| {
-        let status = cache.status(action, &update.release);
+        let status = cache.status(action, &update, app.now_ms());
         let Some((action, "waiting-to-start" | "in-progress")) = action.zip(status) else {
             let status = status.unwrap_or("not-applicable");
             let message = format!("The update action of {} cannot be stopped: it is {status}.", cache.id);
@@ -38,6 +38,6 @@ pub(super) fn run(app: &App, _caller: &Caller, input: BatchStopUpdateAction) -> 
         };
         let stopped = UpdateAction { stopped_ms: Some(app.now_ms()), ..action.clone() };
         app.records.apply(&[put_any(&stopped)?])?;
-        Ok(Ok(cache.status(Some(&stopped), &update.release).unwrap_or("stopped")))
+        Ok(Ok(cache.status(Some(&stopped), &update, app.now_ms()).unwrap_or("stopped")))
     })
 }

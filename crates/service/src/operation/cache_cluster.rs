@@ -13,7 +13,8 @@ use crate::resource::network::Subnet;
 use crate::resource::node::Observed;
 use crate::resource::parameter_group::{DEFAULT_PREFIX, ParameterGroup};
 use crate::resource::refusal::Refusal;
-use crate::state::{self, Change, Resource, Stored, create, find, list_all, replace};
+use crate::resource::transit::Transit;
+use crate::state::{self, Change, Page, Resource, Stored, create, find, find_shared, list_shared, replace};
 
 /// Sort of resource in ARNs.
 pub(super) const SORT: &str = "cluster";
@@ -33,12 +34,15 @@ pub(super) struct Whole {
 pub(super) fn find_whole(app: &App, name: &str) -> Result<Whole, ApiError> {
     let id = name.to_ascii_lowercase();
     let desired = find::<Cluster>(app.records.as_ref(), &id)?;
-    let desired = desired.ok_or_else(|| {
-        let shown: String = name.chars().take(64).collect();
-        ApiError::new("CacheClusterNotFound", format!("CacheCluster not found: {shown}"))
-    })?;
+    let desired = desired.ok_or_else(|| not_found(name))?;
     let observed = find::<Observed>(app.records.as_ref(), &id)?.map(|stored| stored.value);
     Ok(Whole { desired, observed })
+}
+
+/// There is no cluster of that name.
+pub(super) fn not_found(name: &str) -> ApiError {
+    let shown: String = name.chars().take(64).collect();
+    ApiError::new("CacheClusterNotFound", format!("CacheCluster not found: {shown}"))
 }
 
 /// Changes the desired record of a cluster; tries again when somebody else was faster. `change` may be called more
@@ -64,9 +68,9 @@ pub(super) fn check_quota(
     wanted: usize,
     others: impl Fn(&Cluster) -> bool,
 ) -> Result<(), ApiError> {
-    let all = list_all::<Cluster>(app.records.as_ref())?;
+    let all = list_shared::<Cluster>(app.records.as_ref(), Page::default())?;
     let counted = |c: &Cluster| c.nodes.len() + c.pending.add.len();
-    let present: usize = all.iter().map(|stored| &stored.value).filter(|c| others(c)).map(counted).sum();
+    let present: usize = all.iter().map(|stored| &*stored.value).filter(|c| others(c)).map(counted).sum();
     let most = app.nodes_max;
     if present + wanted <= most {
         return Ok(());
@@ -115,7 +119,7 @@ pub(super) fn parameter_group(
     }
     if group.is_cluster_mode() {
         return Err(ApiError::invalid_combination(format!(
-            "Parameter group {name} has cluster mode on, which a cache cluster without a replication group cannot use."
+            "Parameter group {name} has cluster mode on, which a cache of one shard cannot use."
         )));
     }
     Ok((name, hold))
@@ -229,7 +233,7 @@ pub(super) fn write(
         .time("CacheClusterCreateTime", cluster.created_ms)
         .text("PreferredMaintenanceWindow", &cluster.maintenance_window)
         .element("PendingModifiedValues", |xml| {
-            pending(xml, cluster);
+            pending(xml, cluster, observed);
             if !is_member {
                 log_delivery::write_pending(xml, app, cluster);
             }
@@ -274,7 +278,7 @@ pub(super) fn write(
 /// A member reports what its group reports: Terraform reads it there. A cluster in no group never has it.
 fn is_encrypted_at_rest(app: &App, cluster: &Cluster) -> bool {
     let group =
-        cluster.group.as_deref().and_then(|id| find::<Group>(app.records.as_ref(), id).ok().flatten());
+        cluster.group.as_deref().and_then(|id| find_shared::<Group>(app.records.as_ref(), id).ok().flatten());
     group.is_some_and(|group| group.value.at_rest_encryption)
 }
 
@@ -291,8 +295,8 @@ pub(super) fn endpoint(xml: &mut Xml, name: &str, address: &str, port: u16) {
     });
 }
 
-fn pending(xml: &mut Xml, cluster: &Cluster) {
-    let Pending { add, remove, node_type, engine } = &cluster.pending;
+fn pending(xml: &mut Xml, cluster: &Cluster, observed: Option<&Observed>) {
+    let Pending { add, remove, node_type, engine, transit } = &cluster.pending;
     if !add.is_empty() || !remove.is_empty() {
         xml.number("NumCacheNodes", cluster.nodes.len() + add.len() - remove.len());
         let ids: Vec<&str> = remove.iter().map(String::as_str).collect();
@@ -300,6 +304,16 @@ fn pending(xml: &mut Xml, cluster: &Cluster) {
     }
     xml.optional("EngineVersion", engine.as_ref().map(|change| change.version.as_str()));
     xml.optional("CacheNodeType", node_type.as_deref());
+    xml.optional("AuthTokenStatus", cluster.auth_status(observed));
+    pending_transit(xml, *transit);
+}
+
+/// Writes a mode of encryption in transit that waits for the maintenance window.
+pub(super) fn pending_transit(xml: &mut Xml, transit: Option<Transit>) {
+    if let Some(transit) = transit {
+        xml.boolean("TransitEncryptionEnabled", transit.is_enabled());
+        xml.optional("TransitEncryptionMode", transit.mode());
+    }
 }
 
 fn ids_list(xml: &mut Xml, name: &str, ids: &[&str]) {

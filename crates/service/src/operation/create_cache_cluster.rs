@@ -12,6 +12,7 @@ use super::snapshot::{begin, engine_like};
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
+use crate::resource::auth_token::{AuthTokens, check_cache};
 use crate::resource::cluster::Cluster;
 use crate::resource::cluster::create::{Chosen, CreateRequest, create, identifier};
 use crate::resource::engine_version;
@@ -115,6 +116,10 @@ pub(super) fn run(app: &App, caller: &Caller, input: CreateCacheCluster) -> Resu
     let mut request = request(&input);
     request.port = request.port.or(like.map(|like| i64::from(like.port)));
     let mut cluster = create(&request, &chosen, &mut crate::random::number_below)?;
+    cluster.auth = AuthTokens::of_new(input.auth_token.as_deref(), app.now_ms())?;
+    if cluster.auth.is_enabled() {
+        check_cache(engine, version.full, cluster.transit.is_enabled())?;
+    }
     let logs = &input.log_delivery_configurations;
     log_delivery::change(&mut cluster.log_delivery, logs, engine, version.full, app.now_ms())?;
     let mut holds: Vec<Change> = group_hold.into_iter().chain(subnet_hold).collect();
@@ -150,6 +155,7 @@ fn join(
         ("SnapshotWindow", input.snapshot_window.is_some()),
         ("SnapshotRetentionLimit", input.snapshot_retention_limit.is_some_and(|days| days != 0)),
         ("AZMode", input.az_mode.is_some()),
+        ("AuthToken", input.auth_token.is_some()),
         ("TransitEncryptionEnabled", input.transit_encryption_enabled == Some(true)),
         ("PreferredAvailabilityZones", !input.preferred_availability_zones.is_empty()),
         ("LogDeliveryConfigurations", !input.log_delivery_configurations.is_empty()),
@@ -181,7 +187,6 @@ fn join(
 fn check_built(input: &CreateCacheCluster) -> Result<(), Refusal> {
     no_cache_security_groups(&input.cache_security_group_names)?;
     not_available("NotificationTopicArn", input.notification_topic_arn.is_some())?;
-    not_available("AuthToken", input.auth_token.is_some())?;
     not_available("OutpostMode", input.outpost_mode.is_some())?;
     not_available("PreferredOutpostArn", input.preferred_outpost_arn.is_some())?;
     not_available("PreferredOutpostArns", !input.preferred_outpost_arns.is_empty())?;

@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 
 use super::cache_cluster::{
     check_node_type, check_quota, check_security_groups, engine_of, no_cache_security_groups, not_available,
-    only_ipv4, parameter_group, subnets, version_of,
+    only_ipv4, parameter_group, subnets,
 };
 use super::replication_group::{self, answer, attachable, store_new_group};
 use super::snapshot::{begin, engine_like};
@@ -112,8 +112,7 @@ pub(super) fn run(app: &App, caller: &Caller, input: CreateReplicationGroup) -> 
     let user_group = match input.user_group_ids.as_slice() {
         [] => None,
         [id] => {
-            let version = version_of(first)?;
-            let (id, holds) = attachable(app, id, version)?;
+            let (id, holds) = attachable(app, id, first)?;
             changes.extend(holds);
             Some(id)
         }

@@ -1,16 +1,17 @@
 //! DescribeCacheClusters.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::cache_cluster::{self, Whole, find_whole};
+use super::cache_cluster::{self, not_found};
 use super::{App, Caller, Input, Paging};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
 use crate::resource::cluster::Cluster;
 use crate::resource::node::Observed;
-use crate::state::{Page, find, list};
+use crate::state::{Page, find_shared, list_shared};
 
 /// The parameters.
 #[derive(Deserialize)]
@@ -33,30 +34,31 @@ impl Input for DescribeCacheClusters {
 /// Answers one cluster, or a page of all.
 pub(super) fn run(app: &App, caller: &Caller, input: DescribeCacheClusters) -> Result<Xml, ApiError> {
     let paging = Paging::new(input.marker.as_deref(), input.max_records)?;
-    let mut found: Vec<Cluster> = Vec::new();
-    let mut observed: HashMap<String, Observed> = HashMap::new();
+    let records = app.records.as_ref();
+    let mut found: Vec<Arc<Cluster>> = Vec::new();
     if let Some(name) = &input.cache_cluster_id {
-        let Whole { desired, observed: seen } = find_whole(app, name)?;
-        observed.extend(seen.map(|seen| (seen.id.clone(), seen)));
-        found.push(desired.value);
+        let cluster = find_shared::<Cluster>(records, &name.to_ascii_lowercase())?;
+        found.push(cluster.ok_or_else(|| not_found(name))?.value);
     } else {
         // Only a filter needs more than the page.
         let part = if input.not_in_groups == Some(true) { Page::default() } else { paging.of_records() };
-        found.extend(list::<Cluster>(app.records.as_ref(), part)?.into_iter().map(|stored| stored.value));
+        found.extend(list_shared::<Cluster>(records, part)?.into_iter().map(|stored| stored.value));
     }
     if input.not_in_groups == Some(true) {
         found.retain(|cluster| cluster.group.is_none());
     }
     let page = paging.cut(found, |cluster| cluster.id.clone());
-    for cluster in page.items.iter().filter(|_| input.cache_cluster_id.is_none()) {
-        let seen = find::<Observed>(app.records.as_ref(), &cluster.id)?.map(|stored| stored.value);
-        observed.extend(seen.map(|seen| (cluster.id.clone(), seen)));
+    let mut observed: HashMap<&str, Arc<Observed>> = HashMap::new();
+    for cluster in &page.items {
+        let seen = find_shared::<Observed>(records, &cluster.id)?.map(|stored| stored.value);
+        observed.extend(seen.map(|seen| (cluster.id.as_str(), seen)));
     }
     let show_nodes = input.show_cache_node_info == Some(true);
     let mut xml = Xml::new();
     page.write_marker(&mut xml);
     xml.list("CacheClusters", "CacheCluster", &page.items, |xml, cluster| {
-        cache_cluster::write(xml, app, caller, cluster, observed.get(&cluster.id), show_nodes);
+        let observed = observed.get(cluster.id.as_str()).map(AsRef::as_ref);
+        cache_cluster::write(xml, app, caller, cluster, observed, show_nodes);
     });
     Ok(xml)
 }

@@ -7,7 +7,7 @@ use super::{App, Caller, Input, Paging};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
 use crate::resource::group::Group;
-use crate::state::list_all;
+use crate::state::list;
 
 /// The parameters.
 #[derive(Deserialize)]
@@ -30,7 +30,9 @@ pub(super) fn run(app: &App, caller: &Caller, input: DescribeReplicationGroups) 
     let (groups, marker): (Vec<WholeGroup>, Xml) = match &input.replication_group_id {
         Some(name) => (vec![find_group(app, name)?], Xml::new()),
         None => {
-            let page = paging.cut(list_all::<Group>(app.records.as_ref())?, |group| group.value.id.clone());
+            let page = paging.cut(list::<Group>(app.records.as_ref(), paging.of_records())?, |group| {
+                group.value.id.clone()
+            });
             let mut marker = Xml::new();
             page.write_marker(&mut marker);
             let whole: Result<Vec<_>, ApiError> =

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::service_update::{check_statuses, find_update, updates};
+use super::service_update::{SORT, check_statuses, find_update, updates};
 use super::{App, Caller, Input, Paging};
 use crate::front::{ApiError, Xml};
 
@@ -37,12 +37,15 @@ pub(super) fn run(app: &App, _caller: &Caller, input: DescribeServiceUpdates) ->
         let (name, release) = (update.name(), &update.release);
         xml.text("ServiceUpdateName", &name)
             .time("ServiceUpdateReleaseDate", update.released_ms)
+            .text("ServiceUpdateSeverity", update.severity.as_str())
+            .time("ServiceUpdateRecommendedApplyByDate", update.apply_by_ms())
             .text("ServiceUpdateStatus", update.status(running))
             .text(
                 "ServiceUpdateDescription",
                 &format!("Larder {release}: nodes that run an earlier release are started anew, one after the other"),
             )
-            .boolean("AutoUpdateAfterRecommendedApplyByDate", false);
+            .text("ServiceUpdateType", SORT)
+            .boolean("AutoUpdateAfterRecommendedApplyByDate", update.is_automatic());
     });
     Ok(xml)
 }

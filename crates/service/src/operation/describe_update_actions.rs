@@ -2,7 +2,9 @@
 
 use serde::Deserialize;
 
-use super::service_update::{CACHES_MAX, Cache, actions, arns, caches, check_statuses, check_words, updates};
+use super::service_update::{
+    CACHES_MAX, Cache, SORT, actions, arns, caches, check_statuses, check_words, updates,
+};
 use super::{App, Caller, Input, Paging};
 use crate::front::query::Time;
 use crate::front::{ApiError, Xml};
@@ -82,7 +84,7 @@ pub(super) fn run(app: &App, _caller: &Caller, input: DescribeUpdateActions) -> 
     for (number, update) in updates.enumerate() {
         for cache in caches.iter().filter(|cache| is_named(&input, cache)) {
             let action = cache.action(&actions, &update.name());
-            let Some(status) = cache.status(action, &update.release) else { continue };
+            let Some(status) = cache.status(action, update, app.now_ms()) else { continue };
             let wanted = &input.update_action_status;
             if wanted.is_empty() || wanted.iter().any(|wanted| wanted == status) {
                 let key = format!("{number:08}/{}/{}", u8::from(cache.is_group), cache.id);
@@ -133,15 +135,19 @@ fn write(xml: &mut Xml, app: &App, found: &Found<'_>, show_nodes: bool) {
         "complete" => last_start.max(asked_ms),
         _ => asked_ms,
     };
+    let completed_ms = modified_ms.filter(|_| *status == "complete");
     xml.text(if cache.is_group { "ReplicationGroupId" } else { "CacheClusterId" }, &cache.id)
         .text("ServiceUpdateName", &update.name())
         .time("ServiceUpdateReleaseDate", update.released_ms)
+        .text("ServiceUpdateSeverity", update.severity.as_str())
         .text("ServiceUpdateStatus", update.status(app.release.as_ref()))
+        .time("ServiceUpdateRecommendedApplyByDate", update.apply_by_ms())
+        .text("ServiceUpdateType", SORT)
         .time("UpdateActionAvailableDate", update.released_ms.max(cache.created_ms))
         .text("UpdateActionStatus", status)
         .text("NodesUpdated", &format!("{complete}/{}", nodes.len()))
         .time("UpdateActionStatusModifiedDate", modified_ms.unwrap_or(update.released_ms))
-        .text("SlaMet", "n/a")
+        .text("SlaMet", update.sla_met(cache.created_ms, completed_ms, app.now_ms()))
         .text("Engine", cache.engine);
     if !show_nodes {
         return;

@@ -1,6 +1,8 @@
 //! What the operations on caches share about log delivery: its form in answers. The rules stand in
 //! [`crate::resource::log_delivery`].
 
+use std::sync::Arc;
+
 use super::App;
 use crate::front::Xml;
 use crate::resource::cluster::Cluster;
@@ -8,7 +10,7 @@ use crate::resource::log_delivery::{
     Deliveries, Destination, InForce, LogDelivery, LogType, ObservedDeliveries, status,
 };
 use crate::resource::refusal::Refusal;
-use crate::state::find;
+use crate::state::find_shared;
 
 /// Changes of log delivery are made at once, and must be asked for so.
 ///
@@ -22,8 +24,8 @@ pub(super) fn check_at_once(is_asked: bool, apply_immediately: Option<bool>) -> 
 }
 
 /// What is in force; a record that cannot be read now is as one that is not there yet.
-fn in_force(app: &App, cluster: &Cluster) -> ObservedDeliveries {
-    let found = find::<ObservedDeliveries>(app.records.as_ref(), &cluster.id);
+fn in_force(app: &App, cluster: &Cluster) -> Arc<ObservedDeliveries> {
+    let found = find_shared::<ObservedDeliveries>(app.records.as_ref(), &cluster.id);
     found.ok().flatten().map(|stored| stored.value).unwrap_or_default()
 }
 

@@ -11,8 +11,9 @@ use super::log_delivery::check_at_once;
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
+use crate::resource::auth_token::{Strategy, check_cache};
 use crate::resource::cluster::modify::{ModifyRequest, modify};
-use crate::resource::cluster::{Cluster, EngineChange};
+use crate::resource::cluster::{Changing, Cluster, EngineChange};
 use crate::resource::engine_version;
 use crate::resource::log_delivery::{self, Request as LogRequest};
 use crate::resource::parameter_group::DEFAULT_PREFIX;
@@ -69,6 +70,7 @@ pub(super) fn run(app: &App, caller: &Caller, input: ModifyCacheCluster) -> Resu
         let (request, mut changes) = request(app, cluster, &input)?;
         let (subnets, hold) = subnets(app, &cluster.subnet_group)?;
         modify(cluster, observed, request, &subnets)?;
+        tokens(cluster, &input, app.now_ms())?;
         let (engine, version) = (cluster.engine, cluster.engine_version.clone());
         let logs = &input.log_delivery_configurations;
         log_delivery::change(&mut cluster.log_delivery, logs, engine, &version, app.now_ms())?;
@@ -90,13 +92,39 @@ fn check_member(cluster: &Cluster) -> Result<(), Refusal> {
     }
 }
 
+/// Another AUTH token: nodes follow at once.
+fn tokens(cluster: &mut Cluster, input: &ModifyCacheCluster, now_ms: u64) -> Result<(), Refusal> {
+    if input.auth_token.is_none() && input.auth_token_update_strategy.is_none() {
+        return Ok(());
+    }
+    let strategy = Strategy::parse(input.auth_token_update_strategy.as_deref())?;
+    check_tokens_at_once(input.apply_immediately)?;
+    check_cache(cluster.engine, &cluster.engine_version, cluster.stays_encrypted())?;
+    if strategy == Strategy::Delete {
+        return Err(Refusal::combination(
+            "AuthTokenUpdateStrategy DELETE needs a user group in the place of the token, which only a replication group \
+             can have.",
+        ));
+    }
+    cluster.auth.change(input.auth_token.as_deref(), strategy, now_ms)?;
+    cluster.changed(Changing::Modify);
+    cluster.auth_generation = cluster.generation;
+    Ok(())
+}
+
+/// Refuses a change of AUTH tokens that would have to wait.
+pub(super) fn check_tokens_at_once(apply_immediately: Option<bool>) -> Result<(), Refusal> {
+    if apply_immediately == Some(true) {
+        return Ok(());
+    }
+    Err(Refusal::combination("ApplyImmediately must be true: a change of the AUTH token cannot wait."))
+}
+
 /// Refuses what is not built, rather than ignoring it.
 fn check_built(input: &ModifyCacheCluster) -> Result<(), Refusal> {
     no_cache_security_groups(&input.cache_security_group_names)?;
     not_available("NotificationTopicArn", input.notification_topic_arn.is_some())?;
     not_available("NotificationTopicStatus", input.notification_topic_status.is_some())?;
-    not_available("AuthToken", input.auth_token.is_some())?;
-    not_available("AuthTokenUpdateStrategy", input.auth_token_update_strategy.is_some())?;
     check_at_once(!input.log_delivery_configurations.is_empty(), input.apply_immediately)?;
     not_available("ScaleConfig", input.scale_config.is_some())?;
     only_ipv4("IpDiscovery", input.ip_discovery.as_deref())

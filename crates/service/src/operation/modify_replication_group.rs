@@ -3,10 +3,10 @@
 use serde::Deserialize;
 
 use super::cache_cluster::{
-    check_node_type, check_security_groups, no_cache_security_groups, not_available, only_ipv4, version_of,
+    check_node_type, check_security_groups, no_cache_security_groups, not_available, only_ipv4,
 };
 use super::log_delivery::check_at_once;
-use super::modify_cache_cluster::versions;
+use super::modify_cache_cluster::{check_tokens_at_once, versions};
 use super::replication_group::{self, WholeGroup, answer, attachable, update_group};
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
@@ -117,6 +117,11 @@ impl ModifyReplicationGroup {
             || self.remove_user_groups == Some(true)
     }
 
+    /// Whether the group will have no user group any more.
+    fn leaves_users(&self) -> bool {
+        self.user_group_ids_to_add.is_empty() && self.asks_users()
+    }
+
     /// Whether it asks for something that stands in the records of the members.
     fn asks_members(&self) -> bool {
         !self.security_group_ids.is_empty()
@@ -212,17 +217,26 @@ fn group(whole: &mut WholeGroup, input: &ModifyReplicationGroup) -> Result<(), A
     Ok(())
 }
 
-/// Another mode of encryption in transit: all members follow at once.
+/// Another mode of encryption in transit: all members follow at once, or in their maintenance window.
 fn transit(whole: &mut WholeGroup, input: &ModifyReplicationGroup) -> Result<(), ApiError> {
     let (enabled, mode) = (input.transit_encryption_enabled, input.transit_encryption_mode.as_deref());
+    if enabled.is_none() && mode.is_none() {
+        return Ok(());
+    }
+    let has_users = whole.group.value.user_group.is_some() && !input.leaves_users();
     let mut is_changed = false;
     for member in &mut whole.members {
         let cluster = &mut member.cluster.value;
         let after = changed(cluster.transit, &cluster.engine_version, enabled, mode)?;
-        if after != cluster.transit {
-            cluster.transit = after;
-            cluster.changed(Changing::Modify);
-            is_changed = true;
+        // The mode that is there already cancels one that waits.
+        cluster.pending.transit = (after != cluster.transit).then_some(after);
+        if input.apply_immediately == Some(true) {
+            is_changed |= cluster.apply_pending();
+        }
+        if has_users && !cluster.stays_encrypted() {
+            return Err(ApiError::invalid_combination(
+                "Encryption in transit cannot be disabled while the replication group has a user group.",
+            ));
         }
     }
     whole.group.value.generation += u64::from(is_changed);
@@ -265,7 +279,7 @@ fn users(app: &App, whole: &mut WholeGroup, input: &ModifyReplicationGroup) -> R
         [id] if after.is_none() => {
             let first =
                 whole.members.first().ok_or_else(|| ApiError::internal(&"a group without members"))?;
-            let (id, holds) = attachable(app, id, version_of(&first.cluster.value)?)?;
+            let (id, holds) = attachable(app, id, &first.cluster.value)?;
             changes.extend(holds);
             after = Some(id);
         }
@@ -296,15 +310,11 @@ fn tokens(whole: &mut WholeGroup, input: &ModifyReplicationGroup, now_ms: u64) -
                 "The replication group has an AUTH token: UserGroupIdsToAdd needs AuthTokenUpdateStrategy DELETE.",
             ));
         }
-        return Ok(check_cache(first.engine, &first.engine_version, first.transit.is_enabled())?);
+        return Ok(check_cache(first.engine, &first.engine_version, first.stays_encrypted())?);
     }
     let strategy = Strategy::parse(input.auth_token_update_strategy.as_deref())?;
-    if input.apply_immediately != Some(true) {
-        return Err(ApiError::invalid_combination(
-            "ApplyImmediately must be true: a change of the AUTH token cannot wait.",
-        ));
-    }
-    check_cache(first.engine, &first.engine_version, first.transit.is_enabled())?;
+    check_tokens_at_once(input.apply_immediately)?;
+    check_cache(first.engine, &first.engine_version, first.stays_encrypted())?;
     match (strategy, has_users) {
         (Strategy::Delete, _) if input.user_group_ids_to_add.is_empty() => {
             return Err(ApiError::invalid_combination(

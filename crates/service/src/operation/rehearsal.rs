@@ -91,7 +91,8 @@ impl Records for Rehearsed {
         // Above all revisions of the real store, whose next one is not ours to take.
         let revision = u64::MAX - 1;
         for Change { kind, id, body, .. } in changes.iter().cloned() {
-            let record = body.map(|body| Record { kind: kind.clone(), id: id.clone(), revision, body });
+            let record =
+                body.map(|body| Record { kind: kind.clone(), id: id.clone(), revision, body: body.into() });
             changed.insert((kind, id), record);
         }
         Ok(revision)

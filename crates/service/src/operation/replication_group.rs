@@ -6,7 +6,6 @@ use super::{App, Caller, cache_cluster, log_delivery};
 use crate::front::{ApiError, Xml};
 use crate::resource::auth_token::AuthTokens;
 use crate::resource::cluster::Cluster;
-use crate::resource::engine_version::EngineVersion;
 use crate::resource::group::{Group, ONLY_NODE, ObservedGroup, Shard, Status};
 use crate::resource::node::Observed;
 use crate::state::{self, Change, Stored, find, replace};
@@ -91,17 +90,18 @@ pub(super) fn store_new_group(app: &App, group: &Group, changes: Vec<Change>) ->
 }
 
 /// A user group that a cache of the version can have; comes with changes that keep it from being deleted at the same
-/// moment. ElastiCache also demands encryption in transit. Nodes here listen on the loopback range only, and a cache
-/// without TLS may have users, too.
+/// moment. Passwords must not travel in the clear, so it needs encryption in transit, in either mode.
 ///
 /// # Errors
 /// `UserGroupNotFound`, `InvalidParameterCombination`.
-pub(super) fn attachable(
-    app: &App,
-    id: &str,
-    version: &EngineVersion,
-) -> Result<(String, Vec<Change>), ApiError> {
+pub(super) fn attachable(app: &App, id: &str, cluster: &Cluster) -> Result<(String, Vec<Change>), ApiError> {
+    let version = cache_cluster::version_of(cluster)?;
     let stored = super::user::find_user_group(app, id)?;
+    if !cluster.stays_encrypted() {
+        return Err(ApiError::invalid_combination(
+            "A user group can only be associated with a cache whose TransitEncryptionEnabled is true.",
+        ));
+    }
     let is_old = version.engine == "redis" && version.full.split('.').next().is_some_and(|major| major < "6");
     if is_old {
         return Err(ApiError::invalid_combination(format!(
@@ -140,6 +140,7 @@ pub(super) fn write(xml: &mut Xml, app: &App, caller: &Caller, whole: &WholeGrou
         .element("PendingModifiedValues", |xml| {
             pending(xml, group, &auth, observed);
             if let Some(template) = template {
+                cache_cluster::pending_transit(xml, template.pending.transit);
                 log_delivery::write_pending(xml, app, template);
             }
         });

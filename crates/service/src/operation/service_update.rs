@@ -13,6 +13,8 @@ use crate::state::{Resource, find, list_all};
 
 /// Most caches of one call.
 pub(super) const CACHES_MAX: usize = 20;
+/// The only `ServiceUpdateType` that there is.
+pub(super) const SORT: &str = "security-update";
 /// Words for the status of a service update.
 const STATUSES: [&str; 3] = ["available", "cancelled", "expired"];
 
@@ -80,9 +82,15 @@ impl Cache {
     }
 
     /// The word for how far it is; none if the update has nothing to do with it.
-    pub(super) fn status(&self, action: Option<&UpdateAction>, release: &Release) -> Option<&'static str> {
-        let far: Vec<NodeUpdate> = self.nodes(release).into_iter().map(|(_, _, update)| update).collect();
-        status(action, &far)
+    pub(super) fn status(
+        &self,
+        action: Option<&UpdateAction>,
+        update: &ServiceUpdate,
+        now_ms: u64,
+    ) -> Option<&'static str> {
+        let far: Vec<NodeUpdate> =
+            self.nodes(&update.release).into_iter().map(|(_, _, update)| update).collect();
+        status(action, &far, update.is_due(now_ms))
     }
 
     /// The wish for it, if there is one.

@@ -16,7 +16,7 @@ use crate::resource::snapshot::{
     check_supported, check_version, identifier, object,
 };
 use crate::resource::tag::{Tag, TagSet};
-use crate::state::{self, Change, Stored, find, list_all, replace};
+use crate::state::{self, Change, Page, Stored, find, list_all, list_shared, replace};
 
 /// Unit of sizes in answers.
 const MB: u64 = 1_000_000;
@@ -81,7 +81,9 @@ impl Uses {
                 uses.copied.insert(of.clone());
             }
         }
-        for cluster in list_all::<Cluster>(records)?.into_iter().map(|stored| stored.value) {
+        for cluster in
+            list_shared::<Cluster>(records, Page::default())?.into_iter().map(|stored| stored.value)
+        {
             let Some(Seed::Snapshot { name }) = &cluster.seed else { continue };
             let observed = find::<Observed>(records, &cluster.id)?.map(|stored| stored.value);
             let is_new = observed.is_none_or(|observed| observed.applied_generation == 0);

@@ -117,7 +117,7 @@ impl Tagged {
             kind: record.kind.clone(),
             id: record.id.clone(),
             expect: Expect::Revision(record.revision),
-            body: Some(record.body.clone()),
+            body: Some(record.body.to_vec()),
         };
         let tags = match self.tags_revision {
             Some(revision) => state::replace(&self.tags, revision)?,

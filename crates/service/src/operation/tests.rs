@@ -103,6 +103,7 @@ impl Service {
             final_snapshot: None,
             transit: Default::default(),
             auth: Default::default(),
+            auth_generation: 0,
             log_delivery: Default::default(),
         };
         self.app.records.apply(&[state::create(&cluster).unwrap()]).unwrap();

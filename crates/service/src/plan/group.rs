@@ -73,9 +73,13 @@ impl Member {
 
     /// Whether its process may become the primary without having data.
     fn may_still_start(&self) -> bool {
-        self.node.as_ref().is_none_or(|node| node.failures == 0)
+        self.node.as_ref().is_none_or(|node| node.failures < STARTS_AWAITED)
     }
 }
+
+/// How many starts of the first member may fail before another one becomes the first primary: one may fail because the
+/// machine is busy.
+const STARTS_AWAITED: u32 = 3;
 
 /// One idempotent act.
 #[derive(Debug, Clone, PartialEq, Eq)]

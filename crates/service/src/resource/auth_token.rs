@@ -170,6 +170,9 @@ impl AuthTokens {
 /// # Errors
 /// `InvalidParameterCombination`.
 pub fn check_cache(engine: Engine, version: &str, is_encrypted: bool) -> Result<(), Refusal> {
+    if engine == Engine::Memcached {
+        return Err(Refusal::combination("AuthToken is not supported for memcached."));
+    }
     if !is_encrypted {
         return Err(Refusal::combination(
             "AuthToken can only be specified where TransitEncryptionEnabled is true.",
@@ -258,5 +261,6 @@ mod tests {
         assert!(check_cache(Engine::Redis, "7.1.0", true).is_ok());
         assert!(check_cache(Engine::Redis, "7.1.0", false).is_err());
         assert!(check_cache(Engine::Redis, "3.2.4", true).is_err());
+        assert!(check_cache(Engine::Memcached, "1.6.22", true).is_err());
     }
 }

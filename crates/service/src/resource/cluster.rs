@@ -101,6 +101,9 @@ pub struct Pending {
     pub node_type: Option<String>,
     /// Other engine version.
     pub engine: Option<EngineChange>,
+    /// Another mode of encryption in transit.
+    #[serde(default)]
+    pub transit: Option<Transit>,
 }
 
 impl Pending {
@@ -167,6 +170,9 @@ pub struct Cluster {
     /// Its AUTH tokens.
     #[serde(default)]
     pub auth: AuthTokens,
+    /// The generation with which its AUTH tokens were last changed, where it is in no group.
+    #[serde(default)]
+    pub auth_generation: u64,
     /// Logs that are to be delivered.
     #[serde(default)]
     pub log_delivery: Deliveries,
@@ -296,8 +302,23 @@ impl Cluster {
             self.engine_version = change.version;
             self.parameter_group = change.parameter_group;
         }
+        if let Some(transit) = pending.transit {
+            self.transit = transit;
+        }
         self.changed(Changing::Modify);
         true
+    }
+
+    /// Whether its clients can encrypt, now and after its maintenance window.
+    pub fn stays_encrypted(&self) -> bool {
+        self.transit.is_enabled() && self.pending.transit.is_none_or(Transit::is_enabled)
+    }
+
+    /// `AuthTokenStatus`, while nodes follow a change of the AUTH tokens of a cluster that is in no group.
+    pub fn auth_status(&self, observed: Option<&Observed>) -> Option<&'static str> {
+        let observed = observed.filter(|observed| observed.applied_generation > 0)?;
+        let is_following = self.group.is_none() && observed.applied_generation < self.auth_generation;
+        if is_following { self.auth.status() } else { None }
     }
 
     /// Notes that nodes must follow a change.

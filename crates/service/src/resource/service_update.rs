@@ -13,6 +13,8 @@ use super::cluster::Cluster;
 use super::node::{NodePhase, Observed};
 use crate::state::Resource;
 
+/// Milliseconds of a day.
+const DAY_MS: u64 = 24 * 3600 * 1000;
 /// How the name of a service update begins; the release follows.
 const NAME_PREFIX: &str = "larder-";
 
@@ -78,6 +80,50 @@ impl Runs {
     }
 }
 
+/// How much it matters that nodes run a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Data or machines are in danger without it.
+    Critical,
+    /// Clients may see wrong answers or outages without it.
+    Important,
+    /// It mends what few will meet.
+    Medium,
+    /// It mends nothing that is known to hurt.
+    Low,
+}
+
+impl Severity {
+    /// What the present release mends, compared with the one before. Whoever makes a release says it here.
+    pub const OF_THIS_RELEASE: Severity = Severity::Medium;
+
+    /// The word of the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Severity::Critical => "critical",
+            Severity::Important => "important",
+            Severity::Medium => "medium",
+            Severity::Low => "low",
+        }
+    }
+
+    /// Days within which it should be applied, as ElastiCache recommends them.
+    fn apply_within_days(self) -> u64 {
+        match self {
+            Severity::Critical => 14,
+            Severity::Important => 30,
+            Severity::Medium => 60,
+            Severity::Low => 90,
+        }
+    }
+
+    /// What a record says that was written before there were severities.
+    fn unrecorded() -> Severity {
+        Severity::Medium
+    }
+}
+
 /// A release that this service has run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceUpdate {
@@ -87,6 +133,9 @@ pub struct ServiceUpdate {
     pub released_ms: u64,
     /// Whether it was the first of a folder without caches: then there was nothing to update.
     pub is_first: bool,
+    /// How much it matters.
+    #[serde(default = "Severity::unrecorded")]
+    pub severity: Severity,
 }
 
 impl Resource for ServiceUpdate {
@@ -101,6 +150,34 @@ impl ServiceUpdate {
     /// Its name.
     pub fn name(&self) -> String {
         format!("{NAME_PREFIX}{}", self.release)
+    }
+
+    /// Until when it should be applied, Unix milliseconds.
+    pub fn apply_by_ms(&self) -> u64 {
+        self.released_ms.saturating_add(self.severity.apply_within_days() * DAY_MS)
+    }
+
+    /// Whether caches that it was not applied to by then are updated in their maintenance windows. A node without a replica
+    /// begins empty, so only what is worse than that comes unasked.
+    pub fn is_automatic(&self) -> bool {
+        matches!(self.severity, Severity::Critical | Severity::Important)
+    }
+
+    /// Whether it comes with the next maintenance window.
+    pub fn is_due(&self, now_ms: u64) -> bool {
+        self.is_automatic() && now_ms >= self.apply_by_ms()
+    }
+
+    /// `SlaMet`: whether all nodes of a cache ran it in time. `completed_ms` is when the last of them came to.
+    pub fn sla_met(&self, cache_created_ms: u64, completed_ms: Option<u64>, now_ms: u64) -> &'static str {
+        let apply_by_ms = self.apply_by_ms();
+        match completed_ms {
+            _ if cache_created_ms > apply_by_ms => "n/a",
+            Some(at) if at <= apply_by_ms => "yes",
+            Some(_) => "no",
+            None if now_ms > apply_by_ms => "no",
+            None => "n/a",
+        }
     }
 
     /// `available` while the service runs it; what another release took the place of is `expired`.
@@ -183,12 +260,14 @@ pub fn nodes(cluster: &Cluster, observed: Option<&Observed>, release: &Release) 
     observed.map(|observed| observed.nodes.iter().filter_map(of).collect()).unwrap_or_default()
 }
 
-/// The word for the status of an update action; none if the update has nothing to do with the cache.
-pub fn status(action: Option<&UpdateAction>, nodes: &[NodeUpdate]) -> Option<&'static str> {
+/// The word for the status of an update action; none if the update has nothing to do with the cache. `is_due`: without
+/// anybody's wish it comes with the next maintenance window.
+pub fn status(action: Option<&UpdateAction>, nodes: &[NodeUpdate], is_due: bool) -> Option<&'static str> {
     let any = |wanted: NodeUpdate| nodes.contains(&wanted);
     let is_complete = !any(NodeUpdate::Waiting) && !any(NodeUpdate::InProgress);
     match action {
         None if is_complete => None,
+        None if is_due => Some("scheduled"),
         None => Some("not-applied"),
         Some(_) if is_complete => Some("complete"),
         Some(action) if action.stopped_ms.is_some() => {
@@ -242,6 +321,34 @@ mod tests {
     }
 
     #[test]
+    fn severity_says_when_and_whether_it_comes_unasked() {
+        let of = |severity| ServiceUpdate {
+            release: release("0.2.0"),
+            released_ms: 1000,
+            is_first: false,
+            severity,
+        };
+        for (severity, days, automatic) in [
+            (Severity::Critical, 14, true),
+            (Severity::Important, 30, true),
+            (Severity::Medium, 60, false),
+            (Severity::Low, 90, false),
+        ] {
+            let update = of(severity);
+            let by = 1000 + days * DAY_MS;
+            assert_eq!((update.apply_by_ms(), update.is_automatic()), (by, automatic));
+            assert_eq!((update.is_due(by - 1), update.is_due(by)), (false, automatic));
+            assert_eq!(update.sla_met(1, Some(by), by + 9), "yes");
+            assert_eq!(update.sla_met(1, Some(by + 1), by + 9), "no");
+            assert_eq!(update.sla_met(1, None, by + 1), "no");
+            assert_eq!(update.sla_met(1, None, by), "n/a", "there is time yet");
+            assert_eq!(update.sla_met(by + 1, Some(by + 2), by + 9), "n/a", "it came later");
+        }
+        let old = r#"{"release":"0.2.0","released_ms":1,"is_first":false}"#;
+        assert_eq!(serde_json::from_str::<ServiceUpdate>(old).unwrap().severity, Severity::Medium);
+    }
+
+    #[test]
     fn the_status_follows_from_the_wish_and_the_nodes() {
         use NodeUpdate::{Complete, InProgress, Waiting};
         let asked = UpdateAction {
@@ -266,7 +373,10 @@ mod tests {
             (Some(&stopped), vec![Complete, Waiting], Some("stopped")),
             (Some(&stopped), vec![Complete], Some("complete")),
         ] {
-            assert_eq!(status(action, &nodes), expected, "{nodes:?}");
+            assert_eq!(status(action, &nodes, false), expected, "{nodes:?}");
         }
+        assert_eq!(status(None, &[Waiting], true), Some("scheduled"));
+        assert_eq!(status(Some(&stopped), &[Waiting], true), Some("stopped"), "who stopped it meant it");
+        assert_eq!(status(None, &[Complete], true), None);
     }
 }

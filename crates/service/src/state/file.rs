@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use redb::{Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
 use tokio::sync::watch;
 
+use super::body::Bodies;
 use super::record::{BODY_BYTES_MAX, Change, Expect, ID_BYTES_MAX, Page, Record, Records, StateError};
 
 /// Schema of the file: rises when tables change their meaning.
@@ -32,6 +33,7 @@ pub struct FileRecords {
     database: Database,
     failed: AtomicBool,
     watchers: Mutex<HashMap<String, watch::Sender<u64>>>,
+    bodies: Bodies,
     /// Held for life, and let go of after the file is closed (fields end in order): whoever has it owns the folder.
     /// The kernel takes it away however the process ends.
     _lock: Option<FolderLock>,
@@ -72,6 +74,7 @@ impl FileRecords {
             database,
             failed: AtomicBool::new(false),
             watchers: Mutex::new(HashMap::new()),
+            bodies: Bodies::default(),
             _lock: lock,
         })
     }
@@ -114,6 +117,11 @@ impl FileRecords {
         Ok(revision)
     }
 
+    fn record(&self, kind: &str, id: &str, (revision, text): (u64, &[u8])) -> Record {
+        let body = self.bodies.body(kind, id, revision, text);
+        Record { kind: kind.to_owned(), id: id.to_owned(), revision, body }
+    }
+
     fn tell(&self, changes: &[Change], revision: u64) {
         let watchers = self.watchers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for change in changes {
@@ -143,7 +151,7 @@ impl Records for FileRecords {
             let read = self.database.begin_read().map_err(failed)?;
             let records = read.open_table(RECORDS).map_err(failed)?;
             let found = records.get((kind, id)).map_err(failed)?;
-            Ok(found.map(|v| record(kind, id, v.value())))
+            Ok(found.map(|v| self.record(kind, id, v.value())))
         })
     }
 
@@ -162,7 +170,7 @@ impl Records for FileRecords {
                 if page.after.is_some_and(|after| id <= after) {
                     continue;
                 }
-                answer.push(record(kind, id, value.value()));
+                answer.push(self.record(kind, id, value.value()));
                 if answer.len() == page.limit {
                     break;
                 }
@@ -176,6 +184,9 @@ impl Records for FileRecords {
             within_bounds(change)?;
         }
         let revision = self.guarded(|| self.commit(changes))?;
+        for change in changes {
+            self.bodies.forget(&change.kind, &change.id);
+        }
         self.tell(changes, revision);
         Ok(revision)
     }
@@ -184,10 +195,6 @@ impl Records for FileRecords {
         let mut watchers = self.watchers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         watchers.entry(kind.to_owned()).or_insert_with(|| watch::channel(0).0).subscribe()
     }
-}
-
-fn record(kind: &str, id: &str, (revision, body): (u64, &[u8])) -> Record {
-    Record { kind: kind.to_owned(), id: id.to_owned(), revision, body: body.to_vec() }
 }
 
 fn check(change: &Change, found: Option<u64>) -> Result<(), StateError> {

@@ -7,13 +7,20 @@
 //!
 //! May not touch: resources, the network, nodes. One file on disk is the only world of this module.
 
+mod body;
 mod file;
 mod record;
 mod typed;
 
 #[cfg(test)]
+pub(crate) mod counted;
+#[cfg(test)]
 mod tests;
 
+pub use body::Body;
 pub use file::FileRecords;
 pub use record::{Change, Expect, Page, Record, Records, StateError};
-pub use typed::{Resource, Stored, create, find, list, list_all, put_any, remove, replace};
+pub use typed::{
+    Resource, Shared, Stored, create, find, find_shared, list, list_all, list_shared, put_any, remove,
+    replace,
+};

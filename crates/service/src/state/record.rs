@@ -2,6 +2,8 @@
 
 use tokio::sync::watch;
 
+use super::body::Body;
+
 /// Longest id of a record, in bytes. ElastiCache's longest names have 255 characters; an id may join three.
 pub(super) const ID_BYTES_MAX: usize = 1024;
 /// Largest body of one record, in bytes.
@@ -17,7 +19,7 @@ pub struct Record {
     /// Rises with every change of anything in the store; never used twice.
     pub revision: u64,
     /// JSON text.
-    pub body: Vec<u8>,
+    pub body: Body,
 }
 
 /// What must be true of a record for a change to be made.

@@ -3,9 +3,12 @@
 //! Entries live in chunks of 64 KiB and are named by a 4-byte handle (their place, in bytes), which is
 //! half of a pointer and needs no `unsafe`. The allocator's size classes and headers cost nothing here, and a value of
 //! millions of members is dropped by dropping its chunks. Freed places go to lists by exact size and are split when
-//! nothing fits. Entries above 1 KiB get an allocation of their own; the handle then has its top bit set.
+//! nothing fits. Entries above 1 KiB get an allocation of their own; the handle then has its top bit set. A clone shares
+//! the chunks.
 //!
 //! This file knows places and sizes, not what is inside an entry.
+
+use super::shared::Shared;
 
 /// Name of an entry. Never 0, so that 0 may mean "none".
 pub(super) type Handle = u32;
@@ -21,13 +24,20 @@ const LARGE_BIT: u32 = 1 << 31;
 /// Chunks that 31 bits of units can name: 2 GiB. Entries beyond get an allocation each.
 const CHUNKS_MAX: usize = (LARGE_BIT as usize) / CHUNK_UNITS;
 
+/// A large entry, if there is one.
+type Large = Option<Shared<Box<[u8]>>>;
+/// Large entries of a segment.
+const LARGE_SEGMENT: usize = 64;
+
 #[derive(Clone, Debug, Default)]
 pub(super) struct Arena {
-    chunks: Vec<Vec<u8>>,
+    chunks: Vec<Shared<Vec<u8>>>,
     /// First free place of each size (in units); a free place starts with the handle of the next one.
     free: Vec<u32>,
     free_bytes: usize,
-    large: Vec<Option<Box<[u8]>>>,
+    /// In segments.
+    large: Vec<Shared<Vec<Large>>>,
+    large_len: usize,
     large_free: Vec<u32>,
     large_bytes: usize,
 }
@@ -38,14 +48,16 @@ fn units(len: usize) -> usize {
 
 impl Arena {
     pub(super) fn new() -> Self {
-        Arena { chunks: vec![vec![0; UNIT_BYTES]], ..Arena::default() } // handle 0 stays unused
+        Arena { chunks: vec![Shared::new(vec![0; UNIT_BYTES])], ..Arena::default() } // handle 0 stays unused
     }
 
     /// An entry's bytes, from its start to (at least) its end; what is behind is not the entry's.
     #[inline]
     pub(super) fn get(&self, handle: Handle) -> &[u8] {
         if handle & LARGE_BIT != 0 {
-            return self.large[(handle & !LARGE_BIT) as usize].as_deref().unwrap_or(&[]);
+            let index = (handle & !LARGE_BIT) as usize;
+            let entry = &self.large[index / LARGE_SEGMENT][index % LARGE_SEGMENT];
+            return entry.as_ref().map_or(&[], |entry| entry);
         }
         let place = handle as usize;
         &self.chunks[place / CHUNK_UNITS][place % CHUNK_UNITS * UNIT_BYTES..]
@@ -54,7 +66,7 @@ impl Arena {
     /// As [`Arena::get`], to write inside the entry.
     pub(super) fn get_mut(&mut self, handle: Handle) -> &mut [u8] {
         if handle & LARGE_BIT != 0 {
-            return self.large[(handle & !LARGE_BIT) as usize].as_deref_mut().unwrap_or(&mut []);
+            return self.large_mut(handle).as_mut().map_or(&mut [], |entry| &mut **entry);
         }
         let place = handle as usize;
         &mut self.chunks[place / CHUNK_UNITS][place % CHUNK_UNITS * UNIT_BYTES..]
@@ -78,7 +90,7 @@ impl Arena {
     pub(super) fn remove(&mut self, handle: Handle, len: usize) {
         if handle & LARGE_BIT != 0 {
             let index = handle & !LARGE_BIT;
-            self.large_bytes -= self.large[index as usize].take().map_or(0, |entry| entry.len());
+            self.large_bytes -= self.large_mut(handle).take().map_or(0, |entry| entry.len());
             self.large_free.push(index);
         } else {
             self.give_place(handle, units(len));
@@ -87,10 +99,11 @@ impl Arena {
 
     /// Bytes in use or reserved.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.chunks.iter().map(Vec::capacity).sum::<usize>()
+        self.chunks.iter().map(|chunk| chunk.capacity()).sum::<usize>()
             + self.chunks.capacity() * size_of::<Vec<u8>>()
             + self.free.capacity() * size_of::<u32>()
-            + self.large.capacity() * size_of::<Option<Box<[u8]>>>()
+            + self.large.capacity() * size_of::<Shared<Vec<Large>>>()
+            + self.large.iter().map(|segment| segment.capacity()).sum::<usize>() * size_of::<Large>()
             + self.large_free.capacity() * size_of::<u32>()
             + self.large_bytes
     }
@@ -102,14 +115,26 @@ impl Arena {
     }
 
     fn insert_large(&mut self, parts: &[&[u8]], len: usize) -> Handle {
-        let entry = parts.concat().into_boxed_slice();
+        let entry = Shared::new(parts.concat().into_boxed_slice());
         self.large_bytes += len;
-        let index = self.large_free.pop().unwrap_or_else(|| {
-            self.large.push(None);
-            self.large.len() as u32 - 1
-        });
-        self.large[index as usize] = Some(entry);
+        let index = self.large_free.pop().unwrap_or_else(|| self.new_large());
+        *self.large_mut(index) = Some(entry);
         index | LARGE_BIT
+    }
+
+    fn new_large(&mut self) -> u32 {
+        let index = self.large_len;
+        self.large_len += 1;
+        match self.large.last_mut() {
+            Some(segment) if segment.len() < LARGE_SEGMENT => segment.push(None),
+            _ => self.large.push(Shared::new(vec![None])),
+        }
+        index as u32
+    }
+
+    fn large_mut(&mut self, handle: Handle) -> &mut Large {
+        let index = (handle & !LARGE_BIT) as usize;
+        &mut self.large[index / LARGE_SEGMENT][index % LARGE_SEGMENT]
     }
 
     /// A place of exactly `size` units: a free one of that size, else new room, else a part of a bigger free one.
@@ -184,7 +209,7 @@ impl Arena {
                 (CHUNK_BYTES - at) / UNIT_BYTES,
             );
         }
-        self.chunks.push(Vec::new());
+        self.chunks.push(Shared::default());
         Some(())
     }
 }

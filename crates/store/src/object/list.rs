@@ -1,10 +1,11 @@
 //! A list: a deque of packed nodes of about 8 KB, each at most as big as `list-max-listpack-size` says.
 //!
 //! A list of one node is reported as "listpack", a longer one as "quicklist", as Redis 7.2 does. An element bigger
-//! than a node gets a node of its own. Neighbours that shrink so far that they fit in one node are joined.
+//! than a node gets a node of its own. A clone shares the nodes. Neighbours that shrink so far that they fit in one node are joined.
 
 use super::Limits;
 use super::packed::{Element, Packed, packed_len};
+use super::shared::Shared;
 use crate::compact::Mover;
 use std::collections::VecDeque;
 
@@ -23,10 +24,13 @@ const NODE_BYTES_SAFE: usize = 8 << 10;
 /// Nodes of a list beyond which they stay where they are: moving them all at once would hold its partition too long.
 const COMPACT_NODES_MAX: usize = 16;
 
+/// What a node takes beside its own bytes.
+const SHARED_BYTES: usize = 2 * size_of::<usize>() + size_of::<Packed>();
+
 /// A list value.
 #[derive(Clone, Debug, Default)]
 pub struct List {
-    nodes: VecDeque<Packed>,
+    nodes: VecDeque<Shared<Packed>>,
     len: usize,
 }
 
@@ -78,8 +82,8 @@ impl List {
 
     /// Bytes that the value holds beside its own size.
     pub fn memory_bytes(&self) -> usize {
-        let nodes: usize = self.nodes.iter().map(Packed::memory_bytes).sum();
-        nodes + self.nodes.capacity() * size_of::<Packed>()
+        let nodes: usize = self.nodes.iter().map(|node| SHARED_BYTES + node.memory_bytes()).sum();
+        nodes + self.nodes.capacity() * size_of::<Shared<Packed>>()
     }
 
     /// Adds an element at an end. O(1) in the length of the list.
@@ -90,7 +94,10 @@ impl List {
             End::Right => self.nodes.back_mut(),
         };
         match node.filter(|node| accepts(node, &element, limits)) {
-            Some(node) => node.insert(if end == End::Left { 0 } else { node.end() }, &element),
+            Some(node) => {
+                let at = if end == End::Left { 0 } else { node.end() };
+                node.insert(at, &element);
+            }
             None => self.push_alone(end, &element),
         }
         self.len += 1;
@@ -102,8 +109,8 @@ impl List {
         let mut node = Packed::new();
         node.insert(0, element);
         match end {
-            End::Left => self.nodes.push_front(node),
-            End::Right => self.nodes.push_back(node),
+            End::Left => self.nodes.push_front(Shared::new(node)),
+            End::Right => self.nodes.push_back(Shared::new(node)),
         }
     }
 
@@ -111,13 +118,13 @@ impl List {
     pub fn push_node(&mut self, node: Packed) {
         if !node.is_empty() {
             self.len += node.len();
-            self.nodes.push_back(node);
+            self.nodes.push_back(Shared::new(node));
         }
     }
 
     /// The nodes in order; none is empty.
     pub fn nodes(&self) -> impl ExactSizeIterator<Item = &Packed> {
-        self.nodes.iter()
+        self.nodes.iter().map(|node| &**node)
     }
 
     /// Removes the element at an end.
@@ -172,7 +179,7 @@ impl List {
 
     /// All elements, from either end.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = Element<'_>> {
-        self.nodes.iter().flat_map(Packed::iter)
+        self.nodes.iter().flat_map(|node| node.iter())
     }
 
     /// Visits `count` elements from number `start` on, as many as there are. O(nodes + count).
@@ -234,7 +241,7 @@ impl List {
             let node = &mut self.nodes[place.node];
             if place.at == 0 && node.len() <= left {
                 left -= node.len();
-                *node = Packed::new();
+                *node = Shared::default();
             } else {
                 left -= node.remove_range(place.at, left);
             }
@@ -279,7 +286,7 @@ impl List {
         }
         let right = self.nodes[index].split_off(at);
         if !right.is_empty() {
-            self.nodes.insert(index + 1, right);
+            self.nodes.insert(index + 1, Shared::new(right));
         }
         if accepts(&self.nodes[index], element, limits) {
             let end = self.nodes[index].end();
@@ -287,7 +294,7 @@ impl List {
         }
         let mut alone = Packed::new();
         alone.insert(0, element);
-        self.nodes.insert(index + 1, alone);
+        self.nodes.insert(index + 1, Shared::new(alone));
     }
 
     fn drop_empty(&mut self, from: usize, to: usize) {
@@ -319,7 +326,7 @@ impl List {
 
     /// Drops empty nodes and joins small neighbours all over.
     fn tidy(&mut self, limits: &Limits) {
-        let mut kept: VecDeque<Packed> = VecDeque::with_capacity(self.nodes.len());
+        let mut kept: VecDeque<Shared<Packed>> = VecDeque::with_capacity(self.nodes.len());
         for node in self.nodes.drain(..).filter(|node| !node.is_empty()) {
             match kept.back_mut() {
                 Some(last) if fits(last.len() + node.len(), last.byte_len() + node.byte_len(), limits) => {

@@ -6,7 +6,8 @@
 //!
 //! Read in this order: [`packed`] (the small form of everything), `arena` (memory of grown members), `table` (their
 //! index by name), `tree` (their order by score), then [`Hash`] (and `timetable`), [`Set`], [`SortedSet`] and [`List`].
-//! All of it is safe Rust: members are named by 4-byte handles into an arena, not by pointers.
+//! Members are named by 4-byte handles into an arena, not by pointers. The large parts are [`shared`]: a clone of a grown
+//! value shares them with it until one of the two changes.
 
 mod arena;
 mod hash;
@@ -14,6 +15,7 @@ mod intset;
 mod list;
 pub mod packed;
 mod set;
+mod shared;
 pub mod stream;
 mod table;
 mod timetable;

@@ -499,9 +499,16 @@ impl Packed {
             if rest.is_empty() {
                 return visited;
             }
-            let (element, body) = decode(rest);
-            visit(element);
-            rest = &rest[body + tail_len(body)..];
+            let head = rest[0];
+            if head & !SHORT_MAX as u8 == SHORT {
+                let end = 1 + usize::from(head & SHORT_MAX as u8);
+                visit(Element::Bytes(&rest[1..end]));
+                rest = &rest[end + 1..];
+            } else {
+                let (element, body) = decode(rest);
+                visit(element);
+                rest = &rest[body + tail_len(body)..];
+            }
         }
         count
     }

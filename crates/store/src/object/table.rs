@@ -1,9 +1,9 @@
 //! The members of a grown hash, set or sorted set, found by name.
 //!
 //! Linear hashing: the table grows and shrinks by one bucket at a time, so no edit ever moves more than one bucket's
-//! members, and the load stays near 99 %. A bucket is one cache line: twelve 4-byte handles, a byte of hash for each,
-//! and the number of a spill, with room for four more, for what does not fit. Buckets and spills lie in
-//! segments of 64, so growing copies nothing.
+//! members, and there are a few more members than slots in the buckets. A bucket is one cache line: twelve 4-byte handles, a
+//! byte of hash for each, and the number of a spill, with room for four more, for what does not fit. Buckets and spills lie
+//! in segments of 64, so growing copies nothing; a clone shares them.
 //!
 //! A scan walks the hash space in bit-reversed order; its cursor is the place where it stands. Every bucket covers a
 //! contiguous range of that order at any table size, so a member that is present throughout a scan is returned.
@@ -12,6 +12,7 @@
 //! all payloads have the same length only that of the name is there.
 
 use super::arena::{Arena, Handle};
+use super::shared::Shared;
 use super::{Random, below};
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
 
@@ -19,9 +20,9 @@ const SLOTS: usize = 12;
 const SEGMENT: usize = 64;
 /// Handles in a spill.
 const SPILL_SLOTS: usize = 4;
-/// Members per bucket, times 16, above which the table grows and below which it shrinks: loads of 99 % and 81 %.
-const GROW_LOAD_X16: usize = 190;
-const SHRINK_LOAD_X16: usize = 156;
+/// Members per bucket, times 16, above which the table grows and below which it shrinks: loads of 107 % and 88 %.
+const GROW_LOAD_X16: usize = 205;
+const SHRINK_LOAD_X16: usize = 168;
 
 #[derive(Clone, Debug, Default)]
 #[repr(align(64))]
@@ -73,9 +74,9 @@ struct ShelfMut<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     arena: Arena,
-    segments: Vec<Vec<Bucket>>,
+    segments: Vec<Shared<Vec<Bucket>>>,
     bucket_count: usize,
-    spills: Vec<Vec<Spill>>,
+    spills: Vec<Shared<Vec<Spill>>>,
     /// Head of the list of unused spills, plus one.
     spill_free: u32,
     /// Most spills that a bucket ever had; bounds the rejection sampling of random members.
@@ -183,7 +184,7 @@ impl Table {
     pub(super) fn new(seed: u64, fixed: Option<usize>) -> Self {
         Table {
             arena: Arena::new(),
-            segments: vec![vec![Bucket::default()]],
+            segments: vec![Shared::new(vec![Bucket::default()])],
             bucket_count: 1,
             spills: Vec::new(),
             spill_free: 0,
@@ -199,11 +200,11 @@ impl Table {
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        let buckets: usize = self.segments.iter().map(Vec::capacity).sum();
-        let spills: usize = self.spills.iter().map(Vec::capacity).sum();
+        let buckets: usize = self.segments.iter().map(|segment| segment.capacity()).sum();
+        let spills: usize = self.spills.iter().map(|segment| segment.capacity()).sum();
         size_of::<Self>()
             + self.arena.memory_bytes()
-            + (self.segments.capacity() + self.spills.capacity()) * size_of::<Vec<Bucket>>()
+            + (self.segments.capacity() + self.spills.capacity()) * size_of::<Shared<Vec<Bucket>>>()
             + buckets * size_of::<Bucket>()
             + spills * size_of::<Spill>()
     }
@@ -301,8 +302,8 @@ impl Table {
     }
 
     fn handles(&self) -> impl Iterator<Item = Handle> {
-        let buckets = self.segments.iter().flatten().flat_map(|bucket| bucket.slots);
-        let spills = self.spills.iter().flatten().flat_map(|spill| spill.slots);
+        let buckets = self.segments.iter().flat_map(|segment| segment.iter()).flat_map(|bucket| bucket.slots);
+        let spills = self.spills.iter().flat_map(|segment| segment.iter()).flat_map(|spill| spill.slots);
         buckets.chain(spills).filter(|&handle| handle != 0)
     }
 
@@ -493,16 +494,15 @@ impl Table {
         let whole = self.spills.len() > 1;
         match self.spills.last_mut() {
             Some(segment) if segment.len() < SEGMENT => {
-                if segment.len() == segment.capacity() {
-                    segment.reserve_exact(
-                        if whole { SEGMENT } else { 4 + segment.len() / 8 }.min(SEGMENT - segment.len()),
-                    );
+                let len = segment.len();
+                if len == segment.capacity() {
+                    segment.reserve_exact(if whole { SEGMENT } else { 4 + len / 8 }.min(SEGMENT - len));
                 }
                 segment.push(Spill::default());
             }
-            _ => self.spills.push(vec![Spill::default()]),
+            _ => self.spills.push(Shared::new(vec![Spill::default()])),
         }
-        (self.spills.len() - 1) * SEGMENT + self.spills.last().map_or(0, Vec::len) - 1
+        (self.spills.len() - 1) * SEGMENT + self.spills.last().map_or(0, |segment| segment.len()) - 1
     }
 
     /// Takes all handles out of a chain and frees its spills.
@@ -538,12 +538,14 @@ impl Table {
             return; // a cursor names 2^32 places; chains just get longer
         }
         if index.is_multiple_of(SEGMENT) {
-            self.segments.push(Vec::new());
+            self.segments.push(Shared::default());
         }
         let whole = index >= SEGMENT;
-        let segment = &mut self.segments[index / SEGMENT];
-        if segment.len() == segment.capacity() {
-            segment.reserve_exact(if whole { SEGMENT } else { 1 + segment.len() / 8 });
+        let segment = &mut *self.segments[index / SEGMENT];
+        let len = segment.len();
+        if len == segment.capacity() {
+            // Of one that was copied, because it was shared, the room was not.
+            segment.reserve_exact(if whole { SEGMENT - len } else { 1 + len / 8 });
         }
         segment.push(Bucket::default());
         self.bucket_count += 1;

@@ -1,12 +1,13 @@
 //! The order of a grown sorted set: a B+tree of 4-byte handles with subtree counts.
 //!
-//! A leaf holds up to 62 handles in 252 bytes; an inner node holds, for each child, its first handle and the number of
+//! A leaf holds up to 58 handles in 252 bytes, with the count of who shares it; an inner node holds, for each child, its first handle and the number of
 //! members below it, so rank and select are O(log n). Neither score nor name is stored here: comparing asks the caller,
-//! who looks into the arena. Nodes own their children; a path is a recursion or a stack, there are no parent pointers.
+//! who looks into the arena. Nodes own their children; a path is a recursion or a stack, there are no parent pointers. A clone shares all nodes, and costs nothing.
 
 use super::arena::Handle;
+use super::shared::Shared;
 
-const LEAF_MAX: usize = 62;
+const LEAF_MAX: usize = 58;
 const INNER_MAX: usize = 32;
 
 #[derive(Clone, Debug)]
@@ -15,12 +16,12 @@ struct Leaf {
     items: [Handle; LEAF_MAX],
 }
 
-const _: () = assert!(size_of::<Leaf>() <= 256);
+const _: () = assert!(size_of::<Leaf>() + 2 * size_of::<usize>() <= 256);
 
 #[derive(Clone, Debug)]
 enum Node {
-    Leaf(Box<Leaf>),
-    Inner(Vec<Child>),
+    Leaf(Shared<Leaf>),
+    Inner(Shared<Vec<Child>>),
 }
 
 #[derive(Clone, Debug)]
@@ -37,10 +38,10 @@ pub(super) struct Tree {
 }
 
 impl Leaf {
-    fn new(items: &[Handle]) -> Box<Leaf> {
-        let mut leaf = Box::new(Leaf { len: items.len() as u32, items: [0; LEAF_MAX] });
+    fn new(items: &[Handle]) -> Shared<Leaf> {
+        let mut leaf = Leaf { len: items.len() as u32, items: [0; LEAF_MAX] };
         leaf.items[..items.len()].copy_from_slice(items);
-        leaf
+        Shared::new(leaf)
     }
 
     fn as_slice(&self) -> &[Handle] {
@@ -48,7 +49,7 @@ impl Leaf {
     }
 
     /// Inserts; a full leaf gives its right part away. An append keeps the left leaf full, since scores often ascend.
-    fn insert(&mut self, index: usize, handle: Handle) -> Option<Box<Leaf>> {
+    fn insert(&mut self, index: usize, handle: Handle) -> Option<Shared<Leaf>> {
         let len = self.len as usize;
         if len < LEAF_MAX {
             self.items.copy_within(index..len, index + 1);
@@ -116,7 +117,9 @@ impl Node {
     fn insert(&mut self, rank: usize, handle: Handle) -> Option<Node> {
         match self {
             Node::Leaf(leaf) => leaf.insert(rank, handle).map(Node::Leaf),
-            Node::Inner(children) => insert_below(children, rank, handle).map(Node::Inner),
+            Node::Inner(children) => {
+                insert_below(children, rank, handle).map(|right| Node::Inner(Shared::new(right)))
+            }
         }
     }
 
@@ -135,7 +138,7 @@ impl Node {
                 left.items[at..at + more].copy_from_slice(right.as_slice());
                 left.len += right.len;
             }
-            (Node::Inner(left), Node::Inner(right)) => left.extend(right),
+            (Node::Inner(left), Node::Inner(right)) => left.extend(right.take()),
             _ => debug_assert!(false, "neighbours have the same height"),
         }
     }
@@ -235,8 +238,8 @@ impl Tree {
     pub(super) fn insert(&mut self, rank: usize, handle: Handle) {
         self.len += 1;
         if let Some(right) = self.root.insert(rank, handle) {
-            let left = std::mem::replace(&mut self.root, Node::Inner(Vec::new()));
-            self.root = Node::Inner(vec![Child::of(left), Child::of(right)]);
+            let left = std::mem::replace(&mut self.root, Node::Inner(Shared::default()));
+            self.root = Node::Inner(Shared::new(vec![Child::of(left), Child::of(right)]));
         }
     }
 

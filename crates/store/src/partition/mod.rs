@@ -6,7 +6,7 @@
 //!
 //! In reading order: [`item`] (a key with its value), `table` (the index), [`expire`] (reclaiming), `fields` (of hashes,
 //! with deadlines of their own), [`access`] (the clock of LRU and LFU), `density`, `departed` (why keys left), `watch`,
-//! `snapshot`.
+//! `snapshot`, `image` (large values for it).
 
 pub mod access;
 pub(crate) mod density;
@@ -14,6 +14,7 @@ mod departed;
 mod expire;
 mod fields;
 mod gone;
+mod image;
 pub mod item;
 mod snapshot;
 mod table;
@@ -31,6 +32,7 @@ use departed::Departure;
 pub use departed::Reason;
 use gone::GoneList;
 pub use gone::{Gone, Left};
+pub use image::Image;
 use item::{Extras, Item, Owned, Value};
 use snapshot::Saving;
 pub use snapshot::{Entry, Saver};
@@ -475,6 +477,17 @@ impl Partition {
             self.common.densities.ended(hash, old, moment);
         }
         true
+    }
+
+    /// Makes room in the index for so many keys of a database, if it is empty: filing them is cheaper then. What was too
+    /// much is given back as keys leave, or by [`Partition::fit`].
+    pub fn reserve(&mut self, db: u16, keys: usize) {
+        self.table_mut(db).reserve(keys);
+    }
+
+    /// Gives back room in the index for keys that did not come.
+    pub fn fit(&mut self) {
+        std::iter::once(&mut self.first).chain(&mut self.more).for_each(Table::fit);
     }
 
     /// Changes deadline, flags and CAS of a living key; false if there is none. O(1), at worst a copy of the item.

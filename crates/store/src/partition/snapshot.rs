@@ -15,7 +15,7 @@
 
 use super::item::{Extras, Item, ValueRef};
 use super::table::{GENERATION, Place, Table};
-use super::{Cleared, Partition, Removed};
+use super::{Cleared, Image, Partition, Removed};
 use std::fmt;
 use std::sync::Arc;
 
@@ -54,9 +54,16 @@ impl<'a> Entry<'a> {
         self.item.access()
     }
 
-    /// A long string, shared instead of copied: whoever changes the key meanwhile changes a copy.
-    pub fn share_long(&self) -> Option<Arc<Vec<u8>>> {
-        self.item.share_long()
+    /// A large value, shared instead of copied: whoever changes the key meanwhile changes a copy of the parts that it
+    /// touches (of a string, of the whole).
+    pub fn share(&self) -> Option<Image> {
+        let string = self.item.share_long().map(Image::String);
+        string.or_else(|| Image::of_collection(&self.item.value()))
+    }
+
+    /// About as many bytes as the key costs. O(1).
+    pub fn approximate_bytes(&self) -> usize {
+        self.item.approximate_bytes()
     }
 }
 

@@ -39,6 +39,9 @@ const GROW_AT_SIXTEENTHS: usize = 96;
 /// Items per bucket, times 16, below which it shrinks.
 const SHRINK_AT_SIXTEENTHS: usize = 56;
 
+/// Buckets that are made in advance, at most: a hash leads to no more.
+const BUCKETS_MAX: usize = 1 << 28;
+
 /// Slots, and where those are that did not fit.
 #[repr(C)]
 #[derive(Debug)]
@@ -275,6 +278,28 @@ impl Table {
         }
     }
 
+    /// Makes the buckets that so many items need at once, if there are none yet: then no item is filed twice.
+    pub(super) fn reserve(&mut self, items: usize) {
+        let count = (items.saturating_mul(16) / GROW_AT_SIXTEENTHS).min(BUCKETS_MAX);
+        if !self.buckets.is_empty() || count == 0 {
+            return;
+        }
+        self.buckets.reserve_exact(count);
+        self.buckets.resize_with(count, Bucket::default);
+        self.base = 1 << count.ilog2();
+    }
+
+    /// Gives back the buckets that were made for items that did not come.
+    pub(super) fn fit(&mut self) {
+        while self.is_sparse() {
+            self.shrink();
+        }
+    }
+
+    fn is_sparse(&self) -> bool {
+        self.buckets.len() > 1 && self.len * 16 < self.buckets.len() * SHRINK_AT_SIXTEENTHS
+    }
+
     /// Files an item whose key is not there. O(1), amortised and at worst one bucket's items.
     /// `generation` is that of the partition.
     pub(crate) fn insert(&mut self, seed: &Seed, hash: u32, item: Item, generation: u64) {
@@ -302,7 +327,7 @@ impl Table {
         self.timed -= usize::from(item.has_timed_fields());
         let index = self.index(hash);
         self.buckets[index].0.tidy();
-        if self.buckets.len() > 1 && self.len * 16 < self.buckets.len() * SHRINK_AT_SIXTEENTHS {
+        if self.is_sparse() {
             self.shrink();
         }
         item

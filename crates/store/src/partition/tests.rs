@@ -208,6 +208,40 @@ fn the_table_gives_its_memory_back() {
 }
 
 #[test]
+fn room_that_was_made_in_advance_is_used_or_given_back() {
+    let names: Vec<String> = (0..20_000).map(|n| format!("k{n}")).collect();
+    let fill = |reserved: usize| {
+        let (mut part, seed) = partition();
+        part.reserve(0, reserved);
+        for (n, name) in names.iter().enumerate() {
+            let k = Key { bytes: name.as_bytes(), slot: 0, hash: seed.hash(name.as_bytes()) };
+            let deadline = (n % 7 == 0).then_some(NOW.ms + 1000 + n as u64);
+            part.set(0, &k, Value::String(b"v"), Extras { deadline, ..Extras::default() }, access());
+        }
+        part.reserve(0, 10 * reserved); // it is in use
+        part.fit();
+        (part, seed)
+    };
+    let usual = fill(0).0.index_bytes();
+    for reserved in [1, 6, 1000, 20_000, 21_000, 2_000_000] {
+        let (mut part, seed) = fill(reserved);
+        let bytes = part.index_bytes();
+        assert!(bytes < usual * 2, "{reserved} reserved: {bytes} of {usual}");
+        for name in &names {
+            let k = Key { bytes: name.as_bytes(), slot: 0, hash: seed.hash(name.as_bytes()) };
+            assert!(part.peek(0, &k, NOW).is_some(), "{name} with {reserved} reserved");
+        }
+        let (mut seen, mut position) = (BTreeSet::new(), Some(0));
+        while let Some(at) = position {
+            position = part.scan(0, at, NOW, |item| _ = seen.insert(item.key().to_vec()));
+        }
+        assert_eq!(seen.len(), names.len());
+        part.expire_due(Now { ms: NOW.ms + 100_000 }, usize::MAX);
+        assert_eq!((part.len(0), part.volatile_len(0)), (20_000 - 2858, 0), "{reserved} reserved");
+    }
+}
+
+#[test]
 fn refreshing_a_deadline_again_and_again_stays_bounded() {
     let (mut part, seed) = partition();
     let k = key(&seed, b"session");
@@ -396,7 +430,8 @@ fn a_miss_is_known_by_why_the_key_left() {
     assert!(part.evict(0, &evicted, access()).is_some() && part.remove(0, &deleted, NOW).is_some());
     assert!(part.remove(0, &back, NOW).is_some());
     part.set(0, &back, Value::String(b"v"), Extras::default(), access());
-    part.clear(1);
+    let cleared = part.clear(1);
+    part.note_flushed(1, &cleared);
     let later = Now { ms: NOW.ms + 10 };
     for (db, key) in [(0, &evicted), (0, &expired), (0, &deleted), (1, &flushed), (0, &never), (1, &deleted)]
     {
@@ -406,6 +441,23 @@ fn a_miss_is_known_by_why_the_key_left() {
     assert_eq!((part.counters().misses, part.counters().missed), (6, [1, 1, 1, 1]));
     assert_eq!(part.reason(0, &expired, later), Some(Reason::Expired));
     assert_eq!((part.reason(0, &never, later), part.reason(0, &flushed, later)), (None, None));
+}
+
+#[test]
+fn of_a_flushed_database_those_are_noted_that_did_not_come_back() {
+    let (mut part, seed) = partition();
+    let (gone, back) = (key(&seed, b"gone"), key(&seed, b"back"));
+    let set = |part: &mut Partition, key| part.set(0, key, Value::Integer(1), Extras::default(), access());
+    for key in [&gone, &back] {
+        set(&mut part, key);
+    }
+    let cleared = part.clear(0);
+    assert_eq!((cleared.len(), part.len(0), part.reason(0, &gone, NOW)), (2, 0, None));
+    set(&mut part, &back);
+    part.note_flushed(0, &cleared);
+    assert_eq!(part.reason(0, &gone, NOW), Some(Reason::Flushed));
+    assert!(part.remove(0, &back, NOW).is_some());
+    assert_eq!(part.reason(0, &back, NOW), Some(Reason::Deleted));
 }
 
 #[test]

@@ -79,11 +79,12 @@ impl Read for Pieces<'_> {
             self.at = 0;
             match self.snapshot.queue().pop() {
                 Some(piece) => {
-                    self.bytes = piece.bytes;
-                    if let Some(string) = piece.string {
-                        self.writer.string(&string);
-                        self.bytes.extend_from_slice(&self.writer.take());
-                    }
+                    self.bytes.clear();
+                    let bytes = &mut self.bytes;
+                    piece.each_part(&mut self.writer, &mut |part| {
+                        bytes.extend_from_slice(part);
+                        Ok(())
+                    })?;
                 }
                 None => {
                     match self.snapshot.state() {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::act::group::{Doubts, Outcome as GroupOutcome};
+use crate::resource::auth_token::Strategy;
 use crate::resource::group::{
     Group, ONLY_NODE, ONLY_SHARD, ObservedGroup, Shard, Status as GroupStatus, change, member_id,
 };
@@ -433,6 +434,50 @@ async fn deleting_a_group_survives_a_kill_at_every_instant() {
         assert_eq!(world.events().iter().filter(|e| *e == "Replication group shop deleted").count(), 1);
     })
     .await;
+}
+
+/// What a cache lets clients in with, as its nodes are told it.
+const DEFAULT_USER: &str = "user default";
+
+/// Gives the group another AUTH token, as ModifyReplicationGroup does.
+fn change_token(world: &World, token: &str, strategy: Strategy) {
+    let mut auth = None;
+    for stored in list_all::<Cluster>(&*world.records).unwrap() {
+        let mut cluster = stored.value;
+        cluster.auth.change(Some(token), strategy, 1).unwrap();
+        cluster.changed(Changing::Modify);
+        auth = Some(cluster.auth.clone());
+        world.records.apply(&[replace(&cluster, stored.revision).unwrap()]).unwrap();
+    }
+    let rules = Setting { value: auth.unwrap().node_rules(), applies: Applies::Live };
+    world.wanted.lock().unwrap().insert(DEFAULT_USER.into(), rules);
+    let mut group = world.group().unwrap();
+    group.generation += 1;
+    group.auth_generation = group.generation;
+    world.desire_group(&group);
+}
+
+#[tokio::test]
+async fn a_change_of_the_auth_token_reaches_every_member_wherever_it_is_killed() {
+    const FIRST: &str = "the-first-token-of-all";
+    const SECOND: &str = "the-second-token-of-all";
+    for steps in [
+        &[(FIRST, Strategy::Rotate)][..],
+        &[(FIRST, Strategy::Rotate), (SECOND, Strategy::Rotate)],
+        &[(FIRST, Strategy::Rotate), (SECOND, Strategy::Rotate), (SECOND, Strategy::Set)],
+    ] {
+        let happens = |world: &World| steps.iter().for_each(|(token, how)| change_token(world, token, *how));
+        killed_everywhere(2, happens, |world| {
+            world.check_group(2);
+            let (group, observed) = (world.group().unwrap(), world.observed_group().unwrap());
+            assert!(observed.applied_generation >= group.auth_generation, "nothing is pending any more");
+            let wanted = world.wanted.lock().unwrap()[DEFAULT_USER].value.clone();
+            for (key, node) in world.host.snapshot() {
+                assert_eq!(node.settings.get(DEFAULT_USER), Some(&wanted), "{key:?} after {steps:?}");
+            }
+        })
+        .await;
+    }
 }
 
 /// Misfortune for a group: processes are killed at any moment, but never the last one that is known to hold all that was

@@ -3,33 +3,7 @@
 use super::*;
 use crate::act::settings::{Members, wanted};
 use crate::api::ec2::default_records;
-
-/// Counts the records that are read.
-struct Counted {
-    inner: Arc<FileRecords>,
-    read: AtomicUsize,
-}
-
-impl Records for Counted {
-    fn get(&self, kind: &str, id: &str) -> Result<Option<Record>, StateError> {
-        self.read.fetch_add(1, Ordering::Relaxed);
-        self.inner.get(kind, id)
-    }
-
-    fn list(&self, kind: &str, page: Page<'_>) -> Result<Vec<Record>, StateError> {
-        let found = self.inner.list(kind, page)?;
-        self.read.fetch_add(found.len(), Ordering::Relaxed);
-        Ok(found)
-    }
-
-    fn apply(&self, changes: &[Change]) -> Result<u64, StateError> {
-        self.inner.apply(changes)
-    }
-
-    fn watch(&self, kind: &str) -> watch::Receiver<u64> {
-        self.inner.watch(kind)
-    }
-}
+use crate::state::counted::Counted;
 
 /// Records read for a turn of a cluster that is as it should be, on the average, among so many.
 async fn read_by_a_turn(count: usize) -> usize {
@@ -48,7 +22,7 @@ async fn read_by_a_turn(count: usize) -> usize {
         (0..count).map(|n| Cluster { id: format!("cache-{n:03}"), ..redis() }).collect();
     let made: Vec<Change> = clusters.iter().map(|cluster| create(cluster).unwrap()).collect();
     world.records.apply(&made).unwrap();
-    let records = Arc::new(Counted { inner: Arc::clone(&world.records), read: AtomicUsize::new(0) });
+    let records = Counted::new(Arc::clone(&world.records) as Arc<dyn Records>);
     let members = Members::default();
     let tools = Tools {
         records: Arc::clone(&records) as Arc<dyn Records>,
@@ -66,12 +40,12 @@ async fn read_by_a_turn(count: usize) -> usize {
         assert!(round < 9, "{open} of {count} do not settle");
     }
     assert_eq!(world.host.snapshot().len(), count);
-    records.read.store(0, Ordering::Relaxed);
+    records.take();
     let began = std::time::Instant::now();
     for cluster in &clusters {
         assert_eq!(tools.turn(&cluster.id).await.unwrap(), Outcome::Settled);
     }
-    let (read, took) = (records.read.load(Ordering::Relaxed), began.elapsed());
+    let (read, took) = (records.take(), began.elapsed());
     eprintln!("{count} settled caches: {} records read and {:?} for each", read / count, took / count as u32);
     read / count
 }

@@ -68,7 +68,8 @@ fn canonical_path(path: &str) -> String {
     }
 }
 
-fn canonical_query(query: &[(String, String)]) -> String {
+/// The query in the order and the encoding in which it is signed.
+pub(super) fn canonical_query(query: &[(String, String)]) -> String {
     let mut pairs: Vec<(String, String)> = query
         .iter()
         .filter(|(name, _)| name != "X-Amz-Signature")

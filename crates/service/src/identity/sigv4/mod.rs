@@ -8,5 +8,5 @@ mod verify;
 mod tests;
 
 pub use canonical::{SignedRequest, sha256_hex};
-pub use sign::{Credentials, Scope, Unsigned, sign};
+pub use sign::{Credentials, Scope, Unsigned, presign, sign};
 pub use verify::{Verified, verify};

@@ -1,7 +1,8 @@
 //! The caller's side: headers that prove who sends a request. Used by our own command line.
 
 use super::canonical::{
-    ALGORITHM, SignedRequest, TERMINATOR, hmac_sha256, sha256_hex, signing_key, string_to_sign,
+    ALGORITHM, SignedRequest, TERMINATOR, canonical_query, hmac_sha256, sha256_hex, signing_key,
+    string_to_sign,
 };
 use crate::hex;
 
@@ -69,6 +70,36 @@ pub fn sign(
     );
     headers.push(("authorization".to_owned(), authorization));
     headers
+}
+
+/// The query of a GET of `/` on `host` with its signature in it, good for `life_s` seconds from `now_ms` of Unix time on:
+/// what ElastiCache takes for a password, behind the name of the cache.
+pub fn presign(
+    credentials: &Credentials,
+    scope: Scope<'_>,
+    host: &str,
+    query: &[(String, String)],
+    life_s: u64,
+    now_ms: u64,
+) -> String {
+    let date = date_text(now_ms);
+    let day = date.get(..8).unwrap_or_default();
+    let scope_text = format!("{day}/{}/{}/{TERMINATOR}", scope.region, scope.service);
+    let own = [
+        ("X-Amz-Algorithm", ALGORITHM.to_owned()),
+        ("X-Amz-Credential", format!("{}/{scope_text}", credentials.access_key_id)),
+        ("X-Amz-Date", date.clone()),
+        ("X-Amz-Expires", life_s.to_string()),
+        ("X-Amz-SignedHeaders", "host".to_owned()),
+    ];
+    let mut query = query.to_vec();
+    query.extend(own.map(|(name, value)| (name.to_owned(), value)));
+    let headers = [("host".to_owned(), host.to_owned())];
+    let request = SignedRequest { method: "GET", path: "/", query: &query, headers: &headers, body: b"" };
+    let canonical = request.canonical(&["host"], &sha256_hex(b""));
+    let key = signing_key(&credentials.secret_access_key, day, scope.region, scope.service);
+    let signature = hex::encode(hmac_sha256(&key, &string_to_sign(&date, &scope_text, &canonical)).as_ref());
+    format!("{}&X-Amz-Signature={signature}", canonical_query(&query))
 }
 
 /// `20261123T140500Z`.

@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SignatureLocation, SigningSettings};
 use aws_sigv4::sign::v4;
 
-use super::{Credentials, Scope, SignedRequest, Unsigned, Verified, sign, verify};
+use super::{Credentials, Scope, SignedRequest, Unsigned, Verified, presign, sign, verify};
 use crate::front::query::decode_pairs;
 use crate::identity::AccessKey;
 use crate::resource::refusal::Refusal;
@@ -400,4 +400,18 @@ proptest::proptest! {
         let refused = in_header().header("authorization", &text).verify_at(THEN_MS).is_err();
         proptest::prop_assert!(refused);
     }
+}
+
+#[test]
+fn what_we_presign_is_verified() {
+    let credentials = Credentials { access_key_id: ID.to_owned(), secret_access_key: SECRET.to_owned() };
+    let scope = Scope { region: "us-east-1", service: "elasticache" };
+    let asked =
+        [("Action", "connect"), ("User", "a name/with +signs")].map(|(n, v)| (n.to_owned(), v.to_owned()));
+    let query = presign(&credentials, scope, "shop", &asked, 900, THEN_MS);
+    let mut request = request("GET", &query, &[("host", "shop")], "");
+    request.verify_at(THEN_MS).unwrap();
+    request.verify_at(THEN_MS + 15 * MINUTE_MS + 1000).unwrap_err();
+    request.query = query.replace("Action=connect", "Action=other");
+    request.refused("SignatureDoesNotMatch", "");
 }

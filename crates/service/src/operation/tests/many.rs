@@ -1,7 +1,6 @@
 //! Five hundred caches: what each call reads, and how long it takes. The times are printed
 //! (`cargo nextest run -p larder-service many --no-capture`); what is asserted is how much is read.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -10,39 +9,13 @@ use crate::front::Request;
 use crate::metric::catalogue;
 use crate::resource::cluster::tests::{redis, settled};
 use crate::resource::group::{Group, Shard};
-use crate::state::{Change, Page, Record, Records, StateError, create};
+use crate::state::counted::Counted;
+use crate::state::{Records, create};
 
 /// Caches; a fifth of them are members of groups.
 const CACHES: usize = 500;
 /// How often each call is made.
 const TURNS: usize = if cfg!(debug_assertions) { 10 } else { 100 };
-
-/// Counts the records that are read.
-struct Counted {
-    inner: Arc<dyn Records>,
-    read: AtomicUsize,
-}
-
-impl Records for Counted {
-    fn get(&self, kind: &str, id: &str) -> Result<Option<Record>, StateError> {
-        self.read.fetch_add(1, Ordering::Relaxed);
-        self.inner.get(kind, id)
-    }
-
-    fn list(&self, kind: &str, page: Page<'_>) -> Result<Vec<Record>, StateError> {
-        let found = self.inner.list(kind, page)?;
-        self.read.fetch_add(found.len(), Ordering::Relaxed);
-        Ok(found)
-    }
-
-    fn apply(&self, changes: &[Change]) -> Result<u64, StateError> {
-        self.inner.apply(changes)
-    }
-
-    fn watch(&self, kind: &str) -> tokio::sync::watch::Receiver<u64> {
-        self.inner.watch(kind)
-    }
-}
 
 fn many() -> (Service, Arc<Counted>) {
     let mut service = Service::new();
@@ -79,7 +52,7 @@ fn many() -> (Service, Arc<Counted>) {
     for minute in 0..5 {
         service.app.metrics.add(NOW_MS / 60_000 - minute, &rows).unwrap();
     }
-    let counted = Arc::new(Counted { inner: Arc::clone(&service.app.records), read: AtomicUsize::new(0) });
+    let counted = Counted::new(Arc::clone(&service.app.records));
     service.app.records = Arc::clone(&counted) as Arc<dyn Records>;
     (service, counted)
 }
@@ -88,11 +61,11 @@ fn many() -> (Service, Arc<Counted>) {
 fn measured(name: &str, counted: &Counted, mut call: impl FnMut(usize)) -> usize {
     let (mut most, mut times) = (0, Vec::new());
     for turn in 0..TURNS {
-        counted.read.store(0, Ordering::Relaxed);
+        counted.take();
         let began = Instant::now();
         call(turn);
         times.push(began.elapsed());
-        most = most.max(counted.read.load(Ordering::Relaxed));
+        most = most.max(counted.take());
     }
     times.sort();
     let at = |per_cent: usize| times.get(TURNS * per_cent / 100).copied().unwrap_or(Duration::ZERO);

@@ -107,6 +107,7 @@ pub fn create(
             request.transit_mode.as_deref(),
         )?,
         auth: AuthTokens::default(),
+        auth_generation: 0,
         log_delivery: Default::default(),
     })
 }
@@ -325,6 +326,7 @@ impl Cluster {
             seed: None,
             snapshots: 0,
             final_snapshot: None,
+            auth_generation: 0,
             ..self.clone()
         })
     }

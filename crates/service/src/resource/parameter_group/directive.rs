@@ -110,10 +110,10 @@ fn place(parameter: &Parameter) -> usize {
 /// The value on a node, where it is said in other words there.
 fn translated(parameter: &Parameter, value: String) -> String {
     match (parameter.name, value.as_str()) {
-        ("disable_flush_all", "0") => "yes".to_owned(),
-        ("disable_flush_all", _) => "no".to_owned(),
-        ("maxconns_fast", "0") => "no".to_owned(),
-        ("maxconns_fast", _) => "yes".to_owned(),
+        ("disable_flush_all" | "cas_disabled", "0") => "yes".to_owned(),
+        ("disable_flush_all" | "cas_disabled", _) => "no".to_owned(),
+        ("maxconns_fast" | "track_sizes", "0") => "no".to_owned(),
+        ("maxconns_fast" | "track_sizes", _) => "yes".to_owned(),
         ("watcher_logbuf_size" | "worker_logbuf_size", kib) => {
             format!("{}kb", kib.parse().unwrap_or(LOGBUF_KIB_MAX).min(LOGBUF_KIB_MAX))
         }

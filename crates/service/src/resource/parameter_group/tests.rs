@@ -126,6 +126,15 @@ fn parameters_of_memcached_reach_the_node() {
     for line in ["memcached-flush no", "memcached-protocol ascii", "maxmemory-policy noeviction"] {
         assert!(text.lines().any(|told| told == line), "{line} in {text}");
     }
+    let set =
+        [("cas_disabled", "1"), ("track_sizes", "1"), ("idle_timeout", "77"), ("max_item_size", "2048")];
+    mine.values.extend(pairs(&set));
+    let text = told(&mine, "cache.t3.small", "1.6.22");
+    for line in
+        ["memcached-cas no", "memcached-track-sizes yes", "timeout 77", "memcached-max-item-size 2048"]
+    {
+        assert!(text.lines().any(|told| told == line), "{line} in {text}");
+    }
     let set = [("maxconns_fast", "1"), ("watcher_logbuf_size", "32"), ("worker_logbuf_size", "99999999")];
     mine.values.extend(pairs(&set));
     let text = told(&mine, "cache.t3.small", "1.6.22");

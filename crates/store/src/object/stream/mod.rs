@@ -6,6 +6,7 @@
 mod group;
 mod node;
 
+use super::shared::Shared;
 pub use group::{Consumer, Group, Pending};
 use node::Node;
 use std::collections::{BTreeMap, VecDeque};
@@ -72,7 +73,7 @@ pub struct Entry<'a> {
 /// A stream value.
 #[derive(Clone, Debug, Default)]
 pub struct Stream {
-    nodes: VecDeque<Node>,
+    nodes: VecDeque<Shared<Node>>,
     len: u64,
     /// The largest id that was ever added, or what XSETID said.
     pub last_id: Id,
@@ -102,10 +103,10 @@ impl Stream {
 
     /// Bytes that the value holds beside its own size. O(nodes + groups).
     pub fn memory_bytes(&self) -> usize {
-        let nodes: usize = self.nodes.iter().map(Node::memory_bytes).sum();
+        let nodes: usize = self.nodes.iter().map(|node| size_of::<Node>() + node.memory_bytes()).sum();
         let groups =
             self.groups.iter().map(|(name, group)| name.len() + size_of::<Group>() + group.memory_bytes());
-        self.nodes.capacity() * size_of::<Node>() + nodes + groups.sum::<usize>()
+        self.nodes.capacity() * size_of::<Shared<Node>>() + nodes + groups.sum::<usize>()
     }
 
     /// Adds an entry. False if its id is not above the last one. Zero limits are none. O(parts).
@@ -125,7 +126,7 @@ impl Stream {
                 node.seal();
                 node.entries_bytes().min(ROOM_MAX_BYTES)
             });
-            self.nodes.push_back(Node::new(id, parts, bytes));
+            self.nodes.push_back(Shared::new(Node::new(id, parts, bytes)));
         }
         if let Some(node) = self.nodes.back_mut() {
             node.push(id, parts);

@@ -16,7 +16,7 @@ const DATABASES: u16 = 3;
 /// Nothing is dead at this time: a dead key that was not reclaimed may be in a snapshot.
 const NEVER: Now = Now { ms: 0 };
 
-type Image = BTreeMap<(u16, Vec<u8>), String>;
+type Keys = BTreeMap<(u16, Vec<u8>), String>;
 
 fn image_of(value: &ValueRef<'_>, extras: Extras) -> String {
     let value = match value {
@@ -47,16 +47,29 @@ fn image_of(value: &ValueRef<'_>, extras: Extras) -> String {
 /// Remembers what it is given.
 #[derive(Debug, Default)]
 struct Collected {
-    image: Mutex<Image>,
-    shared: Mutex<Vec<Arc<Vec<u8>>>>,
+    image: Mutex<Keys>,
+    /// Large values, and what they were.
+    shared: Mutex<Vec<(crate::Image, Extras, String)>>,
+}
+
+impl Drop for Collected {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            for (image, extras, was) in self.shared.get_mut().unwrap() {
+                assert_eq!(image_of(&image.value(), *extras), *was, "changed after it was shared");
+            }
+        }
+    }
 }
 
 impl Saver for Collected {
     fn save(&self, entry: &Entry<'_>) {
         let id = (entry.db, entry.key().to_vec());
-        let before = self.image.lock().unwrap().insert(id, image_of(&entry.value(), entry.extras()));
+        let was = image_of(&entry.value(), entry.extras());
+        let image = entry.share().map(|image| (image, entry.extras(), was.clone()));
+        self.shared.lock().unwrap().extend(image);
+        let before = self.image.lock().unwrap().insert(id, was);
         assert_eq!(before, None, "{:?} is saved twice", entry.key());
-        self.shared.lock().unwrap().extend(entry.share_long());
     }
 }
 
@@ -118,8 +131,8 @@ impl Subject {
     }
 
     /// Every key, the slow way.
-    fn image(&self) -> Image {
-        let mut image = Image::new();
+    fn image(&self) -> Keys {
+        let mut image = Keys::new();
         for id in self.store.partitions() {
             let partition = self.store.lock(id);
             for db in 0..DATABASES {
@@ -343,7 +356,8 @@ fn a_long_string_is_shared_and_stays_as_it_was() {
     let saver = Arc::new(Collected::default());
     assert!(subject.begin(&saver));
     subject.act(Act::Change { key: 1, db: 0, byte: 9, in_ms: 0 });
-    let shared = saver.shared.lock().unwrap()[0].clone();
+    let (image, ..) = saver.shared.lock().unwrap().remove(0);
+    let crate::Image::String(shared) = image else { panic!("{image:?}") };
     assert_eq!(*shared, vec![1; INLINE_STRING_BYTES_MAX + 1]);
     subject.act(Act::Remove { key: 1, db: 0 });
     assert_eq!(*shared, vec![1; INLINE_STRING_BYTES_MAX + 1]);
