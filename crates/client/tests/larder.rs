@@ -7,8 +7,8 @@ use std::time::Duration;
 use larder_client::{Cache, Limits, Load, Miss, Outcome, Server, Ttl};
 use running::{GENEROUS, TestServer, eventually};
 
-fn found(id: String) -> impl Future<Output = Result<Option<String>, std::io::Error>> + Send {
-    async move { Ok((id != "nobody").then(|| format!("value of {id}"))) }
+async fn found(id: String) -> Result<Option<String>, std::io::Error> {
+    Ok((id != "nobody").then(|| format!("value of {id}")))
 }
 
 #[tokio::test]

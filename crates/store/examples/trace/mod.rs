@@ -1,13 +1,14 @@
 //! Traces of requests to a cache, for programs that measure.
+#![allow(dead_code, reason = "each program uses its own part")]
 
 /// Keys by number, and the bytes of key and value, one a request.
 pub(crate) struct Trace {
     /// What it is called.
-    pub name: String,
+    pub(crate) name: String,
     /// Key and bytes of each request.
-    pub requests: Vec<(u32, u32)>,
+    pub(crate) requests: Vec<(u32, u32)>,
     /// Requests for each millisecond of the trace's time.
-    pub per_ms: f64,
+    pub(crate) per_ms: f64,
 }
 
 fn varint(bytes: &mut &[u8]) -> u64 {
