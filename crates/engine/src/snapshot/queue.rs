@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// Bytes from which on the walk waits.
 pub const FULL_BYTES: usize = 16 * 1024 * 1024;
-/// Bytes beyond which a snapshot fails; a share of the data comes on top, see [`Queue::new`].
+/// Bytes that writers may add while it is full; with more of them a snapshot fails. A share of the data comes on top, see [`Queue::new`].
 pub const HARD_BYTES: usize = 48 * 1024 * 1024;
 /// The data's share: one byte of so many.
 const HARD_SHARE: u64 = 20;
@@ -57,7 +57,10 @@ impl Piece {
 
 #[derive(Debug, Default)]
 struct Inner {
-    pieces: VecDeque<Piece>,
+    /// Each with whether it came while the queue was full.
+    pieces: VecDeque<(Piece, bool)>,
+    /// Bytes of those that did.
+    beyond: usize,
     closed: bool,
 }
 
@@ -113,12 +116,15 @@ impl Queue {
             return true; // nobody wants it any more
         }
         let bytes = self.bytes.load(Ordering::Relaxed);
-        if bytes >= FULL_BYTES && bytes + piece.len() > self.hard_bytes {
+        // What the walk has put here, which may be one very large value, is not the writers' doing.
+        let beyond = bytes >= FULL_BYTES;
+        if beyond && inner.beyond + piece.len() > self.hard_bytes {
             return false;
         }
+        inner.beyond += if beyond { piece.len() } else { 0 };
         self.bytes.store(bytes + piece.len(), Ordering::Relaxed);
         self.peak.fetch_max(bytes + piece.len(), Ordering::Relaxed);
-        inner.pieces.push_back(piece);
+        inner.pieces.push_back((piece, beyond));
         self.changed.notify_all();
         true
     }
@@ -149,7 +155,8 @@ impl Queue {
     }
 
     fn take(&self, inner: &mut Inner) -> Option<Piece> {
-        let piece = inner.pieces.pop_front()?;
+        let (piece, beyond) = inner.pieces.pop_front()?;
+        inner.beyond -= if beyond { piece.len() } else { 0 };
         self.bytes.fetch_sub(piece.len(), Ordering::Relaxed);
         self.changed.notify_all();
         Some(piece)
@@ -169,6 +176,7 @@ impl Queue {
         inner.closed = true;
         if throw_away {
             inner.pieces.clear();
+            inner.beyond = 0;
             self.bytes.store(0, Ordering::Relaxed);
         }
         self.changed.notify_all();
@@ -186,9 +194,11 @@ mod tests {
     #[test]
     fn what_is_too_much_is_refused_and_nothing_is_lost() {
         let queue = Queue::new(0);
-        assert!(queue.push(piece(HARD_BYTES + 1)), "one piece is always taken");
-        assert!(queue.is_full() && !queue.push(piece(1)));
+        assert!(queue.push(piece(HARD_BYTES + 1)), "what the walk brings is always taken");
+        assert!(queue.is_full() && queue.push(piece(HARD_BYTES)) && !queue.push(piece(1)));
         assert_eq!(queue.pop().unwrap().len(), HARD_BYTES + 1);
+        assert!(queue.is_full() && !queue.push(piece(1)));
+        assert_eq!(queue.pop().unwrap().len(), HARD_BYTES);
         assert!(!queue.is_full() && queue.push(piece(3)));
         queue.close(false);
         assert_eq!(queue.pop().unwrap().len(), 3);
