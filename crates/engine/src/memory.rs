@@ -17,12 +17,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 const FLUSH_BYTES: i64 = 64 * 1024;
 
 /// Options of jemalloc. Keys and items are spread at random over all memory: large pages save a walk of the page table
-/// for each. (GET at pipeline 16 with a million keys: 17 % less CPU.) What was freed goes back to the system within five
-/// seconds: sooner, parts of large pages go that a growing index is about to ask for, and what is left of them are small
-/// ones. (SET at pipeline 100 into an empty node: 15 % less CPU than with half a second.) Near `maxmemory` it goes at once (`bound`).
+/// for each. (GET at pipeline 16 with a million keys: 17 % less CPU.) What was freed goes back to the system within half a
+/// second. (Within five, SET at pipeline 100 into an empty node costs 3 % less, as a growing index finds its large pages
+/// whole, but a million small keys take 3 to 6 bytes more each.) Near `maxmemory` it goes at once (`bound`).
 #[unsafe(export_name = "_rjem_malloc_conf")]
 pub static ALLOCATOR_OPTIONS: &std::ffi::CStr =
-    c"thp:always,metadata_thp:always,background_thread:true,dirty_decay_ms:5000,muzzy_decay_ms:0";
+    c"thp:always,metadata_thp:always,background_thread:true,dirty_decay_ms:500,muzzy_decay_ms:0";
 
 static USED: AtomicI64 = AtomicI64::new(0);
 static PEAK: AtomicI64 = AtomicI64::new(0);

@@ -115,6 +115,11 @@ impl Server {
     /// When the URL is not one of a server with TLS, or the certificate none.
     #[cfg(feature = "tls")]
     pub fn with_authority(url: &str, limits: Limits, authority_pem: &[u8]) -> Result<Self, Fault> {
+        use rustls::pki_types::{CertificateDer, pem::PemObject};
+
+        // The driver takes a file without a certificate for one that trusts nobody, and fails at the first request.
+        CertificateDer::from_pem_slice(authority_pem)
+            .map_err(|error| Fault::Connection(format!("the authority's certificate: {error}")))?;
         let certificates =
             redis::TlsCertificates { client_tls: None, root_cert: Some(authority_pem.to_vec()) };
         Ok(Self::of(redis::Client::build_with_tls(url, certificates).map_err(unusable)?, limits))
