@@ -168,7 +168,10 @@ impl Evidence {
     /// # Errors
     /// If it is none.
     pub fn parse(text: &str) -> Result<Evidence, String> {
-        serde_json::from_str(text).map_err(|error| format!("the report of the node cannot be read: {error}"))
+        // A list would be taken for the fields in their order.
+        serde_json::from_str::<serde_json::Map<_, _>>(text)
+            .and_then(|report| serde_json::from_value(report.into()))
+            .map_err(|error| format!("the report of the node cannot be read: {error}"))
     }
 
     /// All reads.
