@@ -28,8 +28,8 @@ const SPILL_SLOTS: usize = 4;
 /// Members per bucket, times 16, above which the table grows and below which it shrinks: loads of 107 % and 88 %.
 const GROW_LOAD_X16: usize = 205;
 const SHRINK_LOAD_X16: usize = 168;
-/// Members that an edit moves in the mean while the table is compacted: it is done before a quarter of them are gone.
-const MOVES_PER_EDIT: isize = 4;
+/// Members that an edit moves in the mean while the table is compacted: it is done before half of them are gone.
+const MOVES_PER_EDIT: isize = 2;
 
 #[derive(Clone, Debug, Default)]
 #[repr(align(64))]
