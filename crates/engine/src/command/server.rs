@@ -358,7 +358,7 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         "tracking_total_keys": tracked[1],
         "tracking_total_items": tracked[2],
         "tracking_total_prefixes": tracked[3],
-        "unexpected_error_replies": 0,
+        "unexpected_error_replies": get(&stats.diverged),
         "total_error_replies": get(&stats.errors),
         "total_reads_processed": traffic.reads,
         "total_writes_processed": traffic.writes,
