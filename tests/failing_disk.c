@@ -59,6 +59,15 @@ ssize_t pwrite64(int file, const void *bytes, size_t count, off64_t place) {
     return real(file, bytes, count, place);
 }
 
+/* That of a file that was just made: it fails as long as the disk does, so that there is no other file to go on with. */
+int fsync(int file) {
+    int (*real)(int) = dlsym(RTLD_NEXT, "fsync");
+    const char *gate = getenv("FAILS_WHILE");
+    if (gate == NULL || access(gate, F_OK) != 0 || !is_log(file)) return real(file);
+    errno = EIO;
+    return -1;
+}
+
 int fdatasync(int file) {
     int (*real)(int) = dlsym(RTLD_NEXT, "fdatasync");
     if (!is_log(file)) return real(file);

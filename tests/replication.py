@@ -45,6 +45,8 @@ class Server:
         command = [*self.program, "--port", str(self.port), *QUICK, *self.more, *once]
         if self.program[0] == LARDER[0] and "--threads" not in self.more:
             command += ["--threads", "2"]
+        if self.program[0] == "chroot":  # its folder is not this one: it must not load what somebody left there
+            command += ["--dir", "/tmp", "--dbfilename", f"replication-{self.port}.rdb"]
         self.log = open(self.folder / "log", "ab")
         self.process = subprocess.Popen(
             command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log
