@@ -18,6 +18,12 @@ use std::time::{Duration, Instant};
 /// A buffer of an idle session that is larger than this is given back.
 const KEPT_BYTES_MAX: usize = 16 * 1024;
 
+/// Replies waiting at a session beyond which it executes nothing more until they are sent.
+const OUTPUT_PAUSE_BYTES: usize = 32 * 1024 * 1024;
+/// The same for a Memcached session, which can stop between any two requests: once a turn's worth waits for the socket, what
+/// it has answered more would only take memory, and time from other sessions.
+const MEMCACHED_OUTPUT_PAUSE_BYTES: usize = crate::memcache::OUTPUT_PER_TURN_BYTES_MAX;
+
 /// Which protocol a session speaks.
 pub(super) enum Protocol {
     /// Redis.
@@ -43,6 +49,8 @@ pub(super) struct Session {
     spare: Vec<u8>,
     /// Listed among the ready ones.
     pub(super) ready: bool,
+    /// Its last turn wrote so much that it comes behind the others (see [`Heavy`](super::heavy::Heavy)).
+    pub(super) heavy: bool,
     /// The peer sends nothing more.
     pub(super) ended: bool,
     /// The socket was told to close.
@@ -128,6 +136,16 @@ impl Session {
         self.out.len() + self.sending_bytes
     }
 
+    /// True if so much waits to be sent that nothing more is executed until it is.
+    #[inline]
+    pub(super) fn is_output_paused(&self) -> bool {
+        let most = match self.protocol {
+            Protocol::Resp(_) => OUTPUT_PAUSE_BYTES,
+            Protocol::Memcached(_) => MEMCACHED_OUTPUT_PAUSE_BYTES,
+        };
+        self.output_bytes() > most
+    }
+
     /// Bytes that it takes: buffers, queued commands, itself.
     pub(super) fn memory_bytes(&self) -> u64 {
         let queued = self.client.transaction.as_ref().map_or(0, |queue| queue.memory_bytes());
@@ -206,6 +224,7 @@ impl Sessions {
             sending_bytes: 0,
             spare: Vec::new(),
             ready: false,
+            heavy: false,
             ended: false,
             closed: false,
             charged: 0,
