@@ -23,6 +23,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// for a value that takes more bytes than were sent for it.
 const END: &[u8] = b"\r\n\r\n\r\n\r\n\r\nversion\r\n";
 const VERSION: &str = "VERSION ";
+/// Patch version of 1.6 from which on `delete` passes over further words. Ours refuses them, as `memcapable` wants it.
+const ANY_DELETE: u32 = 32;
 const PORTS: Range<u16> = 10_000..32_000;
 /// Ports that are tried before it is given up to start memcached.
 const ATTEMPTS: usize = 5;
@@ -280,6 +282,10 @@ fn edge_cases_are_answered_alike() {
         stats foo|stats sizes|stats reset|config|config get cluster x|GET a|foo| |incr n +1|incr n 0x1|\
         incr n 18446744073709551616|incr n -18446744073709551615|incr n 1\t|incr n \t1|incr n 1\tx|get a\t b";
     for line in lines.split('|') {
+        let deletes = ["delete a 1", "delete a foo", "delete a b c", "delete a 0 noreply x", "delete L 1"];
+        if both.patch >= ANY_DELETE && deletes.contains(&line) {
+            continue;
+        }
         let line = line.replace('K', &key).replace('L', &long);
         // Apart from the line: memcached 1.6.18 loses the answers before a `get` whose key is too long.
         both.same(b"set a 1 0 1\r\n5\r\nset n 0 0 1\r\n7\r\n");
@@ -455,6 +461,9 @@ fn words(random: &mut Random, input: &mut Vec<u8>) {
         // As the length of a value it would be more than comes, and a flush in a while comes while others are at it.
         let (from, to) = if verb == "flush_all" { (1, "0") } else { (4, "2") };
         line.iter_mut().skip(from).filter(|word| **word == "100").for_each(|word| *word = to);
+    }
+    if verb == "delete" {
+        line.truncate(2);
     }
     // memcached 1.6.18 loses the answers before a `get` whose key is too long.
     let long = if matches!(verb, "get" | "gat") { "k".repeat(250) } else { "k".repeat(251) };
