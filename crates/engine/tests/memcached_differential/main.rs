@@ -427,7 +427,7 @@ fn request(random: &mut Random, input: &mut Vec<u8>) {
 
 /// Appends a line of words that belong to some request, and may make one or not.
 fn words(random: &mut Random, input: &mut Vec<u8>) {
-    const VERBS: [&str; 22] = [
+    const VERBS: [&str; 21] = [
         "get",
         "gat",
         "set",
@@ -449,7 +449,6 @@ fn words(random: &mut Random, input: &mut Vec<u8>) {
         "",
         "mn",
         "stats reset",
-        "slabs",
     ];
     const WORDS: [&str; 12] = ["a", "b", "noreply", "0", "0", "100", "-1", "+0", "x", "00", "", "LONG"];
     let verb = random.pick(&VERBS);
