@@ -5,7 +5,7 @@
 //! sockets, which send them with the system call that waits for the next turn. Batches are bounded per session and
 //! in all, so that nobody waits long; a session with more to do stays ready, and then the turn does not wait.
 //!
-//! In reading order: `sessions` (buffers), `batch` (requests), this file (the turn), `waits` (sessions
+//! In reading order: `sessions` (buffers), `batch` (requests), `heavy` (who comes last), this file (the turn), `waits` (sessions
 //! that execute nothing for now), `commit` (replies that wait for the disk, and loading), `feed` (replicas), `timers` and
 //! `compactor` (what happens without a request).
 
