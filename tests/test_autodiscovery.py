@@ -197,4 +197,5 @@ def test_parameters_take_effect(service, family, version):
     defaults = settings(endpoint_of(plain, 0))
     assert overhead - int(defaults["maxbytes"]) == 50 << 20  # 100 MiB are kept free unless it is said otherwise
     assert (defaults["maxconns_fast"], defaults["flush_enabled"], defaults["item_size_max"]) == ("no", "yes", "1048576")
+    assert (defaults["tcp_backlog"], defaults["reqs_per_event"], defaults["maxconns"]) == ("1024", "20", "65000")
     service.delete(plain["CacheClusterId"])

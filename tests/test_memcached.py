@@ -158,13 +158,22 @@ def test_users(tmp_path):
     users.write_text("bob:secret\n")
     with Cache(tmp_path, "-Y", str(users)) as cache:
         assert cache.ask(b"get a\r\n") == b"CLIENT_ERROR unauthenticated\r\n"
-        assert cache.ask(b"set x 0 0 9\r\nbob wrong\r\n") == b"CLIENT_ERROR unauthenticated\r\n"
+        for value, answer in (
+            (b"9\r\nbob wrong", b"CLIENT_ERROR authentication failure"),
+            (b"11\r\nbob secret ", b"CLIENT_ERROR authentication failure"),
+            (b"3\r\nbob", b"CLIENT_ERROR bad authentication token format"),
+            (b"3000\r\n" + b"x" * 3000, b"CLIENT_ERROR bad authentication token format"),
+            (b"10\r\nbob secretXX", b"CLIENT_ERROR bad command line termination"),
+        ):
+            assert cache.ask(b"set x 0 0 " + value + b"\r\n")[:len(answer) + 2] == answer + b"\r\n"
         assert cache.ask(b"set x 0 0 10\r\nbob secret\r\nget a\r\n", b"END\r\n") == b"STORED\r\nEND\r\n"
     with Cache(tmp_path, "-S", environment={"MEMCACHED_SASL_PWDB": str(users)}) as cache:
         assert cache.ask(sasl(b"bob", b"wrong"), b"Auth failure.")[6:8] == b"\0\x20"
         assert cache.ask(sasl(b"bob", b"secret"), b"Authenticated")[6:8] == b"\0\0"
         stranger = struct.pack(">BBHBBHIIQ", 0x80, 0, 1, 0, 0, 0, 1, 0, 0) + b"a"
         assert cache.ask(stranger, b"Auth failure.")[6:8] == b"\0\x20"
+        for opcode in (0x07, 0x17, 0x1f, 0xff):  # what a stranger asks is not looked at
+            assert cache.ask(struct.pack(">BB22x", 0x80, opcode), b"Auth failure.")[6:8] == b"\0\x20"
 
 
 @pytest.mark.parametrize("threads", ["1", "2"])
@@ -265,7 +274,7 @@ def test_users_are_read_again(tmp_path):
     users.write_text("bob:old\n")
     with Cache(tmp_path, "-Y", str(users)) as cache:
         attempt = b"set x 0 0 7\r\nbob new\r\n"
-        assert cache.ask(attempt) == b"CLIENT_ERROR unauthenticated\r\n"
+        assert cache.ask(attempt) == b"CLIENT_ERROR authentication failure\r\n"
         users.write_text("nonsense\n")
         cache.process.send_signal(signal.SIGHUP)
         users.write_text("bob:new\n")

@@ -17,23 +17,27 @@ pub fn run(input: &[u8]) {
         });
         let Some((quick, end)) = found else { return };
         assert!(end > at && end <= input.len());
-        let limits = Limits { item_bytes_max: ITEM_BYTES_MAX, config_writable: false };
-        let mut parser = Parser::new();
-        let Ok(Step::Request { request, consumed }) = parser.step(&input[at..], &limits) else {
-            panic!("only the quick way reads a request")
-        };
-        assert_eq!(consumed, end - at);
-        let keys = told.iter().map(|range| &input[range.clone()]);
-        match (quick, request) {
-            (Quick::Get, Request::Get { keys: others, cas: false, touch: None }) => assert!(keys.eq(others)),
-            (
-                Quick::Set { flags, exptime, value, value_bytes, noreply },
-                Request::Store { verb: Verb::Set, key, flags: f, exptime: e, data, noreply: n },
-            ) => {
-                assert!(keys.eq([key]) && (flags, exptime, noreply) == (f, e, n));
-                assert_eq!(&input[value as usize..(value + value_bytes) as usize], data);
+        for strict in [false, true] {
+            let limits = Limits { item_bytes_max: ITEM_BYTES_MAX, config_writable: false, strict };
+            let mut parser = Parser::new();
+            let Ok(Step::Request { request, consumed }) = parser.step(&input[at..], &limits) else {
+                panic!("only the quick way reads a request")
+            };
+            assert_eq!(consumed, end - at);
+            let keys = told.iter().map(|range| &input[range.clone()]);
+            match (quick, request) {
+                (Quick::Get, Request::Get { keys: others, cas: false, touch: None }) => {
+                    assert!(keys.eq(others))
+                }
+                (
+                    Quick::Set { flags, exptime, value, value_bytes, noreply },
+                    Request::Store { verb: Verb::Set, key, flags: f, exptime: e, data, noreply: n },
+                ) => {
+                    assert!(keys.eq([key]) && (flags, exptime, noreply) == (f, e, n));
+                    assert_eq!(&input[value as usize..(value + value_bytes) as usize], data);
+                }
+                (quick, request) => panic!("{quick:?} and {request:?}"),
             }
-            (quick, request) => panic!("{quick:?} and {request:?}"),
         }
         at = end;
     }

@@ -3,7 +3,7 @@
 use larder_protocol::memcache::request::{KEY_BYTES_MAX, Request};
 use larder_protocol::memcache::text::{KEYS_LINE_BYTES_MAX, Limits, Parser, Step};
 
-const LIMITS: Limits = Limits { item_bytes_max: 300, config_writable: true };
+const ITEM_BYTES_MAX: usize = 300;
 
 fn check(request: &Request<'_>) {
     match request {
@@ -12,20 +12,21 @@ fn check(request: &Request<'_>) {
         }
         Request::Store { key, data, .. } => {
             assert!((1..=KEY_BYTES_MAX).contains(&key.len()));
-            assert!(data.len() < LIMITS.item_bytes_max);
+            assert!(data.len() < ITEM_BYTES_MAX);
         }
         _ => {}
     }
 }
 
-fn read(stream: &[u8], sizes: impl Iterator<Item = usize>) -> Vec<String> {
+fn read(stream: &[u8], strict: bool, sizes: impl Iterator<Item = usize>) -> Vec<String> {
+    let limits = Limits { item_bytes_max: ITEM_BYTES_MAX, config_writable: true, strict };
     let (mut parser, mut input, mut found, mut at) = (Parser::new(), Vec::new(), Vec::new(), 0);
     for size in sizes {
         let end = (at + size.max(1)).min(stream.len());
         input.extend_from_slice(&stream[at..end]);
         at = end;
         loop {
-            let consumed = match parser.step(&input, &LIMITS) {
+            let consumed = match parser.step(&input, &limits) {
                 Ok(Step::Request { request, consumed }) => {
                     check(&request);
                     found.push(format!("{request:?}"));
@@ -45,7 +46,7 @@ fn read(stream: &[u8], sizes: impl Iterator<Item = usize>) -> Vec<String> {
             input.drain(..consumed);
         }
         // What has to be kept is bounded, whatever a peer announces.
-        assert!(input.len() <= KEYS_LINE_BYTES_MAX + LIMITS.item_bytes_max);
+        assert!(input.len() <= KEYS_LINE_BYTES_MAX + ITEM_BYTES_MAX);
         if at == stream.len() {
             break;
         }
@@ -59,8 +60,10 @@ pub fn run(input: (Vec<u8>, &[u8])) {
     if stream.is_empty() {
         return;
     }
-    let whole = read(stream, std::iter::once(stream.len()));
-    let sizes = sizes.iter().map(|&size| size as usize).chain(std::iter::repeat(stream.len()));
-    assert_eq!(read(stream, sizes), whole);
-    assert_eq!(read(stream, std::iter::repeat(1)), whole);
+    for strict in [false, true] {
+        let whole = read(stream, strict, std::iter::once(stream.len()));
+        let sizes = sizes.iter().map(|&size| size as usize).chain(std::iter::repeat(stream.len()));
+        assert_eq!(read(stream, strict, sizes), whole);
+        assert_eq!(read(stream, strict, std::iter::repeat(1)), whole);
+    }
 }

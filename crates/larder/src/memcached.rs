@@ -62,7 +62,7 @@ Examples:
   larder memcached -s /run/cache.sock -a 770 -t 2";
 
 /// Options of `-o` that tune what is not there.
-const WITHOUT_EFFECT: [&str; 28] = [
+const WITHOUT_EFFECT: [&str; 29] = [
     "hashpower",
     "tail_repair_time",
     "hash_algorithm",
@@ -71,6 +71,7 @@ const WITHOUT_EFFECT: [&str; 28] = [
     "lru_crawler_sleep",
     "lru_crawler_tocrawl",
     "read_buf_mem_limit",
+    "resp_obj_mem_limit",
     "no_lru_maintainer",
     "lru_maintainer",
     "hot_lru_pct",
@@ -588,7 +589,7 @@ fn extended(part: &str, directives: &mut Vec<String>, notes: &mut Vec<String>) -
         _ if WITHOUT_EFFECT.contains(&name) => {
             notes.push(format!("-o {name} has no effect: there is nothing here that it tunes"));
         }
-        _ if ["ext_", "proxy_"].iter().any(|kind| name.starts_with(kind)) => {
+        _ if ["ext_", "proxy_", "drop_privileges"].iter().any(|kind| name.starts_with(kind)) => {
             return Err(format!("-o {name} is not available yet").into());
         }
         _ => return Err(format!("Illegal suboption \"{name}\"").into()),
@@ -642,6 +643,7 @@ mod tests {
             "-Z -o ssl_key=x",
             "-o ssl_wbuf_size=1",
             "-o ext_path=x",
+            "-o drop_privileges",
             "-o nonsense",
             "-q",
             "-p",

@@ -30,7 +30,7 @@ fn parse(bench: &mut Criterion) {
     });
     let requests: String =
         (0..PIPELINE).map(|i| format!("set key:{i:012} 0 0 32\r\n{}\r\n", "v".repeat(32))).collect();
-    let limits = text::Limits { item_bytes_max: 1024 * 1024, config_writable: false };
+    let limits = text::Limits { item_bytes_max: 1024 * 1024, config_writable: false, strict: true };
     group.bench_function("memcached: 16 set", |b| {
         b.iter(|| {
             let (mut parser, mut at) = (text::Parser::new(), 0);

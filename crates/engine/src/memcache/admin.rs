@@ -13,6 +13,9 @@ const MEMORY_MIN_MIB: u64 = 8;
 /// Dead keys reclaimed per partition before it is let go.
 const RECLAIM_PER_VISIT: usize = 1024;
 
+/// Words of a command that are looked at.
+const WORDS_MAX: usize = 23;
+
 /// What is to be done with a command.
 pub(super) enum Act {
     /// This is the answer.
@@ -38,8 +41,13 @@ const fn answer(text: &'static [u8]) -> Act {
 
 /// Carries out a command for operators. `line_bytes` is the length of its line.
 pub(super) fn execute(turn: &mut Turn<'_>, command: Admin, words: Words<'_>, line_bytes: usize) -> Act {
-    let mut list: Vec<&[u8]> = words.take(6).collect();
-    let noreply = list.last() == Some(&&b"noreply"[..]) && command != Admin::Watch;
+    let mut list: Vec<&[u8]> = words.take(WORDS_MAX).collect();
+    let silent = match command {
+        Admin::CacheMemlimit | Admin::Lru => true,
+        Admin::LruCrawler | Admin::Slabs | Admin::Shutdown => turn.shared.strict,
+        Admin::Watch | Admin::RefreshCerts => false,
+    };
+    let noreply = silent && list.last() == Some(&&b"noreply"[..]);
     if noreply {
         list.pop();
     }
@@ -138,7 +146,11 @@ fn slabs(words: &[&[u8]]) -> Act {
 
 fn shutdown(turn: &Turn<'_>, words: &[&[u8]]) -> Act {
     if !turn.shared.may_shut_down() {
-        return answer(b"ERROR: shutdown not enabled\r\n");
+        return answer(if turn.shared.strict {
+            b"SERVER_ERROR: shutdown not enabled\r\n"
+        } else {
+            b"ERROR: shutdown not enabled\r\n"
+        });
     }
     match words {
         [] | [b"graceful"] => Act::Stop,

@@ -16,6 +16,8 @@ const FILE_BYTES_MAX: u64 = 64 * 1024;
 pub(super) enum Verdict {
     Admitted,
     Refused,
+    /// These are no credentials.
+    Malformed,
 }
 
 /// Why a file of users is not taken.
@@ -99,7 +101,7 @@ impl Auth {
     pub(super) fn text(&self, data: &[u8]) -> Verdict {
         match memchr::memchr(b' ', data) {
             Some(blank) => self.check(&data[..blank], &data[blank + 1..]),
-            None => Verdict::Refused,
+            None => Verdict::Malformed,
         }
     }
 
@@ -142,9 +144,10 @@ mod tests {
         let auth = read("bob:secret\nann:a:b\r\n").unwrap();
         assert_eq!(auth.text(b"bob secret"), Verdict::Admitted);
         assert_eq!(auth.text(b"ann a:b"), Verdict::Admitted);
-        for wrong in [&b"bob"[..], b"bob secre", b"bob secret ", b"ann secret", b" ", b""] {
+        for wrong in [&b"bob secre"[..], b"bob secret ", b"bob  secret", b"ann secret", b" "] {
             assert_eq!(auth.text(wrong), Verdict::Refused);
         }
+        assert_eq!((auth.text(b"bob"), auth.text(b"")), (Verdict::Malformed, Verdict::Malformed));
         assert_eq!(auth.plain(b"\0bob\0secret"), Verdict::Admitted);
         assert_eq!(auth.plain(b"me\0bob\0secret"), Verdict::Admitted);
         assert_eq!(auth.plain(b"\0bob"), Verdict::Refused);

@@ -86,7 +86,15 @@ impl Binary {
     /// Carries out a request; true when the session is to end.
     fn execute(&mut self, turn: &mut Turn<'_>, frame: &Frame<'_>, out: &mut Vec<u8>) -> bool {
         let header = &frame.header;
-        let Some((opcode, quiet)) = Opcode::of(header.opcode) else {
+        let known = Opcode::of(header.opcode);
+        if !self.authenticated
+            && turn.shared.auth().sasl()
+            && !known.is_some_and(|(opcode, _)| is_open(opcode))
+        {
+            fail(out, header, Status::AuthError);
+            return true;
+        }
+        let Some((opcode, quiet)) = known else {
             fail(out, header, Status::Unknown);
             return false;
         };
@@ -98,11 +106,6 @@ impl Binary {
         if sasl && !turn.shared.auth().sasl() {
             fail(out, header, Status::Unknown);
             return false;
-        }
-        let free = sasl || matches!(opcode, Opcode::Version | Opcode::Quit);
-        if turn.shared.auth().sasl() && !self.authenticated && !free {
-            fail(out, header, Status::AuthError);
-            return true;
         }
         if turn.refusal.is_some() && opcode.writes() {
             fail(out, header, Status::Temporary);
@@ -172,6 +175,11 @@ impl Binary {
         }
         false
     }
+}
+
+/// What a session may ask before it has shown credentials where these are asked for.
+fn is_open(opcode: Opcode) -> bool {
+    matches!(opcode, Opcode::SaslList | Opcode::SaslAuth | Opcode::SaslStep | Opcode::Version)
 }
 
 /// Whether the parts of a request have the lengths that its operation asks for.

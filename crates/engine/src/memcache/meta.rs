@@ -363,6 +363,9 @@ fn arithmetic(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec
     };
     let mut digits = itoa::Buffer::new();
     let text = digits.format(result).as_bytes();
+    if there.is_none() {
+        turn.watch_fetch(&partition, key); // whoever adds looks first
+    }
     item::put_number(turn, &mut partition, key, text, len, extras);
     if there.is_none() {
         let stored = Stored { status: "stored", command: "add", deadline: extras.deadline, data: text };

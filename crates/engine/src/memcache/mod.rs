@@ -47,7 +47,7 @@ use discovery::Discovery;
 use dump::Dump;
 use larder_protocol::memcache::binary::REQUEST;
 use larder_protocol::memcache::meta::Verb as MetaVerb;
-use larder_protocol::memcache::request::{Request, Verb, Words};
+use larder_protocol::memcache::request::{Reject, Request, Verb, Words};
 use larder_protocol::memcache::text::{Limits, LineTooLong, Parser, Step};
 use larder_protocol::slot::slot_of;
 use larder_store::partition::access::Access;
@@ -59,6 +59,8 @@ use watch::{Lines, Watchers};
 /// Requests that one turn carries out before other sessions have theirs, at most.
 pub const REQUESTS_PER_TURN_MAX: usize = 64;
 
+/// Said of a value that cannot be credentials.
+const NO_CREDENTIALS: &[u8] = b"CLIENT_ERROR bad authentication token format\r\n";
 /// Longest value that shows credentials.
 const CREDENTIALS_BYTES_MAX: usize = 2048;
 
@@ -93,6 +95,8 @@ pub struct Shared {
     item_size_max: AtomicU64,
     verbosity: AtomicU32,
     version: String,
+    /// Lines are read as by memcached from 1.6.32 on.
+    strict: bool,
     detail: Detail,
     /// Hits and misses by what keys begin with, over all doors of the node.
     pub prefixes: Arc<Prefixes>,
@@ -200,6 +204,7 @@ impl Shared {
             item_size_max: AtomicU64::new(ITEM_SIZE_MAX_BYTES as u64),
             verbosity: AtomicU32::new(0),
             version: version.to_owned(),
+            strict: is_strict(version),
             detail: Detail::default(),
             prefixes: Arc::default(),
             advisor: Arc::default(),
@@ -305,6 +310,13 @@ impl Shared {
             flush(store, log);
         }
     }
+}
+
+/// True if memcached of this version, or of a later one, reads lines strictly.
+fn is_strict(version: &str) -> bool {
+    const FIRST: [u32; 3] = [1, 6, 32];
+    let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
+    FIRST.map(|_| numbers.next().unwrap_or(0)) >= FIRST
 }
 
 /// Takes everything out of the database; it is freed in the background. O(partitions).
@@ -558,15 +570,15 @@ impl Session {
         self.idle = true;
     }
 
-    /// Why it ends, in the words of `watch`.
-    pub fn reason(&self) -> &'static str {
+    /// Why it ends, in the words of `watch`. `hung_up` says that its client did.
+    pub fn reason(&self, hung_up: bool) -> &'static str {
         let told = match &self.speech {
             _ if self.idle => Some("idle_timeout"),
             Speech::Text(text) => text.reason,
             Speech::Binary(binary) => binary.reason,
             Speech::Unknown => None,
         };
-        told.unwrap_or("error")
+        told.unwrap_or(if hung_up { "normal" } else { "error" })
     }
 
     /// Carries out what is complete in `input`, up to the limits of a turn, and appends the answers to `out`.
@@ -629,7 +641,11 @@ impl Text {
             outcome.consumed = dump.line_bytes;
             self.dump = None;
         }
-        let limits = Limits { item_bytes_max: turn.shared.item_size_max(), config_writable: local };
+        let limits = Limits {
+            item_bytes_max: turn.shared.item_size_max(),
+            config_writable: local,
+            strict: turn.shared.strict,
+        };
         if !self.authenticated {
             return self.authenticate(turn, input, out);
         }
@@ -714,15 +730,30 @@ impl Text {
     #[cold]
     fn authenticate(&mut self, turn: &mut Turn<'_>, input: &[u8], out: &mut Vec<u8>) -> Outcome {
         let mut outcome = Outcome::default();
-        let limits = Limits { item_bytes_max: CREDENTIALS_BYTES_MAX, config_writable: false };
+        let limits = Limits {
+            item_bytes_max: CREDENTIALS_BYTES_MAX,
+            config_writable: false,
+            strict: turn.shared.strict,
+        };
         match self.parser.step(input, &limits) {
             Ok(Step::Request { request, consumed }) => {
                 outcome.consumed = consumed;
                 turn.requests += 1;
-                let verdict = match request {
-                    Request::Store { verb: Verb::Set, data, .. } => turn.shared.auth().text(data),
+                let (verdict, refusal): (_, &[u8]) = match request {
+                    Request::Store { verb: Verb::Set, data, .. } => match turn.shared.auth().text(data) {
+                        Verdict::Malformed => (Verdict::Malformed, NO_CREDENTIALS),
+                        verdict => (verdict, b"CLIENT_ERROR authentication failure\r\n"),
+                    },
                     Request::Oversized { .. } => return outcome,
-                    _ => Verdict::Refused,
+                    Request::Reject(Reject::TooLarge) => (Verdict::Malformed, NO_CREDENTIALS),
+                    Request::Reject(Reject::BadChunk) => {
+                        (Verdict::Malformed, b"CLIENT_ERROR bad command line termination\r\n")
+                    }
+                    Request::Quit if turn.shared.strict => {
+                        self.reason = Some("normal");
+                        return Outcome { close: true, ..outcome };
+                    }
+                    _ => (Verdict::Refused, b"CLIENT_ERROR unauthenticated\r\n"),
                 };
                 turn.count(Counter::AuthCmds);
                 self.authenticated = verdict == Verdict::Admitted;
@@ -730,7 +761,7 @@ impl Text {
                     out.extend_from_slice(b"STORED\r\n");
                 } else {
                     turn.count(Counter::AuthErrors);
-                    out.extend_from_slice(b"CLIENT_ERROR unauthenticated\r\n");
+                    out.extend_from_slice(refusal);
                 }
             }
             Ok(Step::Nothing { consumed }) => outcome.consumed = consumed,

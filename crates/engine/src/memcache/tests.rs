@@ -381,9 +381,9 @@ fn users_can_change() {
     };
     let mut bench = Bench::new(false);
     bench.shared.set_auth(users("bob:old"));
-    bench.says("set x 0 0 7\r\nbob new\r\n", "CLIENT_ERROR unauthenticated\r\n");
+    bench.says("set x 0 0 7\r\nbob new\r\n", "CLIENT_ERROR authentication failure\r\n");
     bench.shared.set_auth(users("bob:new"));
-    bench.says("set x 0 0 7\r\nbob old\r\n", "CLIENT_ERROR unauthenticated\r\n");
+    bench.says("set x 0 0 7\r\nbob old\r\n", "CLIENT_ERROR authentication failure\r\n");
     bench.says("set x 0 0 7\r\nbob new\r\n", "STORED\r\n");
     bench.shared.set_auth(users("ann:x"));
     bench.says("get x\r\n", "END\r\n");

@@ -5,7 +5,7 @@
 //! sockets, which send them with the system call that waits for the next turn. Batches are bounded per session and
 //! in all, so that nobody waits long; a session with more to do stays ready, and then the turn does not wait.
 //!
-//! In reading order: `sessions` (buffers), `batch` (requests), this file (the turn), `waits` (sessions
+//! In reading order: `sessions` (buffers), `batch` (requests), `heavy` (who comes last), this file (the turn), `waits` (sessions
 //! that execute nothing for now), `commit` (replies that wait for the disk, and loading), `feed` (replicas), `timers` and
 //! `compactor` (what happens without a request).
 
@@ -15,6 +15,7 @@ mod compactor;
 mod delivery;
 mod feed;
 mod handshake;
+mod heavy;
 mod sessions;
 mod timers;
 mod waits;
@@ -40,6 +41,7 @@ use crate::{observe, replication};
 use batch::{Batch, Entry};
 use compactor::Compactor;
 use delivery::deliver_all;
+use heavy::Heavy;
 use larder_protocol::resp::args::Args;
 use larder_protocol::resp::reply::Reply;
 use larder_protocol::resp::request::{Limits, Parser};
@@ -57,8 +59,6 @@ use waits::Waits;
 
 /// Connections of a worker that wait until there is room; those beyond are turned away.
 const PATIENT_MAX: usize = 1024;
-/// Replies waiting at a session beyond which it executes nothing more until they are sent.
-const OUTPUT_PAUSE_BYTES: usize = 32 * 1024 * 1024;
 /// How long every command is timed on its own after a run of quick ones took long, milliseconds.
 const EXACT_MS: u64 = 1000;
 /// Ready sessions whose requests are read into one batch.
@@ -111,6 +111,8 @@ pub struct Worker {
     touched: Vec<u32>,
     /// Mail that came while a batch was executed, and can wait for the next turn.
     later: Vec<Mail>,
+    /// Who reads large values.
+    heavy: Heavy,
     /// Another worker is behind with its mail: nothing is executed until it has caught up.
     resting: bool,
     /// Sessions whose replies wait for the disk.
@@ -149,6 +151,7 @@ impl Worker {
             run: memcache::Run::default(),
             touched: Vec::new(),
             later: Vec::new(),
+            heavy: Heavy::default(),
             resting: false,
             held: Vec::new(),
             feeding: Vec::new(),
@@ -432,7 +435,7 @@ impl Worker {
             session.client.cache_no_more(&self.node);
             self.waits.bury(&self.node, &mut session);
             if let Protocol::Memcached(memcached) = &session.protocol {
-                memcache::watch::gone(&self.node, &session.client.shared, memcached.reason());
+                memcache::watch::gone(&self.node, &session.client.shared, memcached.reason(session.ended));
             }
             self.node.monitors.remove(session.client.shared.place);
             self.node.sessions.remove(session.client.id());
@@ -470,7 +473,8 @@ impl Worker {
         if !self.waits.resumed.is_empty() {
             self.resume(&turn, &rules, &settings);
         }
-        let ready = std::mem::take(&mut self.sessions.ready);
+        let mut ready = std::mem::take(&mut self.sessions.ready);
+        self.heavy.begin(&mut ready, &mut self.sessions);
         for part in ready.chunks(BATCH_SESSIONS_MAX) {
             turn.out_of_memory = self.node.make_room(&settings, self.id, now, &mut self.random);
             self.read_batch(part, &turn, bulk_bytes_max);
@@ -479,8 +483,8 @@ impl Worker {
             self.deliver();
             self.send_replies(&settings);
         }
+        self.heavy.end(&mut self.sessions);
         if self.sessions.ready.is_empty() {
-            let mut ready = ready;
             ready.clear();
             self.sessions.ready = ready;
         }
@@ -515,8 +519,7 @@ impl Worker {
             session.client.shared.last_ms.store(turn.now.ms, Ordering::Relaxed);
             self.touched.push(index);
             let waits = session.client.pending.is_some();
-            if session.client.closing || waits || session.held || session.output_bytes() > OUTPUT_PAUSE_BYTES
-            {
+            if session.client.closing || waits || session.held || session.is_output_paused() {
                 continue;
             }
             match &mut session.protocol {
@@ -531,7 +534,9 @@ impl Worker {
                 Protocol::Memcached(_) if turn.restrained && self.node.loading.is_on() => {
                     self.sessions.make_ready(index);
                 }
+                Protocol::Memcached(_) if session.heavy && self.heavy.defers(index) => session.ready = true,
                 Protocol::Memcached(memcached) => {
+                    let before = session.out.len();
                     let of_turn = (turn.now, turn.access, turn.out_of_memory);
                     let mut turn = memcached_turn(&self.node, self.id, &mut self.run, of_turn);
                     let input = &session.input[session.start..];
@@ -541,6 +546,7 @@ impl Worker {
                         self.node.stats.changes.fetch_add(turn.changes, Ordering::Relaxed);
                     }
                     commands += turn.requests;
+                    session.heavy = self.heavy.note(session.out.len().saturating_sub(before));
                     session.client.logged = session.client.logged.max(turn.logged);
                     session.client.closing |= served.close;
                     // Its turn was over before its input was.
@@ -658,7 +664,7 @@ impl Worker {
                 continue;
             }
             // One that waits for its replies to be sent has requests left to execute.
-            let paused = session.output_bytes() > OUTPUT_PAUSE_BYTES;
+            let paused = session.is_output_paused();
             let done = session.client.closing || session.ended && !session.ready && !paused;
             if session.sending_bytes == 0 && session.has_out(done) {
                 let buffer = session.take_out(done);

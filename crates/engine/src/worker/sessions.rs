@@ -22,6 +22,12 @@ const KEPT_BYTES_MAX: usize = 16 * 1024;
 /// what comes within one turn is beyond it.
 const INPUT_BYTES_MAX: usize = 3 << 30;
 
+/// Replies waiting at a session beyond which it executes nothing more until they are sent.
+const OUTPUT_PAUSE_BYTES: usize = 32 * 1024 * 1024;
+/// The same for a Memcached session, which can stop between any two requests: once a turn's worth waits for the socket, what
+/// it has answered more would only take memory, and time from other sessions.
+const MEMCACHED_OUTPUT_PAUSE_BYTES: usize = crate::memcache::OUTPUT_PER_TURN_BYTES_MAX;
+
 /// Which protocol a session speaks.
 pub(super) enum Protocol {
     /// Redis.
@@ -47,6 +53,8 @@ pub(super) struct Session {
     spare: Vec<u8>,
     /// Listed among the ready ones.
     pub(super) ready: bool,
+    /// Its last turn wrote so much that it comes behind the others (see [`Heavy`](super::heavy::Heavy)).
+    pub(super) heavy: bool,
     /// The peer sends nothing more.
     pub(super) ended: bool,
     /// The socket was told to close.
@@ -146,6 +154,16 @@ impl Session {
         self.out.len() + self.sending_bytes
     }
 
+    /// True if so much waits to be sent that nothing more is executed until it is.
+    #[inline]
+    pub(super) fn is_output_paused(&self) -> bool {
+        let most = match self.protocol {
+            Protocol::Resp(_) => OUTPUT_PAUSE_BYTES,
+            Protocol::Memcached(_) => MEMCACHED_OUTPUT_PAUSE_BYTES,
+        };
+        self.output_bytes() > most
+    }
+
     /// Bytes that it takes: buffers, queued commands, itself.
     pub(super) fn memory_bytes(&self) -> u64 {
         let queued = self.client.transaction.as_ref().map_or(0, |queue| queue.memory_bytes());
@@ -224,6 +242,7 @@ impl Sessions {
             sending_bytes: 0,
             spare: Vec::new(),
             ready: false,
+            heavy: false,
             ended: false,
             closed: false,
             charged: 0,

@@ -10,6 +10,7 @@ on_every_engine!(
     values_may_come_in_pieces,
     an_end_in_the_middle_stores_nothing,
     a_long_pipeline_is_answered,
+    who_reads_large_values_leaves_others_their_turn,
     the_node_list_is_written_on_the_unix_socket_only,
     redis_sees_the_same_keys,
     who_watches_is_told,
@@ -62,20 +63,23 @@ fn mistakes_are_told(on: On) {
     let huge = "x".repeat(2_000_000);
     for (request, expected) in [
         ("garbage\r\n".to_owned(), "ERROR\r\n"),
-        ("\r\n".into(), "ERROR\r\n"),
-        ("get\r\n".into(), "ERROR\r\n"),
-        ("set k\r\n".into(), "ERROR\r\n"),
-        ("set k a 0 3\r\n".into(), bad),
+        ("\r\n".into(), bad),
+        ("get\r\n".into(), bad),
+        ("set k\r\n".into(), bad),
+        ("set k a 0 3\r\nabc\r\n".into(), bad),
         ("set k 0 0 -1\r\n".into(), bad),
-        (format!("get {long}\r\n"), bad),
+        (format!("get {long}\r\n"), "CLIENT_ERROR bad command line format\r\n\r\n"),
         (format!("delete {long}\r\n"), bad),
-        (format!("set {long} 0 0 3\r\nabc\r\n"), "CLIENT_ERROR bad command line format\r\nERROR\r\n"),
+        (format!("set {long} 0 0 3\r\nabc\r\n"), bad),
         (format!("get {}\r\n", "k".repeat(250)), "END\r\n"),
         (
             "set n 0 0 2\r\n10\r\nincr n x\r\n".into(),
             "STORED\r\nCLIENT_ERROR invalid numeric delta argument\r\n",
         ),
-        ("set k 0 0 3\r\nabcd\r\nget k\r\n".into(), "CLIENT_ERROR bad data chunk\r\nERROR\r\nEND\r\n"),
+        (
+            "set k 0 0 3\r\nabcde\r\nget k\r\n".into(),
+            "CLIENT_ERROR bad data chunk\r\nCLIENT_ERROR bad command line format\r\nEND\r\n",
+        ),
         ("set k 0 0 1\r\na\r\n".into(), "STORED\r\n"),
         (format!("set k 0 0 2000000\r\n{huge}\r\n"), "SERVER_ERROR object too large for cache\r\n"),
         ("get k\r\n".into(), "END\r\n"), // the old value is gone, as it should not pass for the new one
@@ -136,6 +140,31 @@ fn an_end_in_the_middle_stores_nothing(on: On) {
     session.send("get k\r\nset k 0 0 3\r\nabc\r\n");
     session.finish();
     assert_eq!(session.rest_text(), "END\r\nSTORED\r\n");
+}
+
+fn who_reads_large_values_leaves_others_their_turn(on: On) {
+    const LARGE: usize = 600_000;
+    const READS: usize = 40;
+    let node = on.node("");
+    let value = "v".repeat(LARGE);
+    node.memcached().exchange(
+        format!("set large 0 0 {LARGE}\r\n{value}\r\nset small 0 0 1\r\n1\r\n"),
+        "STORED\r\nSTORED\r\n",
+    );
+    let mut readers: Vec<_> = (0..4).map(|_| node.memcached()).collect();
+    for reader in &mut readers {
+        reader.send("get large\r\n".repeat(READS));
+    }
+    // None of them reads: what the sockets do not hold waits, and keeps nobody from being served.
+    let mut small = node.memcached();
+    for _ in 0..100 {
+        small.exchange("get small\r\n", "VALUE small 0 1\r\n1\r\nEND\r\n");
+    }
+    let answer = format!("VALUE large 0 {LARGE}\r\n{value}\r\nEND\r\n").repeat(READS);
+    for reader in &mut readers {
+        reader.exchange("", &answer);
+        reader.exchange("get small\r\n", "VALUE small 0 1\r\n1\r\nEND\r\n");
+    }
 }
 
 fn a_long_pipeline_is_answered(on: On) {
@@ -219,6 +248,10 @@ fn who_watches_is_told(on: On) {
     assert!(new.starts_with("conn_new rip=127.0.0.1 rport=") && new.ends_with(" transport=tcp"), "{new}");
     assert_eq!(told(&mut some), "deleted key=k cmd=delete clsid=1 size=1");
     session.send("quit\r\n");
+    let gone = told(&mut some);
+    assert!(gone.starts_with("conn_close ") && gone.ends_with(" transport=tcp reason=normal"), "{gone}");
+    drop(node.memcached());
+    assert!(told(&mut some).starts_with("conn_new "));
     let gone = told(&mut some);
     assert!(gone.starts_with("conn_close ") && gone.ends_with(" transport=tcp reason=normal"), "{gone}");
     // What a watcher says is not listened to.

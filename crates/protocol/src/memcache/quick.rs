@@ -155,7 +155,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const LIMITS: Limits = Limits { item_bytes_max: 1024, config_writable: false };
+    const LIMITS: Limits = Limits { item_bytes_max: 1024, config_writable: false, strict: true };
 
     fn quick(input: &[u8]) -> Option<(Quick, usize, Vec<Vec<u8>>)> {
         let mut keys = Vec::new();

@@ -186,6 +186,8 @@ pub enum Reject {
     BadFormat,
     /// A wrong form of `delete`.
     DeleteUsage,
+    /// A key of a `get` that is too long, and a blank line, as memcached has it from 1.6.32 on.
+    KeyOfGet,
     /// The amount of `incr` or `decr` is no number.
     BadDelta,
     /// An expiration time is no number.
@@ -224,6 +226,7 @@ impl Reject {
         match self {
             Reject::Unknown => b"ERROR\r\n",
             Reject::BadFormat => b"CLIENT_ERROR bad command line format\r\n",
+            Reject::KeyOfGet => b"CLIENT_ERROR bad command line format\r\n\r\n",
             Reject::DeleteUsage => {
                 b"CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n"
             }
@@ -253,9 +256,14 @@ pub struct Words<'a> {
 }
 
 impl<'a> Words<'a> {
-    /// The words of `line`. A NUL ends the line, as in memcached.
+    /// The words of `line`. A NUL ends the line, as in memcached before 1.6.32.
     pub fn new(line: &'a [u8]) -> Words<'a> {
         Words { rest: memchr::memchr(0, line).map_or(line, |end| &line[..end]) }
+    }
+
+    /// The words of `line`, in which a NUL is a byte like others.
+    pub fn whole(line: &'a [u8]) -> Words<'a> {
+        Words { rest: line }
     }
 }
 

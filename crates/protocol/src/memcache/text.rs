@@ -10,6 +10,7 @@
 
 use super::meta::{self, Meta};
 use super::request::{Admin, KEY_BYTES_MAX, Reject, Request, Verb, Words, item_bytes};
+use super::strict;
 use memchr::memchr;
 
 /// Longest line in bytes, without its end, of a command that does not take any number of keys.
@@ -19,7 +20,7 @@ pub const LINE_BYTES_MAX: usize = 2048;
 pub const KEYS_LINE_BYTES_MAX: usize = 1024 * 1024;
 
 /// Longest value that can be announced at all; one that is longer is a malformed number.
-const VALUE_BYTES_MAX: i32 = i32::MAX - 2;
+pub(super) const VALUE_BYTES_MAX: i32 = i32::MAX - 2;
 
 /// What a session may send.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +29,8 @@ pub struct Limits {
     pub item_bytes_max: usize,
     /// True for a session that may change the settings of Auto Discovery.
     pub config_writable: bool,
+    /// Lines are read as by memcached from 1.6.32 on (the module `strict`), not as before.
+    pub strict: bool,
 }
 
 /// What one step of the parser found.
@@ -76,22 +79,27 @@ pub struct Parser {
 }
 
 /// A line of a command that is followed by a value.
-struct Header<'a> {
-    target: Target<'a>,
-    flags: u32,
-    value_bytes: usize,
-    noreply: bool,
+pub(super) struct Header<'a> {
+    pub(super) target: Target<'a>,
+    pub(super) flags: u32,
+    pub(super) value_bytes: usize,
+    pub(super) noreply: bool,
 }
 
-enum Target<'a> {
+pub(super) enum Target<'a> {
     Item { verb: Verb, key: &'a [u8], exptime: i32 },
     Config { name: &'a [u8] },
 }
 
-enum Line<'a> {
+pub(super) enum Line<'a> {
     Whole(Request<'a>),
     Silent,
     Header(Header<'a>),
+    /// It is not carried out, and so many bytes of a value behind it are dropped before that is said.
+    Refused {
+        reject: Option<Reject>,
+        value_bytes: usize,
+    },
 }
 
 impl Parser {
@@ -137,10 +145,19 @@ impl Parser {
         {
             return Ok(step);
         }
-        Ok(match read_line(line, limits) {
+        let read = match limits.strict {
+            true => strict::read_line(line, end, limits),
+            false => read_line(line, limits),
+        };
+        Ok(match read {
             Line::Whole(request) => Step::Request { request, consumed },
             Line::Silent => Step::Nothing { consumed },
             Line::Header(header) => self.value(input, consumed, header, limits),
+            Line::Refused { reject, value_bytes } => {
+                self.skip = value_bytes as u32 + 2;
+                self.skip_reply = reject;
+                Step::Nothing { consumed }
+            }
         })
     }
 
@@ -163,7 +180,7 @@ impl Parser {
         at: usize,
         limits: &Limits,
     ) -> Option<Step<'a>> {
-        let mut words = Words::new(rest);
+        let mut words = if limits.strict { Words::whole(rest) } else { Words::new(rest) };
         let whole = |request| Some(Step::Request { request, consumed: at });
         let verb = match verb {
             b'g' => meta::Verb::Get,
@@ -311,7 +328,7 @@ impl<'a, const N: usize> Fields<'a, N> {
     }
 }
 
-fn reject(reason: Reject, noreply: bool) -> Line<'static> {
+pub(super) fn reject(reason: Reject, noreply: bool) -> Line<'static> {
     if noreply { Line::Silent } else { Line::Whole(Request::Reject(reason)) }
 }
 
@@ -342,16 +359,24 @@ fn read_line<'a>(line: &'a [u8], limits: &Limits) -> Line<'a> {
         b"quit" => Line::Whole(Request::Quit),
         b"config" => config(words, limits),
         b"mn" => Line::Whole(Request::MetaNoOp),
-        b"mg" | b"ms" | b"md" | b"ma" | b"me" => reject(Reject::BadFormat, false),
-        b"cache_memlimit" => admin(Admin::CacheMemlimit, words),
-        b"lru" => admin(Admin::Lru, words),
-        b"lru_crawler" => admin(Admin::LruCrawler, words),
-        b"slabs" => admin(Admin::Slabs, words),
-        b"watch" => admin(Admin::Watch, words),
-        b"shutdown" => admin(Admin::Shutdown, words),
-        b"refresh_certs" => admin(Admin::RefreshCerts, words),
-        _ => unknown(words),
+        b"me" => reject(Reject::BadFormat, false),
+        verb => operators(verb, words.clone()).unwrap_or_else(|| unknown(words)),
     }
+}
+
+/// The commands for operators.
+pub(super) fn operators<'a>(verb: &[u8], words: Words<'a>) -> Option<Line<'a>> {
+    let command = match verb {
+        b"cache_memlimit" => Admin::CacheMemlimit,
+        b"lru" => Admin::Lru,
+        b"lru_crawler" => Admin::LruCrawler,
+        b"slabs" => Admin::Slabs,
+        b"watch" => Admin::Watch,
+        b"shutdown" => Admin::Shutdown,
+        b"refresh_certs" => Admin::RefreshCerts,
+        _ => return None,
+    };
+    Some(Line::Whole(Request::Admin { command, words }))
 }
 
 /// Three words of which the last names HTTP are a web browser that a page made post here: it is cut off, as what follows
@@ -365,11 +390,7 @@ fn unknown(words: Words<'_>) -> Line<'_> {
     UNKNOWN
 }
 
-fn admin(command: Admin, words: Words<'_>) -> Line<'_> {
-    Line::Whole(Request::Admin { command, words })
-}
-
-fn meta_debug(mut words: Words<'_>) -> Request<'_> {
+pub(super) fn meta_debug(mut words: Words<'_>) -> Request<'_> {
     match words.next() {
         Some(key) if is_key(key) => {
             Request::MetaDebug { key, base64: words.any(|flag| flag.starts_with(b"b")) }
@@ -383,7 +404,7 @@ fn are_letters(rest: &[u8]) -> bool {
     Words::new(rest).skip(2).all(|flag| matches!(flag.first(), Some(b'A'..=b'z')))
 }
 
-fn is_key(word: &[u8]) -> bool {
+pub(super) fn is_key(word: &[u8]) -> bool {
     word.len() <= KEY_BYTES_MAX
 }
 
@@ -503,7 +524,7 @@ fn verbosity(words: Words<'_>) -> Line<'_> {
     }
 }
 
-fn config<'a>(words: Words<'a>, limits: &Limits) -> Line<'a> {
+pub(super) fn config<'a>(words: Words<'a>, limits: &Limits) -> Line<'a> {
     let Fields { words: [verb, name, flags, len], count } = Fields::<4>::of(words);
     match (verb, count) {
         (b"get", 2) => Line::Whole(Request::ConfigGet { name }),

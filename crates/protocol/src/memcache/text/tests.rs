@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 
-const LIMITS: Limits = Limits { item_bytes_max: 1024 * 1024, config_writable: true };
+const LIMITS: Limits = Limits { item_bytes_max: 1024 * 1024, config_writable: true, strict: false };
 
 /// Everything that a stream asks for, as text, when it arrives in these pieces.
 fn read(pieces: &[&[u8]], limits: &Limits) -> Vec<String> {
@@ -87,6 +87,61 @@ fn words_are_counted_as_memcached_counts_them() {
 }
 
 #[test]
+fn newer_versions_read_lines_strictly() {
+    let strict = |text: &str| read(&[text.as_bytes()], &Limits { strict: true, ..LIMITS }).join(" ");
+    for line in [
+        "",
+        " ",
+        "x",
+        "get",
+        "gat 0",
+        "set a 0 0",
+        "cas a 0 0",
+        "delete",
+        "incr n",
+        "incr noreply",
+        "touch n",
+    ]
+    .into_iter()
+    .chain(["set a 0 0 +1", "set a 0 0 x noreply", "set a 0 0 -1", "verbosity", "verbosity +1", "mg"])
+    .chain(["set a 0 0 2147483646", "set a 0 0 000000000001"])
+    {
+        assert_eq!(strict(&format!("{line}\r\n")), "Reject(BadFormat)", "{line:?}");
+    }
+    assert_eq!(strict("mx\n"), "Reject(BadFormat)");
+    assert_eq!(strict("mx\r\n get a\r\n"), "Reject(Unknown) Reject(Unknown)");
+    assert_eq!(strict("foo noreply\r\nnoreply \r\n"), "");
+    assert_eq!(strict("x y z HTTP/1.1\r\n"), "Quit");
+    // Words beyond those of a request are passed over, and `noreply` is the last of the first 23.
+    for (line, noreply) in [("touch a 5 c", false), ("touch a 5 x noreply", true), ("delete noreply", true)] {
+        let found = strict(&format!("{line}\r\n"));
+        assert!(found.ends_with(&format!("noreply: {noreply} }}")), "{found}");
+    }
+    for (words, noreply) in [(20, true), (21, false), (40, false)] {
+        let found = strict(&format!("touch a {}noreply\r\n", "0 ".repeat(words)));
+        assert!(found.ends_with(&format!("noreply: {noreply} }}")), "{words}: {found}");
+    }
+    for line in ["delete a 1", "delete a b c", "delete a 0 noreply x"] {
+        assert_eq!(strict(&format!("{line}\r\n")), "Reject(DeleteUsage)", "{line:?}");
+    }
+    for line in ["incr n +1", "incr n -0", "incr n 1\t", "incr n 00000000000000000000001"] {
+        assert_eq!(strict(&format!("{line}\r\n")), "Reject(BadDelta)", "{line:?}");
+    }
+    assert!(strict("incr n 0000000000000000000001\r\n").contains("delta: 1,"));
+    for line in ["touch n +5", "touch n 2147483648", "gat 5\t n", "flush_all 000000000005"] {
+        assert_eq!(strict(&format!("{line}\r\n")), "Reject(BadExptime)", "{line:?}");
+    }
+    assert!(strict("touch n -\r\n").contains("exptime: 0,"));
+    // A value behind a line that is refused is dropped; a NUL is a byte of a key.
+    for line in ["set a x 0 2", "cas a 0 0 2", "cas a 0 0 2 +5", "add a 0 x 2"] {
+        assert_eq!(strict(&format!("{line}\r\nab\r\nversion\r\n")), "Reject(BadFormat) Version", "{line:?}");
+        assert_eq!(strict(&format!("{line} noreply\r\nab\r\nversion\r\n")), "Version", "{line:?}");
+    }
+    assert!(strict("delete a\0b\r\n").contains("key: [97, 0, 98]"));
+    assert_eq!(strict(&format!("get {}\r\n", "k".repeat(KEY_BYTES_MAX + 1))), "Reject(KeyOfGet)");
+}
+
+#[test]
 fn keys_have_a_length() {
     let key = "k".repeat(KEY_BYTES_MAX);
     for line in ["get a K", "gets K", "delete K", "incr K 1", "touch K 1", "gat 0 K", "set K 0 0 1"] {
@@ -112,7 +167,7 @@ fn numbers_are_read_like_strtoull() {
 
 #[test]
 fn a_value_that_is_too_large_is_skipped() {
-    let limits = Limits { item_bytes_max: item_bytes(1, 10, 0), config_writable: false };
+    let limits = Limits { item_bytes_max: item_bytes(1, 10, 0), ..LIMITS };
     let fits = read(&[b"set a 0 0 10\r\n0123456789\r\n"], &limits);
     assert!(fits[0].starts_with("Store"), "{fits:?}");
     let skipped = read(&[b"set a 0 0 11\r\n01234", b"567890\r\nversion\r\n"], &limits);
@@ -200,8 +255,9 @@ proptest! {
     fn any_split_reads_the_same(
         pieces in prop::collection::vec(piece(), 0..40),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+        strict in any::<bool>(),
     ) {
-        let limits = Limits { item_bytes_max: item_bytes(1, 20, 0), config_writable: true };
+        let limits = Limits { item_bytes_max: item_bytes(1, 20, 0), strict, ..LIMITS };
         let whole = pieces.concat();
         let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(whole.len() + 1)).collect();
         cuts.push(0);

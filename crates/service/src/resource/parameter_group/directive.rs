@@ -112,8 +112,8 @@ fn translated(parameter: &Parameter, value: String) -> String {
     match (parameter.name, value.as_str()) {
         ("disable_flush_all" | "cas_disabled", "0") => "yes".to_owned(),
         ("disable_flush_all" | "cas_disabled", _) => "no".to_owned(),
-        ("maxconns_fast" | "track_sizes", "0") => "no".to_owned(),
-        ("maxconns_fast" | "track_sizes", _) => "yes".to_owned(),
+        ("maxconns_fast" | "track_sizes" | "lock_down_paged_memory", "0") => "no".to_owned(),
+        ("maxconns_fast" | "track_sizes" | "lock_down_paged_memory", _) => "yes".to_owned(),
         ("watcher_logbuf_size" | "worker_logbuf_size", kib) => {
             format!("{}kb", kib.parse().unwrap_or(LOGBUF_KIB_MAX).min(LOGBUF_KIB_MAX))
         }
