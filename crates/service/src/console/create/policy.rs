@@ -56,7 +56,8 @@ pub(super) fn of(visit: &Visit<'_>, draft: &Draft) -> Result<Option<Group>, ApiE
         .text("Engine", draft.engine())
         .text("EngineVersion", draft.text("version"));
     let found = visit.all(versions, "CacheEngineVersions")?;
-    let family = found.last().map_or("", |version| version.text_at(&["CacheParameterGroupFamily"])).to_owned();
+    let family =
+        found.last().map_or("", |version| version.text_at(&["CacheParameterGroupFamily"])).to_owned();
     // A version that is not there is refused with the cache, in the words of the API.
     if family.is_empty() {
         return Ok(None);
@@ -73,7 +74,8 @@ pub(super) fn preselect(visit: &Visit<'_>, draft: &mut Draft) -> Result<(), ApiE
         return Ok(());
     }
     draft.fields.set("parameter_group", OWN);
-    let may = of(visit, draft).and_then(|group| visit.rehearse(&group.map_or_else(Vec::new, |group| group.calls())));
+    let may = of(visit, draft)
+        .and_then(|group| visit.rehearse(&group.map_or_else(Vec::new, |group| group.calls())));
     if may.is_err() {
         draft.fields.set("parameter_group", "");
     }

@@ -46,7 +46,9 @@ fn facts(calls: &[Parameters]) -> Vec<(String, String)> {
             .map(|log| format!("{} to {} {}, {}", log.sort, log.to, log.name, log.format))
             .collect::<Vec<_>>()
             .join("; "),
-        Value::Tags(tags) | Value::Settings(tags) => tags.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(", "),
+        Value::Tags(tags) | Value::Settings(tags) => {
+            tags.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(", ")
+        }
     };
     let all = calls.iter().flat_map(|call| call.values.iter());
     all.map(|(name, value)| (spaced(name), text(value))).collect()

@@ -137,7 +137,11 @@ fn inner_blocks(value: &Value) -> Vec<String> {
         Value::Logs(logs) => logs,
         Value::Settings(settings) => {
             let block = |(name, value): &(String, String)| {
-                format!("\n  parameter {{\n    name  = {}\n    value = {}\n  }}\n", quoted(name), quoted(value))
+                format!(
+                    "\n  parameter {{\n    name  = {}\n    value = {}\n  }}\n",
+                    quoted(name),
+                    quoted(value)
+                )
             };
             return settings.iter().map(block).collect();
         }
