@@ -1,8 +1,9 @@
 //! The order of a grown sorted set: a B+tree of 4-byte handles with subtree counts.
 //!
-//! A leaf holds up to 58 handles in 252 bytes, with the count of who shares it; an inner node holds, for each child, its first handle and the number of
-//! members below it, so rank and select are O(log n). Neither score nor name is stored here: comparing asks the caller,
-//! who looks into the arena. Nodes own their children; a path is a recursion or a stack, there are no parent pointers. A clone shares all nodes, and costs nothing.
+//! A leaf holds up to 58 handles in 252 bytes, with the count of who shares it; an inner node holds, for each child, its
+//! first handle and the number of members below it, so rank and select are O(log n). No node but a root is empty. Neither
+//! score nor name is stored here: comparing asks the caller, who looks into the arena. Nodes own their children; a path is
+//! a recursion or a stack, there are no parent pointers. A clone shares all nodes, and costs nothing.
 
 use super::arena::Handle;
 use super::shared::Shared;
@@ -189,7 +190,10 @@ fn remove_below(children: &mut Vec<Child>, rank: usize) -> Handle {
     let handle = child.node.remove(rank);
     child.count -= 1;
     child.refresh_first();
-    if child.node.width() < child.node.width_max() / 3 {
+    if child.count == 0 {
+        // Its neighbours may be too full to take it over, and there may be none; its first handle is nobody's.
+        children.remove(index);
+    } else if child.node.width() < child.node.width_max() / 3 {
         merge(children, index);
     }
     handle
@@ -251,8 +255,10 @@ impl Tree {
             if children.len() > 1 {
                 break;
             }
-            let Some(only) = children.pop() else { break };
-            self.root = only.node;
+            self.root = match children.pop() {
+                Some(only) => only.node,
+                None => Node::Leaf(Leaf::new(&[])),
+            };
         }
         handle
     }
@@ -326,5 +332,52 @@ impl Iterator for Iter<'_> {
             false => self.at += 1,
         }
         Some(handle)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nothing below a node is empty, counts are those of what is below, and firsts are the first handles.
+    fn check(node: &Node) {
+        let Node::Inner(children) = node else { return };
+        for child in children.iter() {
+            let honest = Child::of(child.node.clone());
+            assert!(child.count > 0 && child.count == honest.count && child.first == honest.first);
+            check(&child.node);
+        }
+    }
+
+    /// Handles come and go in stretches of many, at the ends and in between, as those of scores that ascend do: whole
+    /// leaves and inner nodes become thin beside full ones.
+    #[test]
+    fn a_node_that_loses_all_is_gone() {
+        for seed in 0..12u64 {
+            let mut state = seed * 2 + 1;
+            let mut draw = |below: usize| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (state >> 33) as usize % below
+            };
+            let (mut tree, mut model, mut fresh) = (Tree::new(), Vec::new(), 0);
+            for _ in 0..60 {
+                let (act, many, place) = (draw(6), draw(3000), draw(model.len() + 1));
+                for _ in 0..many {
+                    if act < 3 {
+                        let rank = [model.len(), place, 0][act];
+                        fresh += 1;
+                        model.insert(rank, fresh);
+                        tree.insert(rank, fresh);
+                    } else if !model.is_empty() {
+                        let rank = [model.len() - 1, place.min(model.len() - 1), 0][act - 3];
+                        assert_eq!(tree.remove(rank), model.remove(rank));
+                    }
+                }
+                check(&tree.root);
+                assert!(tree.iter(0, false).eq(model.iter().copied()), "seed {seed}");
+                let last = model.len().wrapping_sub(1);
+                assert!(tree.iter(last, true).eq(model.iter().rev().copied()), "seed {seed}");
+            }
+        }
     }
 }
