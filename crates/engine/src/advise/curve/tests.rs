@@ -64,7 +64,7 @@ fn mix(requests: usize) -> Vec<(u64, u64)> {
         if number / 10_000 % 5 == 4 {
             (*key, *bytes) = (1 << 40 | number, 300);
         } else if dice < 3 {
-            (*key, *bytes) = (1 << 41 | mixed(number ^ 1 << 61) % 20_000, 150);
+            (*key, *bytes) = ((1 << 41) + mixed(number ^ 1 << 61) % 20_000, 150);
         }
     }
     all
