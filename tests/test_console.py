@@ -93,6 +93,8 @@ def test_a_beginner_creates_a_redis_cache(page, service):
     assert "--replication-group-id sessions" in command and "--cache-node-type cache.t3.micro" in command
     assert "--num-cache-clusters 1" in command and "snapshot" not in command
     assert 'resource "aws_elasticache_replication_group" "sessions"' in terraform
+    assert "allkeys-lhd" in page.text() and "--cache-parameter-group-name larder-cache-redis7" in command
+    assert "parameter_group_name = aws_elasticache_parameter_group.larder-cache-redis7.name" in " ".join(terraform.split())
     page.click("Create")
     assert page.heading() == "sessions"
     look(page, "cache-creating")
@@ -106,6 +108,7 @@ def test_a_beginner_creates_a_redis_cache(page, service):
     assert f"{endpoint['Address']}:{endpoint['Port']}" in page.text()
     cache = redis.Redis(endpoint["Address"], endpoint["Port"])
     assert cache.set("user:1", "ann")
+    assert cache.info("memory")["maxmemory_policy"] == "allkeys-lhd"
     assert snippet(page, "Python") == "ann\n"
     if shutil.which("redis-cli"):
         assert snippet(page, "redis-cli") == "OK\nann\n"
@@ -160,7 +163,8 @@ def test_the_command_and_the_block_of_the_review_make_the_same_cache(page, servi
     command = page.code("The same as a command")
     done = subprocess.run(["sh", "-c", command], env=service.environment(), capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, f"{command}\n{done.stderr}"
-    made = json.loads(done.stdout)["ReplicationGroup"]
+    # The last of the answers; the first ones are those of the parameter group, if it was not there yet.
+    made = json.loads("[" + done.stdout.replace("}\n{", "},{") + "]")[-1]["ReplicationGroup"]
     assert made["Description"] == "it's \"told\" ${here}" and made["SnapshotWindow"] == "03:00-04:00"
     api = service.client()
     tags = api.list_tags_for_resource(ResourceName=made["ARN"])["TagList"]
@@ -187,8 +191,12 @@ def test_terraform_takes_the_block_of_the_review(page, service, tmp_path):
     page.driver.find_element("name", "tags").send_keys("team=web\na key=a value+1")
     page.click("Review")
     look(page, "create-review-long")
-    terraform = prepare(tmp_path / "tf", service, HEAD + page.code("The same in Terraform"))
-    assert "Apply complete! Resources: 2 added" in terraform("apply", "-auto-approve", "-no-color").stdout
+    block = page.code("The same in Terraform")
+    # The cache, its subnet group, and the parameter group, if it was not there yet.
+    count = block.count('resource "')
+    assert count >= 2
+    terraform = prepare(tmp_path / "tf", service, HEAD + block)
+    assert f"Apply complete! Resources: {count} added" in terraform("apply", "-auto-approve", "-no-color").stdout
     try:
         [group] = service.client().describe_replication_groups(ReplicationGroupId="planned")["ReplicationGroups"]
         assert group["SnapshotRetentionLimit"] == 3 and group["Description"] == "it's \"planned\" ${here}"

@@ -119,9 +119,9 @@ def go(folder, code):
 
 
 def rust(folder, code):
-    [dependency] = re.findall(r"// ((?:redis|memcache) = .*)", code)
+    dependencies = "\n".join(re.findall(r"// ((?:redis|rustls|memcache) = .*)", code))
     (folder / "src").mkdir()
-    (folder / "Cargo.toml").write_text(f'[package]\nname = "example"\nedition = "2024"\n\n[dependencies]\n{dependency}\n\n[workspace]\n')
+    (folder / "Cargo.toml").write_text(f'[package]\nname = "example"\nedition = "2024"\n\n[dependencies]\n{dependencies}\n\n[workspace]\n')
     (folder / "src" / "main.rs").write_text(code)
     return call(folder, "cargo", "run", "-q")
 

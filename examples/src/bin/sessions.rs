@@ -38,6 +38,12 @@ async fn main() -> Result<()> {
     let visitors = Arc::new(visitors);
     let refused = Arc::new(std::sync::atomic::AtomicU64::new(0));
     say(&format!("source: {}, {VISITORS} visitors", database.kind()));
+    let source = database.clone();
+    load("without the cache", move || {
+        let database = source.clone();
+        async move { database.product(popular(PRODUCTS)).await.map(drop) }
+    })
+    .await?;
     let (cache, counted, carts, ids) =
         (products.clone(), Arc::clone(&refused), Arc::clone(&sessions), Arc::clone(&visitors));
     load("requests of a shop", move || {

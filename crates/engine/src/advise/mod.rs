@@ -10,7 +10,7 @@
 //!   [`DRAWN_PER_SECOND_MAX`] a second or so.
 //! - [`census`]: what some keys that are there look like, when the report is asked for.
 //!
-//! A watch takes about three megabytes, ends by itself, and is forgotten [`KEPT_MS`] later. The module judges nothing: it
+//! A watch takes about five megabytes, ends by itself, and is forgotten [`KEPT_MS`] later. The module judges nothing: it
 //! reports figures ([`report`]), and what follows from them is said by who asked.
 
 pub mod census;
@@ -39,8 +39,6 @@ pub const KEPT_MS: u64 = 15 * 60 * 1000;
 pub const FOLLOWED_PER_SECOND_MAX: u32 = 50_000;
 /// Uses drawn by lot in a second before fewer are drawn.
 pub const DRAWN_PER_SECOND_MAX: u32 = 5_000;
-/// Keys that are followed however many uses they have.
-const FOLLOWED_MIN: usize = 4096;
 /// One of so many uses is drawn, at the least.
 const ONE_IN_MAX: u32 = 1 << 16;
 /// Keys and prefixes that are counted at the same time.
@@ -283,7 +281,7 @@ impl Advisor {
             watch.follow(look.id, event, now_ms);
             watch.followed += 1;
             if watch.followed > FOLLOWED_PER_SECOND_MAX {
-                if watch.curve.samples() > FOLLOWED_MIN {
+                if watch.curve.is_plenty() {
                     watch.curve.halve();
                     watch.followed = 0;
                 } else {

@@ -38,6 +38,8 @@ const SPARSE_SMALL_SHARE: u64 = 32;
 const SPARSE_SMALL_BYTES: u64 = 512 << 10;
 /// The share of what is in use that may lie in holes of slabs.
 const SPARSE_SHARE: u64 = 12;
+/// The same with a small `maxmemory`, where going through all keys takes milliseconds.
+const SPARSE_SHARE_SMALL: u64 = 24;
 
 /// Up to this `maxmemory` large pages are never made: a few of them are a large part of it.
 const SMALL_BYTES: u64 = 256 << 20;
@@ -170,7 +172,8 @@ fn allow_large_pages(allowed: bool) {
 /// Whether moving should begin, or go on once it began.
 fn is_worth_moving(holes: u64, used: u64, maxmemory: u64, moving: bool) -> bool {
     let small = (maxmemory / SPARSE_SMALL_SHARE).clamp(SPARSE_SMALL_BYTES, SPARSE_BYTES);
-    let allowed = small.max(used / SPARSE_SHARE);
+    let share = if maxmemory <= SMALL_BYTES { SPARSE_SHARE_SMALL } else { SPARSE_SHARE };
+    let allowed = small.max(used / share);
     let allowed = if moving { allowed / 4 * 3 } else { allowed };
     holes > allowed
 }

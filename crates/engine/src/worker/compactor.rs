@@ -15,6 +15,10 @@ const SLICE_PRESSED: Duration = Duration::from_millis(2);
 const SLICE_MIN: Duration = Duration::from_micros(100);
 /// How long a partition is held at most, but for what one bucket takes.
 const HOLD: Duration = Duration::from_micros(100);
+/// Buckets that a slice looks at in any case, and that a hold does: a clock that jumps, because the processor was with other
+/// processes meanwhile, would let a walk come to nothing just when memory is short.
+const BUCKETS_MIN: usize = 64;
+const BUCKETS_MIN_HELD: usize = 8;
 /// Times as much time for requests as for a slice: usually, and when it is urgent.
 const PAUSE: u32 = 3;
 const PAUSE_PRESSED: u32 = 1;
@@ -64,9 +68,13 @@ impl Compactor {
         }
         let until = began + (since / pause).min(slice);
         let done = slab::with_mover(|mover| {
-            while Instant::now() < until {
+            let mut buckets = 0;
+            while buckets < BUCKETS_MIN || Instant::now() < until {
                 let hold = (Instant::now() + HOLD).min(until);
-                if self.step(node, mover, hold) && self.next(node, mover, worker, workers) {
+                let (seen, ended) = self.step(node, mover, hold);
+                // A partition with nothing in it is a look too.
+                buckets += seen.max(1);
+                if ended && self.next(node, mover, worker, workers) {
                     break;
                 }
             }
@@ -78,18 +86,19 @@ impl Compactor {
         }
     }
 
-    /// Goes on in the partition for a while; true at the end of a database.
-    fn step(&mut self, node: &Node, mover: &mut Mover<'_>, until: Instant) -> bool {
+    /// Goes on in the partition for a while: how many buckets it looked at, and whether the database ended.
+    fn step(&mut self, node: &Node, mover: &mut Mover<'_>, until: Instant) -> (usize, bool) {
         let mut partition = node.store.lock(node.store.partition_at(self.partition));
-        let mut next = Some(self.position);
+        let (mut next, mut seen) = (Some(self.position), 0);
         while let Some(position) = next {
             self.position = position;
-            if Instant::now() >= until {
+            if seen >= BUCKETS_MIN_HELD && Instant::now() >= until {
                 break;
             }
+            seen += 1;
             next = partition.compact(self.db, position, mover);
         }
-        next.is_none()
+        (seen, next.is_none())
     }
 
     /// Counts what the mover did.

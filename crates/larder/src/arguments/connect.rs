@@ -51,7 +51,8 @@ pub(crate) struct Connect {
 
 const WHY_EXAMPLES: &str = "\
 Examples:
-  larder why sessions user:1                  there, evicted, expired, deleted, flushed, or never stored
+  larder why sessions user:1                  there, evicted, expired, deleted, flushed, or
+                                              never stored
   larder why pages front --output json        the same for programs, node by node
   larder why 127.0.0.1:6379 user:1            any node of Larder";
 
@@ -80,8 +81,9 @@ Examples:
   larder advise pages --node 0002 --output json
   larder advise 127.0.0.1:6379                  any node of Larder
 
-It answers, with the evidence: is it safe (how old are values when they are read), is it effective (what half, double and
-each node type would bring), which keys need care, is the data well structured, which pattern fits, and what it costs.";
+It answers, with the evidence: is it safe (how old are values when they are read), is it
+effective (what half, double and each node type would bring), which keys need care, is the data
+well structured, which pattern fits, and what it costs.";
 
 #[derive(Args, Debug)]
 #[command(after_help = ADVISE_EXAMPLES)]

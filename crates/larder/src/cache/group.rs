@@ -167,7 +167,7 @@ fn report(group: &Group) -> String {
     match group.primary_endpoint.as_ref().filter(|_| group.status == "available") {
         Some(primary) => {
             let address = join(&primary.address, primary.port);
-            format!("{name} is available at {address}\n  larder show {name}\n  larder connect {address}\n")
+            format!("{name} is available at {address}\n  larder show {name}\n  larder connect {name}\n")
         }
         None => format!("{name} is {}\n  larder show {name}\n", group.status),
     }

@@ -12,7 +12,7 @@ use super::create::engine_name;
 const NAME: &str = "larder-cache";
 /// What they say.
 const PARAMETER: (&str, &str) = ("maxmemory-policy", "allkeys-lhd");
-const DESCRIPTION: &str = "Made by larder create: what brings the fewest hits for its bytes leaves first";
+const DESCRIPTION: &str = "Made by Larder: what brings the fewest hits for its bytes leaves first";
 
 /// The group for new caches of an engine and version, made if it is not there. None for memcached, whose default does the same,
 /// and for who may not make one.

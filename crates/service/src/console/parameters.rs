@@ -18,6 +18,8 @@ pub(super) enum Value {
     List(&'static str, Vec<String>),
     /// Keys and values.
     Tags(Vec<(String, String)>),
+    /// Parameters of a parameter group, and their values.
+    Settings(Vec<(String, String)>),
     /// A text that is sent, and shown to nobody.
     Secret(String),
     /// Logs, and where they go.
@@ -111,6 +113,13 @@ impl Parameters {
         self
     }
 
+    /// Parameters of a group.
+    pub(super) fn settings(mut self, settings: &[(&str, &str)]) -> Parameters {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        self.values.push(("ParameterNameValues", Value::Settings(settings.iter().map(owned).collect())));
+        self
+    }
+
     /// Tags; none are not sent.
     pub(super) fn tags(mut self, tags: Vec<(String, String)>) -> Parameters {
         if !tags.is_empty() {
@@ -146,6 +155,13 @@ impl Parameters {
                         // EC2's lists are numbered without a name.
                         let dot = if element.is_empty() { "" } else { "." };
                         form.append_pair(&format!("{name}{dot}{element}.{}", at + 1), text);
+                    }
+                }
+                Value::Settings(settings) => {
+                    for (at, (parameter, value)) in settings.iter().enumerate() {
+                        let one = format!("{name}.ParameterNameValue.{}", at + 1);
+                        form.append_pair(&format!("{one}.ParameterName"), parameter)
+                            .append_pair(&format!("{one}.ParameterValue"), value);
                     }
                 }
                 Value::Tags(tags) => {
@@ -190,6 +206,12 @@ impl Parameters {
                 Value::List(_, texts) => {
                     let texts: Vec<String> = texts.iter().map(|text| shell_word(text)).collect();
                     format!("--{option} {}", texts.join(" "))
+                }
+                Value::Settings(settings) => {
+                    let one = |(name, value): &(String, String)| {
+                        shell_word(&format!("ParameterName={name},ParameterValue={}", shorthand(value)))
+                    };
+                    format!("--{option} {}", settings.iter().map(one).collect::<Vec<_>>().join(" "))
                 }
                 Value::Tags(tags) => {
                     let one = |(key, value): &(String, String)| {

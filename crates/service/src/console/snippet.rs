@@ -72,7 +72,7 @@ fn redis(target: &Target<'_>) -> Vec<(&'static str, String)> {
     let node_options = if tls { ", socket: { tls: true, ca: readFileSync(\"ca.pem\") }" } else { "" };
     let rust = if tls {
         format!(
-            "// redis = {{ version = \"1\", features = [\"tls-rustls\"] }}\nuse redis::{{Client, Commands, TlsCertificates}};\n\n\
+            "// redis = {{ version = \"1\", features = [\"tls-rustls\"] }}\n// rustls = \"0.23\"\nuse redis::{{Client, Commands, TlsCertificates}};\n\n\
              fn main() -> Result<(), Box<dyn std::error::Error>> {{\n    let root_cert = Some(std::fs::read(\"ca.pem\")?);\n    \
              let certificates = TlsCertificates {{ client_tls: None, root_cert }};\n    \
              let client = Client::build_with_tls(\"{url}\", certificates)?;\n    \

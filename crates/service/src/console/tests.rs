@@ -14,6 +14,7 @@ use crate::resource::cluster::{Cluster, REGION_NODES_MAX};
 use crate::resource::group::Group;
 use crate::resource::iam::{Entity, Permissions, User};
 use crate::resource::network::{DEFAULT_VPC_BASE, Network};
+use crate::resource::parameter_group::ParameterGroup;
 use crate::resource::subnet_group::SubnetGroup;
 use crate::state::{self, FileRecords};
 use crate::vault::Vault;
@@ -397,6 +398,54 @@ fn a_new_subnet_group_is_made_with_the_cache_and_both_stand_in_the_review() {
     assert!(!browser.get("/console/clusters/pages").text.contains("pages is being created."), "said once");
     let again = browser.post("/console/create", &fields);
     assert!(again.status == 400 && again.text.contains("already exists"), "{}", again.text);
+}
+
+#[test]
+fn a_fresh_cache_evicts_as_a_cache_should_and_the_review_says_so() {
+    let site = Site::new();
+    let browser = site.sign_in(&site.root);
+    let page = browser.get("/console/create?engine=redis").text;
+    assert!(page.contains("<option value=\"+cache\" selected>"), "{page}");
+    let with = |name: &'static str, version: &'static str, go: &'static str| {
+        let fields = [
+            ("engine", "redis"),
+            ("name", name),
+            ("replicas", "0"),
+            ("node_type", "cache.t3.micro"),
+            ("version", version),
+            ("parameter_group", "+cache"),
+            ("minor_upgrades", "on"),
+            ("step", if go == "create" { "review" } else { "settings" }),
+            ("go", go),
+        ];
+        browser.post("/console/create", &fields)
+    };
+    let review = with("shop", "7.1", "review");
+    for part in [
+        "aws elasticache create-cache-parameter-group",
+        "--parameter-name-values ParameterName=maxmemory-policy,ParameterValue=allkeys-lhd",
+        "--cache-parameter-group-name larder-cache-redis7",
+        "aws_elasticache_parameter_group.larder-cache-redis7.name",
+        "maxmemory-policy=allkeys-lhd",
+    ] {
+        assert!(review.text.contains(part), "{part}: {}", review.text);
+    }
+    assert_eq!(site.count::<ParameterGroup>(), 0, "a rehearsal leaves nothing");
+    assert_eq!(with("shop", "7.1", "create").status, 303);
+    assert_eq!(site.count::<ParameterGroup>(), 1);
+    // It is there now, for the next one too; another family has its own.
+    let review = with("other", "7.0", "review");
+    assert!(!review.text.contains("create-cache-parameter-group"), "{}", review.text);
+    assert!(review.text.contains("--cache-parameter-group-name larder-cache-redis7"), "{}", review.text);
+    assert_eq!(with("old", "6.2", "create").status, 303);
+    let groups = state::list_all::<ParameterGroup>(site.console.app.records.as_ref()).unwrap();
+    let names: Vec<&str> = groups.iter().map(|group| group.value.name.as_str()).collect();
+    assert_eq!(names, ["larder-cache-redis6-x", "larder-cache-redis7"]);
+
+    // Who may not have it made begins with the default one.
+    let may = r#"{"Effect":"Allow","Action":["elasticache:Describe*","elasticache:CreateReplicationGroup"],"Resource":"*"}"#;
+    let page = site.sign_in(&site.key_of(may)).get("/console/create?engine=valkey").text;
+    assert!(page.contains("<option value=\"\" selected>"), "{page}");
 }
 
 #[test]

@@ -2,11 +2,13 @@
 
 use super::Draft;
 use super::network::NEW;
+use super::policy::{self, Group};
 use crate::console::parameters::{Log, Parameters};
 
-/// The calls, in their order: a subnet group if one is to be made, then the cache.
-pub(super) fn of(draft: &Draft) -> Vec<Parameters> {
-    let mut calls = Vec::new();
+/// The calls, in their order: a subnet group and a parameter group if they are to be made, then the cache. `own` is the
+/// parameter group in the place of the one that was typed.
+pub(super) fn of(draft: &Draft, own: Option<&Group>) -> Vec<Parameters> {
+    let mut calls = own.map(Group::calls).unwrap_or_default();
     if draft.text("subnet_group") == NEW {
         let name = draft.text("new_group");
         calls.push(
@@ -16,7 +18,9 @@ pub(super) fn of(draft: &Draft) -> Vec<Parameters> {
                 .list("SubnetIds", "SubnetIdentifier", &draft.fields.texts("new_subnet")),
         );
     }
-    calls.push(if draft.is_memcached() { memcached(draft) } else { group(draft) });
+    let typed = Some(draft.text("parameter_group")).filter(|typed| *typed != policy::OWN);
+    let parameters = own.map_or(typed.unwrap_or_default(), |own| own.name.as_str());
+    calls.push(if draft.is_memcached() { memcached(draft, parameters) } else { group(draft, parameters) });
     calls
 }
 
@@ -28,7 +32,7 @@ fn subnet_group(draft: &Draft) -> &str {
     }
 }
 
-fn memcached(draft: &Draft) -> Parameters {
+fn memcached(draft: &Draft, parameters: &str) -> Parameters {
     let zones = draft.fields.texts("zone");
     let mut different = zones.clone();
     different.sort_unstable();
@@ -45,10 +49,10 @@ fn memcached(draft: &Draft) -> Parameters {
     } else {
         call.list("PreferredAvailabilityZones", "PreferredAvailabilityZone", &zones)
     };
-    rest(draft, call)
+    rest(draft, call, parameters)
 }
 
-fn group(draft: &Draft) -> Parameters {
+fn group(draft: &Draft, parameters: &str) -> Parameters {
     let replicas = draft.text("replicas");
     // What is no number goes to the operation as it is, which says so.
     let members =
@@ -77,7 +81,7 @@ fn group(draft: &Draft) -> Parameters {
     } else {
         call
     };
-    rest(draft, call)
+    rest(draft, call, parameters)
 }
 
 /// Where the logs are to go.
@@ -94,10 +98,10 @@ fn logs(draft: &Draft) -> Vec<Log> {
 }
 
 /// What all caches have.
-fn rest(draft: &Draft, call: Parameters) -> Parameters {
+fn rest(draft: &Draft, call: Parameters, parameters: &str) -> Parameters {
     let call = call
         .number("Port", draft.text("port"))
-        .text("CacheParameterGroupName", draft.text("parameter_group"))
+        .text("CacheParameterGroupName", parameters)
         .text("CacheSubnetGroupName", subnet_group(draft))
         .list("SecurityGroupIds", "SecurityGroupId", &draft.fields.texts("security_group"))
         .text("PreferredMaintenanceWindow", draft.text("maintenance_window"));

@@ -8,6 +8,7 @@
 mod calls;
 mod engine;
 mod network;
+mod policy;
 mod review;
 mod settings;
 mod terraform;
@@ -78,7 +79,9 @@ impl Draft {
         if engine == "valkey" {
             fields.set("at_rest", "on");
         }
-        Ok(Draft { fields })
+        let mut draft = Draft { fields };
+        policy::preselect(visit, &mut draft)?;
+        Ok(draft)
     }
 }
 
@@ -101,7 +104,11 @@ pub(super) fn page(visit: &Visit<'_>) -> Result<Answer, ApiError> {
     if go != "create" && place(go) <= place(step) {
         return show(visit, &draft, go, None);
     }
-    let calls = calls::of(&draft);
+    let own = match policy::of(visit, &draft) {
+        Ok(own) => own,
+        Err(refused) => return show(visit, &draft, step, Some(refused)),
+    };
+    let calls = calls::of(&draft, own.as_ref());
     if go != "create" {
         let refused = visit.rehearse(&calls).err();
         let next = if refused.is_some() { step } else { go };

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{Draft, Form, calls, terraform};
+use super::{Draft, Form, calls, policy, terraform};
 use crate::console::parameters::{Parameters, Value};
 use crate::console::show::monthly;
 use crate::console::visit::{Frame, Visit, html};
@@ -21,7 +21,7 @@ struct Page {
 }
 
 pub(super) fn page(visit: &Visit<'_>, draft: &Draft, refused: Option<ApiError>) -> Result<Answer, ApiError> {
-    let calls = calls::of(draft);
+    let calls = calls::of(draft, policy::of(visit, draft)?.as_ref());
     let commands: Vec<String> = calls.iter().map(Parameters::command).collect();
     let page = Page {
         form: Form::of(draft, "review", &[], refused),
@@ -46,7 +46,9 @@ fn facts(calls: &[Parameters]) -> Vec<(String, String)> {
             .map(|log| format!("{} to {} {}, {}", log.sort, log.to, log.name, log.format))
             .collect::<Vec<_>>()
             .join("; "),
-        Value::Tags(tags) => tags.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(", "),
+        Value::Tags(tags) | Value::Settings(tags) => {
+            tags.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(", ")
+        }
     };
     let all = calls.iter().flat_map(|call| call.values.iter());
     all.map(|(name, value)| (spaced(name), text(value))).collect()

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{Choice, Draft, Form};
+use super::{Choice, Draft, Form, policy};
 use crate::console::parameters::Parameters;
 use crate::console::show::{gib, hourly, monthly};
 use crate::console::visit::{Frame, Visit, html};
@@ -72,11 +72,16 @@ fn versions(visit: &Visit<'_>, draft: &Draft) -> Result<Vec<Choice>, ApiError> {
 fn parameter_groups(visit: &Visit<'_>, draft: &Draft) -> Vec<Choice> {
     let chosen = draft.text("parameter_group");
     let mut choices = vec![Choice::of("", "The default one of the version", chosen)];
+    if !draft.is_memcached() {
+        choices[0].text.push_str(" (volatile-lru: only keys with a time to live leave when memory is full)");
+        choices.insert(0, Choice::of(policy::OWN, policy::OFFER, chosen));
+    }
     let found = visit.all(Parameters::of("DescribeCacheParameterGroups"), "CacheParameterGroups");
     for group in found.unwrap_or_default() {
         let name = group.text_at(&["CacheParameterGroupName"]);
         let family = group.text_at(&["CacheParameterGroupFamily"]);
-        if family.starts_with(draft.engine()) && !name.starts_with("default.") {
+        let offered = name.starts_with("default.") || name == policy::name(family);
+        if family.starts_with(draft.engine()) && !offered {
             choices.push(Choice::of(name, format!("{name} ({family})"), chosen));
         }
     }

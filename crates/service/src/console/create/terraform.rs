@@ -28,6 +28,12 @@ const SUBNETS: &[(&str, &str)] = &[
     ("CacheSubnetGroupDescription", "description"),
     ("SubnetIds", "subnet_ids"),
 ];
+/// Attributes of `aws_elasticache_parameter_group`.
+const PARAMETERS: &[(&str, &str)] = &[
+    ("CacheParameterGroupName", "name"),
+    ("CacheParameterGroupFamily", "family"),
+    ("Description", "description"),
+];
 /// Attributes that both sorts of caches have.
 const CACHE: &[(&str, &str)] = &[
     ("AutoMinorVersionUpgrade", "auto_minor_version_upgrade"),
@@ -49,10 +55,37 @@ const CACHE: &[(&str, &str)] = &[
 /// The blocks that say the same as the calls. What a call refers to and another makes is named by its block, so that
 /// Terraform knows the order.
 pub(super) fn blocks(calls: &[Parameters]) -> String {
-    let made = calls.iter().find(|call| call.action == "CreateCacheSubnetGroup");
-    let made = made.and_then(|call| text_of(call, "CacheSubnetGroupName"));
-    calls.iter().map(|call| block(call, made)).collect::<Vec<_>>().join("\n")
+    let made = |action: &str, name: &str| {
+        let call = calls.iter().find(|call| call.action == action);
+        call.and_then(|call| text_of(call, name))
+    };
+    let made = [
+        (
+            "subnet_group_name",
+            "aws_elasticache_subnet_group",
+            made("CreateCacheSubnetGroup", "CacheSubnetGroupName"),
+        ),
+        (
+            "parameter_group_name",
+            "aws_elasticache_parameter_group",
+            made("CreateCacheParameterGroup", "CacheParameterGroupName"),
+        ),
+    ];
+    let blocks = calls.iter().filter(|call| call.action != CHANGE).map(|call| {
+        let inner = match call.action {
+            "CreateCacheParameterGroup" => calls.iter().filter(|call| call.action == CHANGE).collect(),
+            _ => vec![call],
+        };
+        block(call, &inner, &made)
+    });
+    blocks.collect::<Vec<_>>().join("\n")
 }
+
+/// Terraform has the parameters of a group inside its block.
+const CHANGE: &str = "ModifyCacheParameterGroup";
+
+/// An attribute, the sort of the block that makes what it names, and the name if there is such a block.
+type Made<'a> = (&'static str, &'static str, Option<&'a str>);
 
 fn text_of<'a>(call: &'a Parameters, name: &str) -> Option<&'a str> {
     call.values.iter().find_map(|(known, value)| match value {
@@ -61,12 +94,15 @@ fn text_of<'a>(call: &'a Parameters, name: &str) -> Option<&'a str> {
     })
 }
 
-fn block(call: &Parameters, made_group: Option<&str>) -> String {
+fn block(call: &Parameters, inner: &[&Parameters], made: &[Made<'_>]) -> String {
     let (sort, id, tables): (_, _, [&[(&str, &str)]; 2]) = match call.action {
         "CreateReplicationGroup" => {
             ("aws_elasticache_replication_group", "ReplicationGroupId", [GROUP, CACHE])
         }
         "CreateCacheSubnetGroup" => ("aws_elasticache_subnet_group", "CacheSubnetGroupName", [SUBNETS, &[]]),
+        "CreateCacheParameterGroup" => {
+            ("aws_elasticache_parameter_group", "CacheParameterGroupName", [PARAMETERS, &[]])
+        }
         _ => ("aws_elasticache_cluster", "CacheClusterId", [CLUSTER, CACHE]),
     };
     let attribute = |name: &str| {
@@ -78,10 +114,9 @@ fn block(call: &Parameters, made_group: Option<&str>) -> String {
         .iter()
         .filter_map(|(name, value)| {
             let attribute = attribute(name)?;
-            let referred = (attribute == "subnet_group_name")
-                .then_some(made_group)
-                .flatten()
-                .map(|group| format!("aws_elasticache_subnet_group.{}.name", label(group)));
+            let referred = made.iter().find(|(known, _, _)| *known == attribute);
+            let referred =
+                referred.and_then(|(_, sort, name)| name.map(|name| format!("{sort}.{}.name", label(name))));
             Some((attribute, referred.unwrap_or_else(|| written(value))))
         })
         .collect();
@@ -89,15 +124,29 @@ fn block(call: &Parameters, made_group: Option<&str>) -> String {
     let body: String =
         lines.iter().map(|(attribute, value)| format!("  {attribute:<width$} = {value}\n")).collect();
     let name = label(text_of(call, id).unwrap_or("cache"));
-    let logs: String = call.values.iter().flat_map(|(_, value)| log_blocks(value)).collect();
+    let inner = inner.iter().flat_map(|call| call.values.iter());
+    let blocks: String = inner.flat_map(|(_, value)| inner_blocks(value)).collect();
     let has_secret = call.values.iter().any(|(_, value)| matches!(value, Value::Secret(_)));
     let variable = if has_secret { "variable \"auth_token\" {\n  sensitive = true\n}\n\n" } else { "" };
-    format!("{variable}resource \"{sort}\" \"{name}\" {{\n{body}{logs}}}\n")
+    format!("{variable}resource \"{sort}\" \"{name}\" {{\n{body}{blocks}}}\n")
 }
 
-/// A block for each log that is delivered.
-fn log_blocks(value: &Value) -> Vec<String> {
-    let Value::Logs(logs) = value else { return Vec::new() };
+/// A block for each log that is delivered, and for each parameter.
+fn inner_blocks(value: &Value) -> Vec<String> {
+    let logs = match value {
+        Value::Logs(logs) => logs,
+        Value::Settings(settings) => {
+            let block = |(name, value): &(String, String)| {
+                format!(
+                    "\n  parameter {{\n    name  = {}\n    value = {}\n  }}\n",
+                    quoted(name),
+                    quoted(value)
+                )
+            };
+            return settings.iter().map(block).collect();
+        }
+        _ => return Vec::new(),
+    };
     let block = |log: &Log| {
         format!(
             "\n  log_delivery_configuration {{\n    destination      = {}\n    destination_type = {}\n    log_format       = {}\n    \
@@ -125,7 +174,7 @@ fn written(value: &Value) -> String {
         Value::Number(text) => text.parse::<i64>().map_or_else(|_| quoted(text), |number| number.to_string()),
         Value::Flag(on) => on.to_string(),
         // Blocks of their own; see `block`.
-        Value::Logs(_) => String::new(),
+        Value::Logs(_) | Value::Settings(_) => String::new(),
         // Whoever runs it says it, and it stands in no file.
         Value::Secret(_) => "var.auth_token".to_owned(),
         Value::List(_, texts) => {
@@ -159,6 +208,12 @@ mod tests {
                 "SubnetIdentifier",
                 &["subnet-1", "subnet-2"],
             ),
+            Parameters::of("CreateCacheParameterGroup")
+                .text("CacheParameterGroupName", "larder-cache-redis7")
+                .text("CacheParameterGroupFamily", "redis7"),
+            Parameters::of("ModifyCacheParameterGroup")
+                .text("CacheParameterGroupName", "larder-cache-redis7")
+                .settings(&[("maxmemory-policy", "allkeys-lhd")]),
             Parameters::of("CreateReplicationGroup")
                 .text("ReplicationGroupId", "shop")
                 .text("ReplicationGroupDescription", "a \"${shop}\"")
@@ -171,12 +226,23 @@ mod tests {
                     name: "slow".into(),
                     format: "json".into(),
                 }])
+                .text("CacheParameterGroupName", "larder-cache-redis7")
                 .text("CacheSubnetGroupName", "own")
                 .tags(vec![("team".into(), "web".into())]),
         ];
         let expected = r#"resource "aws_elasticache_subnet_group" "own" {
   name       = "own"
   subnet_ids = ["subnet-1", "subnet-2"]
+}
+
+resource "aws_elasticache_parameter_group" "larder-cache-redis7" {
+  name   = "larder-cache-redis7"
+  family = "redis7"
+
+  parameter {
+    name  = "maxmemory-policy"
+    value = "allkeys-lhd"
+  }
 }
 
 variable "auth_token" {
@@ -189,6 +255,7 @@ resource "aws_elasticache_replication_group" "shop" {
   num_cache_clusters   = 3
   multi_az_enabled     = true
   auth_token           = var.auth_token
+  parameter_group_name = aws_elasticache_parameter_group.larder-cache-redis7.name
   subnet_group_name    = aws_elasticache_subnet_group.own.name
   tags                 = {
     "team" = "web"
