@@ -92,13 +92,14 @@ def panel(title, unit, top, series, column, scale, log):
                f'text-anchor="middle">{unit}</text>')
     for second in range(0, last // 1000 + 1, 10):
         out.append(f'<text x="{x(second * 1000):.0f}" y="{top + HEIGHT + 16}" text-anchor="middle">{second} s</text>')
-    for (name, rows), colour in zip(series, COLOURS):
+    for at, ((name, rows), colour) in enumerate(zip(series, COLOURS)):
         points = " ".join(f"{x(row['ms']):.1f},{y(row[column] / scale):.1f}" for row in rows)
         out.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
         during = [row["ms"] for row in rows if row["saving"]]
         if during:
-            out.append(f'<line x1="{x(during[0]):.1f}" x2="{x(during[-1]):.1f}" y1="{top + HEIGHT + 3}" '
-                       f'y2="{top + HEIGHT + 3}" stroke="{colour}" stroke-width="3"/>')
+            bar = top + HEIGHT + 3 - 4 * at
+            out.append(f'<line x1="{x(during[0]):.1f}" x2="{x(during[-1]):.1f}" y1="{bar}" y2="{bar}" '
+                       f'stroke="{colour}" stroke-width="3"/>')
     return "\n".join(out)
 
 

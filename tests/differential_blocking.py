@@ -20,7 +20,7 @@ from differential import Client, Mismatch, Server, find_larder, number
 
 CLIENTS = 7
 STEPS_DEFAULT = 3000
-PATIENCE_SECONDS = 10
+PATIENCE_SECONDS = 120
 
 
 class Side:

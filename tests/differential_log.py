@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ports import free_port
 
-PATIENCE_SECONDS = 10
+PATIENCE_SECONDS = 120
 
 # A line is a command of the main session; `@name` says another session, `!` that it will have to wait.
 STEPS = """

@@ -18,11 +18,10 @@ from redis.retry import Retry
 
 from ports import free_port
 from service import BINARY, wait_until
-from test_log import contents, everything
+from test_log import KILLS, WRITES_SECONDS, contents, everything
 from test_redis_dump import PEERS
 from differential_log import PATIENCE_SECONDS, Server, play
 
-KILLS = int(os.environ.get("LARDER_AOF_KILLS", "12"))
 LIMIT_BYTES = 256 * 1024
 
 
@@ -50,7 +49,7 @@ class Node:
         self.until(self.is_ready)
 
     def connect(self):
-        return redis.Redis(port=self.port, socket_timeout=PATIENCE_SECONDS * 3, retry=Retry(NoBackoff(), 0))
+        return redis.Redis(port=self.port, socket_timeout=PATIENCE_SECONDS, retry=Retry(NoBackoff(), 0))
 
     def is_ready(self):
         assert self.process.poll() is None, "the node does not start"
@@ -60,7 +59,7 @@ class Node:
             return False
 
     def until(self, condition):
-        end = time.monotonic() + 6 * PATIENCE_SECONDS
+        end = time.monotonic() + PATIENCE_SECONDS
         while not condition():
             assert time.monotonic() < end, "it does not come to that"
             time.sleep(0.01)
@@ -172,7 +171,7 @@ def test_no_acknowledged_write_is_lost_while_the_file_is_written_anew(tmp_path, 
 
         rewriter = threading.Thread(target=rewrite)
         rewriter.start()
-        time.sleep(dice.random() / 2)
+        time.sleep(dice.random() * WRITES_SECONDS)
         node.kill()
         writers.end()
         rewriter.join()

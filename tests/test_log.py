@@ -21,6 +21,8 @@ from test_redis_dump import PEERS
 
 LARDER = [str(BINARY), "node"]
 KILLS = int(os.environ.get("LARDER_AOF_KILLS", "12"))
+# How long clients write before a kill, at most, once each has written; and how many kills one file has to bear.
+WRITES_SECONDS, KILLS_PER_FILE = 0.1, 25
 
 MORE = """
 SET a 1 | SET b 2 EX 1000 | SET float 1.5 | INCRBYFLOAT float 2 | HSET h a 1 b 2 c 3 | HINCRBYFLOAT h a 0.5
@@ -142,23 +144,28 @@ def write_until_killed(server, workers=4):
 def test_no_acknowledged_write_is_lost(tmp_path, threads):
     program = [*LARDER, "--threads", str(threads), "--appendfsync", "always"]
     dice = random.Random(threads)
-    for _ in range(KILLS // 2):
-        server = Server(program, tmp_path)
-        server.call("main", ["FLUSHALL"])
-        acknowledged, writers = write_until_killed(server)
-        time.sleep(dice.random() / 5)
-        server.process.send_signal(signal.SIGKILL)
-        server.process.wait()
-        for writer in writers:
-            writer.join()
-        again = Server(program, tmp_path)
-        try:
+    server = Server(program, tmp_path)
+    try:
+        for kill in range(KILLS // 2):
+            acknowledged, writers = write_until_killed(server)
+            time.sleep(dice.random() * WRITES_SECONDS)
+            server.process.send_signal(signal.SIGKILL)
+            server.process.wait()
+            for writer in writers:
+                writer.join()
+            server = Server(program, tmp_path)
             for worker, last in enumerate(acknowledged):
-                assert int(again.call("main", ["GET", f"k{worker}"])) >= last
-                values = [int(n) for n in again.call("main", ["LRANGE", f"l{worker}", "0", "-1"])]
+                assert int(server.call("main", ["GET", f"k{worker}"])) >= last
+                values = [int(n) for n in server.call("main", ["LRANGE", f"l{worker}", "0", "-1"])]
                 assert values == list(range(1, len(values) + 1)) and len(values) >= last
-        finally:
-            again.stop()
+            server.call("main", ["FLUSHALL"])
+            if kill % KILLS_PER_FILE == KILLS_PER_FILE - 1:
+                # What all the kills before have left need not be loaded again and again.
+                server.stop()
+                shutil.rmtree(tmp_path / "appendonlydir")
+                server = Server(program, tmp_path)
+    finally:
+        server.stop()
 
 
 def cut_file(folder):

@@ -55,6 +55,8 @@ def test_nodes_follow_each_other_in_a_chain(servers, diskless, load):
     fill(primary)
     middle = servers(LARDER, "--repl-diskless-load", load)
     last = servers(LARDER, "--repl-diskless-load", load)
+    # Who has keys keeps them until all of the snapshot is there, unless it is told to load it as it comes.
+    middle.call("SET", "of its own", "1")
     writer = Writer(primary)
     middle.follow(primary.port)
     wait_until("the middle is up", middle.is_up)
@@ -299,3 +301,78 @@ def test_what_is_refused_is_refused_as_in_redis(servers):
     real, own = servers(REDIS), servers()
     wrong = [(words, answer(own, words), answer(real, words)) for words in REFUSALS]
     assert not [one for one in wrong if one[1] != one[2]]
+
+
+def diverged(server):
+    return server.stats()["unexpected_error_replies"]
+
+
+@pytest.mark.parametrize("words", [["LPUSH"], ["MULTI", "LPUSH", "EXEC"]], ids=["alone", "in a transaction"])
+def test_a_command_of_the_primary_that_fails_is_counted_and_may_end_the_replica(servers, words):
+    """The replica took a write of its own, which makes the primary's fail."""
+    primary = servers()
+    replicas = [servers(LARDER, "--replica-read-only", "no") for _ in range(2)]
+    replicas[1].call("CONFIG", "SET", "propagation-error-behavior", "panic-on-replicas")
+    for replica in replicas:
+        replica.follow(primary.port)
+        wait_until("the link is up", replica.is_up)
+        replica.call("SET", "list", "no list")
+        assert diverged(replica) == 0
+    online(primary, 2)
+    pipe = primary.client.pipeline(transaction=words[0] == "MULTI")
+    pipe.lpush("list", "x").set("behind", "1")
+    pipe.execute()
+    wait_until("the first one goes on", lambda: replicas[0].call("GET", "behind") == b"1")
+    assert diverged(replicas[0]) == 1 and replicas[0].call("GET", "list") == b"no list"
+    assert replicas[1].process.wait(timeout=PATIENCE_S) == 1
+    assert f"The command '{words[-1]}' of the primary failed" in (replicas[1].folder / "log").read_text()
+
+
+def test_a_command_of_the_file_that_fails_is_counted_and_may_end_the_start(servers):
+    node = servers(LARDER, "--appendonly", "yes")
+    node.call("SET", "list", "no list")
+    assert node.call("WAITAOF", "1", "0", "0") == [1, 0]
+    node.kill()
+    (file,) = node.folder.glob("appendonlydir/*.incr.aof")
+    with open(file, "ab") as log:
+        log.write(b"*3\r\n$5\r\nLPUSH\r\n$4\r\nlist\r\n$1\r\nx\r\n*3\r\n$3\r\nSET\r\n$6\r\nbehind\r\n$1\r\n1\r\n")
+    for behavior in ("ignore", "panic-on-replicas"):
+        node.restart("--propagation-error-behavior", behavior)
+        assert diverged(node) == 1 and node.call("GET", "behind") == b"1"
+        node.kill()
+    with pytest.raises(AssertionError, match="of the append-only file failed"):
+        node.restart("--propagation-error-behavior", "panic")
+    assert node.process.wait() == 1
+
+
+def test_a_replica_shows_no_field_whose_time_is_over(servers):
+    """Its primary, which would remove them, is stopped."""
+    primary, replica = servers(), servers()
+    replica.follow(primary.port)
+    wait_until("the link is up", replica.is_up)
+    long = {f"f{n}": n for n in range(1000)}  # no small hash any more
+    primary.client.hset("small", mapping={"stays": 1, "dies": 2, "dies too": 3})
+    primary.client.hset("grown", mapping=long)
+    # Each of them outlives the way to the replica, also where that takes long, and dies while the primary stands still.
+    at = int(time.time() * 1000) + 8000
+    primary.call("HPEXPIREAT", "small", at, "FIELDS", "2", "dies", "dies too")
+    primary.call("HPEXPIREAT", "grown", at, "FIELDS", "500", *(f"f{n}" for n in range(500)))
+    primary.call("RPUSH", "list", "small")
+    wait_until("the replica has them", lambda: replica.call("EXISTS", "list"))
+    primary.rest()
+    wait_until("they die", lambda: replica.call("HGET", "small", "dies") is None)
+    assert replica.call("HGET", "small", "dies too") is None
+    assert replica.client.hgetall("small") == {b"stays": b"1"} and replica.client.hlen("small") == 1
+    assert replica.call("HMGET", "small", "dies", "stays") == [None, b"1"]
+    assert replica.call("HEXISTS", "small", "dies") == 0 and replica.call("HSTRLEN", "small", "dies") == 0
+    assert replica.call("HPTTL", "small", "FIELDS", "2", "dies", "stays") == [-2, -1]
+    assert {replica.call("HRANDFIELD", "small") for _ in range(20)} == {b"stays"}
+    assert replica.client.hlen("grown") == 500 and len(replica.client.hkeys("grown")) == 500
+    seen = {field for field, _ in replica.client.hscan_iter("grown", count=7)}
+    assert seen == {b"f%d" % n for n in range(500, 1000)}
+    assert replica.call("SORT_RO", "list", "BY", "nosort", "GET", "*->dies", "GET", "*->stays") == [None, b"1"]
+    pipe = replica.client.pipeline(transaction=True)
+    assert pipe.hget("small", "dies").hget("grown", "f1").hget("grown", "f700").execute() == [None, None, b"700"]
+    primary.go_on()
+    wait_until("the primary removes them", lambda: primary.stats()["expired_fields"] == 502)
+    settle(primary, replica)

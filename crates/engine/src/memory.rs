@@ -103,8 +103,9 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let layout = aligned(layout);
         count(class(layout.size()));
-        if mapped::is_mapped(layout) {
-            return mapped::map(layout.size());
+        if mapped::is_large(layout) {
+            // SAFETY: the caller's promise, of a large layout.
+            return unsafe { self.alloc_large(layout, A::alloc) };
         }
         // SAFETY: the caller's promise is handed on.
         unsafe { self.0.alloc(layout) }
@@ -113,9 +114,9 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
     unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
         let layout = aligned(layout);
         count(-class(layout.size()));
-        if mapped::is_mapped(layout) {
-            // SAFETY: the caller's promise; a block of this layout came from `mapped`.
-            return unsafe { mapped::unmap(start, layout.size()) };
+        if mapped::is_large(layout) {
+            // SAFETY: the caller's promise, of a large layout.
+            return unsafe { self.dealloc_large(start, layout) };
         }
         // SAFETY: the caller's promise is handed on; `alloc` padded the layout too.
         unsafe { self.0.dealloc(start, layout) }
@@ -124,8 +125,9 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         let layout = aligned(layout);
         count(class(layout.size()));
-        if mapped::is_mapped(layout) {
-            return mapped::map(layout.size());
+        if mapped::is_large(layout) {
+            // SAFETY: the caller's promise, of a large layout.
+            return unsafe { self.alloc_large(layout, A::alloc_zeroed) };
         }
         // SAFETY: the caller's promise is handed on.
         unsafe { self.0.alloc_zeroed(layout) }
@@ -138,25 +140,62 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
         };
         // SAFETY: the caller's promise: the size is not 0, and not too large when it is rounded up to the alignment.
         let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
-        match (mapped::is_mapped(layout), mapped::is_mapped(wanted)) {
-            (false, false) => {
-                count(class(size) - class(layout.size()));
-                // SAFETY: the caller's promise is handed on; the old layout is as `alloc` padded it.
-                unsafe { self.0.realloc(start, layout, size) }
-            }
-            (true, true) => {
-                count(class(size) - class(layout.size()));
-                // SAFETY: a block of this layout came from `mapped`.
-                unsafe { mapped::remap(start, layout.size(), size) }
-            }
-            // SAFETY: the caller's promise is handed on.
-            _ => unsafe { self.move_over(start, layout, wanted) },
+        let same = match (mapped::is_large(layout), mapped::is_large(wanted)) {
+            // SAFETY: the caller's promise is handed on; the old layout is as `alloc` padded it.
+            (false, false) => unsafe { self.0.realloc(start, layout, size) },
+            // SAFETY: a large block that begins there is a mapping.
+            (true, true) if mapped::may_be_mapped(start) => unsafe {
+                mapped::remap(start, layout.size(), size)
+            },
+            _ => std::ptr::null_mut(),
+        };
+        if !same.is_null() {
+            count(class(size) - class(layout.size()));
+            return same;
         }
+        if !mapped::is_large(layout) && !mapped::is_large(wanted) {
+            return same; // there is no memory
+        }
+        // SAFETY: the caller's promise is handed on.
+        unsafe { self.move_over(start, layout, wanted) }
     }
 }
 
 impl<A: GlobalAlloc> Counting<A> {
-    /// A block of one kind in the place of one of the other.
+    /// A large block: a mapping, or where there are enough of these, a displaced block of the allocator's.
+    ///
+    /// # Safety
+    /// The layout is large and as [`aligned`] makes it; `take` is a way of the allocator's to take memory.
+    unsafe fn alloc_large(&self, layout: Layout, take: unsafe fn(&A, Layout) -> *mut u8) -> *mut u8 {
+        let mapping = mapped::map(layout.size());
+        if !mapping.is_null() {
+            return mapping;
+        }
+        let Some(around) = mapped::around(layout) else { return mapping };
+        // SAFETY: the size is not 0.
+        let start = unsafe { take(&self.0, around) };
+        if start.is_null() {
+            return start;
+        }
+        // SAFETY: the block is longer than that.
+        unsafe { start.add(mapped::displacement(layout)) }
+    }
+
+    /// Gives a large block back.
+    ///
+    /// # Safety
+    /// The block came from [`Counting::alloc_large`] with this layout, and is not used any more.
+    unsafe fn dealloc_large(&self, start: *mut u8, layout: Layout) {
+        if mapped::may_be_mapped(start) {
+            // SAFETY: a large block that begins there is a mapping.
+            return unsafe { mapped::unmap(start, layout.size()) };
+        }
+        let Some(around) = mapped::around(layout) else { return };
+        // SAFETY: a large block that is no mapping is displaced: it begins so far behind that of the allocator's.
+        unsafe { self.0.dealloc(start.sub(mapped::displacement(layout)), around) }
+    }
+
+    /// A block in the place of another one, of which one at least is large.
     ///
     /// # Safety
     /// The block has the first layout, and both are as [`aligned`] makes them.
@@ -241,6 +280,47 @@ mod tests {
     }
 
     #[test]
+    fn there_are_large_blocks_beyond_the_bound_of_mappings() {
+        const MORE: usize = 8;
+        let allocator = Counting(Jemalloc);
+        let layout = Layout::from_size_align(mapped::MAPPED_BYTES, 64).unwrap();
+        // Nothing is written to most of them, so they take no memory.
+        // SAFETY: the layouts are valid, and those that the blocks have; each byte that is read was written.
+        unsafe {
+            let mut blocks: Vec<*mut u8> =
+                (0..mapped::MAPPINGS_MAX as usize + MORE).map(|_| allocator.alloc(layout)).collect();
+            let displaced = |block: &&mut *mut u8| !mapped::may_be_mapped(**block);
+            assert!(blocks.iter().all(|block| !block.is_null() && block.addr().is_multiple_of(64)));
+            assert!(blocks.iter_mut().filter(displaced).count() >= MORE);
+            for (number, block) in blocks.iter_mut().filter(displaced).take(MORE).enumerate() {
+                block.write_bytes(number as u8, layout.size());
+                *block = allocator.realloc(*block, layout, 2 * layout.size());
+                assert!(!block.is_null());
+                let kept = std::slice::from_raw_parts(*block, layout.size());
+                assert!(kept.iter().all(|byte| *byte == number as u8));
+                *block = allocator.realloc(*block, twice(layout), layout.size());
+            }
+            // A mapping that cannot grow where it is becomes another one, or is displaced.
+            let first = blocks[0];
+            first.write_bytes(7, layout.size());
+            blocks[0] = allocator.realloc(first, layout, 2 * layout.size());
+            assert!(std::slice::from_raw_parts(blocks[0], layout.size()).iter().all(|byte| *byte == 7));
+            blocks[0] = allocator.realloc(blocks[0], twice(layout), layout.size());
+            let zeros = allocator.alloc_zeroed(layout);
+            assert!(std::slice::from_raw_parts(zeros, layout.size()).iter().all(|byte| *byte == 0));
+            blocks.push(zeros);
+            blocks.into_iter().for_each(|block| allocator.dealloc(block, layout));
+            let again = allocator.alloc(layout);
+            assert!(mapped::may_be_mapped(again), "there is room again");
+            allocator.dealloc(again, layout);
+        }
+    }
+
+    fn twice(layout: Layout) -> Layout {
+        Layout::from_size_align(2 * layout.size(), layout.align()).unwrap()
+    }
+
+    #[test]
     fn large_blocks_grow_and_shrink_with_what_is_in_them() {
         let allocator = Counting(Jemalloc);
         let before = mapped::bytes();
@@ -259,7 +339,6 @@ mod tests {
                 let kept = std::slice::from_raw_parts(start, size.min(next));
                 assert!(kept.iter().step_by(1009).all(|byte| *byte == 1) && kept.last() == Some(&1));
                 if next > size {
-                    assert!(next < mapped::MAPPED_BYTES || mapped::may_be_mapped(start));
                     start.add(size).write_bytes(1, next - size);
                 }
                 size = next;

@@ -64,6 +64,8 @@ pub struct Stats {
     pub refused_sources: AtomicU64,
     /// Error replies.
     pub errors: AtomicU64,
+    /// Commands of a primary, or of a file, that failed here.
+    pub diverged: AtomicU64,
     /// Changes made to keys.
     pub changes: AtomicU64,
     /// Commands per second over the last second or so.
@@ -108,6 +110,7 @@ impl Stats {
             &self.rejected_connections,
             &self.refused_sources,
             &self.errors,
+            &self.diverged,
             &self.query_limit_closed,
             &self.output_limit_closed,
             &self.expire_stopped,

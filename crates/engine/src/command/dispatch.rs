@@ -373,6 +373,7 @@ pub fn apply(
     let start = call.out.len();
     if let Err(error) = (command.handler)(&mut call) {
         let text = render(&error, &request, command);
+        call.session.failed += 1;
         fail(node, call.out, start, &text);
     }
     Ok(settle(call, turn, command, wakes))
@@ -570,6 +571,7 @@ pub fn run_queued(call: &mut Call<'_>, command: &'static Command, effects: &mut 
         };
         let text = render(&error, &request, command);
         call.node.meter(call.session).failed(call.node.table.number(command), &text);
+        call.session.failed += 1;
         fail(call.node, call.out, start, &text);
     }
     if call.keys.is_logged()

@@ -157,6 +157,8 @@ struct Notes {
     events: Vec<Event>,
     /// What goes to the log before, or instead of, the command itself.
     effects: Effects,
+    /// What a reader of a hash sees where dead fields must stay until the primary removes them.
+    living: Option<Hash>,
 }
 
 impl<'a> Keyspace<'a> {
@@ -716,6 +718,34 @@ pub fn free_all(cleared: Vec<Cleared>) {
     crate::background::free_later(cleared, keys as u64);
 }
 
+impl Keyspace<'_> {
+    /// Reads a hash: counts a hit or a miss. Errors: the key holds another type.
+    pub fn read_hash(&mut self, key: &[u8]) -> Result<Option<&Hash>, CommandError> {
+        if self.node.replication.is_following() && self.hides_fields(key) {
+            self.read(key);
+            return Ok(self.notes.as_ref().and_then(|notes| notes.living.as_ref()));
+        }
+        self.read_any_hash(key)
+    }
+
+    /// True if a hash has dead fields, which a replica must keep. Makes a copy without them for who reads it: the primary
+    /// removes them soon, so this is seldom.
+    #[cold]
+    fn hides_fields(&mut self, key: &[u8]) -> bool {
+        let now = self.now.ms;
+        let living = match self.peek_value(key) {
+            Some(ValueRef::Hash(hash)) if hash.is_due(now) => {
+                let mut living = hash.clone();
+                living.purge(now, usize::MAX, |_| {});
+                living
+            }
+            _ => return false,
+        };
+        self.notes.get_or_insert_default().living = Some(living);
+        true
+    }
+}
+
 macro_rules! collection {
     ($kind:ident, $read:ident, $peek:ident, $write:ident, $create:ident, $put:ident) => {
         impl Keyspace<'_> {
@@ -763,7 +793,7 @@ macro_rules! collection {
     };
 }
 
-collection!(Hash, read_hash, peek_hash, write_hash, write_hash_or_create, put_hash);
+collection!(Hash, read_any_hash, peek_hash, write_hash, write_hash_or_create, put_hash);
 collection!(List, read_list, peek_list, write_list, write_list_or_create, put_list);
 collection!(Stream, read_stream, peek_stream, write_stream, write_stream_or_create, put_stream);
 collection!(Set, read_set, peek_set, write_set, write_set_or_create, put_set);

@@ -95,10 +95,12 @@ impl<'a> Pattern<'a> {
         }
         let (before, after) = self.around?;
         let key = [before, member, after].concat();
-        match (call.keys.read(&key)?.value(), self.field) {
-            (ValueRef::String(bytes), None) => Some(bytes.to_vec()),
-            (ValueRef::Integer(n), None) => Some(n.to_string().into_bytes()),
-            (ValueRef::Hash(hash), Some(field)) => hash.get(field).map(|value| value.to_vec()),
+        if let Some(field) = self.field {
+            return call.keys.read_hash(&key).ok()??.get(field).map(|value| value.to_vec());
+        }
+        match call.keys.read(&key)?.value() {
+            ValueRef::String(bytes) => Some(bytes.to_vec()),
+            ValueRef::Integer(n) => Some(n.to_string().into_bytes()),
             _ => None,
         }
     }

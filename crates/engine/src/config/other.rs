@@ -208,7 +208,6 @@ pub const TABLE: &[Other] = &[
     hint("oom-score-adj-values", "0 200 800", Kind::Text),
     hint("prefetch-batch-max-size", "16", Kind::Number(0, 128)),
     hint("proc-title-template", "{title} {listen-addr} {server-mode}", Kind::Text),
-    absent("propagation-error-behavior", "ignore", REPLICATION),
     hint("rdb-del-sync-files", "no", Kind::YesNo), // no such file is ever kept
     absent("rdb-key-save-delay", "0", RDB),
     absent("rdma-bind", "", RDMA),

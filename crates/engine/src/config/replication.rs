@@ -7,10 +7,11 @@ use std::net::IpAddr;
 /// `repl-diskless-load`: what a replica does with a snapshot that comes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Receive {
-    /// It is received whole, in memory and beyond that in a file, before the old keys go.
+    /// It is received whole, in memory and beyond that in a file, before the old keys go. Where there are none, it is loaded
+    /// as it comes.
     #[default]
     Whole,
-    /// As `Whole`, but for a node without keys, which loads it as it comes.
+    /// The same: said by who knows it from Redis.
     WhenEmpty,
     /// It is loaded as it comes; the old keys go before.
     AsItComes,
@@ -21,6 +22,27 @@ impl Receive {
         ("disabled", Receive::Whole),
         ("on-empty-db", Receive::WhenEmpty),
         ("flush-before-load", Receive::AsItComes),
+    ];
+}
+
+/// `propagation-error-behavior`: what follows when a command of the primary, or of the append-only file, fails here though
+/// it worked where it was first executed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Diverging {
+    /// It is counted, and the node goes on.
+    #[default]
+    GoOn,
+    /// The node ends: what it would go on with is not what its primary, or its file, has.
+    End,
+    /// It ends if the command is one of its primary.
+    EndReplica,
+}
+
+impl Diverging {
+    const NAMES: [(&'static str, Diverging); 3] = [
+        ("ignore", Diverging::GoOn),
+        ("panic", Diverging::End),
+        ("panic-on-replicas", Diverging::EndReplica),
     ];
 }
 
@@ -73,6 +95,8 @@ pub struct Replication {
     pub delays_packets: bool,
     /// `replication-sources`: who may follow this node although `restricted-commands` hides that from others.
     pub sources: Option<Ranges>,
+    /// `propagation-error-behavior`.
+    pub diverging: Diverging,
     /// `bind-source-addr`: the address from which the primary is connected; none = as the system chooses.
     pub source: Option<IpAddr>,
 }
@@ -103,9 +127,15 @@ impl Default for Replication {
             lag_max: 10,
             delays_packets: false,
             sources: None,
+            diverging: Diverging::default(),
             source: None,
         }
     }
+}
+
+/// What CONFIG GET calls a value.
+fn name<T: PartialEq>(names: &[(&'static str, T)], value: T) -> String {
+    names.iter().find(|(_, one)| *one == value).map_or("", |(name, _)| name).to_owned()
 }
 
 /// Reads `host port`, or `no one`.
@@ -194,10 +224,7 @@ pub const TABLE: &[Directive] = &[
         name: "repl-diskless-load",
         aliases: &[],
         when: When::Always,
-        get: |config| {
-            let now = config.settings.replication.receive;
-            Receive::NAMES.iter().find(|(_, one)| *one == now).map_or("", |(name, _)| name).to_owned()
-        },
+        get: |config| name(&Receive::NAMES, config.settings.replication.receive),
         set: |config, text| {
             config.settings.replication.receive = one_of(&Receive::NAMES, text)?;
             Ok(())
@@ -222,6 +249,16 @@ pub const TABLE: &[Directive] = &[
         get: |config| config.settings.replication.sources.as_ref().map_or(String::new(), Ranges::to_string),
         set: |config, text| {
             config.settings.replication.sources = Ranges::parse(text)?;
+            Ok(())
+        },
+    },
+    Directive {
+        name: "propagation-error-behavior",
+        aliases: &[],
+        when: When::Always,
+        get: |config| name(&Diverging::NAMES, config.settings.replication.diverging),
+        set: |config, text| {
+            config.settings.replication.diverging = one_of(&Diverging::NAMES, text)?;
             Ok(())
         },
     },

@@ -33,7 +33,7 @@ pub mod merge;
 mod segment;
 pub mod spool;
 
-pub use apply::Applier;
+pub use apply::{Applier, Source};
 pub use backlog::Backlog;
 pub use effects::Effects;
 pub use merge::Cut;

@@ -4,8 +4,14 @@
 //! copy a hundred megabytes for that, while the partition is held; the kernel moves entries of page tables instead: with
 //! both ends at a multiple of what one table holds, one entry for each [`ALIGN`] bytes.
 //!
-//! Invariant: a block of at least [`MAPPED_BYTES`] is a mapping that begins at a multiple of [`ALIGN`] and is as long as
-//! its size, rounded up to pages; smaller blocks, and those that must be aligned to more, are the allocator's.
+//! The kernel bounds the mappings of a process (`vm.max_map_count`, 65530 where nobody changed it), and one that reached
+//! that bound cannot go on. So there are at most [`MAPPINGS_MAX`]; further large blocks are the allocator's, a little
+//! *displaced*, so that where a block begins tells what it is.
+//!
+//! Invariant: a block of at least [`MAPPED_BYTES`] that begins at a multiple of [`ALIGN`] is a mapping, as long as its size,
+//! rounded up to pages. Another one of that size begins by its [`displacement`] behind a block of the allocator that is
+//! aligned to twice as much (so never at a multiple of [`ALIGN`]). Smaller blocks, and those that must be aligned to [`ALIGN`] or more,
+//! are the allocator's as they are.
 
 use rustix::mm::{
     Advice, MapFlags, MremapFlags, ProtFlags, madvise, mmap_anonymous, mremap, mremap_fixed, munmap,
@@ -19,19 +25,37 @@ pub(super) const MAPPED_BYTES: usize = 2 << 20;
 /// What a table of pages covers, and a large page.
 const ALIGN: usize = 2 << 20;
 const PAGE_BYTES: usize = 4096;
+const CACHE_LINE_BYTES: usize = 64;
+
+/// Mappings at a time: a quarter of what kernels allow. The allocator needs some, and a mapping whose neighbour is like it
+/// counts as one with it.
+pub(super) const MAPPINGS_MAX: u64 = 16 * 1024;
 
 /// Bytes in all mappings.
 static MAPPED: AtomicU64 = AtomicU64::new(0);
+/// How many there are.
+static MAPPINGS: AtomicU64 = AtomicU64::new(0);
 
 /// Bytes in blocks that are mappings.
 pub(super) fn bytes() -> u64 {
     MAPPED.load(Ordering::Relaxed)
 }
 
-/// True if a block of this size and alignment is a mapping.
+/// True if a block of this size and alignment is a mapping, or displaced.
 #[inline]
-pub(super) const fn is_mapped(layout: Layout) -> bool {
-    layout.size() >= MAPPED_BYTES && layout.align() <= ALIGN
+pub(super) const fn is_large(layout: Layout) -> bool {
+    layout.size() >= MAPPED_BYTES && layout.align() < ALIGN
+}
+
+/// How far a displaced block begins behind the allocator's: within its first page, unless it is to be aligned to more.
+pub(super) fn displacement(layout: Layout) -> usize {
+    layout.align().max(CACHE_LINE_BYTES)
+}
+
+/// What a displaced block is a part of. `None` for sizes that no block has.
+pub(super) fn around(layout: Layout) -> Option<Layout> {
+    let before = displacement(layout);
+    Layout::from_size_align(layout.size().checked_add(before)?, before * 2).ok()
 }
 
 /// True if a block may be a mapping, going by where it is.
@@ -44,10 +68,17 @@ fn length(size: usize) -> usize {
     size.next_multiple_of(PAGE_BYTES)
 }
 
-/// A new block, full of zeros; null if there is no memory. `size` is that of a valid layout.
+/// A new mapping, full of zeros; null if there are enough, or the kernel has none. `size` is that of a valid layout.
 pub(super) fn map(size: usize) -> *mut u8 {
     let length = length(size);
-    let Some(start) = reserve(length) else { return std::ptr::null_mut() };
+    if MAPPINGS.fetch_add(1, Ordering::Relaxed) >= MAPPINGS_MAX {
+        MAPPINGS.fetch_sub(1, Ordering::Relaxed);
+        return std::ptr::null_mut();
+    }
+    let Some(start) = reserve(length) else {
+        MAPPINGS.fetch_sub(1, Ordering::Relaxed);
+        return std::ptr::null_mut();
+    };
     // SAFETY: the range is the mapping that was just made. It works without large pages too.
     let _ = unsafe { madvise(start, length, Advice::LinuxHugepage) };
     MAPPED.fetch_add(length as u64, Ordering::Relaxed);
@@ -94,6 +125,7 @@ pub(super) unsafe fn unmap(block: *mut u8, size: usize) {
     // SAFETY: the caller's promise: the range is a whole mapping of ours.
     let _ = unsafe { munmap(block.cast(), length(size)) };
     MAPPED.fetch_sub(length(size) as u64, Ordering::Relaxed);
+    MAPPINGS.fetch_sub(1, Ordering::Relaxed);
 }
 
 /// Makes a block longer or shorter; it may move. Null if there is no memory, and then it is as it was.

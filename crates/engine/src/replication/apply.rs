@@ -1,8 +1,8 @@
 //! Applying the stream of the primary, on a worker.
 
 use super::Gate;
-use crate::log::Applier;
 use crate::log::aof::read::{Step, step};
+use crate::log::{Applier, Source};
 use crate::node::{Node, now_ms};
 use larder_protocol::resp::args::Args;
 use larder_store::Now;
@@ -38,7 +38,7 @@ pub fn apply(node: &Node, epoch: u64, bytes: &[u8], applied: &mut usize) -> (Out
             return (Outcome::Over, logged);
         }
         let mut applier = gate.applier.take().unwrap_or_else(|| {
-            let mut applier = Applier::new(node, WORKER);
+            let mut applier = Applier::new(node, WORKER, Source::Primary);
             applier.select(gate.db);
             applier
         });

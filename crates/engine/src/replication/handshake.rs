@@ -1,6 +1,6 @@
 //! What a replica says to its primary until data comes: a state machine over lines, without a socket.
 
-use super::history::is_id;
+use super::history::{is_id, position};
 use crate::log::effects::encode;
 
 /// Bytes of a line of the primary.
@@ -155,7 +155,8 @@ impl Handshake {
         let words: Vec<&str> = text.split_whitespace().collect();
         match words[..] {
             ["+FULLRESYNC", id, offset] if is_id(id) => {
-                let offset = offset.parse().map_err(|_| format!("Unexpected reply from master: '{text}'"))?;
+                let offset =
+                    position(offset).ok_or_else(|| format!("Unexpected reply from master: '{text}'"))?;
                 Ok(Next::Done(Answer::Full { id: id.to_owned(), offset }))
             }
             ["+CONTINUE"] if self.wishes.resume.is_some() => Ok(Next::Done(Answer::Continue { id: None })),
@@ -266,6 +267,8 @@ mod tests {
         for last in ["-NOMASTERLINK", "+CONTINUE", "+FULLRESYNC x 1", "$5", ":1"] {
             assert!(play(plain(), &["+PONG", "+OK", "+OK", "+OK", last]).1.is_err(), "{last}");
         }
+        let late = format!("+FULLRESYNC {ID} {}", u64::MAX);
+        assert!(play(plain(), &["+PONG", "+OK", "+OK", "+OK", &late]).1.is_err());
     }
 
     #[test]
@@ -277,15 +280,40 @@ mod tests {
         }
     }
 
+    /// How lines of a primary begin, so that noise comes far.
+    const HEADS: [&str; 9] = [
+        "",
+        "+",
+        "-",
+        "+OK",
+        "-NOAUTH ",
+        "$",
+        "$EOF:",
+        "+FULLRESYNC 0123456789012345678901234567890123456789 ",
+        "+CONTINUE ",
+    ];
+
     proptest! {
         #[test]
-        fn no_line_does_harm(lines in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 0..12)) {
-            let (mut handshake, _) = Handshake::begin(Wishes { password: "x".into(), ..Wishes::default() });
-            for line in &lines {
-                let _ = body(line); // whatever it is
-                if handshake.line(line).is_err() {
-                    break;
+        fn no_line_does_harm(
+            lines in prop::collection::vec((0..HEADS.len(), prop::collection::vec(any::<u8>(), 0..60)), 0..12),
+            resumes in any::<bool>(),
+        ) {
+            let resume = resumes.then(|| (ID.to_owned(), i64::MAX as u64));
+            let wishes = Wishes { password: "x".into(), resume, ..Wishes::default() };
+            let (mut handshake, _) = Handshake::begin(wishes);
+            for (head, rest) in &lines {
+                let line = [HEADS[*head].as_bytes(), rest].concat();
+                if let Ok(Body::Mark(mark)) = body(&line) {
+                    assert_eq!(mark.len(), super::super::MARK_BYTES);
                 }
+                match handshake.line(&line) {
+                    Ok(Next::Done(Answer::Full { id, offset })) => assert!(is_id(&id) && offset <= i64::MAX as u64),
+                    Ok(Next::Done(Answer::Continue { id })) => assert!(resumes && id.is_none_or(|id| is_id(&id))),
+                    Ok(Next::Send(_) | Next::Wait) => continue,
+                    Err(_) => {}
+                }
+                break;
             }
         }
     }

@@ -23,6 +23,12 @@ pub fn new_id() -> String {
     format!("{:016x}{:016x}{:08x}", word(), word(), word() as u32)
 }
 
+/// A position in a history as it is told; it is no more than what a signed number holds, so what is added to it does not
+/// overflow.
+pub fn position(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|position| *position <= i64::MAX as u64)
+}
+
 /// True if this may be an id.
 pub fn is_id(text: &str) -> bool {
     text.len() == ID_DIGITS && text.bytes().all(|byte| byte.is_ascii_alphanumeric())

@@ -12,7 +12,7 @@ use crate::log::effects::encode;
 use crate::log::spool::Spool;
 use crate::node::{Node, now_ms};
 use crate::session::registry::{Origin, Shared};
-use crate::snapshot::load::load_stream;
+use crate::snapshot::load::{Size, load_stream};
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -292,16 +292,16 @@ impl Line<'_> {
         figures[1].store(0, Ordering::Relaxed);
         let (node, epoch) = (self.node, self.epoch);
         let whole = match node.settings().replication.receive {
-            Receive::Whole => true,
             Receive::AsItComes => false,
-            Receive::WhenEmpty => !node.ask(is_empty).unwrap_or(false),
+            // Who has no keys loses none if it breaks off, and is spared to keep what comes until it is whole.
+            Receive::Whole | Receive::WhenEmpty => !node.ask(is_empty).unwrap_or(false),
         };
         let result = match whole {
             true => self.receive_whole(&body).and_then(|spool| {
                 self.begin_loading()?;
                 let size = spool.end();
                 let input = Stored { spool: &spool, at: 0, line: self };
-                load_stream(node, input, Some(size)).map(drop).map_err(|error| error.to_string().into())
+                load_stream(node, input, Size::Sure(size)).map(drop).map_err(|error| error.to_string().into())
             }),
             false => self.begin_loading().and_then(|()| self.load_as_it_comes(&body)),
         };
@@ -368,7 +368,7 @@ impl Line<'_> {
         match body {
             Body::Bytes(total) => {
                 let input = Coming { line: self };
-                let loaded = load_stream(node, input.take(*total), Some(*total));
+                let loaded = load_stream(node, input.take(*total), Size::Told(*total));
                 let (_, input, rest) = loaded.map_err(|error| error.to_string())?;
                 match input.limit() + rest.len() as u64 {
                     0 => Ok(()),
@@ -380,7 +380,7 @@ impl Line<'_> {
             Body::Mark(mark) => {
                 let input = Coming { line: self };
                 let (_, input, mut rest) =
-                    load_stream(node, input, None).map_err(|error| error.to_string())?;
+                    load_stream(node, input, Size::Unknown).map_err(|error| error.to_string())?;
                 let line = input.line;
                 while rest.len() < mark.len() {
                     if line.start == line.buffer.len() && line.read_some()? == 0 {

@@ -98,6 +98,8 @@ pub struct Client {
     pub pending: Option<Box<Pending>>,
     /// Sequence number of the last of its commands that was logged.
     pub logged: u64,
+    /// How many commands of a log have failed, in whose name it executes them.
+    pub failed: u64,
     /// Nobody on the way can read what it says: it came over TLS or on the Unix socket.
     pub sealed: bool,
     /// The verdict on the token of IAM that it has shown.
@@ -134,6 +136,7 @@ impl Client {
             may_wait: true,
             pending: None,
             logged: 0,
+            failed: 0,
             sealed: false,
             verdict: None,
             ends: None,

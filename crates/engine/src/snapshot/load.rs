@@ -5,7 +5,7 @@
 
 use crate::command::keyspace::Held;
 use crate::node::{Node, now_ms};
-use crate::replication::history::is_id;
+use crate::replication::history::{is_id, position};
 use larder_protocol::slot::slot_of;
 use larder_rdb::file::read::{FileError, FileReader, Part, Wishes};
 use larder_rdb::file::record::{Batch, Record};
@@ -30,8 +30,8 @@ const GROUP: usize = 16;
 const RECORD_BYTES_MIN: u64 = 4;
 /// Bytes of the index for each key, about.
 const INDEX_BYTES: u64 = 11;
-/// Bytes of the index that are made in advance for a stream that does not tell how long it is.
-const INDEX_UNKNOWN_BYTES: u64 = 64 << 20;
+/// Bytes of the index that are made in advance at most where nothing is sure of the size of what comes.
+const INDEX_UNSURE_BYTES: u64 = 64 << 20;
 /// How often the log tells how far a long load has come.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 
@@ -50,6 +50,35 @@ pub enum LoadError {
     /// The node stops.
     #[error("the node was told to stop")]
     Stopped,
+}
+
+/// What is known of the bytes that an input has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// They are there.
+    Sure(u64),
+    /// So many are to come, says who sends them.
+    Told(u64),
+    /// Nothing.
+    Unknown,
+}
+
+impl Size {
+    fn bytes(self) -> Option<u64> {
+        match self {
+            Size::Sure(bytes) | Size::Told(bytes) => Some(bytes),
+            Size::Unknown => None,
+        }
+    }
+
+    /// For how many keys the index may be made in advance.
+    fn reservable(self) -> u64 {
+        match self {
+            Size::Sure(bytes) => bytes / INDEX_BYTES,
+            Size::Told(bytes) => bytes.min(INDEX_UNSURE_BYTES) / INDEX_BYTES,
+            Size::Unknown => INDEX_UNSURE_BYTES / INDEX_BYTES,
+        }
+    }
 }
 
 /// What was loaded.
@@ -255,32 +284,32 @@ fn size_of(file: &File) -> Result<Option<u64>, FileError> {
 /// What is wrong with the file, and where. Part of it may have been loaded.
 pub fn load_file(node: &Node, path: &Path) -> Result<Loaded, LoadError> {
     let file = File::open(path).map_err(FileError::from)?;
-    let size = size_of(&file)?;
+    let size = size_of(&file)?.map_or(Size::Unknown, Size::Sure);
     load_stream(node, file, size).map(|(loaded, ..)| loaded)
 }
 
 /// The same for any input, and with what was read beyond the end of the RDB: the preamble of an append-only file, or what
-/// a primary sends. `size` is how much the input has, if that is known.
+/// a primary sends.
 ///
 /// # Errors
 /// As [`load_file`].
 pub fn load_stream<R: io::Read>(
     node: &Node,
     input: R,
-    size: Option<u64>,
+    size: Size,
 ) -> Result<(Loaded, R, Vec<u8>), LoadError> {
     let loading = &node.loading;
+    let mut reservable = size.reservable();
+    let (reserved, size) = (reservable, size.bytes());
     loading.total_bytes.store(size.unwrap_or(0), Ordering::Relaxed);
     let mut reader = FileReader::open(input, wishes(node, size))?;
     let (keys, expired) = (loading.keys.load(Ordering::Relaxed), loading.expired.load(Ordering::Relaxed));
     let mut told = Instant::now();
-    // What a file says of its keys counts as far as its size bears it out.
-    let mut reservable = size.map_or(INDEX_UNKNOWN_BYTES, |size| size) / INDEX_BYTES;
-    let reserved = reservable;
     loop {
         match reader.next_part() {
             Ok(Part::Keys(batch)) => loading.give(node, Task::Keys(batch))?,
             Ok(Part::Resize { db, keys, .. }) => {
+                // What is said of the keys counts as far as the size bears it out.
                 let left = size.map_or(u64::MAX, |size| size.saturating_sub(reader.offset()));
                 let keys = keys.min(left / RECORD_BYTES_MIN).min(reservable);
                 reservable -= keys;
@@ -356,7 +385,7 @@ fn note(node: &Node, part: Part) {
                     let mut origin = node.loading.origin.lock().unwrap_or_else(PoisonError::into_inner);
                     match name.as_slice() {
                         b"repl-id" => origin.id = Some(value.into_owned()),
-                        b"repl-offset" => origin.offset = value.parse().ok(),
+                        b"repl-offset" => origin.offset = position(&value),
                         _ => origin.db = value.parse().ok(),
                     }
                 }

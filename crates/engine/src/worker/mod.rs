@@ -653,7 +653,7 @@ impl Worker {
                 self.driver.close(token, true);
                 continue;
             }
-            if session.unread() > query_limit {
+            if session.is_input_exceeded(query_limit) {
                 self.node.stats.query_limit_closed.fetch_add(1, Ordering::Relaxed);
                 session.client.closing = true;
                 self.driver.close(token, true);

@@ -18,6 +18,10 @@ use std::time::{Duration, Instant};
 /// A buffer of an idle session that is larger than this is given back.
 const KEPT_BYTES_MAX: usize = 16 * 1024;
 
+/// Most bytes of requests that a session keeps, whatever `client-query-buffer-limit` says: offsets in them have 32 bits, and
+/// what comes within one turn is beyond it.
+const INPUT_BYTES_MAX: usize = 3 << 30;
+
 /// Which protocol a session speaks.
 pub(super) enum Protocol {
     /// Redis.
@@ -61,6 +65,20 @@ impl Session {
     /// Bytes received and not yet executed.
     pub(super) fn unread(&self) -> usize {
         self.input.len() - self.start
+    }
+
+    /// True if more was received than may be: of what is not parsed, as in the original, or of one request.
+    #[inline]
+    pub(super) fn is_input_exceeded(&self, limit: usize) -> bool {
+        let unread = self.unread();
+        if unread <= limit {
+            return false;
+        }
+        let settled = match &self.protocol {
+            Protocol::Resp(parser) => parser.settled(),
+            Protocol::Memcached(_) => 0,
+        };
+        unread - settled > limit || unread > INPUT_BYTES_MAX
     }
 
     /// True if it watches what happens to Memcached.

@@ -98,6 +98,11 @@ fn too_much_input_closes(on: On) {
     let mut session = node.connect();
     let value = vec![b'v'; 900_000];
     assert_eq!(show(&session.call(&[b"SET".as_slice(), b"k", &value])), "OK");
+    // Whole arguments do not count, as in the original.
+    let many = (0..8).flat_map(|n| [format!("k{n}").into_bytes(), value.clone()]);
+    let words: Vec<_> = std::iter::once(b"MSET".to_vec()).chain(many).collect();
+    assert_eq!(show(&session.call(&words)), "OK");
+    session.says("STRLEN k7", ":900000");
     session.send("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$8000000\r\n");
     session.try_send(&vec![b'v'; 8_000_000]);
     assert_eq!(session.rest_text(), "");

@@ -210,6 +210,12 @@ impl Parser {
         self.left == 0 && self.at == 0
     }
 
+    /// Bytes at the front of a command that is not complete yet which are not looked at any more: its whole arguments.
+    #[inline]
+    pub fn settled(&self) -> usize {
+        if self.left == 0 { 0 } else { self.at as usize }
+    }
+
     /// Reads one command from the start of `input`; its arguments are appended to `args`, so that one vector can
     /// hold a whole batch.
     ///

@@ -6,6 +6,9 @@
 //! nothing fits. Entries above 1 KiB get an allocation of their own; the handle then has its top bit set. A clone shares
 //! the chunks.
 //!
+//! When most of the chunks' bytes are holes, all chunks *retire*: nothing new is put there, the owner moves what is left to
+//! new ones little by little, and then they are released one by one, their numbers to be used again.
+//!
 //! This file knows places and sizes, not what is inside an entry.
 
 use super::shared::Shared;
@@ -19,10 +22,12 @@ const PLACE_UNITS_MIN: usize = size_of::<Handle>() / UNIT_BYTES;
 const CHUNK_BYTES: usize = 64 << 10;
 const CHUNK_UNITS: usize = CHUNK_BYTES / UNIT_BYTES;
 /// Largest entry that lives in a chunk.
-const SMALL_MAX_BYTES: usize = 1 << 10;
+pub(super) const ENTRY_BYTES_MAX: usize = 1 << 10;
 const LARGE_BIT: u32 = 1 << 31;
-/// Chunks that 31 bits of units can name: 2 GiB. Entries beyond get an allocation each.
+/// Chunks that 31 bits of units can name: 2 GiB.
 const CHUNKS_MAX: usize = (LARGE_BIT as usize) / CHUNK_UNITS;
+/// Chunks in use while none retire; entries beyond get an allocation each. The rest is room to move to.
+const CHUNKS_USED_MAX: usize = CHUNKS_MAX / 4 * 3;
 
 /// A large entry, if there is one.
 type Large = Option<Shared<Box<[u8]>>>;
@@ -32,6 +37,12 @@ const LARGE_SEGMENT: usize = 64;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Arena {
     chunks: Vec<Shared<Vec<u8>>>,
+    /// The chunk that grows.
+    last: usize,
+    /// Numbers of chunks that are empty and unused.
+    vacant: Vec<u32>,
+    /// Which of the chunks, from the first one on, retire.
+    retiring: Vec<bool>,
     /// First free place of each size (in units); a free place starts with the handle of the next one.
     free: Vec<u32>,
     free_bytes: usize,
@@ -75,7 +86,7 @@ impl Arena {
     /// Stores the concatenation of `parts`.
     pub(super) fn insert(&mut self, parts: &[&[u8]]) -> Handle {
         let len = parts.iter().map(|part| part.len()).sum();
-        let handle = if len <= SMALL_MAX_BYTES { self.take_place(units(len)) } else { None };
+        let handle = if len <= ENTRY_BYTES_MAX { self.take_place(units(len)) } else { None };
         let Some(handle) = handle else { return self.insert_large(parts, len) };
         let mut rest = self.get_mut(handle);
         for part in parts {
@@ -92,7 +103,7 @@ impl Arena {
             let index = handle & !LARGE_BIT;
             self.large_bytes -= self.large_mut(handle).take().map_or(0, |entry| entry.len());
             self.large_free.push(index);
-        } else {
+        } else if !self.is_retiring(handle) {
             self.give_place(handle, units(len));
         }
     }
@@ -100,7 +111,9 @@ impl Arena {
     /// Bytes in use or reserved.
     pub(super) fn memory_bytes(&self) -> usize {
         self.chunks.iter().map(|chunk| chunk.capacity()).sum::<usize>()
-            + self.chunks.capacity() * size_of::<Vec<u8>>()
+            + self.chunks.capacity() * size_of::<Shared<Vec<u8>>>()
+            + self.vacant.capacity() * size_of::<u32>()
+            + self.retiring.capacity()
             + self.free.capacity() * size_of::<u32>()
             + self.large.capacity() * size_of::<Shared<Vec<Large>>>()
             + self.large.iter().map(|segment| segment.capacity()).sum::<usize>() * size_of::<Large>()
@@ -108,10 +121,47 @@ impl Arena {
             + self.large_bytes
     }
 
-    /// True if most of the chunks' bytes are free, so that copying the rest to a new arena pays.
+    /// True if most of the chunks' bytes are free and none retire, so that moving the rest pays.
+    #[inline]
     pub(super) fn is_sparse(&self) -> bool {
-        let chunk_bytes = self.chunks.len() * CHUNK_BYTES;
-        chunk_bytes > 2 * CHUNK_BYTES && self.free_bytes > chunk_bytes / 4 * 3
+        let chunk_bytes = self.used() * CHUNK_BYTES;
+        chunk_bytes > 2 * CHUNK_BYTES && self.free_bytes > chunk_bytes / 4 * 3 && self.retiring.is_empty()
+    }
+
+    /// Chunks that hold something.
+    fn used(&self) -> usize {
+        self.chunks.len() - self.vacant.len()
+    }
+
+    /// Retires all chunks. What is in them can be read, and written in place, until they are released.
+    pub(super) fn retire(&mut self) {
+        self.retiring = vec![true; self.chunks.len()];
+        self.vacant.iter().for_each(|&index| self.retiring[index as usize] = false);
+        if self.open_chunk() {
+            self.free.clear();
+            self.free_bytes = 0;
+        } else {
+            self.retiring.clear();
+        }
+    }
+
+    /// True if the entry should be moved: inserted again, and removed from here.
+    pub(super) fn is_retiring(&self, handle: Handle) -> bool {
+        // A large entry's number is beyond all chunks.
+        self.retiring.get(handle as usize / CHUNK_UNITS).is_some_and(|&retiring| retiring)
+    }
+
+    /// Releases one retired chunk, in which nothing may be left; false if none retire any more.
+    pub(super) fn release_chunk(&mut self) -> bool {
+        while let Some(retiring) = self.retiring.pop() {
+            if retiring {
+                let index = self.retiring.len();
+                self.chunks[index] = Shared::default();
+                self.vacant.push(index as u32);
+                return true;
+            }
+        }
+        false
     }
 
     fn insert_large(&mut self, parts: &[&[u8]], len: usize) -> Handle {
@@ -179,7 +229,8 @@ impl Arena {
 
     /// New room at the end of the last chunk.
     fn bump(&mut self, size: usize) -> Option<Handle> {
-        let index = self.chunks.len() - 1;
+        let whole = self.used() > 8;
+        let index = self.last;
         let chunk = &mut self.chunks[index];
         let (at, len) = (chunk.len(), size * UNIT_BYTES);
         if at + len > CHUNK_BYTES {
@@ -187,8 +238,7 @@ impl Arena {
         }
         if at + len > chunk.capacity() {
             // The first chunk grows by eighths; when there are many, a whole one costs little in proportion.
-            let more =
-                if index >= 8 { CHUNK_BYTES - at } else { len.max(at / 8).next_multiple_of(UNIT_BYTES) };
+            let more = if whole { CHUNK_BYTES - at } else { len.max(at / 8).next_multiple_of(UNIT_BYTES) };
             chunk.reserve_exact(more.min(CHUNK_BYTES - at));
         }
         chunk.resize(at + len, 0);
@@ -197,19 +247,37 @@ impl Arena {
 
     /// Opens a chunk; what is left of the last one becomes a free place.
     fn start_chunk(&mut self) -> Option<()> {
-        if self.chunks.len() >= CHUNKS_MAX {
+        let left = self.last;
+        if !self.open_chunk() {
             return None;
         }
-        let index = self.chunks.len() - 1;
-        let at = self.chunks[index].len();
+        let at = self.chunks[left].len();
         if at + PLACE_UNITS_MIN * UNIT_BYTES <= CHUNK_BYTES {
-            self.chunks[index].resize(CHUNK_BYTES, 0);
+            self.chunks[left].resize(CHUNK_BYTES, 0);
             self.give_place(
-                (index * CHUNK_UNITS + at / UNIT_BYTES) as Handle,
+                (left * CHUNK_UNITS + at / UNIT_BYTES) as Handle,
                 (CHUNK_BYTES - at) / UNIT_BYTES,
             );
         }
-        self.chunks.push(Shared::default());
         Some(())
+    }
+
+    /// Makes an empty chunk the last one; false if there are no more.
+    fn open_chunk(&mut self) -> bool {
+        if self.used() >= CHUNKS_USED_MAX && self.retiring.is_empty() {
+            return false;
+        }
+        self.last = match self.vacant.pop() {
+            Some(index) => index as usize,
+            None if self.chunks.len() == CHUNKS_MAX => return false,
+            None => {
+                self.chunks.push(Shared::default());
+                self.chunks.len() - 1
+            }
+        };
+        if self.last == 0 {
+            self.chunks[0].push(0); // handle 0 stays unused
+        }
+        true
     }
 }

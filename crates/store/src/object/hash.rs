@@ -125,7 +125,11 @@ impl Hash {
         }
         let fresh = match &mut self.form {
             Form::Packed(packed) => insert_packed(packed, field, value),
-            Form::Table(table) => table.insert(field, value),
+            Form::Table(table) => {
+                let fresh = table.insert(field, value);
+                table.compact();
+                fresh
+            }
             Form::Timed(_) => false,
         };
         if self.len() > limits.hash_max_listpack_entries {
@@ -143,9 +147,7 @@ impl Hash {
             },
             Form::Table(table) => {
                 let removed = table.remove(field);
-                if table.is_sparse() {
-                    **table = table.rebuilt();
-                }
+                table.compact();
                 removed
             }
             Form::Timed(timed) => {

@@ -97,6 +97,7 @@ impl Set {
             }
             (Form::Table(table), _) => {
                 table.insert_new(member, &[]);
+                table.compact();
                 true
             }
             (Form::Ints(_), Element::Bytes(_)) => false, // make_room left no such case
@@ -115,9 +116,7 @@ impl Set {
             }
             (Form::Table(table), _) => {
                 let removed = table.remove(member);
-                if table.is_sparse() {
-                    **table = table.rebuilt();
-                }
+                table.compact();
                 removed
             }
         }

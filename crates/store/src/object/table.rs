@@ -8,13 +8,18 @@
 //! A scan walks the hash space in bit-reversed order; its cursor is the place where it stands. Every bucket covers a
 //! contiguous range of that order at any table size, so a member that is present throughout a scan is returned.
 //!
-//! An entry in the arena is `[lengths][name][payload]`. Two short lengths are one byte, two longer ones most often two; where
-//! all payloads have the same length only that of the name is there.
+//! A table from which many members went is *compacted* by a walk of the same kind, a few members at each edit: their entries
+//! move out of the arena's old chunks, and chains use the spills of the lowest numbers, so that the last segments can go.
+//!
+//! An entry in the arena is `[lengths][name][payload]`.
 
-use super::arena::{Arena, Handle};
+use super::arena::{Arena, ENTRY_BYTES_MAX, Handle};
 use super::shared::Shared;
 use super::{Random, below};
+use lengths::{Lengths, read_lengths, read_varint};
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
+
+mod lengths;
 
 const SLOTS: usize = 12;
 const SEGMENT: usize = 64;
@@ -23,6 +28,8 @@ const SPILL_SLOTS: usize = 4;
 /// Members per bucket, times 16, above which the table grows and below which it shrinks: loads of 107 % and 88 %.
 const GROW_LOAD_X16: usize = 205;
 const SHRINK_LOAD_X16: usize = 168;
+/// Members that an edit moves in the mean while the table is compacted: it is done before a quarter of them are gone.
+const MOVES_PER_EDIT: isize = 4;
 
 #[derive(Clone, Debug, Default)]
 #[repr(align(64))]
@@ -77,14 +84,27 @@ pub(super) struct Table {
     segments: Vec<Shared<Vec<Bucket>>>,
     bucket_count: usize,
     spills: Vec<Shared<Vec<Spill>>>,
-    /// Head of the list of unused spills, plus one.
-    spill_free: u32,
+    /// Of each segment of spills, a bit for each unused one.
+    spills_free: Vec<u64>,
+    /// Segments before this one have no unused spills.
+    spills_full: usize,
     /// Most spills that a bucket ever had; bounds the rejection sampling of random members.
     chain_max: usize,
     len: usize,
+    /// How far compacting is, if it is on.
+    walk: Option<Walk>,
     /// Payload bytes when all entries have the same.
     fixed: Option<usize>,
     secrets: RapidSecrets,
+}
+
+/// A walk over all buckets that moves members together.
+#[derive(Clone, Copy, Debug, Default)]
+struct Walk {
+    /// As the cursor of a scan.
+    place: u64,
+    /// Members that may still be moved; less than 0 after a bucket with more.
+    credit: isize,
 }
 
 /// A decoded entry.
@@ -95,90 +115,6 @@ pub(super) struct Entry<'a> {
     total: usize,
 }
 
-fn read_varint(bytes: &[u8], at: &mut usize) -> usize {
-    let (mut value, mut shift) = (0, 0);
-    loop {
-        let byte = bytes[*at];
-        *at += 1;
-        value |= usize::from(byte & 0x7f) << shift;
-        shift += 7;
-        if byte & 0x80 == 0 {
-            return value;
-        }
-    }
-}
-
-/// The least first byte of lengths that are not one byte: its upper half is no length of a name.
-const WIDE: u8 = 0xf0;
-/// Bits of each of two lengths that are 12 bits after [`WIDE`], and what stands for the name's when they are longer.
-const MEDIUM_BITS: usize = 6;
-const LONG: usize = (1 << MEDIUM_BITS) - 1;
-
-/// Lengths in front of an entry.
-struct Lengths {
-    bytes: [u8; 22],
-    len: usize,
-}
-
-impl Lengths {
-    fn new() -> Lengths {
-        Lengths { bytes: [0; 22], len: 0 }
-    }
-
-    /// The lengths of a name and a payload.
-    fn of(name: usize, payload: usize) -> Lengths {
-        let mut lengths = Lengths::new();
-        match (name, payload) {
-            (0..=14, 0..=15) => lengths.push_byte((name << 4 | payload) as u8),
-            (0..LONG, 0..=LONG) => lengths.push_medium(name << MEDIUM_BITS | payload),
-            _ => {
-                lengths.push_medium(LONG << MEDIUM_BITS);
-                lengths.push(name);
-                lengths.push(payload);
-            }
-        }
-        lengths
-    }
-
-    fn push_byte(&mut self, byte: u8) {
-        self.bytes[self.len] = byte;
-        self.len += 1;
-    }
-
-    fn push_medium(&mut self, both: usize) {
-        self.push_byte(WIDE | (both >> 8) as u8);
-        self.push_byte(both as u8);
-    }
-
-    fn push(&mut self, mut value: usize) {
-        while value >= 0x80 {
-            self.push_byte(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.push_byte(value as u8);
-    }
-
-    fn as_slice(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-}
-
-/// Reads what [`Lengths::of`] made.
-#[inline]
-fn read_lengths(bytes: &[u8], at: &mut usize) -> (usize, usize) {
-    let first = bytes[0];
-    if first < WIDE {
-        *at = 1;
-        return (usize::from(first >> 4), usize::from(first & 0x0f));
-    }
-    let both = usize::from(first & !WIDE) << 8 | usize::from(bytes[1]);
-    *at = 2;
-    match both >> MEDIUM_BITS {
-        LONG => (read_varint(bytes, at), read_varint(bytes, at)),
-        name => (name, both & LONG),
-    }
-}
-
 impl Table {
     /// An empty table; `fixed` = payload bytes if all members have the same number.
     pub(super) fn new(seed: u64, fixed: Option<usize>) -> Self {
@@ -187,9 +123,11 @@ impl Table {
             segments: vec![Shared::new(vec![Bucket::default()])],
             bucket_count: 1,
             spills: Vec::new(),
-            spill_free: 0,
+            spills_free: Vec::new(),
+            spills_full: 0,
             chain_max: 0,
             len: 0,
+            walk: None,
             fixed,
             secrets: RapidSecrets::seed(seed),
         }
@@ -207,6 +145,7 @@ impl Table {
             + (self.segments.capacity() + self.spills.capacity()) * size_of::<Shared<Vec<Bucket>>>()
             + buckets * size_of::<Bucket>()
             + spills * size_of::<Spill>()
+            + self.spills_free.capacity() * size_of::<u64>()
     }
 
     /// The entry that a handle names.
@@ -276,24 +215,60 @@ impl Table {
         true
     }
 
-    /// True if the arena is mostly holes; the owner then rebuilds the table (and what else holds handles).
-    pub(super) fn is_sparse(&self) -> bool {
-        self.arena.is_sparse()
-    }
-
-    /// An empty table with the same hash function and payload.
-    pub(super) fn emptied(&self) -> Table {
-        Table { secrets: self.secrets, ..Table::new(0, self.fixed) }
-    }
-
-    /// A compact copy. Handles change.
-    pub(super) fn rebuilt(&self) -> Table {
-        let mut fresh = self.emptied();
-        for handle in self.handles() {
-            let entry = self.entry(handle);
-            fresh.insert_new(entry.name, entry.payload);
+    /// A bounded part of the work of moving members together, if there is any; for who adds and removes members to do after
+    /// each. Gives the handles of those that moved; what the old ones name can be read until the next call.
+    #[inline]
+    pub(super) fn compact(&mut self) -> Vec<Handle> {
+        match self.walk {
+            None if !self.arena.is_sparse() => Vec::new(),
+            walk => self.go_on(walk),
         }
-        fresh
+    }
+
+    #[cold]
+    fn go_on(&mut self, walk: Option<Walk>) -> Vec<Handle> {
+        let mut walk = walk.unwrap_or_else(|| {
+            self.arena.retire();
+            Walk::default()
+        });
+        let mut moved = Vec::new();
+        if walk.place <= u64::from(u32::MAX) {
+            walk.credit += MOVES_PER_EDIT;
+            while walk.credit > 0 && walk.place <= u64::from(u32::MAX) {
+                let (home, next) = self.step(walk.place);
+                walk.place = next;
+                walk.credit -= self.gather(home, &mut moved) as isize + 1;
+            }
+            self.walk = Some(walk);
+        } else {
+            let released = self.arena.release_chunk();
+            self.walk = Some(walk).filter(|_| self.release_spills() || released);
+        }
+        moved
+    }
+
+    /// Moves the entries of a bucket out of retiring chunks, and its chain to spills of low numbers; how many there are.
+    fn gather(&mut self, home: usize, moved: &mut Vec<Handle>) -> usize {
+        let handles = self.drain(home);
+        let len = handles.len();
+        for mut handle in handles {
+            let hash = self.hash(self.entry(handle).name);
+            if self.arena.is_retiring(handle) {
+                handle = self.renew(handle);
+                moved.push(handle);
+            }
+            self.link(home, hash, handle);
+        }
+        len
+    }
+
+    /// Copies an entry to a new place and gives up the old one, which must be retiring.
+    fn renew(&mut self, handle: Handle) -> Handle {
+        let total = self.entry(handle).total;
+        let mut bytes = [0; ENTRY_BYTES_MAX];
+        bytes[..total].copy_from_slice(&self.arena.get(handle)[..total]);
+        self.arena.remove(handle, total);
+        self.arena.insert(&[&bytes[..total]])
     }
 
     /// All members, in no order.
@@ -313,20 +288,25 @@ impl Table {
         let (mut seen, mut buckets) = (0, 0);
         // As Redis does, a scan of nearly empty tables stops after ten buckets for each member asked for.
         while seen < count && buckets < count.saturating_mul(10) {
-            let home = self.home(u64::from((place as u32).reverse_bits()));
-            let depth = self.depth(home);
+            let (home, next) = self.step(place);
             for &handle in self.chain(home).flat_map(|shelf| shelf.slots).filter(|&&handle| handle != 0) {
                 visit(self.entry(handle));
                 seen += 1;
             }
             buckets += 1;
-            let width = 1u64 << (32 - depth);
-            place = (place & !(width - 1)) + width;
+            place = next;
             if place > u64::from(u32::MAX) {
                 return 0;
             }
         }
         place
+    }
+
+    /// The bucket at a place of the bit-reversed order, and the place behind it, which is beyond 32 bits at the end.
+    fn step(&self, place: u64) -> (usize, u64) {
+        let home = self.home(u64::from((place as u32).reverse_bits()));
+        let width = 1u64 << (32 - self.depth(home));
+        (home, (place & !(width - 1)) + width)
     }
 
     /// A uniformly random member: a random slot among as many per bucket as the longest chain has, until one is used.
@@ -478,16 +458,24 @@ impl Table {
     }
 
     fn lengthen(&mut self, at: At) -> At {
-        let index = match self.spill_free {
-            0 => self.new_spill(),
-            number => {
-                let index = number as usize - 1;
-                self.spill_free = std::mem::take(self.shelf_mut(At::Spill(index)).next);
-                index
-            }
-        };
+        let index = self.take_spill().unwrap_or_else(|| self.new_spill());
         *self.shelf_mut(at).next = index as u32 + 1;
         At::Spill(index)
+    }
+
+    /// The unused spill of the lowest number.
+    fn take_spill(&mut self) -> Option<usize> {
+        let ahead = self.spills_free[self.spills_full..].iter().position(|&free| free != 0);
+        self.spills_full = ahead.map_or(self.spills.len(), |ahead| self.spills_full + ahead);
+        let free = self.spills_free.get_mut(self.spills_full)?;
+        let bit = free.trailing_zeros() as usize;
+        *free &= *free - 1;
+        Some(self.spills_full * SEGMENT + bit)
+    }
+
+    fn give_spill(&mut self, index: usize) {
+        self.spills_free[index / SEGMENT] |= 1 << (index % SEGMENT);
+        self.spills_full = self.spills_full.min(index / SEGMENT);
     }
 
     fn new_spill(&mut self) -> usize {
@@ -500,9 +488,24 @@ impl Table {
                 }
                 segment.push(Spill::default());
             }
-            _ => self.spills.push(Shared::new(vec![Spill::default()])),
+            _ => {
+                self.spills.push(Shared::new(vec![Spill::default()]));
+                self.spills_free.push(0);
+            }
         }
         (self.spills.len() - 1) * SEGMENT + self.spills.last().map_or(0, |segment| segment.len()) - 1
+    }
+
+    /// Releases the last segment of spills if none of them is used.
+    fn release_spills(&mut self) -> bool {
+        let used = self.spills.last().zip(self.spills_free.last());
+        let unused = used.is_some_and(|(segment, free)| free.count_ones() as usize == segment.len());
+        if unused {
+            self.spills.pop();
+            self.spills_free.pop();
+            self.spills_full = self.spills_full.min(self.spills.len());
+        }
+        unused
     }
 
     /// Takes all handles out of a chain and frees its spills.
@@ -511,14 +514,12 @@ impl Table {
         let mut at = Some(At::Home(home));
         while let Some(place) = at {
             at = self.next(place);
-            let free = self.spill_free;
             let shelf = self.shelf_mut(place);
             handles.extend(shelf.slots.iter().filter(|&&handle| handle != 0));
             shelf.slots.fill(0);
             *shelf.next = 0;
             if let At::Spill(index) = place {
-                *shelf.next = free;
-                self.spill_free = index as u32 + 1;
+                self.give_spill(index);
             }
         }
         handles
@@ -568,18 +569,4 @@ impl Table {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lengths_of_every_form_are_read_as_they_were_written() {
-        let some = [0, 1, 13, 14, 15, 16, 61, 62, 63, 64, 127, 128, 300, 70_000, 1 << 29];
-        for (name, payload) in some.iter().flat_map(|&name| some.map(|payload| (name, payload))) {
-            let (lengths, mut at) = (Lengths::of(name, payload), 0);
-            assert_eq!(read_lengths(lengths.as_slice(), &mut at), (name, payload));
-            assert_eq!(at, lengths.as_slice().len(), "{name} {payload}");
-        }
-        assert_eq!(Lengths::of(12, 12).len, 1);
-        assert_eq!(Lengths::of(20, 60).len, 2);
-    }
-}
+mod tests;

@@ -131,6 +131,17 @@ impl Node {
         }
     }
 
+    fn replace(&mut self, rank: usize, handle: Handle) {
+        match self {
+            Node::Leaf(leaf) => leaf.items[rank] = handle,
+            Node::Inner(children) => {
+                let (index, rank) = child_of(children, rank, false);
+                children[index].node.replace(rank, handle);
+                children[index].refresh_first();
+            }
+        }
+    }
+
     /// Takes over all that is in the right neighbour, which must be of the same height.
     fn absorb(&mut self, right: Node) {
         match (self, right) {
@@ -261,6 +272,11 @@ impl Tree {
             };
         }
         handle
+    }
+
+    /// Gives the member with a rank below the length another handle.
+    pub(super) fn replace(&mut self, rank: usize, handle: Handle) {
+        self.root.replace(rank, handle);
     }
 
     /// Members from a rank on, ascending or descending.

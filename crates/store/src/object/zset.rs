@@ -274,6 +274,7 @@ impl Grown {
             let rank = self.rank_of(member, score);
             let handle = self.members.insert_new(member, &score.to_le_bytes());
             self.order.insert(rank, handle);
+            self.compact();
             return None;
         };
         let old = decode_score(self.members.entry(handle).payload);
@@ -301,8 +302,8 @@ impl Grown {
             let handle = self.order.remove(start);
             let member = self.members.entry(handle).name.to_vec();
             self.members.remove(&member);
+            self.compact();
         }
-        self.compact();
     }
 
     /// Rank that a member with a score has or would have.
@@ -315,18 +316,13 @@ impl Grown {
         })
     }
 
-    /// Copies what is left to fresh memory when most of the old is holes.
+    /// Moves some members together, and notes in the order where they are now.
     fn compact(&mut self) {
-        if !self.members.is_sparse() {
-            return;
-        }
-        let mut fresh = self.members.emptied();
-        let mut order = Tree::new();
-        for (rank, handle) in self.order.iter(0, false).enumerate() {
+        for handle in self.members.compact() {
             let entry = self.members.entry(handle);
-            order.insert(rank, fresh.insert_new(entry.name, entry.payload));
+            let rank = self.rank_of(entry.name, decode_score(entry.payload));
+            self.order.replace(rank, handle);
         }
-        *self = Grown { members: fresh, order };
     }
 }
 

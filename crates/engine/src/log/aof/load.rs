@@ -6,7 +6,7 @@
 
 use super::file::{folder, read_manifest};
 use super::read::{Step, step};
-use crate::log::Applier;
+use crate::log::{Applier, Source};
 use crate::node::Node;
 use crate::snapshot;
 use larder_protocol::resp::args::Args;
@@ -189,7 +189,7 @@ impl Open {
     fn load_snapshot(self, node: &Node) -> Result<Open, LoadError> {
         let failed = |error| LoadError::Read(self.path.clone(), error);
         let size = self.file.metadata().map_err(failed)?.len();
-        let loaded = snapshot::load::load_stream(node, self.file, Some(size));
+        let loaded = snapshot::load::load_stream(node, self.file, snapshot::load::Size::Sure(size));
         let (_, mut file, rest) = loaded.map_err(|error| LoadError::Snapshot(self.path.clone(), error))?;
         let failed = |error| LoadError::Read(self.path.clone(), error);
         let offset = file.stream_position().map_err(failed)? - rest.len() as u64;
@@ -203,7 +203,7 @@ impl Open {
             Vec::new(),
             match self.applier.take() {
                 Some(applier) => applier,
-                None => Applier::new(node, 0),
+                None => Applier::new(node, 0, Source::File),
             },
         );
         while Instant::now() < until {

@@ -221,10 +221,10 @@ impl Writer {
         self.node.log.aof.unwritten.fetch_sub(kept.len() as u64, Ordering::Relaxed);
     }
 
-    /// More waits for a disk that takes nothing than may: what is in memory is to become a base, as soon as that can be
+    /// More waits for a disk that takes nothing than may, or an fsync has failed: what is in memory is to become a base, as soon as that can be
     /// written. Until then the manifest names what was written before, and writes are refused.
     fn give_up(&mut self) {
-        tracing::warn!("The AOF file could not be written for too long: it will be written anew");
+        tracing::warn!("The AOF file could not be made durable: it will be written anew");
         self.forget_kept();
         (self.increment, self.unsynced) = (None, false);
         let rewrites = &self.node.log.aof.rewrites;
@@ -321,7 +321,12 @@ impl Writer {
                     self.tell_durable();
                 }
             }
-            Err(error) => self.fail("syncing", &error),
+            Err(error) => {
+                self.fail("syncing", &error);
+                // The kernel may have forgotten what it could not write, and says so only once: an fsync that works later
+                // says nothing of it.
+                self.give_up();
+            }
         }
     }
 

@@ -35,6 +35,19 @@ fn read(pieces: &[&[u8]], limits: &Limits) -> Vec<String> {
     found
 }
 
+#[test]
+fn whole_arguments_are_settled() {
+    let request = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$10\r\n0123456789\r\n";
+    let settled = |len: usize| {
+        let (mut parser, mut args) = (Parser::new(), Vec::new());
+        let _ = parser.step(&mut request[..len].to_vec(), &mut args, &LIMITS);
+        parser.settled()
+    };
+    let ends = [(0, 0), (3, 0), (4, 4), (12, 8), (13, 13), (19, 17), (20, 20), (26, 25), (36, 25)];
+    ends.iter().for_each(|&(len, expected)| assert_eq!(settled(len), expected, "{len}"));
+    assert_eq!(settled(request.len()), 0, "nothing is begun");
+}
+
 /// Each was sent to Redis 7.0; this is what it made of it.
 #[test]
 fn requests_are_read_as_redis_reads_them() {
