@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from service import PATIENCE_S, wait_until
+from test_groups import far_window
 
 FIRST, SECOND, THIRD = "the-first-token-1", "the-second-token-2", "the-third-token-3"
 
@@ -204,7 +205,7 @@ def primary(found):
 def on_both_replicas(service, login, value):
     """A write that both replicas have."""
     with client(service, single_connection_client=True, **login) as node:
-        return node.set("k", value) and node.wait(2, 10_000) == 2
+        return node.set("k", value) and node.wait(2, 1000 * PATIENCE_S // 2) == 2
 
 
 @pytest.mark.parametrize("mode", ["required", "preferred"])
@@ -262,9 +263,3 @@ def test_a_mode_of_encryption_waits_for_the_window(own_service, api):
     said = modify(api, TransitEncryptionMode="required")
     assert said["TransitEncryptionMode"] == "required" and "TransitEncryptionMode" not in said["PendingModifiedValues"]
     assert lets_in(own_service)
-
-
-def far_window():
-    """An hour of the week that is days away."""
-    day = time.strftime("%a", time.gmtime(time.time() + 3 * 24 * 3600)).lower()
-    return f"{day}:03:00-{day}:04:00"

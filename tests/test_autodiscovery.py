@@ -5,7 +5,7 @@ import socket
 import elasticache_auto_discovery
 import pytest
 
-from service import endpoint_of, wait_until
+from service import PATIENCE_S, endpoint_of, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,7 @@ def pages(service):
 
 def ask(address, text):
     """Sends lines; answers all up to END, an error or the version."""
-    with socket.create_connection(address, timeout=10) as sock:
+    with socket.create_connection(address, timeout=PATIENCE_S) as sock:
         sock.sendall(text)
         answer = b""
         while not answer.endswith((b"END\r\n", b"ERROR\r\n")) and b"VERSION" not in answer:
@@ -98,7 +98,7 @@ def test_added_and_removed_nodes_are_discovered(service):
 
 def test_a_client_of_others_reads_the_nodes(pages):
     host, port = where(pages)
-    told = elasticache_auto_discovery.discover(f"{host}:{port}", 10)
+    told = elasticache_auto_discovery.discover(f"{host}:{port}", PATIENCE_S)
     assert [tuple(part.decode() for part in node) for node in told] == discover(where(pages))[1]
 
 

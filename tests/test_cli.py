@@ -14,7 +14,7 @@ import botocore.exceptions
 import pytest
 import redis
 
-from service import BINARY, clean_environment, endpoint_of, run, wait_until
+from service import BINARY, PATIENCE_S, clean_environment, endpoint_of, run, wait_until
 
 ESCAPE = "\x1b"
 
@@ -276,7 +276,7 @@ def test_a_second_interrupt_ends_at_once(own_service):
     own_service.create("slow")
     own_service.process.send_signal(signal.SIGINT)
     own_service.process.send_signal(signal.SIGINT)
-    assert own_service.process.wait(timeout=30) in (0, 130)
+    assert own_service.process.wait(timeout=PATIENCE_S) in (0, 130)
 
 
 def test_an_interrupt_ends_the_caches_though_nobody_reads_the_log(own_service):
@@ -290,7 +290,7 @@ def test_an_interrupt_ends_the_caches_though_nobody_reads_the_log(own_service):
     wait_until("the node runs again", own_service.node_pids)
     os.close(reading)
     own_service.process.send_signal(signal.SIGINT)
-    assert own_service.process.wait(timeout=30) == 0
+    assert own_service.process.wait(timeout=PATIENCE_S) == 0
     assert not own_service.node_pids()
 
 
@@ -317,7 +317,7 @@ def test_the_port_of_the_api_leads_a_browser_to_the_console(service):
     import urllib.request
 
     request = urllib.request.Request(service.endpoint + "/", headers={"Accept": "text/html"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
         page = answer.read().decode()
         assert answer.headers["Content-Type"].startswith("text/html")
         assert answer.url.startswith(service.info["console"])
@@ -339,7 +339,7 @@ def test_a_node_stops_on_a_signal(tmp_path):
 
     node = Node("--dir", str(tmp_path))
     node.process.send_signal(signal.SIGTERM)
-    assert node.process.wait(timeout=30) == 0
+    assert node.process.wait(timeout=PATIENCE_S) == 0
 
 
 def test_output_into_a_closed_pipe_is_no_error(service):

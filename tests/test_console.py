@@ -12,7 +12,7 @@ import redis
 
 import browser as browsing
 from browser import DESK, PHONE, Browser
-from service import Service, clean_environment, endpoint_of, wait_until
+from service import PROGRAM_PATIENCE_S, Service, clean_environment, endpoint_of, wait_until
 from terraform import prepare
 from test_service_updates import releases  # noqa: F401  (a fixture)
 from test_terraform import HEAD
@@ -44,7 +44,7 @@ def snippet(page, name):
     [shown] = [text for text in page.driver.find_elements("css selector", ".choice") if text.is_displayed()]
     code = shown.find_element("tag name", "code").text
     command = [sys.executable, "-c", code] if name == "Python" else ["sh", "-c", code]
-    done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=PROGRAM_PATIENCE_S)
     assert done.returncode == 0, f"{code}\n{done.stderr}"
     return done.stdout
 
@@ -161,7 +161,7 @@ def test_the_command_and_the_block_of_the_review_make_the_same_cache(page, servi
     page.driver.find_element("name", "tags").send_keys("team=web\nowner=ann b")
     page.click("Review")
     command = page.code("The same as a command")
-    done = subprocess.run(["sh", "-c", command], env=service.environment(), capture_output=True, text=True, timeout=120)
+    done = subprocess.run(["sh", "-c", command], env=service.environment(), capture_output=True, text=True, timeout=PROGRAM_PATIENCE_S)
     assert done.returncode == 0, f"{command}\n{done.stderr}"
     # The last of the answers; the first ones are those of the parameter group, if it was not there yet.
     made = json.loads("[" + done.stdout.replace("}\n{", "},{") + "]")[-1]["ReplicationGroup"]
@@ -402,7 +402,7 @@ def test_a_token_and_logs_are_chosen_when_a_cache_is_made(page, service):
     assert "auth_token" in terraform and 'destination_type = "cloudwatch-logs"' in terraform
     look(page, "create-review-sealed")
     env = {**service.environment(), "AUTH_TOKEN": "a-token-that-is-long-enough"}
-    told = subprocess.run(["sh", "-c", command.replace(" sealed", " told-sealed")], env=env, capture_output=True, text=True, timeout=120)
+    told = subprocess.run(["sh", "-c", command.replace(" sealed", " told-sealed")], env=env, capture_output=True, text=True, timeout=PROGRAM_PATIENCE_S)
     assert told.returncode == 0, f"{command}\n{told.stderr}"
     page.click("Create")
     page.waits_for("Primary endpoint")

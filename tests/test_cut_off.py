@@ -10,7 +10,7 @@ import time
 import pytest
 import redis
 
-from service import BINARY, Service, wait_until
+from service import BINARY, PATIENCE_S, PROGRAM_PATIENCE_S, Service, wait_until
 from test_groups import (
     NODE, Watch, accepts_writes, client, create, describe, members, primary_of, write_to_all,
 )
@@ -34,7 +34,7 @@ def cut(address, is_cut):
 def test_in_a_namespace(tmp_path):
     command = f"ip link set lo up && exec {sys.executable} -m pytest -x -q --basetemp={tmp_path / 'inside'} {__file__}"
     done = subprocess.run(
-        ["unshare", "-rn", "sh", "-c", command], capture_output=True, text=True, timeout=300,
+        ["unshare", "-rn", "sh", "-c", command], capture_output=True, text=True, timeout=PROGRAM_PATIENCE_S,
         cwd=pathlib.Path(__file__).parent, env={**os.environ, INSIDE: "yes", "LARDER_BIN": str(BINARY)},
     )
     print(done.stdout)
@@ -63,8 +63,8 @@ def test_a_primary_that_is_cut_off_is_ended_before_another_one_accepts_writes(tm
         assert pid not in service.node_pids().values(), "the old one was ended before"
         wait_until("it accepts writes", lambda: accepts_writes(client(group)), interval_s=0.01)
         print(f"replaced after {time.monotonic() - began:.2f} s (promise: under 2 s)")
-        assert client(group).get("k") == "v"
-        assert client(group, "ReaderEndpoint").get("k") == "v"
+        assert client(group, socket_timeout=PATIENCE_S).get("k") == "v"
+        assert client(group, "ReaderEndpoint", socket_timeout=PATIENCE_S).get("k") == "v"
         cut(address, False)
 
         def is_back():

@@ -6,7 +6,7 @@ import botocore.exceptions
 import pytest
 import redis
 
-from service import ROOT, run
+from service import PATIENCE_S, ROOT, run
 from terraform import prepare_folder
 
 EXAMPLES = ROOT / "examples"
@@ -17,7 +17,7 @@ def as_app(service, host):
     """The application's user, over TLS; an address stands for the name where this machine does not resolve names."""
     authority = str(service.folder / "tls" / "ca.pem")
     return redis.Redis(host, 6379, username="shop", password=PASSWORD, ssl=True, ssl_ca_certs=authority,
-                       ssl_check_hostname=True, socket_timeout=10, decode_responses=True)
+                       ssl_check_hostname=True, socket_timeout=PATIENCE_S, decode_responses=True)
 
 
 def check_cache(service, host):
@@ -28,7 +28,7 @@ def check_cache(service, host):
         app.get("other")
     with pytest.raises(redis.exceptions.NoPermissionError):
         app.flushall()
-    stranger = redis.Redis(host, 6379, ssl=True, ssl_ca_certs=str(service.folder / "tls" / "ca.pem"), socket_timeout=10)
+    stranger = redis.Redis(host, 6379, ssl=True, ssl_ca_certs=str(service.folder / "tls" / "ca.pem"), socket_timeout=PATIENCE_S)
     with pytest.raises(redis.exceptions.AuthenticationError):
         stranger.ping()
 

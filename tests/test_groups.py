@@ -13,6 +13,8 @@ import redis
 from service import PATIENCE_S, Service, wait_until
 
 OTHER = os.environ.get("LARDER_NODE_PROGRAM") == "redis-server"
+# How long one look at a node may take, where it is looked at again and again; where it must answer it has PATIENCE_S.
+POLL_S = 10
 NODE = ["--node-program", str(pathlib.Path(__file__).parent / "redis_node.sh")] if OTHER else []
 
 
@@ -50,6 +52,12 @@ def available(api, name="shop"):
     return wait_until(f"{name} is available", look)
 
 
+def far_window(hour=14):
+    """An hour of the week that is days away: what waits for the maintenance window waits."""
+    day = time.strftime("%a", time.gmtime(time.time() + 3 * 24 * 3600)).lower()
+    return f"{day}:{hour:02}:00-{day}:{hour + 1:02}:00"
+
+
 def endpoint(group, kind="PrimaryEndpoint"):
     where = group["NodeGroups"][0][kind]
     return where["Address"], where["Port"]
@@ -57,7 +65,7 @@ def endpoint(group, kind="PrimaryEndpoint"):
 
 def client(group, kind="PrimaryEndpoint", **more):
     host, port = endpoint(group, kind)
-    return redis.Redis(host, port, **{"socket_timeout": 1, "decode_responses": True, **more})
+    return redis.Redis(host, port, **{"socket_timeout": POLL_S, "decode_responses": True, **more})
 
 
 def write_to_all(group):
@@ -83,12 +91,12 @@ def code(call):
     return refused.value.response["Error"]["Code"]
 
 
-def members(group):
+def members(group, **more):
     found = {}
     for member in group["NodeGroups"][0]["NodeGroupMembers"]:
         where = member["ReadEndpoint"]
         found[member["CacheClusterId"]] = redis.Redis(
-            where["Address"], where["Port"], socket_timeout=1, decode_responses=True
+            where["Address"], where["Port"], **{"socket_timeout": POLL_S, "decode_responses": True, **more}
         )
     return found
 
@@ -105,7 +113,7 @@ class Watch(threading.Thread):
 
     def __init__(self, group):
         super().__init__(daemon=True)
-        self.nodes, self.going = members(group), True
+        self.nodes, self.going = members(group, socket_timeout=1), True
         self.last = {}
         self.overlaps = []
 
@@ -157,8 +165,8 @@ def test_a_group_has_a_primary_replicas_and_endpoints(service, api):
     assert api.list_tags_for_resource(ResourceName=cluster["ARN"])["TagList"] == [{"Key": "team", "Value": "a"}]
     [page] = api.get_paginator("describe_replication_groups").paginate()
     assert [g["ReplicationGroupId"] for g in page["ReplicationGroups"]] == ["shop"]
-    api.delete_replication_group(ReplicationGroupId="shop")
-    assert describe(api)["Status"] == "deleting"
+    said = api.delete_replication_group(ReplicationGroupId="shop")["ReplicationGroup"]
+    assert said["Status"] == "deleting"
     api.get_waiter("replication_group_deleted").wait(
         ReplicationGroupId="shop", WaiterConfig={"Delay": 1, "MaxAttempts": 300})
     assert not service.node_pids() and not api.describe_cache_clusters()["CacheClusters"]
@@ -203,8 +211,8 @@ def test_a_lost_primary_is_replaced(service, api, record_property, how):
 def test_failover_and_promotion_by_hand(service, api):
     group = create(api)
     write_to_all(group)
-    api.test_failover(ReplicationGroupId="shop", NodeGroupId="0001")
-    assert describe(api)["Status"] in ("modifying", "available")
+    said = api.test_failover(ReplicationGroupId="shop", NodeGroupId="0001")["ReplicationGroup"]
+    assert said["Status"] == "modifying"
     group = available(api)
     second = primary_of(group)
     assert second != "shop-001" and client(group, socket_timeout=PATIENCE_S).get("k") == "v"
@@ -259,7 +267,7 @@ def test_replicas_come_and_go(service, api):
     api.increase_replica_count(ReplicationGroupId="shop", NewReplicaCount=2, ApplyImmediately=True)
     group = available(api)
     assert group["MemberClusters"] == ["shop-001", "shop-002", "shop-003"]
-    assert all(node.get("k") == "v" for node in members(group).values())
+    assert all(node.get("k") == "v" for node in members(group, socket_timeout=PATIENCE_S).values())
     api.create_cache_cluster(CacheClusterId="extra", ReplicationGroupId="shop")
     group = available(api)
     assert roles(group)["extra"] == "replica"
@@ -280,7 +288,7 @@ def test_replicas_come_and_go(service, api):
         ReplicationGroupId="again", ReplicationGroupDescription=" ", PrimaryClusterId="shop-001", NumCacheClusters=2)
     group = available(api, "again")
     assert group["MemberClusters"] == ["shop-001", "again-001"]
-    assert all(node.get("k") == "v" for node in members(group).values())
+    assert all(node.get("k") == "v" for node in members(group, socket_timeout=PATIENCE_S).values())
 
 
 def test_a_reboot_of_the_primary_is_no_failover(service, api):
@@ -300,7 +308,7 @@ def test_a_reboot_of_the_primary_is_no_failover(service, api):
 
 
 def test_changes_of_a_group(service, api):
-    create(api, members=2, SnapshotWindow="03:00-04:00")
+    create(api, members=2, SnapshotWindow="03:00-04:00", PreferredMaintenanceWindow=far_window())
     modify = lambda **more: api.modify_replication_group(ReplicationGroupId="shop", **more)
     assert code(lambda: modify(ApplyImmediately=True)) == "InvalidParameterCombination"
     up = api.list_allowed_node_type_modifications(ReplicationGroupId="shop")
@@ -313,14 +321,15 @@ def test_changes_of_a_group(service, api):
         CacheParameterGroupName="lru", CacheParameterGroupFamily="redis7", Description="d")
     api.modify_cache_parameter_group(CacheParameterGroupName="lru", ParameterNameValues=[
         {"ParameterName": "maxmemory-policy", "ParameterValue": "allkeys-lru"}])
+    window = far_window(hour=10)
     modify(CacheNodeType="cache.t3.small", CacheParameterGroupName="lru", ReplicationGroupDescription="other",
-           PreferredMaintenanceWindow="sun:10:00-sun:11:00", ApplyImmediately=True)
+           PreferredMaintenanceWindow=window, ApplyImmediately=True)
     group = available(api)
     assert group["CacheNodeType"] == "cache.t3.small" and group["Description"] == "other"
-    for node in members(group).values():
+    for node in members(group, socket_timeout=PATIENCE_S).values():
         assert node.info("memory")["maxmemory_policy"] == "allkeys-lru"
     for cluster in api.describe_cache_clusters()["CacheClusters"]:
-        assert cluster["PreferredMaintenanceWindow"] == "sun:10:00-sun:11:00"
+        assert cluster["PreferredMaintenanceWindow"] == window
     assert code(lambda: api.modify_cache_cluster(
         CacheClusterId="shop-001", CacheNodeType="cache.t3.micro")) == "InvalidCacheClusterState"
 

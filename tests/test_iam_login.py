@@ -3,7 +3,6 @@
 import json
 import socket
 import ssl
-import subprocess
 import threading
 import time
 import urllib.parse
@@ -14,10 +13,13 @@ import botocore.credentials
 import pytest
 import redis
 
-from ports import free_port
-from service import BINARY, REGION, wait_until
+from certificates import Authority
+from service import REGION, wait_until
+from test_tls import TlsNode
 
 DEADLINE = 60
+# How long a session may last without a new token.
+SESSION_S = 3
 
 
 def token(cache, user, key, secret, session=None, region=REGION, expires=900, action="connect", service="elasticache"):
@@ -116,8 +118,18 @@ def test_tokens_let_in_whom_policies_let_in(service):
     put(Resource=statement["Resource"][:1])
     refused(where, "ann", mine)
 
+    # Where TLS is only preferred, a token in the clear is refused; a password is not.
+    api.modify_replication_group(ReplicationGroupId="vault", TransitEncryptionMode="preferred", ApplyImmediately=True)
+    wait_until("the mode is there", group)
+    fresh = token("vault", "ann", *root)
+    assert connect(where, username="ann", password=fresh).ping()
+    plain = dict(socket_timeout=DEADLINE, decode_responses=True)
+    assert redis.Redis(where["Address"], where["Port"], username="bob", password="bob-has-a-password", **plain).ping()
+    with pytest.raises(redis.AuthenticationError):
+        redis.Redis(where["Address"], where["Port"], username="ann", password=fresh, **plain).ping()
+
     # Without the service nobody new gets in, and who is in stays.
-    client = connect(where, username="ann", password=good)
+    client = connect(where, username="ann", password=token("vault", "ann", *root))
     assert client.ping()
     service.process.send_signal(19)  # SIGSTOP: it hangs
     try:
@@ -134,6 +146,27 @@ def not_refused(where, name, password):
         return connect(where, username=name, password=password).ping()
     except redis.AuthenticationError:
         return False
+
+
+def is_kept(node):
+    """Shows new tokens for longer than a session lasts; whether none of them came too late. Then the session ends."""
+    with node.connect() as session:
+        stream, began, turn = session.makefile("rb"), time.monotonic(), 0
+        shown = began
+        while shown < began + 2 * SESSION_S:
+            now = time.monotonic()
+            try:
+                session.sendall(b"AUTH ann good%d\r\nPING\r\n" % turn)
+                goes_on = stream.readline() == b"+OK\r\n" and stream.readline() == b"+PONG\r\n"
+            except OSError:
+                goes_on = False
+            if not goes_on:
+                assert time.monotonic() - shown >= SESSION_S, "it ended too early"
+                return False
+            shown, turn = now, turn + 1
+            time.sleep(SESSION_S / 10)
+        assert stream.readline() == b"", "it ends"
+        return True
 
 
 def test_a_session_ends_unless_it_shows_a_new_token(tmp_path):
@@ -156,37 +189,26 @@ def test_a_session_ends_unless_it_shows_a_new_token(tmp_path):
                 peer.sendall(b"OK\n" if " good" in asked[-1] else b"NO bad\n")
 
     threading.Thread(target=answer, daemon=True).start()
-    port = free_port()
-    command = [
-        str(BINARY), "node", "--port", str(port), "--threads", "2", "--iam-authenticator", str(path), "--iam-cache", "shop",
-        "--iam-session-seconds", "2", "--user", "ann", "on", "iam", "~*", "+@all",
-    ]
-    with open(tmp_path / "log", "wb") as log:
-        node = subprocess.Popen(command, stdout=log, stderr=log, cwd=tmp_path)
+    directives = {"port": "free", "tls-mode": "preferred", "iam-authenticator": path, "iam-cache": "shop",
+                  "iam-session-seconds": SESSION_S}
     try:
-        def up():
-            assert node.poll() is None, (tmp_path / "log").read_text()
-            try:
-                return redis.Redis("127.0.0.1", port).ping()
-            except redis.ConnectionError:
-                return False
-
-        wait_until("the node answers", up)
-        admin = redis.Redis("127.0.0.1", port, decode_responses=True)
-        assert "user ann on iam" in "\n".join(admin.execute_command("ACL", "LIST"))
-        with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as plain:
-            stream = plain.makefile("rb")
-            plain.sendall(b"AUTH ann bad\r\n")
-            assert stream.readline().startswith(b"-WRONGPASS")
-            plain.sendall(b"AUTH ann good\r\n")
-            assert stream.readline() == b"+OK\r\n"
-            assert asked == ["connect shop ann bad\n", "connect shop ann good\n"]
-            for turn in range(8):  # new tokens keep it
-                time.sleep(0.5)
-                plain.sendall(b"AUTH ann good%d\r\nPING\r\n" % turn)
-                assert stream.readline() == b"+OK\r\n" and stream.readline() == b"+PONG\r\n"
-            assert stream.readline() == b"", "it ends"
+        with TlsNode(tmp_path, Authority(tmp_path / "authority"), **directives) as node:
+            node.admin.execute_command("ACL", "SETUSER", "ann", "on", "iam", "~*", "+@all")
+            assert "user ann on iam" in "\n".join(node.admin.execute_command("ACL", "LIST"))
+            with node.connect() as session:
+                stream = session.makefile("rb")
+                session.sendall(b"AUTH ann bad\r\n")
+                assert stream.readline().startswith(b"-WRONGPASS")
+                session.sendall(b"AUTH ann good\r\n")
+                assert stream.readline() == b"+OK\r\n"
+                assert asked == ["connect shop ann bad\n", "connect shop ann good\n"]
+            # A token in the clear is not even asked about: neither where TLS is offered, nor where there is none.
+            with socket.create_connection(("127.0.0.1", node.ports["port"]), timeout=DEADLINE) as plain:
+                stream = plain.makefile("rb")
+                plain.sendall(b"AUTH ann good\r\nHELLO 3 AUTH ann good\r\n")
+                assert stream.readline().startswith(b"-WRONGPASS") and stream.readline().startswith(b"-WRONGPASS")
+                assert len(asked) == 2
+            # A machine that lets this test wait for as long as a session lasts ends it rightly; then it is tried again.
+            wait_until("new tokens keep a session", lambda: is_kept(node), 20 * SESSION_S)
     finally:
         listener.close()
-        node.terminate()
-        node.wait(DEADLINE)

@@ -15,7 +15,49 @@ import redis
 from service import endpoint_of, wait_until
 
 # Nodes are sampled at the turn of each minute.
-SAMPLED_S = 200
+SAMPLED_S = 400
+
+
+REDIS = {"CacheNodeType": "cache.t3.micro", "Engine": "redis"}
+# Alarms on a cluster: one that goes off, and one of each other kind.
+COMMON = {"EvaluationPeriods": 1, "Threshold": 99.0, "ComparisonOperator": "GreaterThanOrEqualToThreshold"}
+RECKONED = [{"Name": "CacheClusterId", "Value": "reckoned"}]
+
+
+def metric_of(name, dimensions):
+    return {"Namespace": "AWS/ElastiCache", "MetricName": name, "Dimensions": dimensions}
+
+
+def alarm(name, **changes):
+    return {
+        "AlarmName": name, "Namespace": "AWS/ElastiCache", "MetricName": "CurrConnections", "Period": 60,
+        "Dimensions": [{"Name": "CacheClusterId", "Value": name}], "Statistic": "Maximum", "EvaluationPeriods": 1,
+        "Threshold": 0.0, "ComparisonOperator": "GreaterThanOrEqualToThreshold", **changes,
+    }
+
+
+QUERIES = [
+    {"Id": "c", "MetricStat": {"Metric": metric_of("CurrConnections", RECKONED), "Period": 60, "Stat": "Maximum"},
+     "ReturnData": False},
+    {"Id": "e", "Expression": "FILL(c, 0) + 100", "Label": "more", "ReturnData": True},
+]
+
+
+@pytest.fixture(scope="module")
+def cloudwatch(service):
+    """All that these tests look at, made before the first of them: what takes a minute takes the same minute for all."""
+    cloudwatch, api = service.api("cloudwatch"), service.client()
+    api.create_replication_group(ReplicationGroupId="grouped", ReplicationGroupDescription="d", NumCacheClusters=1, **REDIS)
+    for name in ("measured", "reckoned", "watched"):
+        service.create(name, wait=False)
+    with redis.Redis(*endpoint_of(service.available("measured"))) as client:
+        client.set("k", "v")
+        client.get("nothing")
+        client.execute_command("LARDER.OUTCOME", "k", "STALE", 2)
+    cloudwatch.put_metric_alarm(AlarmName="reckoned", Metrics=QUERIES, **COMMON)
+    cloudwatch.put_metric_alarm(AlarmName="p99", **metric_of("CurrConnections", RECKONED), Period=60, ExtendedStatistic="p99", **COMMON)
+    cloudwatch.put_metric_alarm(**alarm("watched"))
+    return cloudwatch
 
 
 def signed(service, headers, body):
@@ -29,13 +71,7 @@ def signed(service, headers, body):
 
 
 @pytest.mark.slow
-def test_metrics_of_a_node(service):
-    cloudwatch = service.api("cloudwatch")
-    address, port = endpoint_of(service.create("measured"))
-    client = redis.Redis(address, port)
-    client.set("k", "v")
-    client.get("nothing")
-    client.execute_command("LARDER.OUTCOME", "k", "STALE", 2)
+def test_metrics_of_a_node(service, cloudwatch):
     dimensions = [{"Name": "CacheClusterId", "Value": "measured"}, {"Name": "CacheNodeId", "Value": "0001"}]
     listed = lambda: cloudwatch.list_metrics(Namespace="AWS/ElastiCache", MetricName="CurrItems", Dimensions=dimensions)["Metrics"]
     wait_until("the node is sampled", listed, SAMPLED_S, 1)
@@ -79,17 +115,10 @@ def test_metrics_of_a_node(service):
         Namespace="AWS/ElastiCache", MetricName="CurrItems", Dimensions=dimensions, Period=3600,
         ExtendedStatistics=["p100", "p50"], **span)["Datapoints"]
     assert percentiles["ExtendedStatistics"]["p100"] >= percentiles["ExtendedStatistics"]["p50"] >= 0
-    client.close()
 
 
-def metric_of(name, dimensions):
-    return {"Namespace": "AWS/ElastiCache", "MetricName": name, "Dimensions": dimensions}
-
-
-def test_metrics_of_a_group(service):
-    cloudwatch, api = service.api("cloudwatch"), service.client()
-    api.create_replication_group(ReplicationGroupId="grouped", ReplicationGroupDescription="d", NumCacheClusters=1,
-                                 CacheNodeType="cache.t3.micro", Engine="redis")
+@pytest.mark.slow
+def test_metrics_of_a_group(cloudwatch):
     group = {"Name": "ReplicationGroupId", "Value": "grouped"}
 
     def listed():
@@ -109,55 +138,36 @@ def test_metrics_of_a_group(service):
         assert bool(points) == is_there, dimensions
 
 
-def test_alarms_on_expressions_and_percentiles(service):
-    cloudwatch = service.api("cloudwatch")
-    service.create("reckoned")
-    dimensions = [{"Name": "CacheClusterId", "Value": "reckoned"}]
-    metric = {"Metric": metric_of("CurrConnections", dimensions), "Period": 60, "Stat": "Maximum"}
-    common = {"EvaluationPeriods": 1, "Threshold": 99.0, "ComparisonOperator": "GreaterThanOrEqualToThreshold"}
-    queries = [{"Id": "c", "MetricStat": metric, "ReturnData": False},
-               {"Id": "e", "Expression": "FILL(c, 0) + 100", "Label": "more", "ReturnData": True}]
-    cloudwatch.put_metric_alarm(AlarmName="reckoned", Metrics=queries, **common)
-    cloudwatch.put_metric_alarm(AlarmName="p99", Namespace="AWS/ElastiCache", MetricName="CurrConnections",
-                                Dimensions=dimensions, Period=60, ExtendedStatistic="p99", **common)
+@pytest.mark.slow
+def test_alarms_on_expressions_and_percentiles(cloudwatch):
     alarms = {alarm["AlarmName"]: alarm for alarm in cloudwatch.describe_alarms()["MetricAlarms"]}
-    assert alarms["reckoned"]["Metrics"] == queries and "MetricName" not in alarms["reckoned"]
+    assert alarms["reckoned"]["Metrics"] == QUERIES and "MetricName" not in alarms["reckoned"]
     assert alarms["p99"]["ExtendedStatistic"] == "p99" and "Statistic" not in alarms["p99"]
     states = lambda: {alarm["AlarmName"]: alarm["StateValue"] for alarm in cloudwatch.describe_alarms()["MetricAlarms"]}
     wait_until("both are judged", lambda: states()["reckoned"] == "ALARM" and states()["p99"] == "OK", SAMPLED_S, 1)
-    bad = {"AlarmName": "bad", **common}
-    for wrong in ({"Metrics": [queries[0]]}, {"Metrics": queries, "Period": 60},
-                  {"Metrics": [queries[0], {"Id": "e", "Expression": "c +"}]}):
+    bad = {"AlarmName": "bad", **COMMON}
+    for wrong in ({"Metrics": QUERIES[:1]}, {"Metrics": QUERIES, "Period": 60},
+                  {"Metrics": [QUERIES[0], {"Id": "e", "Expression": "c +"}]}):
         with pytest.raises(botocore.exceptions.ClientError):
             cloudwatch.put_metric_alarm(**bad, **wrong)
     with pytest.raises(botocore.exceptions.ClientError, match="Composite alarms are not available"):
         cloudwatch.put_composite_alarm(AlarmName="both", AlarmRule="ALARM(reckoned) AND ALARM(p99)")
-    cloudwatch.delete_alarms(AlarmNames=["reckoned", "p99"])
-
-
-def alarm(name, **changes):
-    return {
-        "AlarmName": name, "Namespace": "AWS/ElastiCache", "MetricName": "CurrConnections", "Period": 60,
-        "Dimensions": [{"Name": "CacheClusterId", "Value": name}], "Statistic": "Maximum", "EvaluationPeriods": 1,
-        "Threshold": 0.0, "ComparisonOperator": "GreaterThanOrEqualToThreshold", **changes,
-    }
 
 
 @pytest.mark.slow
-def test_alarms_change_their_state(service):
-    cloudwatch = service.api("cloudwatch")
-    service.create("watched")
-    cloudwatch.put_metric_alarm(**alarm("watched", Tags=[{"Key": "team", "Value": "search"}]))
-    state = lambda: cloudwatch.describe_alarms(AlarmNames=["watched"])["MetricAlarms"][0]["StateValue"]
-    assert state() == "INSUFFICIENT_DATA"
-    wait_until("the alarm goes off", lambda: state() == "ALARM", SAMPLED_S, 1)
-    cloudwatch.set_alarm_state(AlarmName="watched", StateValue="OK", StateReason="by hand")
-    assert state() == "OK"
-    arn = cloudwatch.describe_alarms(AlarmNames=["watched"])["MetricAlarms"][0]["AlarmArn"]
+def test_alarms_change_their_state(cloudwatch):
+    state = lambda name: cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"][0]["StateValue"]
+    # Of a cluster that is not there nothing is known, and with "ignore" its state stays whatever it is.
+    cloudwatch.put_metric_alarm(**alarm("unknown", TreatMissingData="ignore", Tags=[{"Key": "team", "Value": "search"}]))
+    assert state("unknown") == "INSUFFICIENT_DATA"
+    cloudwatch.set_alarm_state(AlarmName="unknown", StateValue="OK", StateReason="by hand")
+    wait_until("the alarm goes off", lambda: state("watched") == "ALARM", SAMPLED_S, 1)
+    assert state("unknown") == "OK"
+    arn = cloudwatch.describe_alarms(AlarmNames=["unknown"])["MetricAlarms"][0]["AlarmArn"]
     assert cloudwatch.list_tags_for_resource(ResourceARN=arn)["Tags"] == [{"Key": "team", "Value": "search"}]
-    cloudwatch.delete_alarms(AlarmNames=["watched"])
+    cloudwatch.delete_alarms(AlarmNames=["unknown"])
     with pytest.raises(cloudwatch.exceptions.ResourceNotFound):
-        cloudwatch.set_alarm_state(AlarmName="watched", StateValue="OK", StateReason="gone")
+        cloudwatch.set_alarm_state(AlarmName="unknown", StateValue="OK", StateReason="gone")
 
 
 def test_older_clients_speak_json_and_query(service):

@@ -17,7 +17,7 @@ import urllib.request
 
 import pytest
 
-from service import clean_environment, wait_until
+from service import PATIENCE_S, clean_environment, wait_until
 
 pytestmark = pytest.mark.skipif(not os.environ.get("LARDER_SNIPPETS"), reason="LARDER_SNIPPETS is not set")
 
@@ -35,10 +35,10 @@ class Console:
         fields.update(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page))
         names = re.findall(r'<input[^>]* name="([^"]+)"', page)
         assert set(fields) <= set(names) | {"form_token"}, names
-        self.opener.open(self.root + "/sign-in", urllib.parse.urlencode(fields).encode(), timeout=30).read()
+        self.opener.open(self.root + "/sign-in", urllib.parse.urlencode(fields).encode(), timeout=PATIENCE_S).read()
 
     def get(self, path):
-        return self.opener.open(self.root + path, timeout=30).read().decode()
+        return self.opener.open(self.root + path, timeout=PATIENCE_S).read().decode()
 
     def snippets(self, path):
         """Lines by language."""

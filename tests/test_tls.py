@@ -60,6 +60,12 @@ class TlsNode:
         defaults = {"ssl_ca_certs": str(self.authority.certificate), "decode_responses": True, "socket_timeout": DEADLINE}
         return redis.Redis("127.0.0.1", port or self.port, ssl=True, **(defaults | options))
 
+    def connect(self):
+        """A bare connection over TLS."""
+        trust = ssl.create_default_context(cafile=self.authority.certificate)
+        return trust.wrap_socket(socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE),
+                                 server_hostname="127.0.0.1")
+
     def stop(self):
         self.process.terminate()
         self.process.wait(DEADLINE)

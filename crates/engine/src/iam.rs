@@ -4,6 +4,8 @@
 //! `iam-authenticator` names: one line with the cache, the user and the token, one line back. A thread of its own does
 //! that, because the answer may take long. Meanwhile the session is held back with its AUTH or HELLO, as CLIENT PAUSE
 //! does it; the verdict comes by mail, and the command is executed once more and finds it.
+//!
+//! Who could read a token on its way could log in with it, so a token that comes in the clear is refused without asking.
 
 use crate::command::Command;
 use crate::mailbox::{Mail, Place};
@@ -177,7 +179,7 @@ fn credentials<'a>(command: &Command, args: &Args<'a>) -> Option<(&'a [u8], &'a 
 #[cold]
 pub fn must_ask(node: &Node, client: &mut Client, command: &Command, args: &Args<'_>) -> bool {
     let Some((user, token)) = credentials(command, args) else { return false };
-    if !node.users.get(user).is_some_and(|user| user.is_iam()) {
+    if !client.sealed || !node.users.get(user).is_some_and(|user| user.is_iam()) {
         return false;
     }
     let proof = proof(user, token);

@@ -100,6 +100,8 @@ pub struct Client {
     pub logged: u64,
     /// How many commands of a log have failed, in whose name it executes them.
     pub failed: u64,
+    /// Nobody on the way can read what it says: it came over TLS or on the Unix socket.
+    pub sealed: bool,
     /// The verdict on the token of IAM that it has shown.
     pub verdict: Option<Verdict>,
     /// When it ends, if it logged in with a token of IAM and shows no other until then.
@@ -135,6 +137,7 @@ impl Client {
             pending: None,
             logged: 0,
             failed: 0,
+            sealed: false,
             verdict: None,
             ends: None,
             greeting: None,

@@ -25,6 +25,7 @@ impl Sessions {
             }
             Progress::Plain => {
                 session.tls = None;
+                session.client.sealed = false;
                 session.input.extend_from_slice(bytes);
             }
             progress => note(session, progress),

@@ -411,7 +411,9 @@ impl Worker {
         origin.index = token.index;
         let shared = self.node.sessions.add(origin, now_ms);
         memcache::watch::came(&self.node, &shared);
-        let client = Client::new(shared.clone(), self.node.users.is_open() || door.is_unix(), door.is_unix());
+        let mut client =
+            Client::new(shared.clone(), self.node.users.is_open() || door.is_unix(), door.is_unix());
+        client.sealed = door.is_unix() || tls.is_some();
         let protocol = if door.is_memcached() {
             Protocol::Memcached(Box::new(memcache::Session::new(door.is_unix(), Some(shared.place))))
         } else {

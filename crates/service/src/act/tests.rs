@@ -24,9 +24,11 @@ use crate::resource::event::Event;
 use crate::resource::network::{Address, Network};
 use crate::resource::node::{Observed, Process, Replication, Settings};
 use crate::resource::service_update::Runs;
+use crate::resource::transit::Transit;
 use crate::state::{Change, FileRecords, Page, Record, Records, StateError, create, find, list_all, replace};
 use crate::vault::Vault;
 
+mod changes;
 mod group;
 mod many;
 mod snapshot;
@@ -118,6 +120,8 @@ struct SimNode {
     link_up: bool,
     /// Whether it answers nobody.
     hangs: bool,
+    /// What it runs.
+    runs: Runs,
 }
 
 /// A host whose nodes outlive every driver.
@@ -128,6 +132,8 @@ struct SimHost {
     refuses: Mutex<HashSet<String>>,
     cannot_start: Mutex<HashSet<NodeKey>>,
     occupied: Mutex<HashSet<Ipv4Addr>>,
+    /// What nodes run that are started from now on.
+    runs: Mutex<Runs>,
     /// What happens in the world meanwhile: called before each act and each look.
     meanwhile: Mutex<Option<Meanwhile>>,
 }
@@ -192,11 +198,12 @@ impl Host for SimHost {
                         .as_ref()
                         .map_or(0, |file| std::fs::read_to_string(file).unwrap().parse().unwrap()),
                     hangs: false,
+                    runs: self.runs.lock().unwrap().clone(),
                 }
             };
             nodes.entry(key.clone()).or_insert_with(fresh).clone()
         })?;
-        Ok(Started { process: node.process, settings: node.settings, runs: Runs::Another })
+        Ok(Started { process: node.process, settings: node.settings, runs: node.runs })
     }
 
     async fn stop(&self, key: &NodeKey) -> Result<(), HostError> {
@@ -308,6 +315,7 @@ impl World {
             refuses: Mutex::default(),
             cannot_start: Mutex::default(),
             occupied: Mutex::default(),
+            runs: Mutex::new(Runs::Another),
             meanwhile: Mutex::default(),
         };
         let setting = Setting { value: "volatile-lru".into(), applies: Applies::Live };
@@ -610,14 +618,19 @@ async fn what_waits_is_taken_over_when_the_window_opens() {
     // The clock of the tests begins 16 minutes after a Thursday's midnight.
     cluster.maintenance_window = "thu:02:00-thu:03:00".into();
     cluster.pending.add = vec![cluster.nodes["0001"].clone()];
+    cluster.pending.transit = Some(Transit::Required);
+    cluster.transit = Transit::Preferred;
     world.desire(&cluster);
     world.run("pages").await.unwrap();
     assert_eq!(world.host.snapshot().len(), 1);
+    let waits = find::<Cluster>(&*world.records, "pages").unwrap().unwrap().value;
+    assert_eq!((waits.transit, waits.pending.transit), (Transit::Preferred, Some(Transit::Required)));
     advance_to(2 * 3_600_000);
     world.run("pages").await.unwrap();
     let now = find::<Cluster>(&*world.records, "pages").unwrap().unwrap().value;
     assert!(now.pending.is_empty());
     assert_eq!(now.nodes.len(), 2);
+    assert_eq!((now.transit, now.pending.transit), (Transit::Required, None));
     world.check_settled(&now);
 }
 

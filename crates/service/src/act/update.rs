@@ -110,6 +110,7 @@ pub(super) fn begin_due(records: &dyn Records, release: &Release, now_ms: u64) -
             cache_created_ms: created_ms,
             asked_ms: now_ms,
             stopped_ms: None,
+            by_system: true,
         };
         if find_shared::<UpdateAction>(records, &action.id())?.is_none() {
             tracing::info!(
@@ -252,6 +253,7 @@ mod tests {
             cache_created_ms: cluster.created_ms,
             asked_ms: 5,
             stopped_ms: None,
+            by_system: false,
         };
         let changes = [create(&cluster), create(&settled(&cluster)), create(&action)];
         records.apply(&changes.map(Result::unwrap)).unwrap();

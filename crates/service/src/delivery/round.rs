@@ -235,15 +235,24 @@ mod tests {
         round(&cluster, &[entry(3, 101), entry(2, 101)]);
         assert_eq!(written("s"), ["1", "2", "3"]);
 
+        // Killed after the lines were written and before that was recorded: they come once more, and none is left out.
+        let (target, _) = one_target(&records, &cluster);
+        let mut position = target.position.clone().unwrap_or_default();
+        let lines = target.slow_lines(vec![entry(4, 102)], &mut position);
+        drop(target.write(folder.path(), Ok(Fetched { lines, position })));
+        round(&cluster, &[entry(5, 102), entry(4, 102)]);
+        // The file has reached its bound meanwhile, and the one before was put aside.
+        assert_eq!([written("s.1"), written("s")].concat(), ["1", "2", "3", "4", "4", "5"]);
+
         // A folder in the place of the file: nothing can be written, and nothing is lost.
         std::fs::create_dir(folder.path().join("kinesis-firehose/t")).unwrap();
         cluster.log_delivery.insert(LogType::SlowLog, delivery("t"));
-        round(&cluster, &[entry(4, 102)]);
+        round(&cluster, &[entry(6, 102)]);
         let failure = state(&records, &cluster).unwrap().logs[&LogType::SlowLog].failure.clone();
         assert!(failure.unwrap().contains("cannot be written"));
         std::fs::remove_dir(folder.path().join("kinesis-firehose/t")).unwrap();
-        round(&cluster, &[entry(4, 102)]);
-        assert_eq!(written("t"), ["4"]);
+        round(&cluster, &[entry(6, 102)]);
+        assert_eq!(written("t"), ["6"]);
         assert_eq!(state(&records, &cluster).unwrap().logs[&LogType::SlowLog].failure, None);
 
         let (_, known) = targets(&records, &[]).unwrap();

@@ -130,7 +130,7 @@ impl MetricStore {
                 rows.range((node, resolution, from)..(node, resolution, to.max(from))).map_err(failed)?
             {
                 let (key, value) = row.map_err(failed)?;
-                let point = decode(value.value()).into_iter().find(|(at, _)| *at == metric);
+                let point = Row(value.value()).find(|(at, _)| *at == metric);
                 found.extend(point.map(|(_, point)| (key.value().2, point)));
             }
         }
@@ -216,32 +216,43 @@ fn encode(points: &[(u8, Point)]) -> Vec<u8> {
     bytes
 }
 
-/// The opposite; a row that ends too soon gives what stands before.
-fn decode(mut bytes: &[u8]) -> Vec<(u8, Point)> {
-    fn float(bytes: &mut &[u8]) -> Option<f64> {
-        let (first, rest) = bytes.split_first_chunk::<8>()?;
-        *bytes = rest;
+/// The opposite; a row that ends too soon gives what stands before. Who wants one metric reads no further than that.
+struct Row<'a>(&'a [u8]);
+
+impl Row<'_> {
+    fn byte(&mut self) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    fn float(&mut self) -> Option<f64> {
+        let (first, rest) = self.0.split_first_chunk::<8>()?;
+        self.0 = rest;
         Some(f64::from_le_bytes(*first))
     }
-    let mut points = Vec::new();
-    while let Some((metric, rest)) = bytes.split_first() {
-        bytes = rest;
+}
+
+impl Iterator for Row<'_> {
+    type Item = (u8, Point);
+
+    fn next(&mut self) -> Option<(u8, Point)> {
+        let metric = self.byte()?;
         if metric & ZERO != 0 {
-            points.push((metric & !ZERO, Point::of(0.0)));
-            continue;
+            return Some((metric & !ZERO, Point::of(0.0)));
         }
-        let Some((count, rest)) = bytes.split_first() else { break };
-        bytes = rest;
-        let Some(sum) = float(&mut bytes) else { break };
-        let point = if *count == 1 {
-            Point::of(sum)
-        } else {
-            let (Some(min), Some(max)) = (float(&mut bytes), float(&mut bytes)) else { break };
-            Point { count: f64::from(*count), sum, min, max }
-        };
-        points.push((*metric, point));
+        let count = self.byte()?;
+        let sum = self.float()?;
+        if count == 1 {
+            return Some((metric, Point::of(sum)));
+        }
+        let (min, max) = (self.float()?, self.float()?);
+        Some((metric, Point { count: f64::from(count), sum, min, max }))
     }
-    points
+}
+
+fn decode(bytes: &[u8]) -> Vec<(u8, Point)> {
+    Row(bytes).collect()
 }
 
 #[cfg(test)]

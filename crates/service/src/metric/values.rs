@@ -7,7 +7,7 @@ use super::{MetricStore, Point, catalogue};
 use crate::resource::cluster::Cluster;
 use crate::resource::group::Group;
 use crate::resource::node::Observed;
-use crate::state::{Records, StateError, find};
+use crate::state::{Records, StateError, find_shared};
 
 /// Metrics that also stand under ReplicationGroupId, alone and with the Role and the NodeGroupId: those that scaling goes
 /// by.
@@ -189,12 +189,14 @@ fn nodes(
         Some("Replica") => Some(Role::Replica),
         Some(_) => return nothing,
     };
-    let Some(group) = find::<Group>(records, group)?.map(|stored| stored.value) else { return nothing };
+    let Some(group) = find_shared::<Group>(records, group)?.map(|stored| stored.value) else {
+        return nothing;
+    };
     let wanted = get("NodeGroupId");
     let shards = group.shards.iter().filter(|(id, _)| wanted.is_none_or(|wanted| wanted == id.as_str()));
     let mut all = Vec::new();
     for member in shards.flat_map(|(_, shard)| &shard.members) {
-        if find::<Cluster>(records, member)?.is_some() {
+        if find_shared::<Cluster>(records, member)?.is_some() {
             all.extend(nodes_of(records, member)?);
         }
     }
@@ -202,8 +204,8 @@ fn nodes(
 }
 
 fn nodes_of(records: &dyn Records, cluster: &str) -> Result<Vec<String>, StateError> {
-    let observed = find::<Observed>(records, cluster)?.map(|stored| stored.value.nodes).unwrap_or_default();
-    Ok(observed.keys().map(|node| format!("{cluster}/{node}")).collect())
+    let Some(observed) = find_shared::<Observed>(records, cluster)? else { return Ok(Vec::new()) };
+    Ok(observed.value.nodes.keys().map(|node| format!("{cluster}/{node}")).collect())
 }
 
 #[cfg(test)]

@@ -47,6 +47,7 @@ pub(super) fn run(app: &App, _caller: &Caller, input: BatchApplyUpdateAction) ->
             cache_created_ms: cache.created_ms,
             asked_ms: app.now_ms(),
             stopped_ms: None,
+            by_system: false,
         };
         app.records.apply(&[put_any(&action)?])?;
         Ok(Ok("waiting-to-start"))

@@ -1,6 +1,8 @@
 //! What the operations on cache clusters share: looking one up, changing its desired record, its form in answers, and
 //! the parameters of things that are not built yet.
 
+use std::sync::Arc;
+
 use super::retry::retrying;
 use super::{App, Caller, log_delivery};
 use crate::front::{ApiError, Xml};
@@ -8,7 +10,7 @@ use crate::resource::cluster::{Cluster, Engine, Pending, Status, node_status};
 use crate::resource::ec2::SecurityGroup;
 use crate::resource::engine_version::{self, EngineVersion};
 use crate::resource::group::Group;
-use crate::resource::log_delivery::Deliveries;
+use crate::resource::log_delivery::{Deliveries, ObservedDeliveries};
 use crate::resource::network::Subnet;
 use crate::resource::node::Observed;
 use crate::resource::parameter_group::{DEFAULT_PREFIX, ParameterGroup};
@@ -25,6 +27,8 @@ const LANDING_PAGE: &str = "https://console.aws.amazon.com/elasticache/home#clie
 pub(super) struct Whole {
     pub(super) desired: Stored<Cluster>,
     pub(super) observed: Option<Observed>,
+    /// Deliveries of logs that are in force.
+    pub(super) logs: Arc<ObservedDeliveries>,
 }
 
 /// The cluster of that name, in any case of letters.
@@ -36,7 +40,7 @@ pub(super) fn find_whole(app: &App, name: &str) -> Result<Whole, ApiError> {
     let desired = find::<Cluster>(app.records.as_ref(), &id)?;
     let desired = desired.ok_or_else(|| not_found(name))?;
     let observed = find::<Observed>(app.records.as_ref(), &id)?.map(|stored| stored.value);
-    Ok(Whole { desired, observed })
+    Ok(Whole { desired, observed, logs: log_delivery::in_force(app, &id) })
 }
 
 /// There is no cluster of that name.
@@ -46,19 +50,19 @@ pub(super) fn not_found(name: &str) -> ApiError {
 }
 
 /// Changes the desired record of a cluster; tries again when somebody else was faster. `change` may be called more
-/// than once. It answers further changes that belong to the same moment.
+/// than once. It answers further changes that belong to the same moment. What is observed is what was before: an answer
+/// tells of the change, not of what may have come of it since.
 pub(super) fn update(
     app: &App,
     name: &str,
     mut change: impl FnMut(&mut Cluster, Option<&Observed>) -> Result<Vec<Change>, ApiError>,
-) -> Result<(Cluster, Option<Observed>), ApiError> {
+) -> Result<Whole, ApiError> {
     retrying(|| {
-        let Whole { desired, observed } = find_whole(app, name)?;
-        let mut cluster = desired.value;
-        let mut changes = change(&mut cluster, observed.as_ref())?;
-        changes.push(replace(&cluster, desired.revision)?);
+        let mut whole = find_whole(app, name)?;
+        let mut changes = change(&mut whole.desired.value, whole.observed.as_ref())?;
+        changes.push(replace(&whole.desired.value, whole.desired.revision)?);
         app.records.apply(&changes)?;
-        Ok((cluster, observed))
+        Ok(whole)
     })
 }
 
@@ -206,15 +210,22 @@ pub(super) fn only_ipv4(parameter: &str, value: Option<&str>) -> Result<(), Refu
     }
 }
 
+/// What is observed of a cluster, as an answer tells it.
+pub(super) struct Seen<'a> {
+    pub(super) observed: Option<&'a Observed>,
+    pub(super) logs: &'a ObservedDeliveries,
+}
+
 /// Writes the members of a cluster.
 pub(super) fn write(
     xml: &mut Xml,
     app: &App,
     caller: &Caller,
     cluster: &Cluster,
-    observed: Option<&Observed>,
+    seen: &Seen<'_>,
     show_nodes: bool,
 ) {
+    let observed = seen.observed;
     let (status, is_member) = (cluster.status(observed), cluster.group.is_some());
     xml.text("CacheClusterId", &cluster.id);
     if cluster.engine == Engine::Memcached {
@@ -235,7 +246,7 @@ pub(super) fn write(
         .element("PendingModifiedValues", |xml| {
             pending(xml, cluster, observed);
             if !is_member {
-                log_delivery::write_pending(xml, app, cluster);
+                log_delivery::write_pending(xml, cluster, seen.logs);
             }
         })
         .empty("CacheSecurityGroups")
@@ -269,7 +280,7 @@ pub(super) fn write(
         .boolean("ReplicationGroupLogDeliveryEnabled", is_member && !cluster.log_delivery.is_empty());
     // What the group has stands in the group's answer.
     let nothing = Deliveries::new();
-    log_delivery::write(xml, app, cluster, if is_member { &nothing } else { &cluster.log_delivery });
+    log_delivery::write(xml, cluster, if is_member { &nothing } else { &cluster.log_delivery }, seen.logs);
     xml.text("NetworkType", "ipv4").text("IpDiscovery", "ipv4");
     xml.optional("ReplicationGroupId", cluster.group.as_deref());
     xml.optional("TransitEncryptionMode", cluster.transit.mode());
@@ -283,9 +294,19 @@ fn is_encrypted_at_rest(app: &App, cluster: &Cluster) -> bool {
 }
 
 /// The answer with one cluster, as all operations that change one give it.
-pub(super) fn answer(app: &App, caller: &Caller, cluster: &Cluster, observed: Option<&Observed>) -> Xml {
+pub(super) fn answer(app: &App, caller: &Caller, whole: &Whole) -> Xml {
+    let seen = Seen { observed: whole.observed.as_ref(), logs: &whole.logs };
     let mut xml = Xml::new();
-    xml.element("CacheCluster", |xml| write(xml, app, caller, cluster, observed, false));
+    xml.element("CacheCluster", |xml| write(xml, app, caller, &whole.desired.value, &seen, false));
+    xml
+}
+
+/// The answer with a cluster that was made just now, of which nothing is observed.
+pub(super) fn answer_new(app: &App, caller: &Caller, cluster: &Cluster) -> Xml {
+    let logs = ObservedDeliveries::default();
+    let mut xml = Xml::new();
+    let seen = Seen { observed: None, logs: &logs };
+    xml.element("CacheCluster", |xml| write(xml, app, caller, cluster, &seen, false));
     xml
 }
 

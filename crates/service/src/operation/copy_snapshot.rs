@@ -4,14 +4,14 @@ use serde::Deserialize;
 
 use super::cache_cluster::not_available;
 use super::retry::retrying;
-use super::snapshot::{Uses, WholeSnapshot, answer, exists, find_snapshot, object_size, write};
+use super::snapshot::{Uses, answer, exists, find_snapshot, object_size};
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
 use crate::resource::group::ONLY_SHARD;
 use crate::resource::snapshot::{Object, Origin, SORT, Snapshot, bucket, identifier};
 use crate::resource::tag::{Tag, TagSet};
-use crate::state::{Stored, create, find, put_any, replace};
+use crate::state::{create, find, put_any, replace};
 
 /// The parameters.
 #[derive(Deserialize)]
@@ -64,9 +64,8 @@ fn copy(app: &App, caller: &Caller, input: &CopySnapshot, target: String) -> Res
         // The source is written as it was, so that it cannot be deleted at the same moment.
         let changes = [create(&copy)?, put_any(&tags)?, replace(source, whole.snapshot.revision)?];
         app.records.apply(&changes)?;
-        Ok(())
-    })?;
-    answer(app, caller, &target)
+        Ok(answer(caller, copy, None))
+    })
 }
 
 /// An export makes no snapshot; its answer has the name that the file is given.
@@ -92,12 +91,6 @@ fn export(
         snapshot.export = Some(object.clone());
         app.records.apply(&[replace(&snapshot, whole.snapshot.revision)?])?;
         let named = Snapshot { name: target.clone(), ..snapshot };
-        let shown = WholeSnapshot {
-            snapshot: Stored { value: named, revision: whole.snapshot.revision },
-            observed: whole.observed,
-        };
-        let mut xml = Xml::new();
-        xml.element("Snapshot", |xml| write(xml, caller, &shown, &Uses::default(), false));
-        Ok(xml)
+        Ok(answer(caller, named, whole.observed))
     })
 }

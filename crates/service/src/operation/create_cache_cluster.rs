@@ -3,8 +3,8 @@
 use serde::Deserialize;
 
 use super::cache_cluster::{
-    self, answer, check_node_type, check_quota, check_security_groups, engine_of, no_cache_security_groups,
-    not_available, only_ipv4, parameter_group, store_new, subnets,
+    self, answer_new, check_node_type, check_quota, check_security_groups, engine_of,
+    no_cache_security_groups, not_available, only_ipv4, parameter_group, store_new, subnets,
 };
 use super::increase_replica_count::add_members;
 use super::replication_group::{find_group, update_group};
@@ -129,7 +129,7 @@ pub(super) fn run(app: &App, caller: &Caller, input: CreateCacheCluster) -> Resu
     }
     check_quota(app, cluster.nodes.len(), |_| true)?;
     store_new(app, &cluster, &tags, holds)?;
-    Ok(answer(app, caller, &cluster, None))
+    Ok(answer_new(app, caller, &cluster))
 }
 
 /// Wants one more replica of a group, under this name. Answers it, creating.
@@ -168,7 +168,7 @@ fn join(
     }
     let zones: Vec<String> = input.preferred_availability_zone.iter().cloned().collect();
     let exists = || ApiError::new("CacheClusterAlreadyExists", format!("CacheCluster {id} already exists"));
-    update_group(app, group, |whole| {
+    let whole = update_group(app, group, |whole| {
         change::check_available(&whole.group.value, whole.observed.as_ref())?;
         if find::<Cluster>(app.records.as_ref(), id)?.is_some() {
             return Err(exists());
@@ -179,8 +179,8 @@ fn join(
         )?;
         add_members(app, whole, 1, &zones, Some(id), input.tags.clone())
     })?;
-    let whole = cache_cluster::find_whole(app, id)?;
-    Ok(answer(app, caller, &whole.desired.value, whole.observed.as_ref()))
+    let made = whole.members.last().ok_or_else(|| ApiError::internal(&"a group without its new member"))?;
+    Ok(answer_new(app, caller, &made.cluster.value))
 }
 
 /// Refuses what is not built, rather than ignoring it.

@@ -9,7 +9,7 @@ use super::cache_cluster::{
     check_node_type, check_quota, check_security_groups, engine_of, no_cache_security_groups, not_available,
     only_ipv4, parameter_group, subnets,
 };
-use super::replication_group::{self, answer, attachable, store_new_group};
+use super::replication_group::{self, WholeGroup, answer, attachable, store_new_group};
 use super::snapshot::{begin, engine_like};
 use super::{App, Caller, Input, cache_cluster};
 use crate::front::{ApiError, Xml};
@@ -137,7 +137,7 @@ pub(super) fn run(app: &App, caller: &Caller, input: CreateReplicationGroup) -> 
         replication_password: crate::random::password(),
     };
     store_new_group(app, &group, changes)?;
-    answer(app, caller, &id)
+    Ok(answer(app, caller, &WholeGroup::new(group, members)))
 }
 
 pub(super) fn check_description(text: &str) -> Result<(), Refusal> {

@@ -4,12 +4,12 @@ use serde::Deserialize;
 
 use super::cache_cluster::{self, not_available};
 use super::replication_group::update_group;
-use super::snapshot::{answer, check_cluster_available, of_cluster, of_group};
+use super::snapshot::{Asked, answer, check_cluster_available, of_cluster, of_group};
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
 use crate::resource::group::change;
-use crate::resource::snapshot::SORT;
+use crate::resource::snapshot::{SORT, Snapshot};
 use crate::resource::tag::Tag;
 
 /// The parameters.
@@ -34,7 +34,7 @@ impl Input for CreateSnapshot {
 pub(super) fn run(app: &App, caller: &Caller, input: CreateSnapshot) -> Result<Xml, ApiError> {
     not_available("KmsKeyId", input.kms_key_id.is_some())?;
     let (name, tags) = (&input.snapshot_name, &input.tags);
-    match (&input.cache_cluster_id, &input.replication_group_id) {
+    let snapshot = match (&input.cache_cluster_id, &input.replication_group_id) {
         (Some(cluster), None) => of_named_cluster(app, name, cluster, tags)?,
         (None, Some(group)) => of_named_group(app, name, group, None, tags)?,
         (None, None) => {
@@ -47,21 +47,24 @@ pub(super) fn run(app: &App, caller: &Caller, input: CreateSnapshot) -> Result<X
                 "CacheClusterId and ReplicationGroupId cannot both be specified.",
             ));
         }
-    }
-    answer(app, caller, name)
+    };
+    Ok(answer(caller, snapshot, None))
 }
 
 /// The snapshot of a cluster that is a member is one of its group, with the data of that member.
-fn of_named_cluster(app: &App, name: &str, cluster: &str, tags: &[Tag]) -> Result<(), ApiError> {
+fn of_named_cluster(app: &App, name: &str, cluster: &str, tags: &[Tag]) -> Result<Snapshot, ApiError> {
     let found = cache_cluster::find_whole(app, cluster)?.desired.value;
     if let Some(group) = &found.group {
         return of_named_group(app, name, group, Some(&found.id), tags);
     }
+    let mut made = None;
     cache_cluster::update(app, cluster, |cluster, observed| {
         check_cluster_available(cluster, observed)?;
-        of_cluster(app, "SnapshotName", name, cluster, tags.to_vec())
+        let Asked { snapshot, changes } = of_cluster(app, "SnapshotName", name, cluster, tags.to_vec())?;
+        made = Some(snapshot);
+        Ok(changes)
     })?;
-    Ok(())
+    made.ok_or_else(|| ApiError::internal(&"a snapshot that nobody asked for"))
 }
 
 fn of_named_group(
@@ -70,13 +73,16 @@ fn of_named_group(
     group: &str,
     member: Option<&str>,
     tags: &[Tag],
-) -> Result<(), ApiError> {
+) -> Result<Snapshot, ApiError> {
+    let mut made = None;
     update_group(app, group, |whole| {
         change::check_available(&whole.group.value, whole.observed.as_ref())?;
         for member in &whole.members {
             check_cluster_available(&member.cluster.value, member.observed.as_ref())?;
         }
-        of_group(app, "SnapshotName", name, whole, member, tags.to_vec())
+        let Asked { snapshot, changes } = of_group(app, "SnapshotName", name, whole, member, tags.to_vec())?;
+        made = Some(snapshot);
+        Ok(changes)
     })?;
-    Ok(())
+    made.ok_or_else(|| ApiError::internal(&"a snapshot that nobody asked for"))
 }

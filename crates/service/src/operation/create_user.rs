@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::user::{self, AuthenticationMode, authentication_of, check_iam, no_password_given};
+use super::user::{self, Attachments, AuthenticationMode, authentication_of, check_iam, no_password_given};
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
@@ -60,6 +60,6 @@ pub(super) fn run(app: &App, caller: &Caller, input: CreateUser) -> Result<Xml, 
         other => drop(other?),
     }
     let mut xml = Xml::new();
-    user::write(&mut xml, app, caller, &user)?;
+    user::write(&mut xml, &Attachments::now(app)?, caller, &user, Some("active"));
     Ok(xml)
 }

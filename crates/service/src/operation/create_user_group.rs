@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::user::{self, users_of};
+use super::user::{self, Attachments, users_of};
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
@@ -53,6 +53,6 @@ pub(super) fn run(app: &App, caller: &Caller, input: CreateUserGroup) -> Result<
         other => drop(other?),
     }
     let mut xml = Xml::new();
-    user::write_group(&mut xml, app, caller, &group, Some("creating"))?;
+    user::write_group(&mut xml, &Attachments::now(app)?, caller, &group, Some("creating"));
     Ok(xml)
 }

@@ -51,5 +51,5 @@ pub(super) fn run(app: &App, caller: &Caller, input: DecreaseReplicaCount) -> Re
         remove_members(&mut whole.group.value, &going);
         Ok(vec![])
     })?;
-    answer(app, caller, &whole.group.value.id)
+    Ok(answer(app, caller, &whole))
 }

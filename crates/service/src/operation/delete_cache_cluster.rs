@@ -29,7 +29,7 @@ impl Input for DeleteCacheCluster {
 
 /// Wants a cluster gone. Answers it, deleting.
 pub(super) fn run(app: &App, caller: &Caller, input: DeleteCacheCluster) -> Result<Xml, ApiError> {
-    let (cluster, observed) = update(app, &input.cache_cluster_id, |cluster, seen| {
+    let whole = update(app, &input.cache_cluster_id, |cluster, seen| {
         let mut changes = vec![];
         if let Some(group) = cluster.group.as_deref().filter(|_| !cluster.deleting) {
             let WholeGroup { group: mut stored, observed, .. } = find_group(app, group)?;
@@ -49,9 +49,9 @@ pub(super) fn run(app: &App, caller: &Caller, input: DeleteCacheCluster) -> Resu
         delete(cluster, seen)?;
         if let Some(name) = &input.final_snapshot_identifier {
             cluster.final_snapshot = Some(name.to_ascii_lowercase());
-            changes.extend(of_cluster(app, "FinalSnapshotIdentifier", name, cluster, vec![])?);
+            changes.extend(of_cluster(app, "FinalSnapshotIdentifier", name, cluster, vec![])?.changes);
         }
         Ok(changes)
     })?;
-    Ok(answer(app, caller, &cluster, observed.as_ref()))
+    Ok(answer(app, caller, &whole))
 }

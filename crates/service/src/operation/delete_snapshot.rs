@@ -30,6 +30,6 @@ pub(super) fn run(app: &App, caller: &Caller, input: DeleteSnapshot) -> Result<X
         whole.check(&Uses::now(app)?, &["available", "failed"])?;
         let deleting = Snapshot { deleting: true, ..whole.snapshot.value };
         app.records.apply(&[replace(&deleting, whole.snapshot.revision)?])?;
-        answer(app, caller, &deleting.name)
+        Ok(answer(caller, deleting, whole.observed))
     })
 }

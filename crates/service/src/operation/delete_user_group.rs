@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::retry::retrying;
-use super::user::{self, attached, find_user_group};
+use super::user::{self, Attachments, find_user_group};
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
@@ -28,13 +28,10 @@ impl Input for DeleteUserGroup {
 pub(super) fn run(app: &App, caller: &Caller, input: DeleteUserGroup) -> Result<Xml, ApiError> {
     let group = retrying(|| {
         let stored = find_user_group(app, &input.user_group_id)?;
-        if let Some((user, _)) = attached(app, &stored.value.id)?.first() {
+        if let Some((user, _)) = Attachments::now(app)?.of_group(&stored.value.id).first() {
             return Err(ApiError::new(
                 "InvalidUserGroupState",
-                format!(
-                    "User group {} is attached to the replication group {}.",
-                    stored.value.id, user.value.id
-                ),
+                format!("User group {} is attached to the replication group {}.", stored.value.id, user),
             ));
         }
         app.records.apply(&[
@@ -44,6 +41,6 @@ pub(super) fn run(app: &App, caller: &Caller, input: DeleteUserGroup) -> Result<
         Ok(stored.value)
     })?;
     let mut xml = Xml::new();
-    user::write_group(&mut xml, app, caller, &group, Some("deleting"))?;
+    user::write_group(&mut xml, &Attachments::now(app)?, caller, &group, Some("deleting"));
     Ok(xml)
 }

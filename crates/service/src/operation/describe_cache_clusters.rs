@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::cache_cluster::{self, not_found};
-use super::{App, Caller, Input, Paging};
+use super::cache_cluster::{self, Seen, not_found};
+use super::{App, Caller, Input, Paging, log_delivery};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
 use crate::resource::cluster::Cluster;
@@ -58,7 +58,12 @@ pub(super) fn run(app: &App, caller: &Caller, input: DescribeCacheClusters) -> R
     page.write_marker(&mut xml);
     xml.list("CacheClusters", "CacheCluster", &page.items, |xml, cluster| {
         let observed = observed.get(cluster.id.as_str()).map(AsRef::as_ref);
-        cache_cluster::write(xml, app, caller, cluster, observed, show_nodes);
+        // What a member delivers stands in the answer about its group.
+        let logs = match cluster.group {
+            None => log_delivery::in_force(app, &cluster.id),
+            Some(_) => Arc::default(),
+        };
+        cache_cluster::write(xml, app, caller, cluster, &Seen { observed, logs: &logs }, show_nodes);
     });
     Ok(xml)
 }

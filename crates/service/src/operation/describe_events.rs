@@ -1,5 +1,7 @@
 //! DescribeEvents.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 
 use super::{App, Caller, Input, Paging};
@@ -36,17 +38,18 @@ pub(super) fn run(app: &App, _caller: &Caller, input: DescribeEvents) -> Result<
     }
     let (from_ms, until_ms) = range(&input, app.now_ms())?;
     let after = first_id_at(from_ms);
-    let stored = state::list::<Event>(app.records.as_ref(), Page { after: Some(&after), ..Page::default() })?;
-    let fits = |event: &Event| {
+    let stored =
+        state::list_shared::<Event>(app.records.as_ref(), Page { after: Some(&after), ..Page::default() })?;
+    let fits = |event: &Arc<Event>| {
         event.date_ms <= until_ms
             && input.source_type.is_none_or(|wanted| wanted == event.source_type)
             && input.source_identifier.as_ref().is_none_or(|id| id.eq_ignore_ascii_case(&event.source_id))
     };
     let events = stored.into_iter().rev().map(|stored| stored.value).filter(fits);
-    let page = paging.cut(events, newest_first);
+    let page = paging.cut(events, |event| newest_first(event));
     let mut xml = Xml::new();
     page.write_marker(&mut xml);
-    xml.list("Events", "Event", &page.items, write);
+    xml.list("Events", "Event", &page.items, |xml, event| write(xml, event));
     Ok(xml)
 }
 

@@ -2,7 +2,9 @@
 
 use serde::Deserialize;
 
-use super::service_update::{SORT, check_statuses, find_update, updates};
+use super::service_update::{
+    ESTIMATED_TIME, SORT, check_statuses, end_ms, engines, find_update, updates, versions,
+};
 use super::{App, Caller, Input, Paging};
 use crate::front::{ApiError, Xml};
 
@@ -27,7 +29,7 @@ pub(super) fn run(app: &App, _caller: &Caller, input: DescribeServiceUpdates) ->
         Some(name) => vec![find_update(app, name)?],
         None => updates(app)?,
     };
-    let running = app.release.as_ref();
+    let (running, all) = (app.release.as_ref(), updates(app)?);
     let wanted = &input.service_update_status;
     found.retain(|update| wanted.is_empty() || wanted.iter().any(|status| status == update.status(running)));
     let page = paging.cut(found.into_iter().enumerate(), |(number, _)| format!("{number:08}"));
@@ -37,6 +39,7 @@ pub(super) fn run(app: &App, _caller: &Caller, input: DescribeServiceUpdates) ->
         let (name, release) = (update.name(), &update.release);
         xml.text("ServiceUpdateName", &name)
             .time("ServiceUpdateReleaseDate", update.released_ms)
+            .optional_time("ServiceUpdateEndDate", end_ms(&all, update))
             .text("ServiceUpdateSeverity", update.severity.as_str())
             .time("ServiceUpdateRecommendedApplyByDate", update.apply_by_ms())
             .text("ServiceUpdateStatus", update.status(running))
@@ -45,7 +48,10 @@ pub(super) fn run(app: &App, _caller: &Caller, input: DescribeServiceUpdates) ->
                 &format!("Larder {release}: nodes that run an earlier release are started anew, one after the other"),
             )
             .text("ServiceUpdateType", SORT)
-            .boolean("AutoUpdateAfterRecommendedApplyByDate", update.is_automatic());
+            .text("Engine", &engines())
+            .text("EngineVersion", &versions())
+            .boolean("AutoUpdateAfterRecommendedApplyByDate", update.is_automatic())
+            .text("EstimatedUpdateTime", ESTIMATED_TIME);
     });
     Ok(xml)
 }

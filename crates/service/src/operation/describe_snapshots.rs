@@ -1,13 +1,16 @@
 //! DescribeSnapshots.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde::Deserialize;
 
-use super::snapshot::{Uses, WholeSnapshot, find_snapshot, write};
+use super::snapshot::{Uses, find_snapshot, write};
 use super::{App, Caller, Input, Paging};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
 use crate::resource::snapshot::{ObservedSnapshot, SORT, Snapshot};
-use crate::state::{find, list_all};
+use crate::state::{Page, find_shared, list_shared};
 
 /// Most snapshots on a page.
 const RECORDS_MAX: i64 = 50;
@@ -51,12 +54,12 @@ pub(super) fn run(app: &App, caller: &Caller, input: DescribeSnapshots) -> Resul
             )));
         }
     };
-    let mut found = match &input.snapshot_name {
-        Some(name) => vec![find_snapshot(app, name)?],
-        None => all(app)?,
+    let records = app.records.as_ref();
+    let mut found: Vec<Arc<Snapshot>> = match &input.snapshot_name {
+        Some(name) => vec![Arc::new(find_snapshot(app, name)?.snapshot.value)],
+        None => list_shared(records, Page::default())?.into_iter().map(|stored| stored.value).collect(),
     };
-    found.retain(|whole| {
-        let snapshot = &whole.snapshot.value;
+    found.retain(|snapshot| {
         let of_cluster = |id: &String| snapshot.cluster.id.eq_ignore_ascii_case(id);
         let of_group = |id: &String| snapshot.group.as_ref().is_some_and(|g| g.id.eq_ignore_ascii_case(id));
         automatic.is_none_or(|automatic| automatic == snapshot.automatic)
@@ -64,22 +67,18 @@ pub(super) fn run(app: &App, caller: &Caller, input: DescribeSnapshots) -> Resul
             && input.replication_group_id.as_ref().is_none_or(of_group)
     });
     let uses = Uses::now(app)?;
-    let page = paging.cut(found, |whole| whole.snapshot.value.name.clone());
+    let page = paging.cut(found, |snapshot| snapshot.name.clone());
     let mut xml = Xml::new();
     page.write_marker(&mut xml);
     let with_shards = input.show_node_group_config == Some(true);
-    xml.list("Snapshots", "Snapshot", &page.items, |xml, whole| {
-        write(xml, caller, whole, &uses, with_shards);
+    let mut observed: BTreeMap<&str, Arc<ObservedSnapshot>> = BTreeMap::new();
+    for snapshot in &page.items {
+        let seen = find_shared::<ObservedSnapshot>(records, &snapshot.name)?;
+        observed.extend(seen.map(|seen| (snapshot.name.as_str(), seen.value)));
+    }
+    xml.list("Snapshots", "Snapshot", &page.items, |xml, snapshot| {
+        let observed = observed.get(snapshot.name.as_str()).map(AsRef::as_ref);
+        write(xml, caller, snapshot, observed, uses.of(&snapshot.name), with_shards);
     });
     Ok(xml)
-}
-
-fn all(app: &App) -> Result<Vec<WholeSnapshot>, ApiError> {
-    let records = app.records.as_ref();
-    let mut found = vec![];
-    for snapshot in list_all::<Snapshot>(records)? {
-        let observed = find::<ObservedSnapshot>(records, &snapshot.value.name)?.map(|stored| stored.value);
-        found.push(WholeSnapshot { snapshot, observed });
-    }
-    Ok(found)
 }

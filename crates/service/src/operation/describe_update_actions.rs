@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::service_update::{
-    CACHES_MAX, Cache, SORT, actions, arns, caches, check_statuses, check_words, updates,
+    CACHES_MAX, Cache, ESTIMATED_TIME, SORT, actions, arns, caches, check_statuses, check_words, updates,
 };
 use super::{App, Caller, Input, Paging};
 use crate::front::query::Time;
@@ -148,14 +148,15 @@ fn write(xml: &mut Xml, app: &App, found: &Found<'_>, show_nodes: bool) {
         .text("NodesUpdated", &format!("{complete}/{}", nodes.len()))
         .time("UpdateActionStatusModifiedDate", modified_ms.unwrap_or(update.released_ms))
         .text("SlaMet", update.sla_met(cache.created_ms, completed_ms, app.now_ms()))
+        .text("EstimatedUpdateTime", ESTIMATED_TIME)
         .text("Engine", cache.engine);
     if !show_nodes {
         return;
     }
-    let node_status = |update: &NodeUpdate| update.as_str(*action);
     if !cache.is_group {
-        xml.list("CacheNodeUpdateStatus", "CacheNodeUpdateStatus", &nodes, |xml, (_, node, update)| {
-            xml.text("CacheNodeId", node).text("NodeUpdateStatus", node_status(update));
+        xml.list("CacheNodeUpdateStatus", "CacheNodeUpdateStatus", &nodes, |xml, (cluster, node, update)| {
+            xml.text("CacheNodeId", node);
+            write_node(xml, found, &cluster.id, node, *update);
         });
         return;
     }
@@ -163,9 +164,27 @@ fn write(xml: &mut Xml, app: &App, found: &Found<'_>, show_nodes: bool) {
         xml.text("NodeGroupId", shard);
         let sort = "NodeGroupMemberUpdateStatus";
         xml.list(sort, sort, &nodes, |xml, (cluster, node, update)| {
-            xml.text("CacheClusterId", &cluster.id)
-                .text("CacheNodeId", node)
-                .text("NodeUpdateStatus", node_status(update));
+            xml.text("CacheClusterId", &cluster.id).text("CacheNodeId", node);
+            write_node(xml, found, &cluster.id, node, *update);
         });
     });
+}
+
+/// How far a node is, who wished it, and when. It is updated in the moment in which its new process starts.
+fn write_node(xml: &mut Xml, found: &Found<'_>, cluster: &str, node: &str, update: NodeUpdate) {
+    let Found { cache, action, update: service_update, .. } = found;
+    let member = cache.members.iter().find(|(member, _)| member.id == cluster);
+    let observed = member.and_then(|(_, observed)| observed.as_ref());
+    let started_ms = observed.and_then(|observed| observed.nodes.get(node)).map(|node| node.started_ms);
+    let updated_ms = started_ms.filter(|_| update == NodeUpdate::Complete && action.is_some());
+    let asked_ms = action.map(|action| action.asked_ms);
+    let stopped_ms = action.and_then(|action| action.stopped_ms).filter(|_| update == NodeUpdate::Waiting);
+    xml.text("NodeUpdateStatus", update.as_str(*action))
+        .optional_time("NodeUpdateStartDate", updated_ms)
+        .optional_time("NodeUpdateEndDate", updated_ms);
+    if let Some(action) = action {
+        xml.text("NodeUpdateInitiatedBy", if action.by_system { "system" } else { "customer" });
+    }
+    let modified_ms = updated_ms.or(stopped_ms).or(asked_ms).unwrap_or(service_update.released_ms);
+    xml.optional_time("NodeUpdateInitiatedDate", asked_ms).time("NodeUpdateStatusModifiedDate", modified_ms);
 }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::user::{self, find_user_group};
+use super::user::{self, Attachments, find_user_group};
 use super::{App, Caller, Input, Paging};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
@@ -34,11 +34,9 @@ pub(super) fn run(app: &App, caller: &Caller, input: DescribeUserGroups) -> Resu
     let page = paging.cut(groups, |group| group.id.clone());
     let mut xml = Xml::new();
     page.write_marker(&mut xml);
-    let mut outcome = Ok(());
+    let attachments = Attachments::now(app)?;
     xml.list("UserGroups", "member", &page.items, |xml, group| {
-        if outcome.is_ok() {
-            outcome = user::write_group(xml, app, caller, group, None);
-        }
+        user::write_group(xml, &attachments, caller, group, None);
     });
-    outcome.map(|()| xml)
+    Ok(xml)
 }

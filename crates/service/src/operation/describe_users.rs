@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::user::{self, all_users, find_user};
+use super::user::{self, Attachments, all_users, find_user};
 use super::{App, Caller, Input, Paging};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
@@ -61,11 +61,9 @@ pub(super) fn run(app: &App, caller: &Caller, input: DescribeUsers) -> Result<Xm
     let page = paging.cut(users, |user| user.id.clone());
     let mut xml = Xml::new();
     page.write_marker(&mut xml);
-    let mut outcome = Ok(());
+    let attachments = Attachments::now(app)?;
     xml.list("Users", "member", &page.items, |xml, user| {
-        if outcome.is_ok() {
-            outcome = user::write(xml, app, caller, user);
-        }
+        user::write(xml, &attachments, caller, user, None);
     });
-    outcome.map(|()| xml)
+    Ok(xml)
 }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::cache_cluster::{self, check_quota, subnets};
-use super::replication_group::{self, WholeGroup, answer, update_group};
+use super::replication_group::{self, MemberRecord, WholeGroup, answer, update_group};
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
@@ -55,7 +55,7 @@ pub(super) fn run(app: &App, caller: &Caller, input: IncreaseReplicaCount) -> Re
         let zones = zones.get(shard.members.len()..).unwrap_or_default().to_vec();
         add_members(app, whole, count, &zones, None, vec![])
     })?;
-    answer(app, caller, &whole.group.value.id)
+    Ok(answer(app, caller, &whole))
 }
 
 /// ApplyImmediately must be true: there is no other way.
@@ -116,6 +116,7 @@ pub(super) fn add_members(
         find::<TagSet>(app.records.as_ref(), &TagSet::id_of(replication_group::SORT, &whole.group.value.id))?;
     let tags = tags.map(|stored| stored.value.tags).unwrap_or_default();
     let mut changes: Vec<Change> = hold.into_iter().collect();
+    let mut made = Vec::new();
     for (turn, zone) in zones.iter().enumerate() {
         let group = &mut whole.group.value;
         let shard = group.shards.get(ONLY_SHARD).cloned().unwrap_or_default();
@@ -128,10 +129,12 @@ pub(super) fn add_members(
         own.tags.clone_from(&tags);
         own.add(more_tags.clone())?;
         changes.push(state::put_any(&own)?);
+        made.push(member);
         if let Some(shard) = group.shards.get_mut(ONLY_SHARD) {
             shard.members.push(id);
         }
     }
+    whole.members.extend(made.into_iter().map(MemberRecord::new));
     whole.group.value.generation += 1;
     Ok(changes)
 }

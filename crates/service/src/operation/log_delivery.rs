@@ -23,25 +23,26 @@ pub(super) fn check_at_once(is_asked: bool, apply_immediately: Option<bool>) -> 
     Err(Refusal::combination("LogDeliveryConfigurations can be changed with ApplyImmediately only."))
 }
 
-/// What is in force; a record that cannot be read now is as one that is not there yet.
-fn in_force(app: &App, cluster: &Cluster) -> Arc<ObservedDeliveries> {
-    let found = find_shared::<ObservedDeliveries>(app.records.as_ref(), &cluster.id);
+/// What is in force; a record that cannot be read now is as one that is not there yet. Who changes deliveries asks before,
+/// because its answer tells of the change and not of what may have come of it since.
+pub(super) fn in_force(app: &App, cluster: &str) -> Arc<ObservedDeliveries> {
+    let found = find_shared::<ObservedDeliveries>(app.records.as_ref(), cluster);
     found.ok().flatten().map(|stored| stored.value).unwrap_or_default()
 }
 
 /// Writes the deliveries of a cluster, with those that end.
-pub(super) fn write(xml: &mut Xml, app: &App, cluster: &Cluster, wanted: &Deliveries) {
+pub(super) fn write(xml: &mut Xml, cluster: &Cluster, wanted: &Deliveries, in_force: &ObservedDeliveries) {
     if wanted.is_empty() && cluster.group.is_some() {
         xml.empty("LogDeliveryConfigurations");
         return;
     }
-    list(xml, wanted, &in_force(app, cluster));
+    list(xml, wanted, in_force);
 }
 
 /// Writes the deliveries of a group: those of its first member.
-pub(super) fn write_of_group(xml: &mut Xml, app: &App, first: Option<&Cluster>) {
+pub(super) fn write_of_group(xml: &mut Xml, first: Option<&Cluster>, in_force: &ObservedDeliveries) {
     match first {
-        Some(first) => list(xml, &first.log_delivery, &in_force(app, first)),
+        Some(first) => list(xml, &first.log_delivery, in_force),
         None => {
             xml.empty("LogDeliveryConfigurations");
         }
@@ -68,13 +69,12 @@ fn list(xml: &mut Xml, wanted: &Deliveries, observed: &ObservedDeliveries) {
 }
 
 /// Writes deliveries that are not in force yet, as values that are pending.
-pub(super) fn write_pending(xml: &mut Xml, app: &App, cluster: &Cluster) {
+pub(super) fn write_pending(xml: &mut Xml, cluster: &Cluster, in_force: &ObservedDeliveries) {
     if cluster.log_delivery.is_empty() {
         return;
     }
-    let observed = in_force(app, cluster);
     let is_pending = |log: &LogType, delivery: &LogDelivery| {
-        matches!(status(Some(delivery), observed.logs.get(log)), Some("enabling" | "modifying"))
+        matches!(status(Some(delivery), in_force.logs.get(log)), Some("enabling" | "modifying"))
     };
     let pending: Vec<_> =
         cluster.log_delivery.iter().filter(|(log, delivery)| is_pending(log, delivery)).collect();

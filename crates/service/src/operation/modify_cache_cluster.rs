@@ -65,7 +65,7 @@ impl Input for ModifyCacheCluster {
 pub(super) fn run(app: &App, caller: &Caller, input: ModifyCacheCluster) -> Result<Xml, ApiError> {
     check_built(&input)?;
     check_security_groups(app, &input.security_group_ids)?;
-    let (cluster, observed) = update(app, &input.cache_cluster_id, |cluster, observed| {
+    let whole = update(app, &input.cache_cluster_id, |cluster, observed| {
         check_member(cluster)?;
         let (request, mut changes) = request(app, cluster, &input)?;
         let (subnets, hold) = subnets(app, &cluster.subnet_group)?;
@@ -78,7 +78,7 @@ pub(super) fn run(app: &App, caller: &Caller, input: ModifyCacheCluster) -> Resu
         changes.extend(hold);
         Ok(changes)
     })?;
-    Ok(answer(app, caller, &cluster, observed.as_ref()))
+    Ok(answer(app, caller, &whole))
 }
 
 /// What members of a group have in common is changed through the group.

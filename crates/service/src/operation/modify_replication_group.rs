@@ -87,7 +87,7 @@ pub(super) fn run(app: &App, caller: &Caller, input: ModifyReplicationGroup) -> 
         tokens(whole, &input, app.now_ms())?;
         Ok(changes)
     })?;
-    answer(app, caller, &whole.group.value.id)
+    Ok(answer(app, caller, &whole))
 }
 
 impl ModifyReplicationGroup {

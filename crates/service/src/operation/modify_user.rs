@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::retry::retrying;
 use super::user::{
-    self, AuthenticationMode, authentication_of, check_iam, find_user, groups_of_user, spread,
+    self, Attachments, AuthenticationMode, authentication_of, check_iam, find_user, spread, status_after,
 };
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
@@ -35,23 +35,25 @@ impl Input for ModifyUser {
 
 /// Wants a user otherwise, in all caches that it may use. Answers it.
 pub(super) fn run(app: &App, caller: &Caller, input: ModifyUser) -> Result<Xml, ApiError> {
-    let user = retrying(|| {
+    let (user, status) = retrying(|| {
         let (mut user, revision) = find_user(app, &input.user_id)?;
         let revision =
             revision.ok_or_else(|| ApiError::invalid_value("The user default cannot be modified."))?;
         let before = user.clone();
         change(&mut user, &input)?;
-        let mut changes = vec![replace(&user, revision)?];
+        let mut changes = vec![];
         if user != before {
-            let groups = groups_of_user(app, &user.id)?;
-            let ids: Vec<&str> = groups.iter().map(|group| group.id.as_str()).collect();
+            let attachments = Attachments::now(app)?;
+            let ids: Vec<&str> = attachments.of_user(&user.id).map(|group| group.id.as_str()).collect();
             changes.extend(spread(app, &ids)?);
         }
+        let status = status_after(&changes);
+        changes.push(replace(&user, revision)?);
         app.records.apply(&changes)?;
-        Ok(user)
+        Ok((user, status))
     })?;
     let mut xml = Xml::new();
-    user::write(&mut xml, app, caller, &user)?;
+    user::write(&mut xml, &Attachments::now(app)?, caller, &user, Some(status));
     Ok(xml)
 }
 

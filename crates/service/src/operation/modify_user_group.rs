@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::retry::retrying;
-use super::user::{self, attached, find_user_group, spread, users_of};
+use super::user::{self, Attachments, find_user_group, spread, status_after, users_of};
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
@@ -33,10 +33,10 @@ pub(super) fn run(app: &App, caller: &Caller, input: ModifyUserGroup) -> Result<
     if input.user_ids_to_add.is_empty() && input.user_ids_to_remove.is_empty() && input.engine.is_none() {
         return Err(ApiError::invalid_combination("No modifications were requested."));
     }
-    let group = retrying(|| {
+    let (group, status) = retrying(|| {
         let stored = find_user_group(app, &input.user_group_id)?;
         let mut group = stored.value;
-        if attached(app, &group.id)?.iter().any(|(_, is_busy)| *is_busy) {
+        if Attachments::now(app)?.is_busy(&group.id) {
             return Err(ApiError::new(
                 "InvalidUserGroupState",
                 format!("User group {} is not in active state.", group.id),
@@ -66,11 +66,13 @@ pub(super) fn run(app: &App, caller: &Caller, input: ModifyUserGroup) -> Result<
         let (users, mut changes) = users_of(app, &group)?;
         check_members(&group, &users)?;
         changes.push(replace(&group, stored.revision)?);
-        changes.extend(spread(app, &[&group.id])?);
+        let spread = spread(app, &[&group.id])?;
+        let status = status_after(&spread);
+        changes.extend(spread);
         app.records.apply(&changes)?;
-        Ok(group)
+        Ok((group, status))
     })?;
     let mut xml = Xml::new();
-    user::write_group(&mut xml, app, caller, &group, None)?;
+    user::write_group(&mut xml, &Attachments::now(app)?, caller, &group, Some(status));
     Ok(xml)
 }

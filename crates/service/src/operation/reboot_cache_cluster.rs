@@ -24,9 +24,9 @@ impl Input for RebootCacheCluster {
 
 /// Wants nodes started anew, empty. Answers the cluster, rebooting.
 pub(super) fn run(app: &App, caller: &Caller, input: RebootCacheCluster) -> Result<Xml, ApiError> {
-    let (cluster, observed) = update(app, &input.cache_cluster_id, |cluster, observed| {
+    let whole = update(app, &input.cache_cluster_id, |cluster, observed| {
         reboot(cluster, observed, &input.cache_node_ids_to_reboot)?;
         Ok(vec![])
     })?;
-    Ok(answer(app, caller, &cluster, observed.as_ref()))
+    Ok(answer(app, caller, &whole))
 }

@@ -1,17 +1,23 @@
 //! What the operations on replication groups share: looking one up with its members, changing all of them in one
 //! transaction, and their form in answers.
 
+use std::sync::Arc;
+
 use super::retry::retrying;
 use super::{App, Caller, cache_cluster, log_delivery};
 use crate::front::{ApiError, Xml};
 use crate::resource::auth_token::AuthTokens;
 use crate::resource::cluster::Cluster;
 use crate::resource::group::{Group, ONLY_NODE, ObservedGroup, Shard, Status};
+use crate::resource::log_delivery::ObservedDeliveries;
 use crate::resource::node::Observed;
 use crate::state::{self, Change, Stored, find, replace};
 
 /// Sort of resource in ARNs.
 pub(super) const SORT: &str = "replicationgroup";
+
+/// Revision of what is written only with the change that is being made.
+const UNWRITTEN: u64 = 0;
 
 /// A member cluster with what is observed of it.
 pub(super) struct MemberRecord {
@@ -25,6 +31,24 @@ pub(super) struct WholeGroup {
     pub(super) observed: Option<ObservedGroup>,
     /// Members in the order of the group.
     pub(super) members: Vec<MemberRecord>,
+    /// Deliveries of logs that are in force: those of the first member.
+    pub(super) logs: Arc<ObservedDeliveries>,
+}
+
+impl WholeGroup {
+    /// A group that is being made, of which nothing is observed.
+    pub(super) fn new(group: Group, members: Vec<Cluster>) -> WholeGroup {
+        let members = members.into_iter().map(MemberRecord::new).collect();
+        let group = Stored { value: group, revision: UNWRITTEN };
+        WholeGroup { group, observed: None, members, logs: Arc::default() }
+    }
+}
+
+impl MemberRecord {
+    /// A member that is being made.
+    pub(super) fn new(cluster: Cluster) -> MemberRecord {
+        MemberRecord { cluster: Stored { value: cluster, revision: UNWRITTEN }, observed: None }
+    }
 }
 
 /// The group of that name, in any case of letters.
@@ -51,11 +75,15 @@ pub(super) fn with_members(app: &App, group: Stored<Group>) -> Result<WholeGroup
             members.push(MemberRecord { cluster, observed });
         }
     }
-    Ok(WholeGroup { group, observed, members })
+    let first = members.first().map(|member| member.cluster.value.id.as_str());
+    let logs = first.map(|first| log_delivery::in_force(app, first)).unwrap_or_default();
+    Ok(WholeGroup { group, observed, members, logs })
 }
 
 /// Changes a group, its members, or both, in one transaction; tries again when somebody else was faster. `change` may
-/// be called more than once, and answers changes of other records that belong to the same moment.
+/// be called more than once, and answers changes of other records that belong to the same moment; members that it makes it
+/// adds behind the others. What is observed is what was before: an answer tells of the change, not of what may have come of
+/// it since.
 pub(super) fn update_group(
     app: &App,
     name: &str,
@@ -120,11 +148,10 @@ pub(super) fn attachable(app: &App, id: &str, cluster: &Cluster) -> Result<(Stri
 }
 
 /// The answer with one group, as all operations that change one give it.
-pub(super) fn answer(app: &App, caller: &Caller, name: &str) -> Result<Xml, ApiError> {
-    let whole = find_group(app, name)?;
+pub(super) fn answer(app: &App, caller: &Caller, whole: &WholeGroup) -> Xml {
     let mut xml = Xml::new();
-    xml.element("ReplicationGroup", |xml| write(xml, app, caller, &whole));
-    Ok(xml)
+    xml.element("ReplicationGroup", |xml| write(xml, app, caller, whole));
+    xml
 }
 
 /// Writes the members of a group.
@@ -141,7 +168,7 @@ pub(super) fn write(xml: &mut Xml, app: &App, caller: &Caller, whole: &WholeGrou
             pending(xml, group, &auth, observed);
             if let Some(template) = template {
                 cache_cluster::pending_transit(xml, template.pending.transit);
-                log_delivery::write_pending(xml, app, template);
+                log_delivery::write_pending(xml, template, &whole.logs);
             }
         });
     xml.texts("MemberClusters", "ClusterId", group.members().map(String::as_str));
@@ -164,7 +191,7 @@ pub(super) fn write(xml: &mut Xml, app: &App, caller: &Caller, whole: &WholeGrou
         .empty("MemberClustersOutpostArns")
         .text("ARN", &caller.arn(SORT, &group.id).to_string())
         .texts("UserGroupIds", "member", group.user_group.as_deref());
-    log_delivery::write_of_group(xml, app, template);
+    log_delivery::write_of_group(xml, template, &whole.logs);
     xml.time("ReplicationGroupCreateTime", group.created_ms)
         .text("DataTiering", "disabled")
         .boolean(

@@ -1,20 +1,26 @@
 //! What the operations on service updates share: which caches have to do with an update, and how far they are.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{App, Caller};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
 use crate::resource::cluster::Cluster;
+use crate::resource::engine_version::VERSIONS;
 use crate::resource::group::Group;
 use crate::resource::node::Observed;
 use crate::resource::service_update::{NodeUpdate, Release, ServiceUpdate, UpdateAction, nodes, status};
-use crate::state::{Resource, find, list_all};
+use crate::state::{Page, Resource, find, list_all, list_shared};
 
 /// Most caches of one call.
 pub(super) const CACHES_MAX: usize = 20;
 /// The only `ServiceUpdateType` that there is.
 pub(super) const SORT: &str = "security-update";
+/// `EstimatedUpdateTime`, in the form that ElastiCache gives it: nodes are started anew one after the other.
+pub(super) const ESTIMATED_TIME: &str = "1 minute per node";
+/// All engines.
+const ENGINES: [&str; 3] = ["redis", "valkey", "memcached"];
 /// Words for the status of a service update.
 const STATUSES: [&str; 3] = ["available", "cancelled", "expired"];
 
@@ -24,6 +30,27 @@ pub(super) fn updates(app: &App) -> Result<Vec<ServiceUpdate>, ApiError> {
     let mut updates: Vec<ServiceUpdate> = all.filter(|update| !update.is_first).collect();
     updates.sort_by(|a, b| b.release.cmp(&a.release));
     Ok(updates)
+}
+
+/// Engines that a service update applies to, which are all, as ElastiCache lists them.
+pub(super) fn engines() -> String {
+    ENGINES.join(", ")
+}
+
+/// The same with the oldest version of each.
+pub(super) fn versions() -> String {
+    let oldest = |engine: &str| VERSIONS.iter().find(|version| version.engine == engine);
+    let all = ENGINES.iter().filter_map(|engine| {
+        let version = oldest(engine)?.full;
+        Some(format!("{engine} {version} and onwards"))
+    });
+    all.collect::<Vec<_>>().join(", ")
+}
+
+/// When an update stopped being available, Unix milliseconds: the next release took its place.
+pub(super) fn end_ms(updates: &[ServiceUpdate], update: &ServiceUpdate) -> Option<u64> {
+    let later = updates.iter().filter(|other| other.release > update.release);
+    later.map(|other| other.released_ms).min()
 }
 
 /// The service update of that name.
@@ -67,7 +94,7 @@ pub(super) struct Cache {
     pub(super) created_ms: u64,
     pub(super) engine: &'static str,
     /// Clusters with what is observed of them, in the order of the group.
-    pub(super) members: Vec<(Cluster, Option<Observed>)>,
+    pub(super) members: Vec<(Arc<Cluster>, Option<Arc<Observed>>)>,
 }
 
 impl Cache {
@@ -75,8 +102,8 @@ impl Cache {
     pub(super) fn nodes(&self, release: &Release) -> Vec<(&Cluster, String, NodeUpdate)> {
         let mut all = Vec::new();
         for (cluster, observed) in &self.members {
-            let far = nodes(cluster, observed.as_ref(), release);
-            all.extend(far.into_iter().map(|(node, update)| (cluster, node, update)));
+            let far = nodes(cluster, observed.as_deref(), release);
+            all.extend(far.into_iter().map(|(node, update)| (cluster.as_ref(), node, update)));
         }
         all
     }
@@ -107,20 +134,25 @@ impl Cache {
 /// All caches that are not being deleted.
 pub(super) fn caches(app: &App) -> Result<Vec<Cache>, ApiError> {
     let records = app.records.as_ref();
-    let mut observed: BTreeMap<String, Observed> = list_all::<Observed>(records)?
-        .into_iter()
-        .map(|stored| (stored.value.id.clone(), stored.value))
-        .collect();
-    let mut clusters: BTreeMap<String, Cluster> = list_all::<Cluster>(records)?
-        .into_iter()
-        .map(|stored| (stored.value.id.clone(), stored.value))
-        .collect();
+    let observed = list_shared::<Observed>(records, Page::default())?.into_iter();
+    let mut observed: BTreeMap<String, Arc<Observed>> =
+        observed.map(|stored| (stored.value.id.clone(), stored.value)).collect();
+    let clusters = list_shared::<Cluster>(records, Page::default())?.into_iter();
+    let mut clusters: BTreeMap<String, Arc<Cluster>> =
+        clusters.map(|stored| (stored.value.id.clone(), stored.value)).collect();
     let mut caches = Vec::new();
-    for group in list_all::<Group>(records)?.into_iter().map(|stored| stored.value).filter(|g| !g.deleting) {
-        let members: Vec<(Cluster, Option<Observed>)> =
+    let groups = list_shared::<Group>(records, Page::default())?.into_iter().map(|stored| stored.value);
+    for group in groups.filter(|group| !group.deleting) {
+        let members: Vec<(Arc<Cluster>, Option<Arc<Observed>>)> =
             group.members().filter_map(|id| Some((clusters.remove(id)?, observed.remove(id)))).collect();
         let engine = members.first().map_or("redis", |(cluster, _)| cluster.engine.as_str());
-        caches.push(Cache { id: group.id, is_group: true, created_ms: group.created_ms, engine, members });
+        caches.push(Cache {
+            id: group.id.clone(),
+            is_group: true,
+            created_ms: group.created_ms,
+            engine,
+            members,
+        });
     }
     let alone = clusters.into_values().filter(|cluster| cluster.group.is_none() && !cluster.deleting);
     caches.extend(alone.map(|cluster| Cache {
@@ -128,7 +160,7 @@ pub(super) fn caches(app: &App) -> Result<Vec<Cache>, ApiError> {
         is_group: false,
         created_ms: cluster.created_ms,
         engine: cluster.engine.as_str(),
-        members: vec![(cluster.clone(), observed.remove(&cluster.id))],
+        members: vec![(Arc::clone(&cluster), observed.remove(&cluster.id))],
     }));
     Ok(caches)
 }

@@ -16,7 +16,7 @@ use crate::resource::snapshot::{
     check_supported, check_version, identifier, object,
 };
 use crate::resource::tag::{Tag, TagSet};
-use crate::state::{self, Change, Page, Stored, find, list_all, list_shared, replace};
+use crate::state::{self, Change, Page, Stored, find, find_shared, list_shared, replace};
 
 /// Unit of sizes in answers.
 const MB: u64 = 1_000_000;
@@ -72,10 +72,12 @@ impl Uses {
     pub(super) fn now(app: &App) -> Result<Uses, ApiError> {
         let records = app.records.as_ref();
         let mut uses = Uses::default();
-        for snapshot in list_all::<Snapshot>(records)?.into_iter().map(|stored| stored.value) {
+        let snapshots = list_shared::<Snapshot>(records, Page::default())?.into_iter();
+        for snapshot in snapshots.map(|stored| stored.value) {
             if let Origin::Copy { of } = &snapshot.origin
-                && snapshot
-                    .has_work(find::<ObservedSnapshot>(records, &snapshot.name)?.as_ref().map(|s| &s.value))
+                && snapshot.has_work(
+                    find_shared::<ObservedSnapshot>(records, &snapshot.name)?.as_ref().map(|s| &*s.value),
+                )
                 && !snapshot.deleting
             {
                 uses.copied.insert(of.clone());
@@ -85,7 +87,7 @@ impl Uses {
             list_shared::<Cluster>(records, Page::default())?.into_iter().map(|stored| stored.value)
         {
             let Some(Seed::Snapshot { name }) = &cluster.seed else { continue };
-            let observed = find::<Observed>(records, &cluster.id)?.map(|stored| stored.value);
+            let observed = find_shared::<Observed>(records, &cluster.id)?.map(|stored| stored.value);
             let is_new = observed.is_none_or(|observed| observed.applied_generation == 0);
             if is_new && !cluster.deleting {
                 uses.restored.insert(name.clone());
@@ -94,7 +96,8 @@ impl Uses {
         Ok(uses)
     }
 
-    fn of(&self, name: &str) -> Use {
+    /// How one is used.
+    pub(super) fn of(&self, name: &str) -> Use {
         Use { copying: self.copied.contains(name), restoring: self.restored.contains(name) }
     }
 }
@@ -113,6 +116,12 @@ pub(super) fn find_snapshot(app: &App, name: &str) -> Result<WholeSnapshot, ApiE
     Ok(WholeSnapshot { snapshot, observed })
 }
 
+/// A snapshot that is asked for, with the changes that make it.
+pub(super) struct Asked {
+    pub(super) snapshot: Snapshot,
+    pub(super) changes: Vec<Change>,
+}
+
 /// Asks for a snapshot of a cluster that is in no group; the changes belong to that of the cluster. `parameter` is the
 /// one that names the snapshot.
 pub(super) fn of_cluster(
@@ -121,7 +130,7 @@ pub(super) fn of_cluster(
     name: &str,
     cluster: &mut Cluster,
     tags: Vec<Tag>,
-) -> Result<Vec<Change>, ApiError> {
+) -> Result<Asked, ApiError> {
     let name = identifier(parameter, name)?;
     check_supported(cluster)?;
     cluster.snapshots += 1;
@@ -137,7 +146,7 @@ pub(super) fn of_group(
     whole: &mut WholeGroup,
     asked: Option<&str>,
     tags: Vec<Tag>,
-) -> Result<Vec<Change>, ApiError> {
+) -> Result<Asked, ApiError> {
     let name = identifier(parameter, name)?;
     let observed = whole.observed.as_ref();
     let chosen = asked.or(whole.group.value.snapshotting_cluster.as_deref());
@@ -155,7 +164,7 @@ pub(super) fn of_group(
     stored_with(app, Snapshot::of(&name, cluster, Some(&group), app.now_ms()), tags)
 }
 
-fn stored_with(app: &App, mut snapshot: Snapshot, tags: Vec<Tag>) -> Result<Vec<Change>, ApiError> {
+fn stored_with(app: &App, mut snapshot: Snapshot, tags: Vec<Tag>) -> Result<Asked, ApiError> {
     check_quota(app, &snapshot)?;
     let subnet_group = super::subnet_group::find(app, &snapshot.cluster.subnet_group);
     snapshot.vpc_id = subnet_group.ok().map(|group| group.vpc_id);
@@ -164,7 +173,8 @@ fn stored_with(app: &App, mut snapshot: Snapshot, tags: Vec<Tag>) -> Result<Vec<
     }
     let mut set = TagSet::none(SORT, &snapshot.name);
     set.add(tags)?;
-    Ok(vec![state::create(&snapshot)?, state::put_any(&set)?])
+    let changes = vec![state::create(&snapshot)?, state::put_any(&set)?];
+    Ok(Asked { snapshot, changes })
 }
 
 pub(super) fn exists(name: &str) -> ApiError {
@@ -174,7 +184,7 @@ pub(super) fn exists(name: &str) -> ApiError {
 /// Twenty a day by hand of each node.
 fn check_quota(app: &App, snapshot: &Snapshot) -> Result<(), ApiError> {
     let since = snapshot.created_ms.saturating_sub(MANUAL_WITHIN_MS);
-    let all = list_all::<Snapshot>(app.records.as_ref())?;
+    let all = list_shared::<Snapshot>(app.records.as_ref(), Page::default())?;
     let same = |other: &Snapshot| {
         !other.automatic && other.cluster.id == snapshot.cluster.id && other.created_ms > since
     };
@@ -288,18 +298,24 @@ pub(super) fn engine_like<'a>(
     Ok((name, version.or((is_same && then.creatable).then_some(then.version))))
 }
 
-/// The answer with one snapshot.
-pub(super) fn answer(app: &App, caller: &Caller, name: &str) -> Result<Xml, ApiError> {
-    let whole = find_snapshot(app, name)?;
-    let uses = Uses::now(app)?;
+/// The answer with one snapshot as it was written, and what was observed of it then: not what may have come of it since.
+pub(super) fn answer(caller: &Caller, snapshot: Snapshot, observed: Option<ObservedSnapshot>) -> Xml {
     let mut xml = Xml::new();
-    xml.element("Snapshot", |xml| write(xml, caller, &whole, &uses, false));
-    Ok(xml)
+    xml.element("Snapshot", |xml| {
+        write(xml, caller, &snapshot, observed.as_ref(), Use::default(), false);
+    });
+    xml
 }
 
 /// Writes the members of a snapshot.
-pub(super) fn write(xml: &mut Xml, caller: &Caller, whole: &WholeSnapshot, uses: &Uses, with_shards: bool) {
-    let (snapshot, observed) = (&whole.snapshot.value, whole.observed.as_ref());
+pub(super) fn write(
+    xml: &mut Xml,
+    caller: &Caller,
+    snapshot: &Snapshot,
+    observed: Option<&ObservedSnapshot>,
+    in_use: Use,
+    with_shards: bool,
+) {
     let cluster = &snapshot.cluster;
     xml.text("SnapshotName", &snapshot.name);
     match &snapshot.group {
@@ -308,7 +324,7 @@ pub(super) fn write(xml: &mut Xml, caller: &Caller, whole: &WholeSnapshot, uses:
         }
         None => xml.text("CacheClusterId", &cluster.id),
     };
-    xml.text("SnapshotStatus", whole.status(uses))
+    xml.text("SnapshotStatus", snapshot.status(observed, in_use))
         .text("SnapshotSource", if snapshot.automatic { "automated" } else { "manual" })
         .text("CacheNodeType", &cluster.node_type)
         .text("Engine", cluster.engine.as_str())

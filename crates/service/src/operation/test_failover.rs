@@ -30,7 +30,7 @@ pub(super) fn run(app: &App, caller: &Caller, input: TestFailover) -> Result<Xml
         change::test_failover(&mut whole.group.value, whole.observed.as_ref(), &input.node_group_id)?;
         Ok(vec![counted(app)?])
     })?;
-    answer(app, caller, &whole.group.value.id)
+    Ok(answer(app, caller, &whole))
 }
 
 /// Counts one more test of the day.

@@ -500,6 +500,7 @@ fn changes_from_many_sides_all_arrive() {
 }
 
 mod access;
+mod answers;
 mod cache_cluster;
 mod many;
 

@@ -1,6 +1,9 @@
 //! What the operations on users and user groups share: looking one up, spreading a change to the replication groups that
 //! it concerns, and their form in answers.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use aws_lc_rs::digest;
 use serde::Deserialize;
 
@@ -11,7 +14,7 @@ use crate::resource::cluster::{Changing, Cluster};
 use crate::resource::group::{Group, ObservedGroup, Status};
 use crate::resource::refusal::Refusal;
 use crate::resource::user::{Authentication, DEFAULT_USER, User, UserGroup, authentication};
-use crate::state::{Change, Stored, find, list_all, replace};
+use crate::state::{Change, Page, Stored, find, find_shared, list_all, list_shared, replace};
 
 /// Sort of users in ARNs.
 pub(super) const SORT: &str = "user";
@@ -130,25 +133,47 @@ pub(super) fn users_of(app: &App, group: &UserGroup) -> Result<(Vec<User>, Vec<C
     Ok((users, holds))
 }
 
-/// Ids of the user groups that a user is in.
-pub(super) fn groups_of_user(app: &App, id: &str) -> Result<Vec<UserGroup>, ApiError> {
-    let all = list_all::<UserGroup>(app.records.as_ref())?.into_iter().map(|stored| stored.value);
-    Ok(all.filter(|group| group.users.contains(id)).collect())
+/// Which users are in which user groups, and which replication groups those are attached to: found once for a call,
+/// however many users it tells of.
+pub(super) struct Attachments {
+    groups: Vec<Arc<UserGroup>>,
+    /// Replication groups by the user group that is attached to them, or still is; and whether they follow a change.
+    attached: BTreeMap<String, Vec<(String, bool)>>,
 }
 
-/// The replication groups that a user group is attached to, or still is.
-pub(super) fn attached(app: &App, user_group: &str) -> Result<Vec<(Stored<Group>, bool)>, ApiError> {
-    let mut found = Vec::new();
-    for group in list_all::<Group>(app.records.as_ref())? {
-        let observed =
-            find::<ObservedGroup>(app.records.as_ref(), &group.value.id)?.map(|stored| stored.value);
-        let was = observed.as_ref().and_then(|observed| observed.user_group.as_deref());
-        if group.value.user_group.as_deref() == Some(user_group) || was == Some(user_group) {
-            let is_busy = group.value.status(observed.as_ref()) == Status::Modifying;
-            found.push((group, is_busy));
+impl Attachments {
+    /// Finds out.
+    pub(super) fn now(app: &App) -> Result<Attachments, ApiError> {
+        let records = app.records.as_ref();
+        let groups = list_shared::<UserGroup>(records, Page::default())?;
+        let mut attached: BTreeMap<String, Vec<(String, bool)>> = BTreeMap::new();
+        for group in list_shared::<Group>(records, Page::default())? {
+            let group = group.value;
+            let observed = find_shared::<ObservedGroup>(records, &group.id)?.map(|stored| stored.value);
+            let is_busy = group.status(observed.as_deref()) == Status::Modifying;
+            let was = observed.as_ref().and_then(|observed| observed.user_group.as_ref());
+            let names: BTreeSet<&String> = group.user_group.iter().chain(was).collect();
+            for name in names {
+                attached.entry(name.clone()).or_default().push((group.id.clone(), is_busy));
+            }
         }
+        Ok(Attachments { groups: groups.into_iter().map(|stored| stored.value).collect(), attached })
     }
-    Ok(found)
+
+    /// The user groups that a user is in.
+    pub(super) fn of_user<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a UserGroup> {
+        self.groups.iter().map(AsRef::as_ref).filter(move |group| group.users.contains(id))
+    }
+
+    /// The replication groups that a user group is attached to, or still is.
+    pub(super) fn of_group(&self, id: &str) -> &[(String, bool)] {
+        self.attached.get(id).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Whether a cache is still following a change of the user group.
+    pub(super) fn is_busy(&self, id: &str) -> bool {
+        self.of_group(id).iter().any(|(_, is_busy)| *is_busy)
+    }
 }
 
 /// The changes by which all replication groups of these user groups follow a change of users.
@@ -174,17 +199,27 @@ pub(super) fn spread(app: &App, user_groups: &[&str]) -> Result<Vec<Change>, Api
     Ok(changes)
 }
 
-/// Writes the members of a user.
-pub(super) fn write(xml: &mut Xml, app: &App, caller: &Caller, user: &User) -> Result<(), ApiError> {
-    let groups = groups_of_user(app, &user.id)?;
-    let mut is_busy = false;
-    for group in &groups {
-        is_busy |= attached(app, &group.id)?.iter().any(|(_, is_busy)| *is_busy);
-    }
+/// The status after a change: caches follow it, if there are any.
+pub(super) fn status_after(spread: &[Change]) -> &'static str {
+    if spread.is_empty() { "active" } else { "modifying" }
+}
+
+/// Writes the members of a user. The one who changed it says its status: what the caches have made of it since does not
+/// belong into the answer.
+pub(super) fn write(
+    xml: &mut Xml,
+    attachments: &Attachments,
+    caller: &Caller,
+    user: &User,
+    status: Option<&str>,
+) {
+    let groups: Vec<&UserGroup> = attachments.of_user(&user.id).collect();
+    let is_busy = groups.iter().any(|group| attachments.is_busy(&group.id));
+    let now = if is_busy { "modifying" } else { "active" };
     let arn = caller.arn(SORT, &user.id).to_string();
     xml.text("UserId", &user.id)
         .text("UserName", &user.name)
-        .text("Status", if is_busy { "modifying" } else { "active" })
+        .text("Status", status.unwrap_or(now))
         .text("Engine", &user.engine)
         .text("MinimumEngineVersion", minimum_version(&user.engine))
         .text("AccessString", &user.access)
@@ -201,29 +236,26 @@ pub(super) fn write(xml: &mut Xml, app: &App, caller: &Caller, user: &User) -> R
             }
         })
         .text("ARN", &arn);
-    Ok(())
 }
 
 /// Writes the members of a user group.
 pub(super) fn write_group(
     xml: &mut Xml,
-    app: &App,
+    attachments: &Attachments,
     caller: &Caller,
     group: &UserGroup,
     status: Option<&str>,
-) -> Result<(), ApiError> {
-    let attached = attached(app, &group.id)?;
-    let is_busy = attached.iter().any(|(_, is_busy)| *is_busy);
+) {
+    let (attached, is_busy) = (attachments.of_group(&group.id), attachments.is_busy(&group.id));
     let arn = caller.arn(GROUP_SORT, &group.id).to_string();
     xml.text("UserGroupId", &group.id)
         .text("Status", status.unwrap_or(if is_busy { "modifying" } else { "active" }))
         .text("Engine", &group.engine)
         .texts("UserIds", "member", group.users.iter().map(String::as_str))
         .text("MinimumEngineVersion", minimum_version(&group.engine))
-        .texts("ReplicationGroups", "member", attached.iter().map(|(group, _)| group.value.id.as_str()))
+        .texts("ReplicationGroups", "member", attached.iter().map(|(group, _)| group.as_str()))
         .empty("ServerlessCaches")
         .text("ARN", &arn);
-    Ok(())
 }
 
 fn minimum_version(engine: &str) -> &'static str {

@@ -203,6 +203,9 @@ pub struct UpdateAction {
     pub asked_ms: u64,
     /// When somebody stopped it, Unix milliseconds: nodes that were not begun by then stay as they are.
     pub stopped_ms: Option<u64>,
+    /// Whether the maintenance window brought it, unasked.
+    #[serde(default)]
+    pub by_system: bool,
 }
 
 impl Resource for UpdateAction {
@@ -359,6 +362,7 @@ mod tests {
             cache_created_ms: 1,
             asked_ms: 2,
             stopped_ms: None,
+            by_system: false,
         };
         let stopped = UpdateAction { stopped_ms: Some(3), ..asked.clone() };
         for (action, nodes, expected) in [

@@ -87,7 +87,7 @@ fn group_of(count: usize) -> (Group, Vec<Cluster>) {
 }
 
 impl World {
-    fn desire_group(&self, group: &Group) {
+    pub(super) fn desire_group(&self, group: &Group) {
         let change = match find::<Group>(&*self.records, &group.id).unwrap() {
             Some(old) => replace(group, old.revision).unwrap(),
             None => create(group).unwrap(),
@@ -95,20 +95,20 @@ impl World {
         self.records.apply(&[change]).unwrap();
     }
 
-    fn group(&self) -> Option<Group> {
+    pub(super) fn group(&self) -> Option<Group> {
         find::<Group>(&*self.records, "shop").unwrap().map(|stored| stored.value)
     }
 
-    fn observed_group(&self) -> Option<ObservedGroup> {
+    pub(super) fn observed_group(&self) -> Option<ObservedGroup> {
         find::<ObservedGroup>(&*self.records, "shop").unwrap().map(|stored| stored.value)
     }
 
-    fn primary(&self) -> String {
+    pub(super) fn primary(&self) -> String {
         self.observed_group().unwrap().primary(ONLY_SHARD).unwrap().to_owned()
     }
 
     /// Turns of the group and of all clusters, until nothing is left to do or the fuse burns.
-    async fn run_group(&self) -> Result<(), StateError> {
+    pub(super) async fn run_group(&self) -> Result<(), StateError> {
         let (tools, mut doubts) = (self.tools(), Doubts::new());
         for _ in 0..200 {
             let mut is_quiet = true;
@@ -167,12 +167,12 @@ impl World {
         replicate(&mut nodes);
     }
 
-    fn key(&self, cluster: &str) -> NodeKey {
+    pub(super) fn key(&self, cluster: &str) -> NodeKey {
         NodeKey { cluster: cluster.into(), node: ONLY_NODE.into() }
     }
 
     /// Everything that must hold once nothing is left to do.
-    fn check_group(&self, count: usize) {
+    pub(super) fn check_group(&self, count: usize) {
         let (group, observed) = (self.group().unwrap(), self.observed_group().unwrap());
         assert_eq!(group.status(Some(&observed)), GroupStatus::Available);
         let nodes = self.host.snapshot();
@@ -191,17 +191,22 @@ impl World {
 
     async fn with_group(count: usize) -> World {
         let world = World::new();
-        let (group, clusters) = group_of(count);
-        clusters.iter().for_each(|cluster| world.desire(cluster));
-        world.desire_group(&group);
-        world.run_group().await.unwrap();
-        world.write();
+        world.make_group(count).await;
         world
+    }
+
+    /// A group in which something was written.
+    pub(super) async fn make_group(&self, count: usize) {
+        let (group, clusters) = group_of(count);
+        clusters.iter().for_each(|cluster| self.desire(cluster));
+        self.desire_group(&group);
+        self.run_group().await.unwrap();
+        self.write();
     }
 }
 
 /// Makes a group, changes the world, and kills what follows at each of its instants in turn.
-async fn killed_everywhere(count: usize, happens: impl Fn(&World), check: impl Fn(&World)) {
+pub(super) async fn killed_everywhere(count: usize, happens: impl Fn(&World), check: impl Fn(&World)) {
     for instant in 0.. {
         let world = World::with_group(count).await;
         happens(&world);

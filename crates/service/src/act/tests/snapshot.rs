@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::act::snapshot::{Turn, schedule};
-use crate::resource::snapshot::{ObservedSnapshot, Phase, Seed, Snapshot};
+use crate::resource::snapshot::{Object, ObservedSnapshot, Origin, Phase, Seed, Snapshot};
 
 /// What the node of the tests holds.
 const DATA: u64 = 7;
@@ -72,6 +72,77 @@ async fn taking_one_survives_a_kill_at_every_instant() {
             return;
         }
     }
+}
+
+/// A snapshot that is there, something that is done with it, and a kill at each instant of that.
+async fn killed_everywhere(happens: impl Fn(&World), name: &str, check: impl Fn(&World)) {
+    for instant in 0.. {
+        let world = World::new();
+        world.with_snapshot().await;
+        world.finish("s").await.unwrap();
+        happens(&world);
+        world.host.fuse.left.store(instant, Ordering::SeqCst);
+        let outcome = world.finish(name).await;
+        let was_killed = world.host.fuse.is_spent();
+        if was_killed {
+            world.host.fuse.mend();
+            world.finish(name).await.unwrap();
+        } else {
+            outcome.unwrap();
+        }
+        check(&world);
+        if !was_killed {
+            assert!(instant > 0, "the fuse was never in the way");
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn exporting_survives_a_kill_at_every_instant() {
+    let bucket = |world: &World| world.folder.path().join("buckets/backups");
+    let happens = |world: &World| {
+        std::fs::create_dir_all(bucket(world)).unwrap();
+        let stored = find::<Snapshot>(&*world.records, "s").unwrap().unwrap();
+        let object = Object { bucket: "backups".into(), key: "out-0001.rdb".into() };
+        let exported = Snapshot { exports: 1, export: Some(object), ..stored.value };
+        world.records.apply(&[replace(&exported, stored.revision).unwrap()]).unwrap();
+    };
+    killed_everywhere(happens, "s", |world| {
+        let observed = world.observed_snapshot("s").unwrap();
+        assert_eq!((observed.exports, observed.failure), (1, None));
+        let names: Vec<_> =
+            std::fs::read_dir(bucket(world)).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(names, [bucket(world).join("out-0001.rdb")], "nothing half-written is left");
+        assert_eq!(std::fs::read_to_string(&names[0]).unwrap(), DATA.to_string());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn copying_and_deleting_survive_a_kill_at_every_instant() {
+    let copies = |world: &World| {
+        let source = find::<Snapshot>(&*world.records, "s").unwrap().unwrap().value;
+        world.asked(&Snapshot { name: "t".into(), origin: Origin::Copy { of: "s".into() }, ..source });
+    };
+    killed_everywhere(copies, "t", |world| {
+        assert_eq!(world.observed_snapshot("t").unwrap().phase, Phase::Done);
+        assert_eq!((world.file("s"), world.file("t")), (DATA.to_string(), DATA.to_string()));
+    })
+    .await;
+    let deletes = |world: &World| {
+        let stored = find::<Snapshot>(&*world.records, "s").unwrap().unwrap();
+        let deleting = Snapshot { deleting: true, ..stored.value };
+        world.records.apply(&[replace(&deleting, stored.revision).unwrap()]).unwrap();
+    };
+    killed_everywhere(deletes, "s", |world| {
+        assert!(
+            find::<Snapshot>(&*world.records, "s").unwrap().is_none()
+                && world.observed_snapshot("s").is_none()
+        );
+        assert!(!world.folder.path().join("snapshots/s").exists());
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! ListMetrics.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -12,7 +13,7 @@ use crate::metric::{NAMESPACE, catalogue};
 use crate::operation::{App, Caller};
 use crate::resource::cluster::Cluster;
 use crate::resource::group::ONLY_SHARD;
-use crate::state::list_all;
+use crate::state::{Page, list_shared};
 
 /// Metrics of one answer.
 const PAGE_MAX: usize = 500;
@@ -47,8 +48,9 @@ pub(super) fn run(app: &App, _caller: &Caller, input: ListMetrics) -> Result<Val
     let after = input.next_token.as_deref().unwrap_or_default();
     let mut found: Vec<Listed> = Vec::new();
     if input.namespace.as_deref().is_none_or(|namespace| namespace == NAMESPACE) {
-        let clusters = list_all::<Cluster>(app.records.as_ref())?.into_iter().map(|stored| stored.value);
-        let clusters: Vec<Cluster> = clusters.filter(|cluster| input.may_concern(cluster)).collect();
+        let clusters = list_shared::<Cluster>(app.records.as_ref(), Page::default())?.into_iter();
+        let clusters: Vec<Arc<Cluster>> =
+            clusters.map(|stored| stored.value).filter(|cluster| input.may_concern(cluster)).collect();
         for cluster in &clusters {
             if found.len() > PAGE_MAX || after >= GROUPS_FROM {
                 break;
@@ -139,7 +141,7 @@ fn of_cluster(app: &App, cluster: &Cluster, all: &mut BTreeSet<Listed>) -> Resul
 }
 
 /// Metrics of groups: for the group, its shard and its roles.
-fn of_groups(app: &App, clusters: &[Cluster], all: &mut BTreeSet<Listed>) -> Result<(), ApiError> {
+fn of_groups(app: &App, clusters: &[Arc<Cluster>], all: &mut BTreeSet<Listed>) -> Result<(), ApiError> {
     let primary = catalogue::find("IsPrimary").map(|(number, _)| number);
     for cluster in clusters {
         let Some(group) = &cluster.group else { continue };

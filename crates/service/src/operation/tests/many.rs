@@ -8,12 +8,20 @@ use crate::api::Api;
 use crate::front::Request;
 use crate::metric::catalogue;
 use crate::resource::cluster::tests::{redis, settled};
-use crate::resource::group::{Group, Shard};
+use crate::resource::group::{Group, ObservedGroup, Shard};
+use crate::resource::service_update::{ServiceUpdate, Severity};
+use crate::resource::snapshot::{ObservedSnapshot, Phase, Snapshot};
+use crate::resource::user::{User, UserGroup};
 use crate::state::counted::Counted;
-use crate::state::{Records, create};
+use crate::state::{Change, Records, create};
 
 /// Caches; a fifth of them are members of groups.
 const CACHES: usize = 500;
+const SNAPSHOTS: usize = 200;
+const USERS: usize = 100;
+const USER_GROUPS: usize = 10;
+const EVENTS: u64 = 1000;
+const DAY_MS: u64 = 24 * 3600 * 1000;
 /// How often each call is made.
 const TURNS: usize = if cfg!(debug_assertions) { 10 } else { 100 };
 
@@ -38,16 +46,23 @@ fn many() -> (Service, Arc<Counted>) {
                 multi_az: false,
                 at_rest_encryption: false,
                 snapshotting_cluster: None,
-                user_group: None,
+                user_group: Some(format!("team-{}", n % USER_GROUPS)),
                 snapshots: 0,
                 auth_generation: 0,
                 replication_password: String::new(),
             };
-            changes.push(create(&group).unwrap());
+            let observed = ObservedGroup {
+                id: group.id.clone(),
+                applied_generation: 1,
+                user_group: group.user_group.clone(),
+                ..ObservedGroup::default()
+            };
+            changes.extend([create(&group).unwrap(), create(&observed).unwrap()]);
         }
         let metrics = (0..catalogue::METRICS.len()).map(|metric| (u8::try_from(metric).unwrap(), 1.5));
         rows.push((format!("{}/0001", cluster.id), metrics.collect()));
     }
+    changes.extend(others());
     service.app.records.apply(&changes).unwrap();
     for minute in 0..5 {
         service.app.metrics.add(NOW_MS / 60_000 - minute, &rows).unwrap();
@@ -55,6 +70,54 @@ fn many() -> (Service, Arc<Counted>) {
     let counted = Counted::new(Arc::clone(&service.app.records));
     service.app.records = Arc::clone(&counted) as Arc<dyn Records>;
     (service, counted)
+}
+
+/// What there is beside caches: snapshots, users and their groups, parameter groups, events, and an update for all caches.
+fn others() -> Vec<Change> {
+    let mut changes = Vec::new();
+    for n in 0..SNAPSHOTS {
+        let cluster = Cluster { id: format!("cache-{:03}", n % CACHES), ..redis() };
+        let snapshot = Snapshot::of(&format!("snapshot-{n:03}"), &cluster, None, NOW_MS - DAY_MS);
+        let observed = ObservedSnapshot {
+            name: snapshot.name.clone(),
+            phase: Phase::Done,
+            taken_ms: NOW_MS - DAY_MS,
+            bytes: 1,
+            sha256: String::new(),
+            exports: 0,
+            failure: None,
+        };
+        changes.extend([create(&snapshot).unwrap(), create(&observed).unwrap()]);
+    }
+    let mut teams = vec![vec!["default".to_owned()]; USER_GROUPS];
+    for n in 0..USERS {
+        let user = User { id: format!("user-{n:03}"), name: format!("name-{n:03}"), ..User::default_user() };
+        teams[n % USER_GROUPS].push(user.id.clone());
+        changes.push(create(&user).unwrap());
+    }
+    for (n, users) in teams.into_iter().enumerate() {
+        let team =
+            UserGroup { id: format!("team-{n}"), engine: "redis".into(), users: users.into_iter().collect() };
+        changes.push(create(&team).unwrap());
+    }
+    for n in 0..EVENTS {
+        let event = Event {
+            date_ms: NOW_MS - n,
+            sequence: n,
+            source_id: format!("cache-{:03}", n % 500),
+            source_type: SourceType::CacheCluster,
+            message: "Cache cluster created".into(),
+        };
+        changes.push(create(&event).unwrap());
+    }
+    let update = ServiceUpdate {
+        release: Release::parse("0.2.0").unwrap(),
+        released_ms: NOW_MS - DAY_MS,
+        is_first: false,
+        severity: Severity::Medium,
+    };
+    changes.push(create(&update).unwrap());
+    changes
 }
 
 /// Makes a call again and again; answers the most records that one of them read.
@@ -90,10 +153,23 @@ fn calls_read_no_more_than_they_must() {
             "Action=ListTagsForResource&ResourceName=arn:aws:elasticache:us-east-1:000000000000:cluster:cache-007",
             8,
         ),
-        ("Action=DescribeUpdateActions", 8),
-        ("Action=DescribeSnapshots", 3 * CACHES),
-        ("Action=DescribeEvents", 8),
-        ("Action=DescribeUsers", 8),
+        ("Action=ListAllowedNodeTypeModifications&CacheClusterId=cache-321", 8),
+        ("Action=ListAllowedNodeTypeModifications&ReplicationGroupId=group-042", 8),
+        ("Action=DescribeServiceUpdates", 4),
+        ("Action=DescribeUpdateActions", 2 * CACHES + 220),
+        ("Action=DescribeUpdateActions&ShowNodeLevelUpdateStatus=true&MaxRecords=100", 2 * CACHES + 220),
+        ("Action=DescribeSnapshots", 2 * SNAPSHOTS + CACHES + 220),
+        ("Action=DescribeSnapshots&SnapshotName=snapshot-042", SNAPSHOTS + CACHES + 8),
+        ("Action=DescribeEvents&MaxRecords=100", 1008),
+        ("Action=DescribeEvents&SourceType=cache-cluster&SourceIdentifier=cache-007", 1008),
+        ("Action=DescribeUsers", USERS + USER_GROUPS + 220),
+        ("Action=DescribeUsers&UserId=user-042", USER_GROUPS + 220),
+        ("Action=DescribeUserGroups", 2 * USER_GROUPS + 220),
+        ("Action=DescribeCacheParameterGroups", 16),
+        ("Action=DescribeCacheEngineVersions", 8),
+        ("Action=DescribeEngineDefaultParameters&CacheParameterGroupFamily=redis7", 8),
+        ("Action=DescribeReservedCacheNodesOfferings", 8),
+        ("Action=DescribeReservedCacheNodes", 8),
         ("Action=DescribeCacheSubnetGroups", 16),
         ("Action=DescribeCacheParameters&CacheParameterGroupName=default.redis7", 8),
     ] {
@@ -114,6 +190,23 @@ fn calls_read_no_more_than_they_must() {
         ));
     });
     assert!(read <= CACHES + TURNS + 20, "ModifyCacheCluster reads {read} records");
+    let read = measured("CreateSnapshot", &counted, |turn| {
+        ok(&format!(
+            "Action=CreateSnapshot&CacheClusterId=cache-{:03}&SnapshotName=taken-{turn}",
+            100 + turn
+        ));
+    });
+    assert!(read <= 2 * SNAPSHOTS + 2 * TURNS, "CreateSnapshot reads {read} records");
+    let read = measured("ModifyReplicationGroup", &counted, |turn| {
+        ok(&format!(
+            "Action=ModifyReplicationGroup&ReplicationGroupId=group-{turn:03}&ReplicationGroupDescription=other"
+        ));
+    });
+    assert!(read <= 20, "ModifyReplicationGroup reads {read} records");
+    let read = measured("ModifyUser", &counted, |turn| {
+        ok(&format!("Action=ModifyUser&UserId=user-{turn:03}&AccessString=on%20~{turn}*%20%2B@all"));
+    });
+    assert!(read <= 3 * CACHES, "ModifyUser reads {read} records");
     let read = measured("DeleteCacheCluster", &counted, |turn| {
         ok(&format!("Action=DeleteCacheCluster&CacheClusterId=cache-{:03}", 300 + turn));
     });
