@@ -239,7 +239,8 @@ impl Worker {
         } else if self.node.loading.is_on() {
             Duration::ZERO
         } else if self.sessions.ready.is_empty() {
-            self.walker.waits().unwrap_or_else(|| self.timers.next())
+            let next = self.timers.next();
+            self.walker.waits().map_or(next, |wait| wait.min(next))
         } else {
             Duration::ZERO
         }

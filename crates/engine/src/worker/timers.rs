@@ -32,6 +32,8 @@ pub(super) struct Timers {
     expire_at_ms: u64,
     sessions_at_ms: u64,
     measure_at_ms: u64,
+    /// More keys are dead than there was time for: a worker with nothing else to do goes on at once.
+    behind: bool,
     /// Where the last round over the partitions stopped for want of time.
     partition: usize,
     /// Commands, bytes received and sent, and those of replication, when the rates were last measured.
@@ -55,6 +57,7 @@ impl Timers {
             worker,
             workers,
             expire_at_ms: 0,
+            behind: false,
             sessions_at_ms: 0,
             measure_at_ms: 0,
             partition: worker,
@@ -65,7 +68,7 @@ impl Timers {
 
     /// How long the worker may sleep.
     pub(super) fn next(&self) -> Duration {
-        TICK
+        if self.behind { Duration::ZERO } else { TICK }
     }
 
     pub(super) fn run(&mut self, node: &Arc<Node>, now: Now, sessions: &mut Sessions, driver: &mut Driver) {
@@ -82,7 +85,7 @@ impl Timers {
             if self.worker == 0 {
                 replication::tick(node, now.ms);
             }
-            self.expire_at_ms = if done { now.ms + EXPIRE_EVERY_MS } else { now.ms };
+            self.note_round(now.ms, done);
         }
         if self.worker == 0 && now.ms >= self.measure_at_ms {
             self.measure_at_ms = now.ms + bound::MEASURE_EVERY_MS;
@@ -101,6 +104,12 @@ impl Timers {
             self.sessions_at_ms = now.ms + SESSIONS_EVERY_MS;
             self.look_after_sessions(node, now, sessions, driver);
         }
+    }
+
+    /// A round over the deadlines is over, or had no time for all of them.
+    fn note_round(&mut self, now_ms: u64, done: bool) {
+        self.expire_at_ms = if done { now_ms + EXPIRE_EVERY_MS } else { now_ms };
+        self.behind = !done;
     }
 
     /// Reclaims keys of this worker's share of the partitions; false if it ran out of time.
@@ -210,5 +219,19 @@ fn note_span(lasts: bool, now_ms: u64, since_ms: &AtomicU64, before_ms: &AtomicU
             since_ms.store(0, Ordering::Relaxed);
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_behind_with_dead_keys_does_not_sleep() {
+        let mut timers = Timers::new(0, 1);
+        timers.note_round(5, false);
+        assert_eq!((timers.next(), timers.expire_at_ms), (Duration::ZERO, 5));
+        timers.note_round(5, true);
+        assert_eq!((timers.next(), timers.expire_at_ms), (TICK, 5 + EXPIRE_EVERY_MS));
     }
 }
