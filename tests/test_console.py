@@ -78,6 +78,8 @@ def test_nobody_gets_in_without_a_key(browser, service):
 
 def test_a_beginner_creates_a_redis_cache(page, service):
     look(page, "caches-empty")
+    groups = service.client().describe_cache_parameter_groups()["CacheParameterGroups"]
+    has_group = any(group["CacheParameterGroupName"] == "larder-cache-redis7" for group in groups)
     page.click("Create a cache")
     look(page, "create-engine")
     page.click("Redis OSS")
@@ -93,8 +95,10 @@ def test_a_beginner_creates_a_redis_cache(page, service):
     assert "--replication-group-id sessions" in command and "--cache-node-type cache.t3.micro" in command
     assert "--num-cache-clusters 1" in command and "snapshot" not in command
     assert 'resource "aws_elasticache_replication_group" "sessions"' in terraform
-    assert "allkeys-lhd" in page.text() and "--cache-parameter-group-name larder-cache-redis7" in command
-    assert "parameter_group_name = aws_elasticache_parameter_group.larder-cache-redis7.name" in " ".join(terraform.split())
+    assert "--cache-parameter-group-name larder-cache-redis7" in command
+    if not has_group:  # no other test has made a cache before
+        assert "allkeys-lhd" in page.text()
+        assert "parameter_group_name = aws_elasticache_parameter_group.larder-cache-redis7.name" in " ".join(terraform.split())
     page.click("Create")
     assert page.heading() == "sessions"
     look(page, "cache-creating")
