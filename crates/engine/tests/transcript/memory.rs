@@ -210,9 +210,10 @@ fn many_small_keys_make_room_for_a_large_one(on: On) {
     assert_eq!(show(&session.call(&[b"SET".as_slice(), b"large", &value])), "OK");
     session.says("SET k v", "OK");
     assert_bounded(&node, limit);
-    let evicted = node.info("evicted_keys") - before;
-    // How many depends on what buffers and holes took meanwhile; that it is bounded was looked at above.
-    assert!(before > 0 && evicted > 1000, "{before}, then {evicted} evicted");
+    // Requests go on between rounds of eviction.
+    assert!(before > 0);
+    wait_until("more small ones have left", || node.info("evicted_keys") > before + 5000);
+    assert_bounded(&node, limit);
 }
 
 fn memcached_evicts_too(on: On) {

@@ -221,8 +221,8 @@ impl Writer {
         self.node.log.aof.unwritten.fetch_sub(kept.len() as u64, Ordering::Relaxed);
     }
 
-    /// More waits for a disk that takes nothing than may, or an fsync has failed: what is in memory is to become a base, as soon as that can be
-    /// written. Until then the manifest names what was written before, and writes are refused.
+    /// More waits for a disk that takes nothing than may, or an fsync has failed: what is in memory is to become a base, as
+    /// soon as that can be written. Until then the manifest names what was written before, and writes are refused.
     fn give_up(&mut self) {
         tracing::warn!("The AOF file could not be made durable: it will be written anew");
         self.forget_kept();
