@@ -296,12 +296,58 @@ SOAK_MEMORY = 64 << 20
 SOAK_BESIDE = 64 << 20
 
 
+# Opcodes of the binary protocol that the soak uses.
+GET, SET, DELETE, INCREMENT, NOOP, APPEND, TOUCH, SETQ = 0x00, 0x01, 0x04, 0x05, 0x0A, 0x0E, 0x1C, 0x11
+
+
+def packet(opcode, key=b"", value=b"", extras=b""):
+    body = extras + key + value
+    return struct.pack(">BBHBBHIIQ", 0x80, opcode, len(key), len(extras), 0, 0, len(body), 0, 0) + body
+
+
+def binary_load(client, dice, keys):
+    """A batch of requests in the binary protocol, read up to the answer of the no-op behind them."""
+    request = b""
+    for _ in range(40):
+        key, chance = keys(), dice.random()
+        if chance < 0.5:
+            value = b"b" * int(dice.paretovariate(1.2) * 60 % 40_000)
+            opcode, lives = dice.choice((SET, SETQ)), dice.choice((0, 0, 1, 5))
+            request += packet(opcode, key, value, struct.pack(">II", 3, lives))
+        elif chance < 0.6:
+            request += packet(APPEND, key, b"appended")
+        elif chance < 0.65:
+            request += packet(DELETE, key)
+        elif chance < 0.7:
+            request += packet(INCREMENT, key, extras=struct.pack(">QQI", 1, 7, 5))
+        elif chance < 0.75:
+            request += packet(TOUCH, key, extras=struct.pack(">I", 2))
+        else:
+            request += packet(GET, key)
+    client.sendall(request + packet(NOOP))
+    answers = client.makefile("rb")
+    while True:
+        head = answers.read(24)
+        assert len(head) == 24, "closed"
+        body = struct.unpack(">BBHBBHIIQ", head)[6]
+        assert len(answers.read(body)) == body, "closed in an answer"
+        if head[1] == NOOP:
+            return
+
+
 def load(port, seed, began, until, failures):
     """Every kind of request, for keys and sizes that change with time, over sessions that come, go, and break off."""
     dice = random.Random(seed)
     try:
         while time.monotonic() < until:
             with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as client:
+                if dice.random() < 0.3:
+                    for _ in range(dice.randrange(60)):
+                        drift = int((time.monotonic() - began) * 500)
+                        binary_load(client, dice, lambda: b"key:%d" % (drift + dice.randrange(100_000)))
+                    if dice.random() < 0.1:  # gone in the middle of a request, with answers unread
+                        client.sendall(packet(GET, b"key:1") * 100 + packet(SET, b"broken", b"v" * 3000, bytes(8))[:-9])
+                    continue
                 for _ in range(dice.randrange(60)):
                     # Keys go out of use and others come; sizes that were seldom become frequent.
                     drift = int((time.monotonic() - began) * 500)

@@ -139,7 +139,7 @@ impl Binary {
             }
             Opcode::Flush => {
                 let at = if frame.extras.is_empty() { 0 } else { u32_at(frame.extras, 0) };
-                let status = match super::flush_all(turn, at.try_into().unwrap_or(i32::MAX)) {
+                let status = match super::execute::flush_all(turn, at.try_into().unwrap_or(i32::MAX)) {
                     true => Status::Success,
                     false => Status::Invalid,
                 };
@@ -417,7 +417,7 @@ fn arithmetic(
 /// `STAT`: the lines of the text protocol, a frame each, and an empty one behind them.
 fn stat(turn: &mut Turn<'_>, frame: &Frame<'_>, out: &mut Vec<u8>) {
     let mut text = Vec::new();
-    let end = super::statistics(turn, Words::new(frame.key), &mut text);
+    let end = super::execute::statistics(turn, Words::new(frame.key), &mut text);
     match end {
         b"END\r\n" | b"RESET\r\n" | b"OK\r\n" => {}
         _ => return fail(out, &frame.header, Status::NotFound),

@@ -1,5 +1,7 @@
 use super::*;
-use larder_store::Config;
+use larder_protocol::slot::slot_of;
+use larder_store::partition::access::Access;
+use larder_store::{Config, Now, Store};
 
 const START_MS: u64 = 1_700_000_000_000;
 /// Where the session is.
