@@ -211,6 +211,11 @@ def test_command_line(tmp_path):
         assert refused.returncode == 71 and "failed to listen on one of interface(s) 127.0.0.1" in refused.stderr
     if os.geteuid() == 0:
         assert run("-u", "nobody-at-all").returncode == 67
+    # What could not be kept at the end is said at the start.
+    refused = run("-p", "-1", "-e", str(tmp_path / "nowhere" / "memory"))
+    assert refused.returncode == 1 and "failed to open file for mmap" in refused.stderr
+    refused = run("-o", "ext_path=/tmp/x:64m")
+    assert refused.returncode == 1 and "ext_path" in refused.stderr
     with Cache(tmp_path, "-k", "-o", "watcher_logbuf_size=32") as cache:
         assert b"STAT watcher_logbuf_size 32768\r\n" in cache.ask(b"stats settings\r\n", b"END\r\n")
         if os.geteuid() == 0:
@@ -222,6 +227,39 @@ def test_command_line(tmp_path):
         assert b"STAT maxconns 50\r\n" in settings
         cache.ask(b"shutdown\r\n")
         assert cache.process.wait(DEADLINE) == 0
+
+
+def test_little_memory_holds_items(tmp_path):
+    """What a node needs for itself leaves room in the least that `cache_memlimit` takes, also with memcached's four threads."""
+    with Cache(tmp_path, "-m", "8", "-t", "4") as cache:
+        batch = b"".join(b"set key:%d 0 0 1000 noreply\r\n%s\r\n" % (n, b"v" * 1000) for n in range(1000))
+        assert cache.ask(batch + b"mn\r\n", b"MN\r\n") == b"MN\r\n"
+        assert b"STAT curr_items 1000\r\n" in cache.ask(b"stats\r\n", b"END\r\n")
+
+
+def test_a_free_port_is_chosen_and_told(tmp_path):
+    """As suites start memcached: `-p -1`, and a file that says which port it became."""
+    told = tmp_path / "ports"
+    command = [BINARY, "memcached", "-l", "127.0.0.1", "-p", "-1", "-U", "-1"]
+    environment = {**os.environ, "MEMCACHED_PORT_FILENAME": str(told)}
+    # Somebody else may take a port between its choice and its use.
+    for _ in range(5):
+        with open(tmp_path / "log", "wb") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+        try:
+            wait_until("the ports are told", lambda: told.exists() or process.poll() is not None)
+            if process.poll() is not None:
+                continue
+            ports = dict(line.split(" INET: ") for line in told.read_text().splitlines())
+            assert sorted(ports) == ["TCP", "UDP"]
+            client = Client(("127.0.0.1", int(ports["TCP"])))
+            assert client.stats(b"settings")[b"udpport"] in (int(ports["UDP"]), ports["UDP"].encode())
+            client.close()
+            return
+        finally:
+            process.terminate()
+            process.wait(DEADLINE)
+    raise AssertionError("no port was free")
 
 
 def test_udp(tmp_path):

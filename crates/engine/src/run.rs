@@ -7,8 +7,8 @@ use crate::config::memcached::Memcached;
 use crate::config::{Config, Settings};
 use crate::log::aof;
 use crate::mailbox::Mailbox;
-use crate::memcache::memory_file;
 use crate::memcache::{Auth, AuthError, Binding, Rules, udp};
+use crate::memcache::{memory_file, port_file};
 use crate::memory::{self, bound};
 use crate::node::Node;
 use crate::snapshot::load::{LoadError, Loaded, load_file};
@@ -131,6 +131,9 @@ pub enum RunError {
     /// The pid file could not be written.
     #[error("could not write the pid file {0}: {1}")]
     PidFile(PathBuf, io::Error),
+    /// The memory file could not be written at the end.
+    #[error("failed to open file for mmap: {1}: {0}")]
+    MemoryFile(PathBuf, io::Error),
     /// The users of the configuration are wrong.
     #[error("Aborting startup because of ACL errors: {0}")]
     Users(String),
@@ -243,6 +246,11 @@ pub fn run(config: Config) -> Result<(), RunError> {
     }
     let running = start(config)?;
     announce(&running.node);
+    if let Some(path) = &startup.memcached.port_file
+        && let Err(error) = port_file::write(&running.node, path)
+    {
+        tracing::warn!("memcached-port-file {}: {error}", path.display());
+    }
     process::notify(startup.supervised, "STATUS=Ready to accept connections\nREADY=1\n");
     loop {
         let stop = signal::wait(|| reload(&running.node));
@@ -321,6 +329,9 @@ pub fn start(config: Config) -> Result<Running, RunError> {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
     };
+    if let Some(path) = &startup.memcached.memory_file {
+        memory_file::check(path).map_err(|error| RunError::MemoryFile(path.clone(), error))?;
+    }
     let (doors, listeners) = open(startup, &settings)?;
     let mailboxes = (0..threads).map(|_| Mailbox::new()).collect::<io::Result<Vec<_>>>();
     let mailboxes = mailboxes.map_err(RunError::Worker)?;

@@ -17,8 +17,8 @@ const VERSION: &str = "1.6.45";
 const HELP: &str = "\
 Usage: larder memcached [OPTIONS of memcached]
 
--p, --port=<num>             TCP port (default: 11211; 0 = none)
--U, --udp-port=<num>         UDP port (default: 0 = none)
+-p, --port=<num>             TCP port (default: 11211; 0 = none, -1 = one that is free)
+-U, --udp-port=<num>         UDP port (default: 0 or off = none, -1 = one that is free)
 -s, --unix-socket=<file>     Unix socket to listen on (disables TCP)
 -a, --unix-mask=<mask>       its permissions, in octal (default: 700)
 -l, --listen=<addr>          addresses to listen on, separated by commas
@@ -55,6 +55,7 @@ Usage: larder memcached [OPTIONS of memcached]
 
 Taken without effect, as there is nothing they would change: -f -n -L -r, and of -o what tunes slabs,
 LRU segments, the crawler and hash tables. Refused: -o with ext_ or proxy_.
+The file that MEMCACHED_PORT_FILENAME names tells the ports as soon as clients may come.
 Exit codes are those of memcached: 64 for options that cannot be used, 71 for what cannot be listened on.
 
 Examples:
@@ -62,7 +63,7 @@ Examples:
   larder memcached -s /run/cache.sock -a 770 -t 2";
 
 /// Options of `-o` that tune what is not there.
-const WITHOUT_EFFECT: [&str; 29] = [
+const WITHOUT_EFFECT: [&str; 31] = [
     "hashpower",
     "tail_repair_time",
     "hash_algorithm",
@@ -92,6 +93,8 @@ const WITHOUT_EFFECT: [&str; 29] = [
     "slab_automove_window",
     "slab_automove_freeratio",
     "inline_ascii_resp",
+    "no_inline_ascii_resp",
+    "no_drop_privileges",
 ];
 
 /// What a command line comes to.
@@ -263,13 +266,14 @@ fn letter(long: &str) -> Option<char> {
         "memory-file" => 'e',
         "enable-ssl" => 'Z',
         "extended" => 'o',
+        "napi-ids" | "napi_ids" => 'N',
         _ => return None,
     })
 }
 
 /// True for an option that takes a value.
 fn takes_value(option: char) -> bool {
-    "pUsalumcPfnDtRbBIYeo".contains(option)
+    "pUsalumcPfnDtRbBIYeoN".contains(option)
 }
 
 /// What getopt says, and what memcached says behind it.
@@ -323,6 +327,18 @@ fn number(option: char, text: &str, low: u64, high: u64) -> Result<u64, Refusal>
     number.ok_or_else(|| usage(format!("-{option} '{text}' is not a number from {low} to {high}")))
 }
 
+/// A port that nobody listens on: `-1` leaves the choice to us, and the file that `MEMCACHED_PORT_FILENAME` names tells it.
+fn free_port(udp: bool) -> Result<u64, Refusal> {
+    let any = (std::net::Ipv4Addr::UNSPECIFIED, 0);
+    let address = if udp {
+        std::net::UdpSocket::bind(any).and_then(|socket| socket.local_addr())
+    } else {
+        std::net::TcpListener::bind(any).and_then(|socket| socket.local_addr())
+    };
+    let address = address.map_err(|error| Refusal(exit::SYSTEM, format!("no port is free: {error}")))?;
+    Ok(address.port().into())
+}
+
 fn port_number(text: &str) -> Result<u64, Refusal> {
     text.parse::<u16>().map(u64::from).map_err(|_| usage(format!("ERROR: Invalid port number {text}.")))
 }
@@ -354,7 +370,10 @@ fn read(words: &[String]) -> Result<Wish, Refusal> {
             'h' => return Ok(Wish::Help),
             'V' => return Ok(Wish::Version),
             'i' => return Ok(Wish::License),
+            'p' if text == "-1" => port = free_port(false)?,
             'p' => port = port_number(&text)?,
+            'U' if text == "-1" => udp_port = free_port(true)?,
+            'U' if text == "off" => udp_port = 0,
             'U' => udp_port = port_number(&text)?,
             's' => socket = Some(text),
             'a' => mask = text,
@@ -362,7 +381,7 @@ fn read(words: &[String]) -> Result<Wish, Refusal> {
             'A' => set("memcached-shutdown", "yes"),
             'd' => set("daemonize", "yes"),
             'u' => user = Some(text),
-            'm' => memory = number(option, &text, 1, 1 << 30)?,
+            'm' => memory = number(option, text.strip_suffix(['m', 'M']).unwrap_or(&text), 1, 1 << 30)?,
             'M' => evicts = false,
             'c' => connections = positive(&text, 1_000_000, "Maximum connections must be greater than 0")?,
             'k' => set("lock-memory", "yes"),
@@ -412,6 +431,7 @@ fn read(words: &[String]) -> Result<Wish, Refusal> {
                     }
                 }
             }
+            'N' => return Err("-N is not available: threads are not bound to queues of network cards".into()),
             other => return Err(wrong(&format!("invalid option -- '{other}'"))),
         }
     }
@@ -434,6 +454,9 @@ fn read(words: &[String]) -> Result<Wish, Refusal> {
     }
     directives.extend(users.map(|users| format!("--memcached-auth-file {users}")));
     directives.extend(secrets.directives(tls)?);
+    directives.extend(
+        std::env::var("MEMCACHED_PORT_FILENAME").ok().map(|path| format!("--memcached-port-file {path}")),
+    );
     match socket {
         Some(path) => {
             directives.push(format!("--memcached-unixsocket {path}"));
@@ -632,6 +655,8 @@ mod tests {
         assert_eq!(of("-V"), Ok(Wish::Version));
         assert_eq!(of("--help"), Ok(Wish::Help));
         assert!(started("-l 127.0.0.1:11999").contains("--memcached-port 11999"));
+        assert!(started("-m 100m -U off").contains("--memcached-udp-port 0 --maxmemory 100mb"));
+        assert!(!started("-p -1").contains("--memcached-port 0"));
         assert!(started("-s /tmp/x -a 770").contains("--memcached-unixsocketperm 770"));
     }
 
@@ -645,6 +670,7 @@ mod tests {
             "-o ext_path=x",
             "-o drop_privileges",
             "-o nonsense",
+            "-N 2",
             "-q",
             "-p",
             "-p x",

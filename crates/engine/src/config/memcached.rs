@@ -46,6 +46,8 @@ pub struct Memcached {
     pub socket_mode: Option<u32>,
     /// `memcached-memory-file`: keeps the keys across a planned restart.
     pub memory_file: Option<PathBuf>,
+    /// `memcached-port-file`: tells the ports when clients may come.
+    pub port_file: Option<PathBuf>,
 }
 
 impl Default for Memcached {
@@ -69,6 +71,7 @@ impl Default for Memcached {
             udp_port: 0,
             socket_mode: None,
             memory_file: None,
+            port_file: None,
         }
     }
 }
@@ -219,4 +222,5 @@ pub const TABLE: &[Directive] = &[
         },
     },
     file!("memcached-memory-file", startup.memcached.memory_file),
+    file!("memcached-port-file", startup.memcached.port_file),
 ];

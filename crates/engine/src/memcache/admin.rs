@@ -88,7 +88,7 @@ fn number(word: &[u8]) -> Option<u64> {
 }
 
 fn cache_memlimit(turn: &Turn<'_>, words: &[&[u8]]) -> Act {
-    let &[mib] = words else { return ERROR };
+    let [mib, ..] = words else { return ERROR };
     match number(mib).and_then(|mib| mib.checked_mul(1024 * 1024)) {
         None => ERROR,
         Some(bytes) if bytes < MEMORY_MIN_MIB * 1024 * 1024 => {

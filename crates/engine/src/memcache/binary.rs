@@ -55,9 +55,16 @@ impl Binary {
                 }
                 Step::TooLarge { header, key, bytes } => {
                     turn.count(Counter::StoreTooLarge);
-                    let store = Opcode::of(header.opcode).is_some_and(|(opcode, _)| opcode.is_store());
+                    let opcode = Opcode::of(header.opcode).map(|(opcode, _)| opcode);
+                    let store = opcode.is_some_and(Opcode::is_store);
                     if store && (1..=KEY_BYTES_MAX).contains(&key.len()) {
                         turn.watch_oversized(key, "set");
+                        if opcode == Some(Opcode::Set) && turn.refusal.is_none() {
+                            // What was to be replaced must not be read any more.
+                            let key = turn.key(key);
+                            let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+                            item::remove(turn, &mut partition, &key);
+                        }
                         fail(out, &header, Status::TooLarge);
                         self.skip = bytes;
                     } else {
@@ -421,6 +428,11 @@ fn stat(turn: &mut Turn<'_>, frame: &Frame<'_>, out: &mut Vec<u8>) {
     match end {
         b"END\r\n" | b"RESET\r\n" | b"OK\r\n" => {}
         _ => return fail(out, &frame.header, Status::NotFound),
+    }
+    if frame.key.starts_with(b"detail dump") {
+        // The dump of `detail` is one frame, lines and all, as memcached sends it.
+        text.extend_from_slice(end);
+        respond(out, &frame.header, Status::Success, (&[], b"detailed", &text), 0);
     }
     for line in text.split(|&byte| byte == b'\n') {
         let line = line.strip_suffix(b"\r").unwrap_or(line);

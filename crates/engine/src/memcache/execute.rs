@@ -126,7 +126,7 @@ pub(super) fn statistics(turn: &Turn<'_>, words: Words<'_>, out: &mut Vec<u8>) -
         [b"advise", ref words @ ..] => return stats::advise(turn, words, out),
         [b"detail", ref rest @ ..] => return turn.shared.detail.command(rest, out),
         [b"cachedump", ref rest @ ..] if turn.shared.dumps() => return admin::cachedump(turn, rest, out),
-        [b"extstore" | b"proxy", ..] => {} // neither is there, and there is nothing to tell of it
+        [b"extstore" | b"proxy" | b"proxyfuncs" | b"proxybe", ..] => {} // neither is there, and there is nothing to tell of it
         [b"reset", ..] => {
             turn.shared.counters.reset();
             turn.shared.prefixes.reset_reported();

@@ -22,7 +22,7 @@ use larder_store::{Extras, ItemRef, Now, State, Store, Value, ValueRef};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const MAGIC: &[u8; 8] = b"LRDRMEM1";
 const CRC: Crc<u64> = Crc::<u64>::new(&CRC_64_XZ);
@@ -86,6 +86,27 @@ impl<R: Read> Summed<R> {
     }
 }
 
+/// Whether a file can be written where this one is to be: better known at the start than at the end.
+///
+/// # Errors
+/// The file system refuses.
+pub fn check(path: &Path) -> io::Result<()> {
+    let beside = beside(path);
+    create(&beside)?;
+    std::fs::remove_file(beside)
+}
+
+/// Where the file is written until it is complete.
+fn beside(path: &Path) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    beside.into()
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
 /// Writes the strings of a node; answers how many.
 ///
 /// # Errors
@@ -95,10 +116,8 @@ pub fn save(node: &Node, path: &Path) -> Result<u64, MemoryFileError> {
 }
 
 fn save_store(store: &Store, shared: &Shared, path: &Path) -> Result<u64, MemoryFileError> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let beside = Path::new(&beside);
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(beside)?;
+    let beside = beside(path);
+    let file = create(&beside)?;
     let mut out = Summed::new(BufWriter::new(file));
     out.put(MAGIC)?;
     out.put(&shared.last_cas().to_le_bytes())?;

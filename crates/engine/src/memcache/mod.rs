@@ -25,6 +25,7 @@ mod item;
 mod keep;
 pub mod memory_file;
 mod meta;
+pub mod port_file;
 mod rules;
 mod run;
 mod session;

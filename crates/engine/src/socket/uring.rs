@@ -100,12 +100,11 @@ enum Ticks {
 
 /// The ring of receive buffers that is shared with the kernel.
 struct Buffers {
-    memory: Box<[u8]>,
+    /// Those that there are so far, by their ids: what a quiet worker has no use for is no part of its memory.
+    memory: Vec<Box<[u8]>>,
     entries: *mut types::BufRingEntry,
     bytes: usize,
     tail: u16,
-    /// How many buffers there are so far.
-    count: u16,
     /// They were not enough in this turn.
     lacking: bool,
 }
@@ -122,9 +121,8 @@ impl Buffers {
                 rustix::mm::MapFlags::PRIVATE,
             )?
         };
-        let memory = vec![0; usize::from(BUFFERS) * BUFFER_BYTES].into_boxed_slice();
-        let mut buffers =
-            Buffers { memory, entries: entries.cast(), bytes, tail: 0, count: 0, lacking: false };
+        let memory = Vec::with_capacity(usize::from(BUFFERS));
+        let mut buffers = Buffers { memory, entries: entries.cast(), bytes, tail: 0, lacking: false };
         // SAFETY: the mapping is page-aligned, large enough for the entries, and unmapped only after the ring closed.
         unsafe { ring.submitter().register_buf_ring_with_flags(entries as u64, BUFFERS, 0, 0)? };
         buffers.grow(BUFFERS_FIRST);
@@ -134,19 +132,24 @@ impl Buffers {
 
     /// Makes more buffers, as far as there may be more.
     fn grow(&mut self, count: u16) {
-        let count = count.min(BUFFERS);
-        (self.count..count).for_each(|id| self.put(id));
-        self.count = count;
+        for id in self.count()..count.min(BUFFERS) {
+            self.memory.push(vec![0; BUFFER_BYTES].into_boxed_slice());
+            self.put(id);
+        }
+    }
+
+    /// How many there are so far.
+    fn count(&self) -> u16 {
+        self.memory.len() as u16 // at most BUFFERS
     }
 
     fn get(&self, id: u16, len: usize) -> &[u8] {
-        let start = usize::from(id) * BUFFER_BYTES;
-        &self.memory[start..start + len]
+        &self.memory[usize::from(id)][..len]
     }
 
     /// Gives a buffer back; the kernel sees it after `publish`.
     fn put(&mut self, id: u16) {
-        let start = &raw mut self.memory[usize::from(id) * BUFFER_BYTES];
+        let start = self.memory[usize::from(id)].as_mut_ptr();
         // SAFETY: the index is below the number of entries; the kernel does not read an entry before `publish`.
         let entry = unsafe { &mut *self.entries.add(usize::from(self.tail & (BUFFERS - 1))) };
         entry.set_addr(start as u64);
@@ -355,7 +358,7 @@ impl Uring {
         }
         self.completions = completions;
         if std::mem::take(&mut self.buffers.lacking) {
-            self.buffers.grow(2 * self.buffers.count);
+            self.buffers.grow(2 * self.buffers.count());
         }
         self.buffers.publish();
         if let Some(gather) = &mut self.gather {

@@ -99,13 +99,14 @@ fn binary_requests_are_answered_alike() {
         both.same_frames(&[store(opcode, &long, 0, 0, b"x", 0)]);
         both.same_frames(&[store(opcode, b"", 0, 0, b"x", 0)]);
         both.same_frames(&[frame(opcode, b"", a, b"x", 0)]);
-        both.same_frames(&[there(), store(opcode, a, 0, 0, &vec![b'x'; 2_000_000], 0)]);
+        both.same_frames(&[there(), store(opcode, a, 0, 0, &vec![b'x'; 2_000_000], 0), plain(0x00, a)]);
         both.same_frames(&[plain(0x08, b""), store(opcode, a, 0, u32::MAX, b"x", 0), plain(0x00, a)]);
     }
     for opcode in [0x0e, 0x0f, 0x19, 0x1a] {
         both.same_frames(&[plain(0x08, b""), frame(opcode, b"", a, b"x", 0), plain(0x00, a)]);
         both.same_frames(&[there(), frame(opcode, b"", a, b"x", 0), plain(0x00, a)]);
         both.same_frames(&[there(), frame(opcode, b"", a, b"x", 99_999_999), plain(0x00, a)]);
+        both.same_frames(&[there(), frame(opcode, b"", a, &vec![b'x'; 2_000_000], 0), plain(0x00, a)]);
         both.same_frames(&[there(), store(opcode, a, 0, 0, b"x", 0)]);
     }
     for opcode in [0x05, 0x06, 0x15, 0x16] {
@@ -133,6 +134,9 @@ fn binary_requests_are_answered_alike() {
     both.same_frames(&[frame(0x08, &0u32.to_be_bytes(), b"", b"", 0)]);
     both.same_frames(&[frame(0x08, b"ab", b"", b"", 0)]);
     both.same_frames(&[frame(0x10, b"", b"foo", b"", 0)]);
+    for word in ["detail on", "detail dump", "detail off", "detail", "sizes", "reset"] {
+        both.same_frames(&[there(), frame(0x10, b"", word.as_bytes(), b"", 0)]);
+    }
     let mut lies = plain(0x00, a);
     lies[3] = 20;
     both.same_frames(&[lies]);

@@ -40,7 +40,9 @@ fn meta_requests_are_answered_alike() {
         ma n N0 E900003 c;ma n C900003 E900004 c v;ma n C900003 c v|mg v N30 E900007 c v k f s h l O1;mg v c|\
         ms a 2 E18446744073709551615;hi;gets a|ms a 2 s;hi;ms a 2 C1 s c;ho|ms a 2 E900001;a;ms a 2 MA C900009 I;b|\
         ms a 2 E900003;ab;ms a 2 MA E900004 c;cd;mg a c v|ms a 2 E-1;hi|ms a 2 E18446744073709551616;hi|mg|ms|md|ma|me|\
-        ms a 1 E900001;x;md a I E900009;mg a c;mg a c;md a x I T10;mg a v t f|ms a 2 M;xx";
+        ms a 1 E900001;x;md a I E900009;mg a c;mg a c;md a x I T10;mg a v t f|ms a 2 M;xx|ms a 1 Ma;x|ms a 1 Me;x|\
+        ms a 1 Mp;x|ms a 1 Mr;x|ms a 1 Ms;x|ms a 1;x;ms a 1 MAppend;y;mg a v|ma n Mi|ma n Md|\
+        ms n 1;9;ma n MDecr v;ma n MIncr v";
     let newer = if both.patch >= COMPLETE { newer } else { "" };
     for conversation in conversations.split('|').chain(newer.split('|')) {
         let text = conversation.replace('K', &long).replace(';', "\r\n");

@@ -198,15 +198,15 @@ fn refuse_key(verb: Verb) -> Reject {
     if verb == Verb::Arithmetic { Reject::InvalidOrDuplicate } else { Reject::BadFormat }
 }
 
-/// A mode is one letter.
+/// What a mode asks for: its first letter says it, in upper case.
 fn mode(verb: Verb, token: &[u8]) -> Result<Mode, Reject> {
-    Ok(match (verb, token) {
-        (Verb::Set, [b'E' | b'e']) => Mode::Add,
-        (Verb::Set, [b'A' | b'a']) => Mode::Append,
-        (Verb::Set, [b'P' | b'p']) => Mode::Prepend,
-        (Verb::Set, [b'R' | b'r']) => Mode::Replace,
-        (Verb::Set, [b'S' | b's']) | (Verb::Arithmetic, [b'I' | b'i' | b'+']) => Mode::Usual,
-        (Verb::Arithmetic, [b'D' | b'd' | b'-']) => Mode::Decrement,
+    Ok(match (verb, token.first()) {
+        (Verb::Set, Some(b'E')) => Mode::Add,
+        (Verb::Set, Some(b'A')) => Mode::Append,
+        (Verb::Set, Some(b'P')) => Mode::Prepend,
+        (Verb::Set, Some(b'R')) => Mode::Replace,
+        (Verb::Set, Some(b'S')) | (Verb::Arithmetic, Some(b'I' | b'+')) => Mode::Usual,
+        (Verb::Arithmetic, Some(b'D' | b'-')) => Mode::Decrement,
         (Verb::Set, _) => return Err(Reject::ModeOfMs),
         (Verb::Arithmetic, _) => return Err(Reject::ModeOfMa),
         (Verb::Get | Verb::Delete, _) => Mode::Usual,
@@ -238,6 +238,7 @@ mod tests {
         assert!(meta.is_quiet() && meta.has(b'k') && meta.has(b'I') && !meta.has(b'i'));
         let meta = read(Verb::Arithmetic, "a D5 J18446744073709551615 M-").unwrap();
         assert_eq!((meta.delta, meta.initial, meta.mode), (5, u64::MAX, Mode::Decrement));
+        assert_eq!(read(Verb::Set, "a MAppend").unwrap().mode, Mode::Append);
     }
 
     #[test]
@@ -249,6 +250,8 @@ mod tests {
         assert_eq!(refused(Verb::Get, "a Tx"), "CLIENT_ERROR bad token in command line format\r\n");
         assert_eq!(refused(Verb::Get, "YQ= b"), "CLIENT_ERROR error decoding key\r\n");
         assert_eq!(refused(Verb::Set, "a MX"), "CLIENT_ERROR invalid mode for ms M token\r\n");
+        assert_eq!(refused(Verb::Set, "a Ma"), "CLIENT_ERROR invalid mode for ms M token\r\n");
+        assert_eq!(refused(Verb::Arithmetic, "a Mi"), "CLIENT_ERROR invalid mode for ma M token\r\n");
         assert_eq!(refused(Verb::Arithmetic, "a M"), "CLIENT_ERROR invalid mode for ma M token\r\n");
         assert_eq!(refused(Verb::Arithmetic, "a Dx"), "CLIENT_ERROR invalid or duplicate flag\r\n");
         let long = format!("a O{}", "x".repeat(32));
