@@ -156,32 +156,81 @@ def settings(address):
     return dict(line.removeprefix("STAT ").split(" ", 1) for line in lines if line.startswith("STAT "))
 
 
+def locked_kib(address):
+    """KiB that the node at this address keeps from being swapped."""
+    pid = next(line.split()[2] for line in ask(address, b"stats\r\n").decode().splitlines() if line.startswith("STAT pid "))
+    with open(f"/proc/{pid}/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmLck:"))
+
+
+def of_node_type(client, family, name, node_type):
+    """What a parameter is for a type of node, as DescribeEngineDefaultParameters says it."""
+    pages = client.get_paginator("describe_engine_default_parameters").paginate(CacheParameterGroupFamily=family)
+    for page in pages:
+        for parameter in page["EngineDefaults"].get("CacheNodeTypeSpecificParameters", []):
+            if parameter["ParameterName"] == name:
+                values = parameter["CacheNodeTypeSpecificValues"]
+                return next(value["Value"] for value in values if value["CacheNodeType"] == node_type)
+    raise AssertionError(f"{family} has no {name} by type of node")
+
+
+def change(service, cache, group, values):
+    """Changes parameters of a running cache and reboots it; before, nothing of it is in force."""
+    client, name, address = service.client(), cache["CacheClusterId"], endpoint_of(cache)
+    before = settings(address)
+    client.modify_cache_parameter_group(
+        CacheParameterGroupName=group,
+        ParameterNameValues=[{"ParameterName": name, "ParameterValue": value} for name, value in values.items()],
+    )
+    status = lambda: service.describe(name)["CacheParameterGroup"]
+    wait_until("the change waits for a reboot", lambda: status()["ParameterApplyStatus"] == "pending-reboot")
+    assert settings(address) == before
+    client.reboot_cache_cluster(CacheClusterId=name, CacheNodeIdsToReboot=["0001"])
+    wait_until("the change is in force", lambda: status()["ParameterApplyStatus"] == "in-sync")
+    return endpoint_of(service.available(name))
+
+
 @pytest.mark.parametrize(
     ("family", "version"), [("memcached1.4", "1.4.34"), ("memcached1.5", "1.5.16"), ("memcached1.6", "1.6.22")]
 )
 def test_parameters_take_effect(service, family, version):
+    """Of a cache that runs, after a reboot. Those that are not here are fixed, or tune what there is not (slabs, lists)."""
     client, group = service.client(), f"group-{family.replace('.', '-')}"
     client.create_cache_parameter_group(CacheParameterGroupName=group, CacheParameterGroupFamily=family, Description="x")
+    name = f"tuned-{version.replace('.', '-')}"
+    cache = service.create(name, engine="memcached", EngineVersion=version, CacheParameterGroupName=group)
+    node_type, address = cache["CacheNodeType"], endpoint_of(cache)
+    defaults = settings(address)
+    memory = int(of_node_type(client, family, "max_cache_memory", node_type))
+    expected = {
+        "maxconns_fast": "no", "flush_enabled": "yes", "item_size_max": "1048576", "cas_enabled": "yes", "track_sizes": "no",
+        "idle_timeout": "0", "evictions": "on", "binding_protocol": "auto-negotiate",
+        # These can only be looked at.
+        "tcp_backlog": "1024", "reqs_per_event": "20", "maxconns": "65000",
+        "num_threads": of_node_type(client, family, "num_threads", node_type), "maxbytes": str((memory - 100) << 20),
+    }
+    assert {key: defaults[key] for key in expected} == expected
+    assert locked_kib(address) == 0  # lock_down_paged_memory, which is 0 for all
+    fixed = {"num_threads": "1", "lock_down_paged_memory": "1", "max_cache_memory": "64", "backlog_queue_limit": "5",
+             "requests_per_event": "5", "max_simultaneous_connections": "5", "hashpower_init": "20", "config_max": "5"}
+    for parameter, value in fixed.items():
+        with pytest.raises(client.exceptions.ClientError, match="cannot be modified"):
+            client.modify_cache_parameter_group(
+                CacheParameterGroupName=group,
+                ParameterNameValues=[{"ParameterName": parameter, "ParameterValue": value}],
+            )
+
     values = {
         "max_item_size": "2097152", "idle_timeout": "100", "disable_flush_all": "1", "maxconns_fast": "1",
         "binding_protocol": "ascii", "watcher_logbuf_size": "32", "worker_logbuf_size": "16", "memcached_connections_overhead": "50",
         "cas_disabled": "1", "track_sizes": "1",
     }
-    if family == "memcached1.4":
-        values["error_on_memory_exhausted"] = "1"
-    client.modify_cache_parameter_group(
-        CacheParameterGroupName=group,
-        ParameterNameValues=[{"ParameterName": name, "ParameterValue": value} for name, value in values.items()],
-    )
-    name = f"tuned-{version.replace('.', '-')}"
-    cache = service.create(name, engine="memcached", EngineVersion=version, CacheParameterGroupName=group)
-    address = endpoint_of(cache, 0)
+    address = change(service, cache, group, values)
     told = settings(address)
     expected = {
         "item_size_max": "2097152", "idle_timeout": "100", "flush_enabled": "no", "maxconns_fast": "yes",
         "binding_protocol": "ascii", "watcher_logbuf_size": "32768", "worker_logbuf_size": "16384",
-        "evictions": "off" if family == "memcached1.4" else "on",
-        "cas_enabled": "no", "track_sizes": "yes",
+        "cas_enabled": "no", "track_sizes": "yes", "maxbytes": str((memory - 50) << 20),
     }
     assert {key: told[key] for key in expected} == expected
     assert ask(address, b"flush_all\r\nversion\r\n").startswith(b"CLIENT_ERROR flush_all not allowed\r\n")
@@ -189,13 +238,40 @@ def test_parameters_take_effect(service, family, version):
     assert ask(address, b"\x80\x0b" + b"\0" * 22 + b"\r\n") == b"ERROR\r\n"  # a line like others
     assert ask(address, b"set a 0 0 1\r\nx\r\ngets a\r\n") == b"STORED\r\nVALUE a 0 1 0\r\nx\r\nEND\r\n"
     assert ask(address, b"stats sizes\r\n") == b"STAT 64 1\r\nEND\r\n"
-    overhead = int(told["maxbytes"])
     value = b"x" * 1_500_000
     assert ask(address, b"set large 0 0 1500000\r\n" + value + b"\r\nversion\r\n").startswith(b"STORED\r\n")
+
+    # With 16 MiB for items: which of them give way.
+    little = {"memcached_connections_overhead": str(memory - 16), "disable_flush_all": "0"}
+    address = change(service, cache, group, {**little, "error_on_memory_exhausted": "1"})
+    assert settings(address)["evictions"] == "off"
+    assert fill(address, 0).count(b"SERVER_ERROR out of memory") > 0 and is_there(address, 0)
+    address = change(service, cache, group, {**little, "error_on_memory_exhausted": "0"})
+    assert b"SERVER_ERROR" not in fill(address, 0) and not all(is_there(address, number) for number in range(ITEMS))
+    if family == "memcached1.4":
+        address = change(service, cache, group, {"expirezero_does_not_evict": "1"})
+        # Items that die anyway make room for others, and those that never die stay.
+        first = fill(address, 0, items=40)
+        assert b"SERVER_ERROR" not in first and b"SERVER_ERROR" not in fill(address, 10_000, begin=1000)
+        assert all(is_there(address, number) for number in range(40))
+        assert not all(is_there(address, number) for number in range(1000, 1000 + ITEMS))
+        assert fill(address, 0, begin=2000).count(b"SERVER_ERROR out of memory") > 0
+        assert all(is_there(address, number) for number in range(40))
     service.delete(name)
-    plain = service.create(f"plain-{version.replace('.', '-')}", engine="memcached", EngineVersion=version)
-    defaults = settings(endpoint_of(plain, 0))
-    assert overhead - int(defaults["maxbytes"]) == 50 << 20  # 100 MiB are kept free unless it is said otherwise
-    assert (defaults["maxconns_fast"], defaults["flush_enabled"], defaults["item_size_max"]) == ("no", "yes", "1048576")
-    assert (defaults["tcp_backlog"], defaults["reqs_per_event"], defaults["maxconns"]) == ("1024", "20", "65000")
-    service.delete(plain["CacheClusterId"])
+
+
+ITEM_BYTES = 100_000
+# Of them 40 MB, where 16 MiB are there for them.
+ITEMS = 400
+
+
+def fill(address, lives, items=ITEMS, begin=0):
+    """Stores items; answers all that was said to it."""
+    said = b""
+    for number in range(begin, begin + items):
+        said += ask(address, b"set fill:%d 0 %d %d\r\n%s\r\nversion\r\n" % (number, lives, ITEM_BYTES, b"v" * ITEM_BYTES))
+    return said
+
+
+def is_there(address, number):
+    return ask(address, b"get fill:%d\r\n" % number).startswith(b"VALUE")
