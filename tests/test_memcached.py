@@ -181,6 +181,7 @@ def test_a_planned_restart_keeps_the_keys(tmp_path, threads):
     memory = tmp_path / "memory"
     options = ("-t", threads, "-e", str(memory))
     cache = Cache(tmp_path, *options)
+    assert b"STAT memory_file %s\r\n" % os.fsencode(memory) in cache.ask(b"stats settings\r\n", b"END\r\n")
     cache.ask(b"set a 7 1000 2\r\nhi\r\nset n 0 0 2\r\n42\r\n", b"STORED\r\nSTORED\r\n")
     unique = cache.ask(b"gets a\r\n", b"END\r\n")
     assert cache.stop(signal.SIGUSR1) == 0

@@ -1,6 +1,7 @@
 //! A node as its Memcached sessions see it.
 
 use super::{Connection, Figures, Host};
+use crate::config::tls::{ClientCertificates, TlsMode};
 use crate::mailbox::Place;
 use crate::memory;
 use crate::node::{Node, now_ms};
@@ -31,7 +32,16 @@ impl Host for Node {
             udp_port: self.startup.memcached.udp_port,
             socket: self.startup.memcached_unix_socket.as_ref().map(|path| path.display().to_string()),
             idle_timeout_seconds: settings.timeout,
-            tls: settings.tls.mode != crate::config::tls::TlsMode::No,
+            tls: settings.tls.mode != TlsMode::No,
+            tls_verify: match settings.tls.client_certificates {
+                ClientCertificates::No => 0,
+                ClientCertificates::Optional => 1,
+                ClientCertificates::Yes => 2,
+            },
+            tls_caches: settings.tls.caching,
+            tls_version: if settings.tls.protocols == "TLSv1.3" { "tlsv1.3" } else { "tlsv1.2" },
+            socket_mode: self.startup.memcached.socket_mode,
+            memory_file: self.startup.memcached.memory_file.as_ref().map(|path| path.display().to_string()),
             backlog: self.startup.backlog,
             connections_wait: self.memcached.is_patient(),
         }
@@ -76,7 +86,7 @@ impl Host for Node {
 
     fn refresh_certificates(&self) -> Option<Result<(), String>> {
         let settings = self.settings();
-        let spoken = settings.tls.mode != crate::config::tls::TlsMode::No;
+        let spoken = settings.tls.mode != TlsMode::No;
         spoken.then(|| self.tls.apply(&settings.tls).map_err(|error| error.to_string()))
     }
 

@@ -52,6 +52,16 @@ pub struct Figures {
     pub idle_timeout_seconds: u64,
     /// Whether TLS is spoken.
     pub tls: bool,
+    /// `ssl_verify_mode`: 0 asks clients for no certificate, 1 asks for one, 2 insists.
+    pub tls_verify: u8,
+    /// Whether TLS sessions are resumed.
+    pub tls_caches: bool,
+    /// The least version of TLS that is spoken.
+    pub tls_version: &'static str,
+    /// Permissions of the Unix socket.
+    pub socket_mode: Option<u32>,
+    /// What keeps the keys across a planned restart.
+    pub memory_file: Option<String>,
     /// `tcp-backlog`.
     pub backlog: i32,
     /// Sessions beyond the limit wait instead of being refused.
@@ -239,6 +249,9 @@ pub(super) fn settings(turn: &Turn<'_>, out: &mut Vec<u8>) {
     line(out, "verbosity", turn.shared.verbosity.load(Ordering::Relaxed));
     line(out, "evictions", if figures.evicts { "on" } else { "off" });
     line(out, "domain_socket", figures.socket.as_deref().unwrap_or("NULL"));
+    if let Some(mode) = figures.socket_mode {
+        line(out, "umask", format_args!("{mode:o}"));
+    }
     line(out, "shutdown_command", yes_no(rules.shutdown));
     line(out, "num_threads", figures.threads);
     line(out, "stat_key_prefix", char::from(rules.prefix_end));
@@ -268,6 +281,14 @@ pub(super) fn settings(turn: &Turn<'_>, out: &mut Vec<u8>) {
     line(out, "worker_logbuf_size", rules.worker_bytes);
     line(out, "track_sizes", yes_no(rules.sizes));
     line(out, "ssl_enabled", yes_no(figures.tls));
+    if figures.tls {
+        line(out, "ssl_verify_mode", figures.tls_verify);
+        line(out, "ssl_session_cache", yes_no(figures.tls_caches));
+        line(out, "ssl_min_version", figures.tls_version);
+    }
+    line(out, "proxy_enabled", "no");
+    line(out, "memory_file", figures.memory_file.as_deref().unwrap_or("(null)"));
+    line(out, "client_flags_size", size_of::<u32>());
 }
 
 /// `stats conns`.
