@@ -10,6 +10,7 @@ use crate::command::keyspace::Held;
 use crate::command::wake;
 use crate::log::{Backlog, Cut};
 use crate::node::{Node, now_ms};
+use std::convert::Infallible;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -144,10 +145,11 @@ pub fn lead(node: &Node) -> bool {
 
 fn changed(node: &Node, primary: Option<(String, u16)>) {
     let replication = &node.replication;
-    let mut config = node.config();
-    config.settings.replication.primary = primary;
-    node.set_config(config); // finds again what is wanted, too
-    find_restrained(node);
+    // Finds again what is wanted and what is refused, too.
+    let Ok(()) = node.change_config(|config| -> Result<(), Infallible> {
+        config.settings.replication.primary = primary;
+        Ok(())
+    });
     // They come again, and most go on where they were.
     replication.replicas.close_all(node);
     replication.waits.end_all(node);
