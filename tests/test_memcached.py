@@ -233,8 +233,11 @@ def test_command_line(tmp_path):
 def test_little_memory_holds_items(tmp_path):
     """What a node needs for itself leaves room in the least that `cache_memlimit` takes, also with memcached's four threads."""
     with Cache(tmp_path, "-m", "8", "-t", "4") as cache:
-        batch = b"".join(b"set key:%d 0 0 1000 noreply\r\n%s\r\n" % (n, b"v" * 1000) for n in range(1000))
-        assert cache.ask(batch + b"mn\r\n", b"MN\r\n") == b"MN\r\n"
+        for part in range(20):  # one session each, so that all threads have some
+            batch = b"".join(
+                b"set key:%d:%d 0 0 1000 noreply\r\n%s\r\n" % (part, n, b"v" * 1000) for n in range(50)
+            )
+            assert cache.ask(batch + b"mn\r\n", b"MN\r\n") == b"MN\r\n"
         assert b"STAT curr_items 1000\r\n" in cache.ask(b"stats\r\n", b"END\r\n")
 
 

@@ -26,6 +26,8 @@ const BUFFERS: u16 = 256;
 const BUFFERS_FIRST: u16 = 32;
 /// Bytes of a receive buffer.
 const BUFFER_BYTES: usize = 16 * 1024;
+/// Bytes of the ring's entries, which stand before the buffers.
+const ENTRY_BYTES: usize = BUFFERS as usize * size_of::<types::BufRingEntry>();
 /// Entries of the submission queue.
 const ENTRIES: u32 = 1024;
 
@@ -100,18 +102,20 @@ enum Ticks {
 
 /// The ring of receive buffers that is shared with the kernel.
 struct Buffers {
-    /// Those that there are so far, by their ids: what a quiet worker has no use for is no part of its memory.
-    memory: Vec<Box<[u8]>>,
+    /// The entries, and behind them the buffers, in a mapping of their own: they belong to the sockets as the kernel's buffers
+    /// do, and pages of it that were never used are nobody's, so that they are no part of what `maxmemory` bounds.
     entries: *mut types::BufRingEntry,
     bytes: usize,
     tail: u16,
+    /// How many buffers there are so far.
+    count: u16,
     /// They were not enough in this turn.
     lacking: bool,
 }
 
 impl Buffers {
     fn new(ring: &IoUring) -> io::Result<Buffers> {
-        let bytes = usize::from(BUFFERS) * size_of::<types::BufRingEntry>();
+        let bytes = ENTRY_BYTES + usize::from(BUFFERS) * BUFFER_BYTES;
         // SAFETY: an anonymous mapping of our own; checked below.
         let entries = unsafe {
             rustix::mm::mmap_anonymous(
@@ -121,8 +125,7 @@ impl Buffers {
                 rustix::mm::MapFlags::PRIVATE,
             )?
         };
-        let memory = Vec::with_capacity(usize::from(BUFFERS));
-        let mut buffers = Buffers { memory, entries: entries.cast(), bytes, tail: 0, lacking: false };
+        let mut buffers = Buffers { entries: entries.cast(), bytes, tail: 0, count: 0, lacking: false };
         // SAFETY: the mapping is page-aligned, large enough for the entries, and unmapped only after the ring closed.
         unsafe { ring.submitter().register_buf_ring_with_flags(entries as u64, BUFFERS, 0, 0)? };
         buffers.grow(BUFFERS_FIRST);
@@ -132,24 +135,28 @@ impl Buffers {
 
     /// Makes more buffers, as far as there may be more.
     fn grow(&mut self, count: u16) {
-        for id in self.count()..count.min(BUFFERS) {
-            self.memory.push(vec![0; BUFFER_BYTES].into_boxed_slice());
-            self.put(id);
-        }
+        let count = count.min(BUFFERS);
+        (self.count..count).for_each(|id| self.put(id));
+        self.count = count;
     }
 
-    /// How many there are so far.
-    fn count(&self) -> u16 {
-        self.memory.len() as u16 // at most BUFFERS
+    /// Where a buffer begins.
+    fn start(&self, id: u16) -> *mut u8 {
+        assert!(id < BUFFERS);
+        // SAFETY: the mapping has room for so many buffers behind the entries.
+        unsafe { self.entries.cast::<u8>().add(ENTRY_BYTES + usize::from(id) * BUFFER_BYTES) }
     }
 
     fn get(&self, id: u16, len: usize) -> &[u8] {
-        &self.memory[usize::from(id)][..len]
+        let len = len.min(BUFFER_BYTES);
+        // SAFETY: within the mapping, whose pages are zero until they are written; the kernel writes into a buffer only
+        // after `put`, for which the slice has to be gone.
+        unsafe { std::slice::from_raw_parts(self.start(id), len) }
     }
 
     /// Gives a buffer back; the kernel sees it after `publish`.
     fn put(&mut self, id: u16) {
-        let start = self.memory[usize::from(id)].as_mut_ptr();
+        let start = self.start(id);
         // SAFETY: the index is below the number of entries; the kernel does not read an entry before `publish`.
         let entry = unsafe { &mut *self.entries.add(usize::from(self.tail & (BUFFERS - 1))) };
         entry.set_addr(start as u64);
@@ -358,7 +365,7 @@ impl Uring {
         }
         self.completions = completions;
         if std::mem::take(&mut self.buffers.lacking) {
-            self.buffers.grow(2 * self.buffers.count());
+            self.buffers.grow(2 * self.buffers.count);
         }
         self.buffers.publish();
         if let Some(gather) = &mut self.gather {
