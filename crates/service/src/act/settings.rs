@@ -64,17 +64,17 @@ pub fn wanted(
         // A node that starts is empty, as in ElastiCache: data come from a primary or a snapshot.
         own("save", "\"\"".to_owned(), Applies::Live);
         own("restricted-commands", RESTRICTED.to_owned(), Applies::Live);
+        // A replica that waits for others that might come is not in sync, and no failover counts on it.
+        own("repl-diskless-sync-delay", "0".to_owned(), Applies::Live);
+        // Also of a cluster in no group: it may have been in one, and must let go of the others then.
+        let others: Vec<String> = companions(records, cluster)?.iter().map(ToString::to_string).collect();
+        let value = if others.is_empty() { "none".to_owned() } else { others.join(" ") };
+        own(REPLICATION_SOURCES, value, Applies::Live);
     }
     let (name, value) = (ALLOWED_SOURCES.to_owned(), allowed_sources(records, cluster, members)?);
     wanted.insert(name, Setting { value, applies: Applies::Live });
     users(records, cluster, &mut wanted)?;
     if let Some(group) = &cluster.group {
-        let others: Vec<String> = companions(records, cluster)?.iter().map(ToString::to_string).collect();
-        let value = if others.is_empty() { "none".to_owned() } else { others.join(" ") };
-        wanted.insert(REPLICATION_SOURCES.to_owned(), Setting { value, applies: Applies::Live });
-        // A replica that waits for others that might come is not in sync, and no failover counts on it.
-        let at_once = Setting { value: "0".to_owned(), applies: Applies::Live };
-        wanted.insert("repl-diskless-sync-delay".to_owned(), at_once);
         if let Some(address) = own_address(records, cluster, group)? {
             let setting = Setting { value: address.to_string(), applies: Applies::Live };
             wanted.insert(SOURCE_ADDRESS.to_owned(), setting);

@@ -172,6 +172,9 @@ pub(super) fn check_node_type(name: &str, engine: Engine) -> Result<(), ApiError
             "CacheNodeType {shown} is not available for {}.",
             engine.as_str()
         ))),
+        Some(node_type) if node_type.ssd_bytes.is_some() => Err(ApiError::invalid_combination(format!(
+            "CacheNodeType {shown} needs DataTieringEnabled, which is not available in this version of the service."
+        ))),
         Some(_) => Ok(()),
     }
 }

@@ -79,6 +79,8 @@ pub(super) fn run(app: &App, caller: &Caller, input: ModifyReplicationGroup) -> 
     check_security_groups(app, &input.security_group_ids)?;
     let whole = update_group(app, &input.replication_group_id, |whole| {
         change::check_available(&whole.group.value, whole.observed.as_ref())?;
+        // A change concerns the one shard, whether it is named or not.
+        change::only_shard(&whole.group.value, input.node_group_id.as_deref())?;
         let mut changes = members(app, whole, &input)?;
         group(whole, &input)?;
         transit(whole, &input)?;
@@ -348,7 +350,6 @@ fn tokens(whole: &mut WholeGroup, input: &ModifyReplicationGroup, now_ms: u64) -
 /// Refuses what is not built, rather than ignoring it.
 fn check_built(input: &ModifyReplicationGroup) -> Result<(), Refusal> {
     no_cache_security_groups(&input.cache_security_group_names)?;
-    not_available("NodeGroupId", input.node_group_id.is_some())?;
     not_available("NotificationTopicArn", input.notification_topic_arn.is_some())?;
     not_available("NotificationTopicStatus", input.notification_topic_status.is_some())?;
     not_available("ClusterMode", input.cluster_mode.as_deref().is_some_and(|word| word != "disabled"))?;
