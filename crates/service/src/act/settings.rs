@@ -329,6 +329,16 @@ mod tests {
     }
 
     #[test]
+    fn a_cluster_that_left_its_group_differs_in_nothing_that_needs_a_reboot() {
+        let records = FileRecords::with_backend(redb::backends::InMemoryBackend::new()).unwrap();
+        let alone = redis();
+        let member = Cluster { group: Some("g".into()), ..alone.clone() };
+        let of = |cluster: &Cluster| wanted(&records, cluster, &Members::default()).unwrap();
+        let names = |settings: WantedSettings| settings.into_keys().collect::<Vec<_>>();
+        assert_eq!(names(of(&member)), names(of(&alone)));
+    }
+
+    #[test]
     fn memcached_is_told_what_it_knows() {
         let records = FileRecords::with_backend(redb::backends::InMemoryBackend::new()).unwrap();
         let mut cluster = memcached(1);

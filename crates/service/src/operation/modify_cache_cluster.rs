@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::cache_cluster::{
-    self, answer, check_node_type, check_quota, check_security_groups, engine_of, no_cache_security_groups,
-    not_available, only_ipv4, parameter_group, subnets, update, version_of,
+    self, answer, check_node_type, check_quota, check_room, check_security_groups, engine_of,
+    no_cache_security_groups, not_available, only_ipv4, parameter_group, subnets, update, version_of,
 };
 use super::log_delivery::check_at_once;
 use super::{App, Caller, Input};
@@ -137,6 +137,7 @@ fn request(
 ) -> Result<(ModifyRequest, Vec<Change>), ApiError> {
     if let Some(node_type) = &input.cache_node_type {
         check_node_type(node_type, cluster.engine)?;
+        check_room(app, cluster, node_type)?;
     }
     let (engine, parameter_group, changes) = versions(
         app,

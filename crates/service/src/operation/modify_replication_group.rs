@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::cache_cluster::{
-    check_node_type, check_security_groups, no_cache_security_groups, not_available, only_ipv4,
+    check_node_type, check_room, check_security_groups, no_cache_security_groups, not_available, only_ipv4,
 };
 use super::log_delivery::check_at_once;
 use super::modify_cache_cluster::{check_tokens_at_once, versions};
@@ -152,6 +152,7 @@ fn members(
         let cluster = &mut member.cluster.value;
         if let Some(node_type) = &input.cache_node_type {
             check_node_type(node_type, cluster.engine)?;
+            check_room(app, cluster, node_type)?;
         }
         let (engine, parameter_group, holds) = versions(
             app,

@@ -502,6 +502,7 @@ fn changes_from_many_sides_all_arrive() {
 mod access;
 mod answers;
 mod cache_cluster;
+mod group;
 mod many;
 
 /// Parameters of the API that some operation reads.
