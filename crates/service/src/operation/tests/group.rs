@@ -149,3 +149,19 @@ fn a_node_type_must_have_room_for_what_nobody_may_evict() {
     service.settle_group("g");
     service.ok(&format!("{modify}=cache.t3.micro"));
 }
+
+#[test]
+fn a_primary_that_stays_is_not_opened_to_everybody() {
+    let service = Service::new();
+    let default =
+        "Action=CreateUser&UserId=d1&UserName=default&Engine=redis&AccessString=off&NoPasswordRequired=true";
+    service.ok(default);
+    service.ok("Action=CreateUserGroup&UserGroupId=team&Engine=redis&UserIds.member.1=d1");
+    service.ok(&format!(
+        "{GROUP}&NumCacheClusters=2&CacheNodeType=cache.t3.micro&TransitEncryptionEnabled=true&UserGroupIds.member.1=team"
+    ));
+    service.settle_group("g");
+    let delete = "Action=DeleteReplicationGroup&ReplicationGroupId=g";
+    service.refused(&format!("{delete}&RetainPrimaryCluster=true"), "InvalidParameterCombination");
+    service.ok(delete);
+}
