@@ -61,6 +61,7 @@ pub fn wanted(
     let version_applies = if is_memcached { Applies::Restart } else { Applies::Live };
     own("engine-version", cluster.engine_version.clone(), version_applies);
     if !is_memcached {
+        own("engine", cluster.engine.as_str().to_owned(), Applies::Live);
         // A node that starts is empty, as in ElastiCache: data come from a primary or a snapshot.
         own("save", "\"\"".to_owned(), Applies::Live);
         own("restricted-commands", RESTRICTED.to_owned(), Applies::Live);
@@ -306,7 +307,8 @@ mod tests {
         cluster.node_type = "cache.t2.micro".into();
         let wanted_now = wanted(&records, &cluster, &Members::default()).unwrap();
         assert_eq!(wanted_now["maxmemory"].value, "436469760", "three quarters of 581959680");
-        assert_eq!(wanted_now["engine-version"].value, "7.1.0");
+        let says = (wanted_now["engine"].value.as_str(), wanted_now["engine-version"].value.as_str());
+        assert_eq!(says, ("redis", "7.1.0"));
         assert_eq!(
             wanted_now["maxmemory-policy"],
             Setting { value: "volatile-lru".into(), applies: Applies::Live }

@@ -6,7 +6,7 @@ use super::cache_cluster::{
     check_node_type, check_room, check_security_groups, no_cache_security_groups, not_available, only_ipv4,
 };
 use super::log_delivery::check_at_once;
-use super::modify_cache_cluster::{check_tokens_at_once, versions};
+use super::modify_cache_cluster::{admitted, check_tokens_at_once, versions};
 use super::replication_group::{self, WholeGroup, answer, attachable, update_group};
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
@@ -166,6 +166,7 @@ fn members(
             changes.extend(holds);
         }
         let groups = (!input.security_group_ids.is_empty()).then(|| input.security_group_ids.clone());
+        changes.extend(admitted(app, cluster, groups.as_deref())?);
         let request = ModifyRequest {
             security_group_ids: groups,
             maintenance_window: input.preferred_maintenance_window.clone(),

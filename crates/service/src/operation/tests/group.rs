@@ -165,3 +165,40 @@ fn a_primary_that_stays_is_not_opened_to_everybody() {
     service.refused(&format!("{delete}&RetainPrimaryCluster=true"), "InvalidParameterCombination");
     service.ok(delete);
 }
+
+#[test]
+fn whatever_is_made_changed_or_deleted_is_told_in_an_event() {
+    let service = Service::new();
+    for call in [
+        "CreateUser&UserId=ann&UserName=ann&Engine=valkey&AccessString=on&NoPasswordRequired=true",
+        "ModifyUser&UserId=ann&AccessString=off",
+        "CreateUserGroup&UserGroupId=team&Engine=valkey",
+        "ModifyUserGroup&UserGroupId=team&UserIdsToAdd.member.1=ann",
+        "DeleteUserGroup&UserGroupId=team",
+        "DeleteUser&UserId=ann",
+        "CreateCacheParameterGroup&CacheParameterGroupName=mine&CacheParameterGroupFamily=redis7&Description=d",
+        "DeleteCacheParameterGroup&CacheParameterGroupName=mine",
+        &format!(
+            "CreateCacheSubnetGroup&CacheSubnetGroupName=net&CacheSubnetGroupDescription=d\
+             &SubnetIds.SubnetIdentifier.1={}",
+            SUBNETS[0]
+        ),
+        "ModifyCacheSubnetGroup&CacheSubnetGroupName=net&CacheSubnetGroupDescription=e",
+        "DeleteCacheSubnetGroup&CacheSubnetGroupName=net",
+    ] {
+        service.ok(&format!("Action={call}"));
+    }
+    for (sort, id, what, count) in [
+        ("user", "ann", "User", 3),
+        ("user-group", "team", "User group", 3),
+        ("cache-parameter-group", "mine", "Cache parameter group", 2),
+        ("cache-subnet-group", "net", "Cache subnet group", 3),
+    ] {
+        let events = service.ok(&format!("Action=DescribeEvents&SourceType={sort}&SourceIdentifier={id}"));
+        let mut said = texts(&events, "Message");
+        said.sort();
+        let words = ["created", "deleted", "modified"];
+        let expected: Vec<String> = words.iter().take(count).map(|word| format!("{what} {word}")).collect();
+        assert_eq!(said, expected, "{sort}");
+    }
+}
