@@ -75,11 +75,11 @@ pub fn wanted(
     let (name, value) = (ALLOWED_SOURCES.to_owned(), allowed_sources(records, cluster, members)?);
     wanted.insert(name, Setting { value, applies: Applies::Live });
     users(records, cluster, &mut wanted)?;
-    if let Some(group) = &cluster.group {
-        if let Some(address) = own_address(records, cluster, group)? {
-            let setting = Setting { value: address.to_string(), applies: Applies::Live };
-            wanted.insert(SOURCE_ADDRESS.to_owned(), setting);
-        }
+    if let Some(group) = &cluster.group
+        && let Some(address) = own_address(records, cluster, group)?
+    {
+        let setting = Setting { value: address.to_string(), applies: Applies::Live };
+        wanted.insert(SOURCE_ADDRESS.to_owned(), setting);
     }
     Ok(wanted)
 }
