@@ -6,8 +6,11 @@
 
 use super::spool::{Block, Spool};
 
-/// A block that has this many bytes is full: the next bytes begin another.
-const BLOCK_BYTES: usize = 64 * 1024;
+/// A block that has this many bytes is full: the next bytes begin another. With the counts of who shares it, it fills one of
+/// the allocator's sizes.
+const BLOCK_BYTES: usize = 64 * 1024 - 16;
+/// That much at a time becomes a block at once, instead of being copied behind what came before.
+const WORTH_A_BLOCK: usize = 16 * 1024;
 /// Bytes in memory beyond the capacity before what a replica still needs goes to a file.
 const PINNED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -72,10 +75,17 @@ impl Backlog {
 
     /// Adds bytes at the end.
     pub fn push(&mut self, bytes: &[u8]) {
-        self.open.extend_from_slice(bytes);
         self.end += bytes.len() as u64;
-        if self.open.len() >= BLOCK_BYTES {
-            self.close();
+        for part in bytes.chunks(BLOCK_BYTES) {
+            if part.len() >= WORTH_A_BLOCK {
+                self.close();
+                self.spool.push(part.into());
+                continue;
+            }
+            self.open.extend_from_slice(part);
+            if self.open.len() >= BLOCK_BYTES {
+                self.close();
+            }
         }
         self.shrink();
     }

@@ -519,7 +519,16 @@ impl Partition {
 
     /// Removes a key if its time is over. What is done to the others is up to the caller.
     pub fn bury(&mut self, db: u16, key: &Key<'_>, now: Now) {
-        self.living(db, key, now);
+        // Where nothing has a deadline, nothing is looked up.
+        if self.volatile_len(db) > 0 || self.timed_len(db) > 0 {
+            self.living(db, key, now);
+        }
+    }
+
+    /// True if [`Partition::take_gone`] would answer something.
+    #[inline]
+    pub fn has_gone(&self) -> bool {
+        !self.gone.is_empty()
     }
 
     /// Takes the list of the keys and fields whose time was over, in the order in which they left; empty unless
