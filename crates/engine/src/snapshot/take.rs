@@ -121,6 +121,9 @@ impl Saver for Snapshot {
         let at = SLOT.with(|slot| *slot) % self.slots.len();
         let mut slot = self.slots[at].lock().unwrap_or_else(PoisonError::into_inner);
         let Slot { writer, db } = &mut *slot;
+        if writer.is_empty() {
+            writer.reserve(PIECE_BYTES + PIECE_BYTES / 8);
+        }
         if *db != Some(entry.db) {
             write::select(entry.db, writer);
             *db = Some(entry.db);
@@ -273,7 +276,13 @@ impl Snapshot {
 
     fn flush(&self, slot: &mut Slot, image: Option<(Image, usize)>) {
         slot.db = None;
-        let bytes = slot.writer.take();
+        let bytes = if slot.writer.len() < PIECE_BYTES / 2 {
+            let bytes = slot.writer.as_bytes().to_vec();
+            slot.writer.clear();
+            bytes
+        } else {
+            slot.writer.take()
+        };
         if !self.queue.push(Piece { bytes, image }) {
             self.fail("keys change faster than the snapshot can be written".into());
         }
