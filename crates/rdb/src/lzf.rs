@@ -123,7 +123,8 @@ impl Folder {
             }
             self.literals(&bytes[literal..at]);
             let longest = COPY_MAX.min(bytes.len() - at);
-            let same = (COPY_MIN..longest).take_while(|n| bytes[from + n] == bytes[at + n]).count() + COPY_MIN;
+            let same =
+                (COPY_MIN..longest).take_while(|n| bytes[from + n] == bytes[at + n]).count() + COPY_MIN;
             self.back(at - from - 1, same);
             at += same;
             literal = at;

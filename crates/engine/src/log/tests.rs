@@ -217,7 +217,8 @@ fn each_gets_what_is_for_it_in_any_mixture() {
         let thread = run(&log);
         log.close();
         let memory = thread.join().unwrap();
-        let streamed = log.read(0).unwrap().iter().flat_map(|block| block.bytes().to_vec()).collect::<Vec<_>>();
+        let streamed =
+            log.read(0).unwrap().iter().flat_map(|block| block.bytes().to_vec()).collect::<Vec<_>>();
         let expected = |on: bool, words: Vec<String>| if on { words } else { Vec::new() };
         assert_eq!(words(&memory.bytes), expected(log.is_filed(), file.0));
         assert_eq!(words(&streamed), expected(log.is_replicated(), stream.0));

@@ -6,6 +6,7 @@
 //! A worker fills a replica's buffer when the one before was sent, so a replica holds a bounded number of bytes besides
 //! what the backlog keeps for it.
 
+use super::greeting::Facts;
 use super::sync::{Read, Transfer};
 use super::{find_restrained, role};
 use crate::log::Log;
@@ -21,23 +22,6 @@ use std::time::Duration;
 const FILL_BYTES: usize = 1024 * 1024;
 /// Replicas that are served at most.
 const REPLICAS_MAX: usize = 256;
-
-/// What a replica tells of itself before it asks for data (REPLCONF).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
-    /// The port that it listens on.
-    pub port: u16,
-    /// The address that it wants to be known by.
-    pub ip: Option<String>,
-    /// It takes a snapshot whose length is not known.
-    pub takes_mark: bool,
-    /// It knows that ids change.
-    pub psync2: bool,
-    /// Its version: major, minor.
-    pub version: Option<(u32, u32)>,
-    /// It wants the snapshot and nothing after it.
-    pub only_snapshot: bool,
-}
 
 /// How far a replica is.
 #[derive(Debug)]
