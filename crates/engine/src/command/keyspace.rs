@@ -566,6 +566,11 @@ impl<'a> Keyspace<'a> {
     #[inline(never)]
     pub fn bury(&mut self, command: &Command, args: &Args<'_>) {
         let (db, now) = (self.db, self.now);
+        if let Locked::One(_, guard) = &self.locked
+            && !guard.has_deadlines(db)
+        {
+            return self.note_gone(); // where nothing has a deadline, nothing is looked up
+        }
         command.each_key(args, |at| {
             let key = self.key(args.get(at));
             if let Some(partition) = self.locked.get(self.store.partition_of(key.slot)) {

@@ -110,7 +110,7 @@ struct Merger {
 
 pub(super) fn run(log: &Log, sink: &mut dyn Sink) {
     let mut merger = Merger {
-        taken: (0..log.segments.len()).map(|_| Taken::default()).collect(),
+        taken: (0..log.desks.len()).map(|_| Taken::default()).collect(),
         next: 1,
         likely: 0,
         file: Output::default(),
@@ -141,8 +141,11 @@ pub(super) fn run(log: &Log, sink: &mut dyn Sink) {
 
 impl Merger {
     fn collect(&mut self, log: &Log) {
-        for (taken, segment) in self.taken.iter_mut().zip(&log.segments) {
-            taken.take(&mut sync::lock(segment));
+        for (taken, desk) in self.taken.iter_mut().zip(&log.desks) {
+            let mut segment = sync::lock(&desk.segment);
+            log.head.taken.fetch_add(segment.bytes.len(), Ordering::Relaxed);
+            desk.bytes.store(0, Ordering::Relaxed);
+            taken.take(&mut segment);
         }
     }
 
@@ -206,7 +209,7 @@ impl Merger {
         let streamed = !self.stream.bytes.is_empty();
         self.stream.clear();
         self.file.clear();
-        log.head.waiting.fetch_sub(std::mem::take(&mut self.read), Ordering::Relaxed);
+        log.head.taken.fetch_sub(std::mem::take(&mut self.read), Ordering::Relaxed);
         log.merged.store(self.next - 1, Ordering::Release);
         if streamed {
             sink.streamed();

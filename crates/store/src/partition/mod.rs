@@ -519,10 +519,13 @@ impl Partition {
 
     /// Removes a key if its time is over. What is done to the others is up to the caller.
     pub fn bury(&mut self, db: u16, key: &Key<'_>, now: Now) {
-        // Where nothing has a deadline, nothing is looked up.
-        if self.volatile_len(db) > 0 || self.timed_len(db) > 0 {
-            self.living(db, key, now);
-        }
+        self.living(db, key, now);
+    }
+
+    /// True if anything in a database has a deadline.
+    #[inline]
+    pub fn has_deadlines(&self, db: u16) -> bool {
+        self.table(db).is_some_and(|table| table.volatile() > 0 || table.timed() > 0)
     }
 
     /// True if [`Partition::take_gone`] would answer something.
