@@ -13,6 +13,7 @@ use larder_rdb::{Writer, kind};
 use larder_store::evict::Policy;
 use larder_store::partition::access::idle_seconds;
 use larder_store::{Entry, Image, Saver};
+use rustix::time::{ClockId, clock_gettime};
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -95,6 +96,8 @@ pub struct Snapshot {
     failure: Mutex<String>,
     saved: AtomicU64,
     longest_slice_us: AtomicU64,
+    longest_slice_busy_us: AtomicU64,
+    cut_busy_us: AtomicU64,
     partitions: usize,
     /// Partitions that were given to a worker, and those that are saved.
     claimed: AtomicUsize,
@@ -102,6 +105,15 @@ pub struct Snapshot {
     /// The same for giving up.
     swept: AtomicUsize,
     cleaned: AtomicUsize,
+}
+
+/// Processor time of this thread.
+fn busy_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
+}
+
+fn micros(time: Duration) -> u64 {
+    time.as_micros() as u64
 }
 
 thread_local! {
@@ -156,6 +168,7 @@ impl Snapshot {
         held: &mut dyn Held,
         cut: &mut dyn FnMut(),
     ) -> Option<Arc<Snapshot>> {
+        let busy_before = busy_time();
         let settings = node.settings();
         let databases = node.store.databases();
         let mut counts = vec![(0u64, 0u64); databases.into()];
@@ -204,6 +217,8 @@ impl Snapshot {
             failure: Mutex::default(),
             saved: AtomicU64::new(0),
             longest_slice_us: AtomicU64::new(0),
+            longest_slice_busy_us: AtomicU64::new(0),
+            cut_busy_us: AtomicU64::new(0),
             partitions: node.store.partition_count(),
             claimed: AtomicUsize::new(0),
             finished: AtomicUsize::new(0),
@@ -216,6 +231,7 @@ impl Snapshot {
             partition.begin_saving(&saver);
         });
         cut();
+        snapshot.cut_busy_us.store(micros(busy_time().saturating_sub(busy_before)), Ordering::Relaxed);
         Some(snapshot)
     }
 
@@ -247,6 +263,16 @@ impl Snapshot {
     /// The longest time that the walk kept a worker from its sessions, microseconds.
     pub fn longest_slice_us(&self) -> u64 {
         self.longest_slice_us.load(Ordering::Relaxed)
+    }
+
+    /// The same in processor time: what other work of the machine took meanwhile is not in it.
+    pub fn longest_slice_busy_us(&self) -> u64 {
+        self.longest_slice_busy_us.load(Ordering::Relaxed)
+    }
+
+    /// How long all partitions were held for the cut, microseconds of processor time.
+    pub fn cut_busy_us(&self) -> u64 {
+        self.cut_busy_us.load(Ordering::Relaxed)
     }
 
     /// How long it has been going on.
@@ -361,9 +387,12 @@ impl Walker {
             self.waits = Some(SLICE_MIN * PAUSE - since);
             return;
         }
+        let busy_before = busy_time();
         let slice = if busy { (since / PAUSE).clamp(SLICE_MIN, SLICE_BUSY) } else { SLICE_IDLE };
         self.waits = self.walk(node, &snapshot, began + slice);
-        snapshot.longest_slice_us.fetch_max(began.elapsed().as_micros() as u64, Ordering::Relaxed);
+        snapshot.longest_slice_us.fetch_max(micros(began.elapsed()), Ordering::Relaxed);
+        let busy = busy_time().saturating_sub(busy_before);
+        snapshot.longest_slice_busy_us.fetch_max(micros(busy), Ordering::Relaxed);
         if self.waits.is_none() {
             self.snapshot = None;
         }
