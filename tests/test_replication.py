@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import redis
@@ -147,6 +148,65 @@ def test_hand_over_without_a_lost_write(servers):
     assert [int(n) for n in replica.client.lrange("written", 0, -1)] == acknowledged
     settle(replica, primary)
     assert replica.client.info("stats")["sync_full"] == 0
+
+
+REFUSED = (redis.exceptions.ReadOnlyError, redis.exceptions.ExecAbortError, redis.exceptions.BusyLoadingError)
+
+
+class PipelinedWriters:
+    """Clients that append numbers to lists of their own, many at a time, wherever there is a primary."""
+
+    def __init__(self, nodes, count=4):
+        self.ending = False
+        self.acknowledged = [[] for _ in range(count)]
+        self.executor = ThreadPoolExecutor(count)
+        self.futures = [self.executor.submit(self.write, list(nodes), n) for n in range(count)]
+
+    def write(self, nodes, worker):
+        clients = [redis.Redis(port=node.port, socket_timeout=PATIENCE_S) for node in nodes]
+        at, number = 0, 0
+        while not self.ending:
+            pipe = clients[at].pipeline(transaction=worker % 2 == 0)
+            numbers = range(number, number + 40)
+            for n in numbers:
+                pipe.rpush(f"written:{worker}", n)
+            number += len(numbers)
+            try:
+                answers = pipe.execute(raise_on_error=False)
+            except REFUSED as error:
+                answers = [error] * len(numbers)
+            self.acknowledged[worker] += [n for n, a in zip(numbers, answers) if isinstance(a, int)]
+            if not isinstance(answers[-1], int):
+                at = (at + 1) % len(clients)
+
+    def end(self):
+        self.ending = True
+        for future in self.futures:
+            future.result(PATIENCE_S)
+        self.executor.shutdown()
+
+
+def test_hand_overs_beneath_pipelines(servers):
+    """A write that was admitted before its node became a replica, and waited for its partition, must not be carried out:
+    nobody else would ever have it."""
+    pair = [servers(), servers()]
+    pair[1].follow(pair[0].port)
+    wait_until("the link is up", pair[1].is_up)
+    online(pair[0])
+    writers = PipelinedWriters(pair)
+    for _ in range(10):
+        primary, replica = pair
+        primary.call("FAILOVER")
+        wait_until("the roles are changed", lambda: primary.is_up() and replica.info()["role"] == "master")
+        online(replica)
+        pair.reverse()
+    writers.end()
+    primary, replica = pair
+    settle(primary, replica)
+    for worker, acknowledged in enumerate(writers.acknowledged):
+        lists = [[int(n) for n in node.client.lrange(f"written:{worker}", 0, -1)] for node in pair]
+        assert lists[0] == lists[1] == acknowledged
+    assert sum(node.client.info("stats")["sync_full"] for node in pair) == 1
 
 
 def test_expired_keys_wait_for_the_primary(servers):

@@ -4,8 +4,10 @@ import random
 import socket
 import struct
 import threading
+import time
 
 import pytest
+import redis
 
 from replication import LARDER, servers
 from service import wait_until
@@ -86,6 +88,13 @@ def answers():
             yield start + dice.randbytes(dice.randrange(1, 3000))
 
 
+def accepts(node, *words):
+    try:
+        return node.call(*words)
+    except redis.exceptions.BusyLoadingError:
+        return False
+
+
 @pytest.mark.parametrize("load", ["disabled", "flush-before-load"])
 def test_no_primary_does_harm(servers, load):
     node = servers(LARDER, "--repl-diskless-load", load)
@@ -94,12 +103,35 @@ def test_no_primary_does_harm(servers, load):
     liar = Liar(lies)
     try:
         node.follow(liar.port)
-        wait_until("all was said", lambda: node.call("PING") and liar.served >= len(lies), patience_s=600)
+        wait_until("all was said", lambda: node.answers() and liar.served >= len(lies), patience_s=600)
         with open(f"/proc/{node.process.pid}/status") as status:
             (peak,) = [int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM")]
         assert peak < MEMORY_BYTES_MAX
     finally:
         liar.close()
-    node.call("REPLICAOF", "NO", "ONE")
-    node.call("SET", "alive", "1")
+    # The last lie may still be being loaded.
+    wait_until("it is a primary", lambda: accepts(node, "REPLICAOF", "NO", "ONE"))
+    wait_until("it takes writes", lambda: accepts(node, "SET", "alive", "1"))
     assert node.call("GET", "alive") == b"1"
+
+
+def test_roles_change_at_any_instant_of_a_synchronisation(servers):
+    """A node that leads again leads with all its keys or with none, and does not go on loading for nobody."""
+    node = servers(LARDER, "--repl-diskless-load", "flush-before-load")
+    pair = b"\x00\x03key" + length(100_000) + b"v" * 100_000
+    whole = b"REDIS0011\xfe\x00" + b"".join(pair.replace(b"key", b"%03d" % n) for n in range(20)) + b"\xff" + b"\x00" * 8
+    liar = Liar([b"+FULLRESYNC " + ID + b" 1\r\n$%d\r\n" % len(whole) + whole])
+    dice = random.Random(3)
+    try:
+        for _ in range(20):
+            served = liar.served
+            node.follow(liar.port)
+            if dice.random() < 0.8:
+                wait_until("it is served", lambda: liar.served > served, interval_s=0.001)
+            time.sleep(dice.random() * 0.02)
+            wait_until("it is a primary", lambda: accepts(node, "REPLICAOF", "NO", "ONE"), interval_s=0.001)
+            wait_until("it takes writes", lambda: accepts(node, "SET", "alive", "1"), interval_s=0.001)
+            assert node.call("DBSIZE") in (1, 21)
+            node.call("FLUSHALL")
+    finally:
+        liar.close()

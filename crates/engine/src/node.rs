@@ -9,6 +9,7 @@ use crate::commandlog::CommandLog;
 use crate::config::{Config, Fsync, Settings};
 use crate::latency::{EVICTION_CYCLE, LatencyMonitor};
 use crate::log::Log;
+use crate::log::aof::rewrite;
 use crate::mailbox::{Form, Job, Mail, Mailbox, Place};
 use crate::meter::Meter;
 use crate::monitor::Monitors;
@@ -34,7 +35,7 @@ use larder_store::partition::access::Access;
 use larder_store::{Now, Store};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Time that a batch gives to eviction while no more than a slack of bytes too many are in use.
@@ -191,8 +192,12 @@ pub struct Node {
     /// Set once: workers end.
     pub stopping: AtomicBool,
     settings: ArcSwap<Settings>,
+    /// Held by who changes the settings, so that nobody undoes what another one changes at the same time.
+    changing: Mutex<()>,
     /// Bits of [`Classes`]: which events somebody may want to hear of.
     wanted: AtomicU32,
+    /// Held by who finds that out: what was found last must not be overwritten by what was found before.
+    finding: Mutex<()>,
     socket_engine: OnceLock<&'static str>,
 }
 
@@ -254,7 +259,9 @@ impl Node {
             last_save: LastSave::default(),
             stopping: AtomicBool::new(false),
             wanted: AtomicU32::new(0),
+            finding: Mutex::new(()),
             settings: ArcSwap::from_pointee(settings),
+            changing: Mutex::new(()),
             socket_engine: OnceLock::new(),
         };
         node.store.remember(node.settings().miss_history_keys);
@@ -279,8 +286,20 @@ impl Node {
         Config { startup: self.startup.clone(), settings: (**self.settings()).clone() }
     }
 
-    /// Puts another configuration in force, as far as it can change while the node runs.
-    pub fn set_config(&self, config: Config) {
+    /// Changes the configuration, as far as it can change while the node runs. One change at a time; partitions may be held,
+    /// and are not asked for.
+    ///
+    /// # Errors
+    /// What `change` says; then everything stays as it was.
+    pub fn change_config<E>(&self, change: impl FnOnce(&mut Config) -> Result<(), E>) -> Result<(), E> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut config = self.config();
+        change(&mut config)?;
+        self.set_config(config);
+        Ok(())
+    }
+
+    fn set_config(&self, config: Config) {
         self.memcached.set_item_size_max(config.settings.memcached_item_size_max);
         if config.settings.requirepass != self.settings().requirepass {
             self.users.set_default_password(&config.settings.requirepass);
@@ -293,9 +312,13 @@ impl Node {
         if config.settings.replication.backlog_bytes != before.replication.backlog_bytes {
             self.log.with_backlog(|backlog| backlog.set_capacity(config.settings.replication.backlog_bytes));
         }
-        let toggled = config.settings.append_only.on != before.append_only.on;
+        let files = config.settings.append_only.on;
+        let toggled = files != before.append_only.on;
         drop(before);
         self.settings.store(Arc::new(config.settings));
+        if toggled && !files {
+            rewrite::turn_off(self);
+        }
         self.find_wanted();
         replication::find_restrained(self);
         if toggled {
@@ -306,6 +329,7 @@ impl Node {
 
     /// Finds out again which events somebody may want to hear of.
     pub fn find_wanted(&self) {
+        let _finding = self.finding.lock().unwrap_or_else(PoisonError::into_inner);
         let mut wanted = self.settings().notify;
         if self.tracking.any() {
             wanted = wanted | Classes::CHANGES;

@@ -426,13 +426,7 @@ pub(super) fn admit(
     if client.closing {
         return Ok(false);
     }
-    let message = denied.message(&user, node.users.catalog.name(command));
-    if command.name == "exec" {
-        client.transaction = None;
-        client.watching.clear(&node.store);
-        return Err(format!("EXECABORT Transaction discarded because of: {message}"));
-    }
-    Err(message)
+    Err(denied.message(&user, node.users.catalog.name(command)))
 }
 
 /// Checks a command that was queued when EXEC runs it. `Err` is the reply.

@@ -7,7 +7,9 @@ use crate::acl::User;
 use crate::config::Config;
 use crate::config::row::Row;
 use crate::node::Node;
+use crate::session::Client;
 use larder_protocol::glob;
+use larder_protocol::resp::args::Args;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -101,7 +103,12 @@ fn set(call: &mut Call<'_>) -> Result<(), CommandError> {
     if pairs.len() % 2 == 1 {
         return Err(CommandError::WrongArity);
     }
-    let mut config = call.node.config();
+    call.node.change_config(|config| change(call.node, call.session, pairs, config))?;
+    call.out.ok();
+    Ok(())
+}
+
+fn change(node: &Node, session: &Client, pairs: Args<'_>, config: &mut Config) -> Result<(), CommandError> {
     let mut seen: Vec<&str> = Vec::new();
     for at in (0..pairs.len()).step_by(2) {
         let name = String::from_utf8_lossy(pairs.get(at)).into_owned();
@@ -117,25 +124,22 @@ fn set(call: &mut Call<'_>) -> Result<(), CommandError> {
         if !row.is_changeable() {
             return Err(fail("can't set immutable config"));
         }
-        if row.is_protected() && !config.settings.protected_configs.admits(call.session.is_of_this_machine())
-        {
+        if row.is_protected() && !config.settings.protected_configs.admits(session.is_of_this_machine()) {
             return Err(fail("can't set protected config"));
         }
         if seen.contains(&row.name()) {
             return Err(fail("duplicate parameter"));
         }
         seen.push(row.name());
-        row.set(&mut config, &value).map_err(|what| fail(&what))?;
+        row.set(config, &value).map_err(|what| fail(&what))?;
     }
     if let Some(name) = seen.iter().find(|name| name.starts_with("tls-")) {
-        call.node.tls.apply(&config.settings.tls).map_err(|error| {
+        node.tls.apply(&config.settings.tls).map_err(|error| {
             CommandError::new(format!(
                 "ERR CONFIG SET failed (possibly related to argument '{name}') - {error}"
             ))
         })?;
     }
-    call.node.set_config(config);
-    call.out.ok();
     Ok(())
 }
 

@@ -28,7 +28,8 @@ pub struct Turn {
     pub access: Access,
     /// Memory is short and nothing can be evicted: commands that need some are refused.
     pub out_of_memory: bool,
-    /// The node is loading, or cannot save what is written: many commands are refused.
+    /// The node is loading, a replica, or cannot save what is written: many commands are refused. It may have become a
+    /// replica since the turn began.
     pub restrained: bool,
     /// `restricted-commands` is not empty.
     pub restricted: bool,
@@ -74,8 +75,10 @@ pub fn execute(node: &Node, turn: &Turn, client: &mut Client, request: &Request<
             out.truncate(0);
             0
         }
-        Err(error) => {
-            if let Some(transaction) = &mut client.transaction {
+        Err(mut error) => {
+            if request.command.is_some_and(|command| command.name == "exec") {
+                error = discard(node, client, &error);
+            } else if let Some(transaction) = &mut client.transaction {
                 transaction.aborted = true;
             }
             node.meter(client).rejected(refused(node, request), &error);
@@ -87,6 +90,14 @@ pub fn execute(node: &Node, turn: &Turn, client: &mut Client, request: &Request<
         silence(client, out, start);
     }
     changes
+}
+
+/// An EXEC that is refused ends the transaction, whatever the reason; what it is told.
+#[cold]
+fn discard(node: &Node, client: &mut Client, error: &str) -> String {
+    client.transaction = None;
+    std::mem::take(&mut client.watching).clear(&node.store);
+    format!("EXECABORT Transaction discarded because of: {}", error.strip_prefix("ERR ").unwrap_or(error))
 }
 
 enum Admitted {
@@ -128,7 +139,7 @@ fn admit(
     if turn.out_of_memory {
         refuse_without_memory(client, command)?;
     }
-    if turn.restrained {
+    if turn.restrained || node.replication.is_restrained() {
         refuse_for_now(node, client, command)?;
     }
     if client.listens() && client.subscriptions.is_some() && !out.is_resp3() {
@@ -187,10 +198,7 @@ fn refuse_for_now(node: &Node, client: &Client, command: &Command) -> Result<(),
         let writes_queued = queued.is_some_and(|all| all.queued.iter().any(|(row, _)| row.is(flag::WRITE)));
         let writes = command.is(flag::WRITE) || writes_queued;
         if let Some(text) = replication::refusal(node, writes, command.is(flag::STALE)) {
-            return Err(match writes_queued {
-                true => format!("EXECABORT Transaction discarded because of: {text}"),
-                false => text.into(),
-            });
+            return Err(text.into());
         }
     }
     Ok(())
@@ -219,8 +227,7 @@ fn refuse_while_listening(request: &Request<'_>, command: &'static Command) -> R
         "Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this \
          context"
     );
-    let kind = if command.name == "exec" { "EXECABORT Transaction discarded because of:" } else { "ERR" };
-    Err(format!("{kind} {text}"))
+    Err(format!("ERR {text}"))
 }
 
 /// A word that begins a line of an HTTP request with a body, or with any headers.
@@ -322,10 +329,15 @@ fn run(
     // Made where it stays, and of references: what was just written piece by piece is slow to be copied as a whole.
     let keys = Keyspace::new(node, Locked::None, request.keys, client.db, turn.now, access);
     let mut call = Call { args: request.args, keys, out, session: client, node };
-    let wakes = lock(call.keys.locked_mut(), node, command, request);
+    let wakes = call.keys.lock(|locked| lock(locked, node, command, request));
     // Either is rare, so that the common path asks once before and once after the command.
     let watched = wakes || call.keys.is_listened_to();
     if watched {
+        if command.is(flag::WRITE)
+            && let Some(text) = refusal_by_now(node)
+        {
+            return refuse_by_now(call, command, text);
+        }
         prepare(&mut call.keys, wakes, command, request.args);
     }
     let start = call.out.len();
@@ -335,6 +347,24 @@ fn run(
         fail(node, call.out, start, &text);
     }
     if watched || command.is(flag::BLOCKING) { settle(call, turn, command, wakes) } else { call.keys.dirty() }
+}
+
+/// Why a write is refused that was admitted before the node became a replica and got its partitions only afterwards: it
+/// would be in no history, and the replica would differ from its primary for good. Whoever makes the node a replica holds
+/// all partitions, and from then on somebody listens ([`Keyspace::is_listened_to`]).
+#[inline]
+pub(super) fn refusal_by_now(node: &Node) -> Option<&'static str> {
+    if node.replication.is_following() { replication::refusal(node, true, false) } else { None }
+}
+
+#[cold]
+#[inline(never)]
+fn refuse_by_now(call: Call<'_>, command: &'static Command, text: &str) -> u64 {
+    let Call { session, out, node, .. } = call;
+    node.meter(session).rejected(Some(node.table.number(command)), text);
+    let start = out.len();
+    fail(node, out, start, text);
+    0
 }
 
 /// Executes a command of a log (a file's, or another node's) in the name of a session that nobody is connected to. Who
@@ -363,7 +393,7 @@ pub fn apply(
         return Ok(0);
     }
     let mut keys = Keyspace::new(node, Locked::None, &Known::NOTHING, client.db, turn.now, turn.access);
-    let wakes = lock(keys.locked_mut(), node, command, &request);
+    let wakes = keys.lock(|locked| lock(locked, node, command, &request));
     keys.without_expiry();
     if wakes || keys.is_listened_to() {
         prepare(&mut keys, wakes, command, &args);

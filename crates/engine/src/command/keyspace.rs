@@ -172,6 +172,7 @@ impl<'a> Keyspace<'a> {
         now: Now,
         access: Access,
     ) -> Keyspace<'a> {
+        // Of partitions that are lent; who locks some asks again.
         let (store, wanted) = (&node.store, node.wanted());
         let (clock_ms, next) = (now.ms, Cell::new(0));
         Keyspace {
@@ -225,10 +226,14 @@ impl<'a> Keyspace<'a> {
         self.db = db;
     }
 
-    /// Where the partitions stand that are held, so that they can be locked there: to move a lock costs more than to take it.
-    #[inline]
-    pub(super) fn locked_mut(&mut self) -> &mut Locked<'a> {
-        &mut self.locked
+    /// Locks what the command needs, and then asks what is wanted: who begins to want something holds all partitions, so
+    /// an answer from before the locks were taken may be too old, and what the command does would never be told.
+    /// Partitions are locked where they stand: to move a lock costs more than to take it.
+    #[inline(always)]
+    pub(super) fn lock(&mut self, take: impl FnOnce(&mut Locked<'a>) -> bool) -> bool {
+        let wakes = take(&mut self.locked);
+        self.wanted = self.node.wanted();
+        wakes
     }
 
     /// The partitions that are held, for who goes on with them.

@@ -1,6 +1,6 @@
 //! MULTI, EXEC, DISCARD, WATCH, UNWATCH.
 
-use super::dispatch::{OUT_OF_MEMORY, command_keys, partitions, run_queued};
+use super::dispatch::{OUT_OF_MEMORY, command_keys, partitions, refusal_by_now, run_queued};
 use super::keyspace::{Held, Keyspace, Locked};
 use super::table::{ALL_KEYS, Command, Keys, Scope, flag};
 use super::wake::{everywhere, wake, widen};
@@ -118,20 +118,27 @@ fn exec(call: &mut Call<'_>) -> Result<(), CommandError> {
     } else if transaction.aborted {
         Err(text("EXECABORT Transaction discarded because of previous errors."))
     } else {
-        run_all(call, &transaction, &watching);
-        Ok(())
+        run_all(call, &transaction, &watching)
     };
     watching.clear(&call.node.store);
     result
 }
 
-fn run_all(call: &mut Call<'_>, transaction: &Transaction, watching: &Watching) {
+fn run_all(call: &mut Call<'_>, transaction: &Transaction, watching: &Watching) -> Result<(), CommandError> {
     let (node, now) = (call.node, Now { ms: call.keys.now_ms() });
     let still = transaction.queued.iter().any(|(command, _)| command.scope == Scope::Still);
     let _gate = still.then(|| node.replication.gate()); // taken before partitions
     let mut locked = lock_union(call, transaction, watching);
+    // Who wrote a log was entitled to all of it.
+    if !call.keys.is_without_expiry()
+        && transaction.queued.iter().any(|(command, _)| command.is(flag::WRITE))
+        && let Some(text) = refusal_by_now(node)
+    {
+        return Err(CommandError::new(format!("EXECABORT Transaction discarded because of: {text}")));
+    }
     if watching.is_changed() || expired(node, &locked, watching, now) {
-        return call.out.null_array();
+        call.out.null_array();
+        return Ok(());
     }
     call.out.array(transaction.queued.len());
     let access = call.keys.access();
@@ -164,6 +171,7 @@ fn run_all(call: &mut Call<'_>, transaction: &Transaction, watching: &Watching) 
         let changes = wake(node, &mut locked, changed, (now, access));
         call.keys.count_changes(changes);
     }
+    Ok(())
 }
 
 fn written(transaction: &Transaction) -> Vec<&[u8]> {

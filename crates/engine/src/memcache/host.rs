@@ -6,6 +6,7 @@ use crate::memory;
 use crate::node::{Node, now_ms};
 use crate::signal;
 use larder_store::evict::Policy;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -61,9 +62,10 @@ impl Host for Node {
     }
 
     fn set_memory_max(&self, bytes: u64) {
-        let mut config = self.config();
-        config.settings.maxmemory = bytes;
-        self.set_config(config);
+        let Ok(()) = self.change_config(|config| -> Result<(), Infallible> {
+            config.settings.maxmemory = bytes;
+            Ok(())
+        });
     }
 
     fn stop(&self) {

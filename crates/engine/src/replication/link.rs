@@ -306,13 +306,14 @@ impl Line<'_> {
             false => self.begin_loading().and_then(|()| self.load_as_it_comes(&body)),
         };
         if let Err(error) = result {
-            node.ask(move |node| abandon(node, epoch));
+            node.ask(role::abandon);
             return Err(error);
         }
         let (id, origin) = (id.to_owned(), node.loading.take_origin());
         let db = origin.db.unwrap_or(0);
         let entered = node.ask(move |node| role::enter(node, epoch, &id, offset, db));
         if !entered.unwrap_or(false) {
+            node.ask(role::abandon);
             return Err(Broken::Unwanted);
         }
         tracing::info!("MASTER <-> REPLICA sync: Finished with success");
@@ -473,15 +474,6 @@ fn is_empty(node: &Node) -> bool {
         let partition = node.store.lock(id);
         (0..databases).all(|db| partition.len(db) == 0)
     })
-}
-
-/// A worker's part: what was loaded of a snapshot that came to nothing goes again.
-fn abandon(node: &Node, epoch: u64) {
-    if node.loading.is_on() && role::empty(node, epoch) {
-        node.loading.keeps_dead.store(false, Ordering::Relaxed);
-    }
-    node.loading.keeps_dead.store(false, Ordering::Relaxed);
-    node.loading.set(false);
 }
 
 /// A snapshot as it comes.

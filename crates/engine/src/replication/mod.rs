@@ -117,6 +117,7 @@ pub struct Replication {
     epoch: AtomicU64,
     following: AtomicBool,
     restrained: AtomicBool,
+    finding: Mutex<()>,
     /// The nodes that follow this one.
     pub replicas: Replicas,
     /// Sessions in WAIT.
@@ -148,6 +149,7 @@ impl Replication {
             epoch: AtomicU64::new(0),
             following: AtomicBool::new(false),
             restrained: AtomicBool::new(false),
+            finding: Mutex::new(()),
             replicas: Replicas::new(workers),
             waits: Waits::default(),
             failover: Failover::default(),
@@ -186,6 +188,8 @@ impl Replication {
 /// Finds out again whether some commands are refused.
 pub fn find_restrained(node: &Node) {
     let replication = &node.replication;
+    // What was found last must not be overwritten by what was found before.
+    let _finding = replication.finding.lock().unwrap_or_else(PoisonError::into_inner);
     let settings = node.settings();
     let refuses = match replication.is_following() {
         true => settings.replication.read_only || !settings.replication.serves_stale,

@@ -10,6 +10,7 @@ use crate::command::keyspace::Held;
 use crate::command::wake;
 use crate::log::{Backlog, Cut};
 use crate::node::{Node, now_ms};
+use std::convert::Infallible;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -144,10 +145,11 @@ pub fn lead(node: &Node) -> bool {
 
 fn changed(node: &Node, primary: Option<(String, u16)>) {
     let replication = &node.replication;
-    let mut config = node.config();
-    config.settings.replication.primary = primary;
-    node.set_config(config); // finds again what is wanted, too
-    find_restrained(node);
+    // Finds again what is wanted and what is refused, too.
+    let Ok(()) = node.change_config(|config| -> Result<(), Infallible> {
+        config.settings.replication.primary = primary;
+        Ok(())
+    });
     // They come again, and most go on where they were.
     replication.replicas.close_all(node);
     replication.waits.end_all(node);
@@ -167,6 +169,28 @@ pub(super) fn empty(node: &Node, epoch: u64) -> bool {
     if node.replication.epoch() != epoch {
         return false;
     }
+    clear(node);
+    node.loading.keeps_dead.store(true, Ordering::Relaxed);
+    true
+}
+
+/// What was loaded of a snapshot that came to nothing goes again, on a worker, whatever the node has become meanwhile: part
+/// of a primary's data is nobody's data.
+pub(super) fn abandon(node: &Node) {
+    let _gate = node.replication.gate();
+    if node.loading.is_on() {
+        clear(node);
+        if !node.replication.is_following() {
+            // It leads with nothing, which is in no history that others know.
+            node.replication.state().history = History::begin();
+        }
+    }
+    node.loading.keeps_dead.store(false, Ordering::Relaxed);
+    node.loading.set(false);
+}
+
+/// Removes all keys; from then on the node is loading. The gate is held.
+fn clear(node: &Node) {
     let mut held = crate::command::keyspace::Locked::all(&node.store);
     node.snapshots.abort(&mut held);
     node.replication.state().resumable = false;
@@ -177,7 +201,6 @@ pub(super) fn empty(node: &Node, epoch: u64) -> bool {
     let databases = node.store.databases();
     held.visit(&mut |partition| cleared.extend((0..databases).map(|db| partition.clear(db))));
     node.loading.set(true);
-    node.loading.keeps_dead.store(true, Ordering::Relaxed);
     node.tracking.flushed(node);
     drop(held);
     match node.settings().replication.lazy_flush {
@@ -185,7 +208,6 @@ pub(super) fn empty(node: &Node, epoch: u64) -> bool {
         false => drop(cleared),
     }
     node.replication.replicas.close_all(node);
-    true
 }
 
 /// All data of the primary is there, on a worker: from here on the stream is applied.

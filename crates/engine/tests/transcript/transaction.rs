@@ -5,6 +5,7 @@ use crate::node::{On, wait_until};
 on_every_engine!(
     a_transaction_is_executed_at_once,
     errors_while_queueing_abort,
+    exec_that_is_refused_ends_the_transaction,
     errors_while_executing_do_not,
     watched_keys_abort,
     what_is_done_before_watch_or_without_change_does_not_abort,
@@ -69,6 +70,33 @@ fn errors_while_queueing_abort(on: On) {
         ("SET k 2", "QUEUED"),
         ("EXEC", "[OK]"),
     ]);
+}
+
+fn exec_that_is_refused_ends_the_transaction(on: On) {
+    let node = on.node("");
+    let mut session = node.connect();
+    const ARITY: &str =
+        "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command";
+    session.talk(&[
+        ("EXEC x", ARITY),
+        ("WATCH w", "OK"),
+        ("MULTI", "OK"),
+        ("SET k v", "QUEUED"),
+        ("EXEC x", ARITY),
+        ("EXEC", "-ERR EXEC without MULTI"),
+        ("SET w 1", "OK"),
+        ("MULTI", "OK"),
+        ("EXISTS k", "QUEUED"),
+        ("EXEC", "[:0]"),
+    ]);
+    // In one write: the role changes in the middle of what a worker has read.
+    session.exchange(
+        "MULTI\r\nSET k v\r\nREPLICAOF 127.0.0.1 1\r\nDISCARD\r\nREPLICAOF 127.0.0.1 1\r\nSET k v\r\nMULTI\r\nSET k v\r\n\
+         EXEC\r\nMULTI\r\nDISCARD\r\n",
+        "+OK\r\n+QUEUED\r\n+QUEUED\r\n+OK\r\n+OK\r\n-READONLY You can't write against a read only replica.\r\n+OK\r\n\
+         -READONLY You can't write against a read only replica.\r\n\
+         -EXECABORT Transaction discarded because of previous errors.\r\n+OK\r\n+OK\r\n",
+    );
 }
 
 fn errors_while_executing_do_not(on: On) {

@@ -249,6 +249,16 @@ fn await_increment(node: &Node, snapshot: &Snapshot, number: u64) -> io::Result<
     }
 }
 
+/// Turns the file off at once. Needs no partitions: what is in the file is then the log up to some record, and it is not
+/// gone on with; when the file is turned on again, it begins with a base.
+pub fn turn_off(node: &Node) {
+    node.log.set_filed(false);
+    node.find_wanted();
+    if let Some(running) = node.log.aof.rewrites.running() {
+        running.cancel();
+    }
+}
+
 /// Does what the settings ask for: turns the file on or off, and rewrites it when it has grown enough. Called now and
 /// then by one worker, which holds nothing.
 pub fn look(node: &Arc<Node>) {
@@ -258,13 +268,7 @@ pub fn look(node: &Arc<Node>) {
         return;
     }
     if !is_on && log.is_filed() {
-        let held = Locked::all(&node.store);
-        log.set_filed(false);
-        node.find_wanted();
-        drop(held);
-        if let Some(running) = rewrites.running() {
-            running.cancel();
-        }
+        turn_off(node); // a rewrite, or loading, turned it on while it was being turned off
     }
     if rewrites.running().is_some() || node.snapshots.is_active() {
         return;

@@ -203,7 +203,8 @@ impl Writer {
         }
     }
 
-    /// The file was turned off: what is written is forced to the disk.
+    /// The file was turned off: what is written is forced to the disk. It may have been turned on again meanwhile, so what that
+    /// set stays as it is.
     fn close(&mut self) {
         if !self.is_open() {
             return;
@@ -213,7 +214,6 @@ impl Writer {
         self.forget_kept();
         let aof = &self.node.log.aof;
         aof.failing.store(false, Ordering::Relaxed);
-        aof.rewrites.fresh.store(false, Ordering::Release);
         self.stamped = 0;
     }
 
