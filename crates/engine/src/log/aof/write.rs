@@ -112,6 +112,10 @@ impl Writer {
         {
             self.flush();
         }
+        // It may be a single command that is too much, and while the disk is full no other comes.
+        if self.kept.len() > KEPT_BYTES_MAX && self.node.log.aof.failing.load(Ordering::Relaxed) {
+            self.give_up();
+        }
         let due = match self.fsync() {
             Fsync::Always => true,
             Fsync::EverySecond => self.synced_at.elapsed() >= SECOND,
