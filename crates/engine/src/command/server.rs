@@ -460,10 +460,14 @@ fn keyspace(call: &mut Call<'_>, text: &mut String) {
         }
     });
     for (db, (keys, expires, timed)) in counts.iter().enumerate().filter(|(_, (keys, ..))| *keys > 0) {
-        // Hashes with field deadlines: `subexpiry` in Redis, `keys_with_volatile_items` in Valkey.
-        let timed = format_args!("subexpiry={timed},keys_with_volatile_items={timed}");
+        // Hashes with field deadlines. Redis 7.2 does not know them, and who reads its lines expects three figures.
+        let timed = match (call.node.settings().engine == "valkey", timed) {
+            (true, timed) => format!(",keys_with_volatile_items={timed}"),
+            (false, 0) => String::new(),
+            (false, timed) => format!(",subexpiry={timed}"), // the name in later ones
+        };
         let (sum, seen) = lives[db];
         let average = sum.checked_div(seen).unwrap_or(0);
-        line(text, format_args!("db{db}:keys={keys},expires={expires},avg_ttl={average},{timed}"));
+        line(text, format_args!("db{db}:keys={keys},expires={expires},avg_ttl={average}{timed}"));
     }
 }
