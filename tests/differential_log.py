@@ -206,10 +206,12 @@ class Server:
         mark = ["SET", "mark", str(self.mark)]
         self.call("main", mark)
         until = time.monotonic() + PATIENCE_SECONDS
-        while (commands := self.commands())[-1:] != [mark]:
+        while mark not in (commands := self.commands())[self.seen :]:
             assert time.monotonic() < until, commands[-3:]
             time.sleep(0.005)
-        new, self.seen = commands[self.seen : -1], len(commands)
+        # A key may have died since: what comes after the mark is of the next look.
+        end = commands.index(mark, self.seen)
+        new, self.seen = commands[self.seen : end], end + 1
         return new
 
     def stop(self):

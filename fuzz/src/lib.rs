@@ -5,6 +5,7 @@ pub mod aof_file;
 pub mod config_file;
 pub mod dump_payload;
 pub mod glob;
+pub mod handshake;
 pub mod memcache_binary;
 pub mod memcache_meta;
 pub mod memcache_quick;

@@ -11,6 +11,10 @@ const BACK_MAX: usize = 1 << 13;
 const COPY_MIN: usize = 3;
 const COPY_MAX: usize = 264;
 const TABLE_BITS: u32 = 13;
+/// After so many bytes (two to this power) in which nothing was found, each step is longer by one: what does not compress is
+/// not looked at byte by byte.
+const STEPS_BITS: u32 = 5;
+const STEP_MAX: usize = 64;
 
 /// True if so many compressed bytes could unfold to `len`.
 pub(crate) fn could_unfold(packed: usize, len: usize) -> bool {
@@ -78,9 +82,20 @@ impl Default for Folder {
     }
 }
 
-fn hash(three: &[u8]) -> usize {
-    let word = u32::from_le_bytes([three[0], three[1], three[2], 0]);
+/// The three bytes at a place, but for the last place, where a copy would save nothing.
+#[inline]
+fn three(bytes: &[u8], at: usize) -> Option<u32> {
+    let four = bytes.get(at..)?.first_chunk()?;
+    Some(u32::from_le_bytes(*four) << 8)
+}
+
+fn hash(word: u32) -> usize {
     (word.wrapping_mul(0x9e37_79b1) >> (32 - TABLE_BITS)) as usize
+}
+
+/// What so many bytes take that are written as they are.
+fn literals_bytes(count: usize) -> usize {
+    count + count.div_ceil(LITERALS_MAX)
 }
 
 impl Folder {
@@ -94,25 +109,31 @@ impl Folder {
         self.base += len;
         self.out.clear();
         let (mut at, mut literal) = (0, 0);
-        while at + COPY_MIN <= bytes.len() && self.out.len() < most {
-            let slot = &mut self.seen[hash(&bytes[at..])];
+        while let Some(word) = three(bytes, at) {
+            let slot = &mut self.seen[hash(word)];
             let before = std::mem::replace(slot, base + at as u32);
             let found = before.checked_sub(base).map(|from| from as usize);
-            let found =
-                found.filter(|from| at - from <= BACK_MAX && bytes[*from..from + 3] == bytes[at..at + 3]);
-            let Some(from) = found else {
-                at += 1;
+            let Some(from) = found.filter(|from| at - from <= BACK_MAX && three(bytes, *from) == Some(word))
+            else {
+                at += 1 + ((at - literal) >> STEPS_BITS).min(STEP_MAX);
                 continue;
             };
+            if self.out.len() + literals_bytes(at - literal) >= most {
+                return None;
+            }
             self.literals(&bytes[literal..at]);
-            let most = COPY_MAX.min(bytes.len() - at);
-            let same = (COPY_MIN..most).take_while(|n| bytes[from + n] == bytes[at + n]).count() + COPY_MIN;
+            let longest = COPY_MAX.min(bytes.len() - at);
+            let same =
+                (COPY_MIN..longest).take_while(|n| bytes[from + n] == bytes[at + n]).count() + COPY_MIN;
             self.back(at - from - 1, same);
             at += same;
             literal = at;
         }
+        if self.out.len() + literals_bytes(bytes.len() - literal) >= most {
+            return None;
+        }
         self.literals(&bytes[literal..]);
-        (self.out.len() < most).then_some(&self.out)
+        Some(&self.out)
     }
 
     fn literals(&mut self, bytes: &[u8]) {

@@ -307,8 +307,8 @@ fn write_group(group: &Group, writer: &mut Writer, relief: save::Relief<'_>) {
     write_id(group.last_id, writer);
     writer.length(group.entries_read.unwrap_or(NEVER));
     writer.length(group.pending.len() as u64);
-    for (id, pending) in &group.pending {
-        write_raw_id(*id, writer);
+    for (id, pending) in group.pending.iter() {
+        write_raw_id(id, writer);
         writer.raw(&pending.delivered_ms.to_le_bytes());
         writer.length(pending.count);
         relief(writer);
@@ -321,8 +321,8 @@ fn write_group(group: &Group, writer: &mut Writer, relief: save::Relief<'_>) {
             writer.raw(&consumer.active_ms.unwrap_or(NEVER).to_le_bytes());
         }
         writer.length(consumer.pending.len() as u64);
-        consumer.pending.iter().for_each(|id| {
-            write_raw_id(*id, writer);
+        consumer.pending.iter().for_each(|(id, ())| {
+            write_raw_id(id, writer);
             relief(writer);
         });
     }

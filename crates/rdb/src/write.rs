@@ -50,6 +50,11 @@ impl Writer {
         std::mem::take(&mut self.bytes)
     }
 
+    /// Makes room for so many bytes more.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve(bytes);
+    }
+
     /// Bytes written.
     pub fn len(&self) -> usize {
         self.bytes.len()

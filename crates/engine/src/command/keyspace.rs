@@ -571,6 +571,11 @@ impl<'a> Keyspace<'a> {
     #[inline(never)]
     pub fn bury(&mut self, command: &Command, args: &Args<'_>) {
         let (db, now) = (self.db, self.now);
+        if let Locked::One(_, guard) = &self.locked
+            && !guard.has_deadlines(db)
+        {
+            return self.note_gone(); // where nothing has a deadline, nothing is looked up
+        }
         command.each_key(args, |at| {
             let key = self.key(args.get(at));
             if let Some(partition) = self.locked.get(self.store.partition_of(key.slot)) {
@@ -581,9 +586,23 @@ impl<'a> Keyspace<'a> {
     }
 
     /// Notes the keys whose time was over in the partitions that are held.
+    #[inline]
     fn note_gone(&mut self) {
+        // Nearly always one partition is held, and nothing in it is over: each write asks twice while there is a log.
+        match &self.locked {
+            Locked::One(_, guard) if !guard.has_gone() => {}
+            _ => self.note_all_gone(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn note_all_gone(&mut self) {
         let (notes, wanted) = (&mut self.notes, self.wanted);
         self.locked.visit(&mut |partition| {
+            if !partition.has_gone() {
+                return;
+            }
             partition.take_gone().into_iter().for_each(|gone| {
                 let notes = notes.get_or_insert_default();
                 if wanted.meets(Classes::LOG) {

@@ -1,22 +1,19 @@
 //! Commands of replication: who follows whom, what replicas and primaries say to each other, and waiting for replicas.
 
-use super::collection::{Answer, is, text};
+use super::collection::{Answer, text};
 use super::table::{Command, Scope, flag};
 use super::{Call, CommandError};
 use crate::blocked::{Nothing, Wait, Wants};
 use crate::config::replication::parse_primary;
 use crate::node::now_ms;
-use crate::replication::history::is_id;
-use crate::replication::replicas::{Facts, accept};
+use crate::replication::greeting::{Asked, Facts, Told};
+use crate::replication::replicas::accept;
 use crate::replication::wait::{Waiting, ask};
 use crate::replication::{Link, failover, role, show};
 use crate::session::ReplyMode;
 use larder_protocol::number::parse_i64;
 
 const ADMIN: u32 = flag::ADMIN | flag::NOSCRIPT;
-
-/// Bytes of an address that a replica wants to be known by.
-const IP_BYTES_MAX: usize = 255;
 
 /// The rows of this family.
 pub const COMMANDS: &[Command] = &[
@@ -139,59 +136,20 @@ fn failover_is_on(call: &Call<'_>) -> bool {
 }
 
 fn replconf(call: &mut Call<'_>) -> Answer {
-    let args = call.args;
-    if args.len().is_multiple_of(2) {
-        return Err(CommandError::Syntax);
-    }
-    let mut ack = None;
-    let mut facts = call.session.greeting.take().unwrap_or_default();
-    for at in (1..args.len()).step_by(2) {
-        let (name, value) = (args.get(at), args.get(at + 1));
-        match name.to_ascii_lowercase().as_slice() {
-            b"listening-port" => {
-                let port = parse_i64(value).and_then(|port| u16::try_from(port).ok());
-                facts.port = port.ok_or(CommandError::NotInteger)?;
-            }
-            b"ip-address" if value.len() > IP_BYTES_MAX => {
-                return Err(text("ERR REPLCONF ip-address provided by replica instance is too long"));
-            }
-            b"ip-address" => facts.ip = (!value.is_empty()).then(|| word(value)),
-            b"capa" => match value {
-                value if is(value, "eof") => facts.takes_mark = true,
-                value if is(value, "psync2") => facts.psync2 = true,
-                _ => {} // what is not known is not used
-            },
-            b"version" => {
-                let words = word(value);
-                let mut numbers = words.split('.').map(|number| number.parse().ok());
-                facts.version = numbers.next().flatten().zip(numbers.next().flatten());
-            }
-            b"rdb-only" => facts.only_snapshot = parse_i64(value) == Some(1),
-            b"ack" | b"fack" => {
-                let offset = parse_i64(value).and_then(|offset| u64::try_from(offset).ok());
-                let Some(offset) = offset else { return Ok(()) };
-                let (acked, on_disk) = ack.get_or_insert((0, None));
-                if is(name, "ack") { *acked = offset } else { *on_disk = Some(offset) }
-            }
-            // It is for replicas, who see it in the stream.
-            b"getack" => return Ok(()),
-            _ => {
-                return Err(CommandError::new(format!("ERR Unrecognized REPLCONF option: {}", word(name))));
+    // It is kept until the session asks for data.
+    match call.session.greeting.get_or_insert_default().take(call.args)? {
+        Told::Noted => call.out.ok(),
+        Told::Nothing => {}
+        Told::Reached { offset, on_disk } => {
+            if let Some(replica) = call.session.replica.clone() {
+                replica.acknowledge(offset, on_disk);
+                crate::replication::wait::look(call.node, call.keys.now_ms());
+                if on_disk.is_some() {
+                    call.node.wake_who_waits_for_disk();
+                }
+                call.session.greeting = None;
             }
         }
-    }
-    call.session.greeting = Some(facts); // until it asks for data
-    let Some((offset, on_disk)) = ack else {
-        call.out.ok();
-        return Ok(());
-    };
-    if let Some(replica) = call.session.replica.clone() {
-        replica.acknowledge(offset, on_disk);
-        crate::replication::wait::look(call.node, call.keys.now_ms());
-        if on_disk.is_some() {
-            call.node.wake_who_waits_for_disk();
-        }
-        call.session.greeting = None;
     }
     Ok(())
 }
@@ -201,19 +159,11 @@ fn sync(call: &mut Call<'_>) -> Answer {
 }
 
 fn psync(call: &mut Call<'_>) -> Answer {
-    let args = call.args;
-    let id = word(args.get(1));
-    let offset = parse_i64(args.get(2)).ok_or(CommandError::NotInteger)?;
-    if args.len() > 3 {
-        if !is(args.get(3), "FAILOVER") {
-            return Err(CommandError::Syntax);
-        }
+    let Asked { id, position, failover } = Asked::read(call.args)?;
+    if failover {
         take_over(call, &id)?;
     }
-    // It says which byte it wants first, counted from one.
-    let position = u64::try_from(offset - 1).ok().filter(|_| is_id(&id));
-    let resume = position.map(|position| (id.as_str(), position));
-    begin(call, resume, false)
+    begin(call, position.map(|position| (id.as_str(), position)), false)
 }
 
 /// The primary that this node follows asks it to lead.

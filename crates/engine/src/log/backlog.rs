@@ -8,6 +8,8 @@ use super::spool::{Block, Spool};
 
 /// A block that has this many bytes is full: the next bytes begin another.
 const BLOCK_BYTES: usize = 64 * 1024;
+/// Blocks that are kept to be filled again: fresh memory costs more than what is written to it.
+const SPARES_MAX: usize = 4;
 /// Bytes in memory beyond the capacity before what a replica still needs goes to a file.
 const PINNED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -17,6 +19,7 @@ pub struct Backlog {
     spool: Spool,
     /// Bytes that do not fill a block yet, behind the last block.
     open: Vec<u8>,
+    spares: Vec<Vec<u8>>,
     end: u64,
     capacity: usize,
     /// Nothing from this offset on is let go.
@@ -26,7 +29,14 @@ pub struct Backlog {
 impl Backlog {
     /// An empty one whose first byte will have this offset.
     pub fn new(offset: u64, capacity: usize) -> Backlog {
-        Backlog { spool: Spool::new(offset), open: Vec::new(), end: offset, capacity, pinned: u64::MAX }
+        Backlog {
+            spool: Spool::new(offset),
+            open: Vec::new(),
+            spares: Vec::new(),
+            end: offset,
+            capacity,
+            pinned: u64::MAX,
+        }
     }
 
     /// Offset of the next byte of the stream.
@@ -46,7 +56,8 @@ impl Backlog {
 
     /// Bytes held in memory.
     pub fn memory_bytes(&self) -> usize {
-        self.spool.memory_bytes() + self.open.capacity()
+        let spares: usize = self.spares.iter().map(Vec::capacity).sum();
+        self.spool.memory_bytes() + self.open.capacity() + spares
     }
 
     /// Most bytes to hold, give or take a block.
@@ -72,10 +83,15 @@ impl Backlog {
 
     /// Adds bytes at the end.
     pub fn push(&mut self, bytes: &[u8]) {
-        self.open.extend_from_slice(bytes);
         self.end += bytes.len() as u64;
-        if self.open.len() >= BLOCK_BYTES {
-            self.close();
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (part, after) = rest.split_at(rest.len().min(BLOCK_BYTES - self.open.len()));
+            self.open.extend_from_slice(part);
+            rest = after;
+            if self.open.len() == BLOCK_BYTES {
+                self.close();
+            }
         }
         self.shrink();
     }
@@ -91,8 +107,12 @@ impl Backlog {
     }
 
     fn close(&mut self) {
-        if !self.open.is_empty() {
-            self.spool.push(self.open.as_slice().into());
+        if self.open.len() >= BLOCK_BYTES / 2 {
+            let next = self.spares.pop().unwrap_or_else(|| Vec::with_capacity(BLOCK_BYTES));
+            self.spool.push(std::mem::replace(&mut self.open, next));
+        } else if !self.open.is_empty() {
+            // It would hold much more than it has.
+            self.spool.push(self.open.as_slice().to_vec());
             self.open.clear();
         }
     }
@@ -104,7 +124,13 @@ impl Backlog {
             if self.held_bytes() < self.capacity + len || after > self.pinned {
                 break;
             }
-            self.spool.drop_first();
+            if let Some(mut spare) = self.spool.drop_first()
+                && spare.capacity() == BLOCK_BYTES
+                && self.spares.len() < SPARES_MAX
+            {
+                spare.clear();
+                self.spares.push(spare);
+            }
         }
         let most = self.capacity + PINNED_BYTES_MAX;
         if self.spool.memory_bytes() > most && self.spool.spill(most - BLOCK_BYTES).is_err() {

@@ -102,17 +102,20 @@ struct Merger {
     likely: usize,
     file: Output,
     stream: Output,
+    /// So far the file gets in this round what the stream gets: it is put together once, as the stream.
+    joint: bool,
     /// Bytes of records since the last round.
     read: usize,
 }
 
 pub(super) fn run(log: &Log, sink: &mut dyn Sink) {
     let mut merger = Merger {
-        taken: (0..log.segments.len()).map(|_| Taken::default()).collect(),
+        taken: (0..log.desks.len()).map(|_| Taken::default()).collect(),
         next: 1,
         likely: 0,
         file: Output::default(),
         stream: Output::default(),
+        joint: false,
         read: 0,
     };
     loop {
@@ -138,8 +141,11 @@ pub(super) fn run(log: &Log, sink: &mut dyn Sink) {
 
 impl Merger {
     fn collect(&mut self, log: &Log) {
-        for (taken, segment) in self.taken.iter_mut().zip(&log.segments) {
-            taken.take(&mut sync::lock(segment));
+        for (taken, desk) in self.taken.iter_mut().zip(&log.desks) {
+            let mut segment = sync::lock(&desk.segment);
+            log.head.taken.fetch_add(segment.bytes.len(), Ordering::Relaxed);
+            desk.bytes.store(0, Ordering::Relaxed);
+            taken.take(&mut segment);
         }
     }
 
@@ -149,7 +155,8 @@ impl Merger {
         let cut = lock(&log.points).next();
         let last = cut.unwrap_or(u64::MAX);
         let before = self.next;
-        while self.next <= last && self.read < ROUND_BYTES_MAX && self.read_next(filed, replicated) {}
+        self.joint = filed && replicated && self.file.db == self.stream.db;
+        while self.next <= last && self.read < ROUND_BYTES_MAX && self.read_next(last, filed, replicated) {}
         if self.next > before {
             self.give(log, sink);
         }
@@ -160,22 +167,27 @@ impl Merger {
         self.next > before
     }
 
-    fn read_next(&mut self, filed: bool, replicated: bool) -> bool {
+    fn read_next(&mut self, last: u64, filed: bool, replicated: bool) -> bool {
         let workers = self.taken.len();
+        let bytes_max = ROUND_BYTES_MAX - self.read;
         for step in 0..workers {
             let at = (self.likely + step) % workers;
-            let (file, stream, read) = (&mut self.file, &mut self.stream, &mut self.read);
-            let found = self.taken[at].read(self.next, |record, bytes| {
+            let Merger { taken, next, file, stream, joint, read, .. } = self;
+            let found = taken[at].read(*next, last, bytes_max, |record, bytes| {
                 *read += bytes.len();
-                if filed && record.audience != Audience::Replicas {
+                if *joint && record.audience != Audience::All {
+                    file.bytes.extend_from_slice(&stream.bytes);
+                    (file.db, *joint) = (stream.db, false);
+                }
+                if filed && !*joint && record.audience != Audience::Replicas {
                     file.add(record.first_db, record.last_db, bytes);
                 }
                 if replicated && record.audience != Audience::File {
                     stream.add(record.first_db, record.last_db, bytes);
                 }
             });
-            if found {
-                (self.likely, self.next) = (at, self.next + 1);
+            if found > 0 {
+                (self.likely, self.next) = (at, self.next + found);
                 return true;
             }
         }
@@ -187,13 +199,17 @@ impl Merger {
             lock(&log.backlog).push(&self.stream.bytes);
             log.grown.notify_all();
         }
-        if !self.file.bytes.is_empty() {
-            sink.write(&self.file.bytes, self.next - 1);
+        let file = if self.joint { &self.stream.bytes } else { &self.file.bytes };
+        if !file.is_empty() {
+            sink.write(file, self.next - 1);
+        }
+        if self.joint {
+            self.file.db = self.stream.db;
         }
         let streamed = !self.stream.bytes.is_empty();
         self.stream.clear();
         self.file.clear();
-        log.head.waiting.fetch_sub(std::mem::take(&mut self.read), Ordering::Relaxed);
+        log.head.taken.fetch_sub(std::mem::take(&mut self.read), Ordering::Relaxed);
         log.merged.store(self.next - 1, Ordering::Release);
         if streamed {
             sink.streamed();

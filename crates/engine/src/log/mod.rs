@@ -58,15 +58,23 @@ pub const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
 struct Head {
     /// The last sequence number that was given out.
     number: sync::AtomicU64,
-    /// Bytes in segments that the log thread has not written yet.
-    waiting: sync::AtomicUsize,
+    /// Bytes that the log thread has taken and not given to the sinks yet.
+    taken: sync::AtomicUsize,
+}
+
+/// What a worker logs, until the log thread takes it.
+#[derive(Debug, Default)]
+struct Desk {
+    segment: sync::Mutex<Segment>,
+    /// Bytes in the segment, for a look without the lock: stored by whoever has it.
+    bytes: sync::AtomicUsize,
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct Log {
     head: CachePadded<Head>,
-    segments: Vec<CachePadded<sync::Mutex<Segment>>>,
+    desks: Vec<CachePadded<Desk>>,
     /// The append-only file is on.
     filed: AtomicBool,
     /// Replicas, or the backlog for them, are on.
@@ -96,7 +104,7 @@ impl Log {
     pub fn new(workers: usize, backlog_bytes: usize) -> Log {
         Log {
             head: CachePadded::default(),
-            segments: (0..workers.max(1)).map(|_| CachePadded::default()).collect(),
+            desks: (0..workers.max(1)).map(|_| CachePadded::default()).collect(),
             filed: AtomicBool::new(false),
             replicated: AtomicBool::new(false),
             following: AtomicBool::new(false),
@@ -170,12 +178,21 @@ impl Log {
         audience: Audience,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> u64 {
-        let mut segment = sync::lock(&self.segments[worker % self.segments.len()]);
-        let before = segment.bytes.len();
+        let desk = &*self.desks[worker % self.desks.len()];
+        let mut segment = sync::lock(&desk.segment);
         write(&mut segment.bytes);
         let end = segment.bytes.len();
-        let number = self.head.number.fetch_add(1, Ordering::Relaxed) + 1;
-        self.head.waiting.fetch_add(end - before, Ordering::Relaxed);
+        desk.bytes.store(end, Ordering::Relaxed);
+        let head = &self.head.number;
+        let number = match self.desks.len() {
+            // Whoever logs holds this one lock: nobody else counts.
+            1 => {
+                let number = head.load(Ordering::Relaxed) + 1;
+                head.store(number, Ordering::Relaxed);
+                number
+            }
+            _ => head.fetch_add(1, Ordering::Relaxed) + 1,
+        };
         segment.records.push(Record { number, end, first_db, last_db, audience });
         number
     }
@@ -184,7 +201,7 @@ impl Log {
     /// it waits.
     #[inline]
     pub fn hand_over(&self) {
-        if self.head.waiting.load(Ordering::Relaxed) > 0 {
+        if self.head.number.load(Ordering::Relaxed) > self.merged.load(Ordering::Relaxed) {
             self.wake();
         }
     }
@@ -193,12 +210,13 @@ impl Log {
     #[inline]
     pub fn is_behind(&self) -> bool {
         let unwritten = self.aof.unwritten.load(Ordering::Relaxed) as usize;
-        self.head.waiting.load(Ordering::Relaxed) + unwritten > WAITING_BYTES_MAX
+        self.waiting_bytes() + unwritten > WAITING_BYTES_MAX
     }
 
     /// Bytes that wait for the log thread.
     pub fn waiting_bytes(&self) -> usize {
-        self.head.waiting.load(Ordering::Relaxed)
+        let untaken: usize = self.desks.iter().map(|desk| desk.bytes.load(Ordering::Relaxed)).sum();
+        untaken + self.head.taken.load(Ordering::Relaxed)
     }
 
     /// Wakes the log thread, if it sleeps.

@@ -33,17 +33,25 @@ pub(super) struct Record {
 pub(super) struct Segment {
     pub(super) bytes: Vec<u8>,
     pub(super) records: Vec<Record>,
+    /// How often in a row far less was in it than it holds.
+    sparse: u32,
 }
 
-/// A buffer that grew beyond this is given back once it is empty.
-const KEPT_BYTES_MAX: usize = 1024 * 1024;
+/// A buffer that grew beyond this is given back once it is empty. A log thread that shares a busy worker's core comes to a
+/// segment every few milliseconds only, and fresh memory costs more than what is written to it.
+const KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// One beyond this is given back after so many uses in a row that needed less than an eighth of it.
+const SPARSE_BYTES: usize = 256 * 1024;
+const SPARSE_USES_MAX: u32 = 64;
 
 impl Segment {
     /// Makes it ready for use again.
     fn clear(&mut self) {
+        let (used, holds) = (self.bytes.len(), self.bytes.capacity());
+        self.sparse = if holds > SPARSE_BYTES && used < holds / 8 { self.sparse + 1 } else { 0 };
         self.records.clear();
         self.bytes.clear();
-        if self.bytes.capacity() > KEPT_BYTES_MAX {
+        if holds > KEPT_BYTES_MAX || self.sparse > SPARSE_USES_MAX {
             *self = Segment::default();
         }
     }
@@ -66,21 +74,35 @@ impl Taken {
         }
     }
 
-    /// The number of the next record.
-    #[inline]
-    pub(super) fn next_number(&self) -> Option<u64> {
-        Some(self.segments.front()?.records[self.record].number)
-    }
-
-    /// Reads the next record if it has this number.
-    pub(super) fn read(&mut self, number: u64, visit: impl FnOnce(Record, &[u8])) -> bool {
-        if self.next_number() != Some(number) {
-            return false;
+    /// Reads the record with this number, and those that follow it in order and are like it (the same database, the same
+    /// audience), up to the number `last` and about so many bytes. Answers how many: none if the next is another.
+    pub(super) fn read(
+        &mut self,
+        number: u64,
+        last: u64,
+        bytes_max: usize,
+        visit: impl FnOnce(Record, &[u8]),
+    ) -> u64 {
+        let Some(segment) = self.segments.front() else { return 0 };
+        let first = segment.records[self.record];
+        if first.number != number {
+            return 0;
         }
-        let Some(segment) = self.segments.front() else { return false };
-        let record = segment.records[self.record];
-        visit(record, &segment.bytes[self.start..record.end]);
-        (self.record, self.start) = (self.record + 1, record.end);
+        let (mut end, mut count) = (first.end, 1);
+        if first.first_db == first.last_db {
+            for next in &segment.records[self.record + 1..] {
+                let alike = next.number == number + count
+                    && next.number <= last
+                    && (next.first_db, next.last_db) == (first.first_db, first.last_db)
+                    && next.audience == first.audience;
+                if !alike || end - self.start >= bytes_max {
+                    break;
+                }
+                (end, count) = (next.end, count + 1);
+            }
+        }
+        visit(first, &segment.bytes[self.start..end]);
+        (self.record, self.start) = (self.record + count as usize, end);
         if self.record == segment.records.len() {
             (self.record, self.start) = (0, 0);
             if let Some(mut done) = self.segments.pop_front() {
@@ -88,6 +110,6 @@ impl Taken {
                 self.spare = done;
             }
         }
-        true
+        count
     }
 }

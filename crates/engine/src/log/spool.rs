@@ -18,7 +18,7 @@ const BLOCKS_PER_READ_MAX: usize = 16;
 pub struct Block {
     /// Offset of the first byte.
     pub offset: u64,
-    bytes: Arc<[u8]>,
+    bytes: Arc<Vec<u8>>,
     /// Bytes before this one were asked for by nobody.
     start: usize,
 }
@@ -32,7 +32,7 @@ impl Block {
 
 #[derive(Debug)]
 enum Place {
-    Memory(Arc<[u8]>),
+    Memory(Arc<Vec<u8>>),
     /// In the file, from here on.
     File(u64),
 }
@@ -79,11 +79,11 @@ impl Spool {
     }
 
     /// Adds a block at the end.
-    pub fn push(&mut self, bytes: Arc<[u8]>) {
+    pub fn push(&mut self, bytes: Vec<u8>) {
         let (offset, len) = (self.end, bytes.len());
         self.end += len as u64;
-        self.memory_bytes += len;
-        self.chunks.push_back(Chunk { offset, len, place: Place::Memory(bytes) });
+        self.memory_bytes += bytes.capacity();
+        self.chunks.push_back(Chunk { offset, len, place: Place::Memory(Arc::new(bytes)) });
     }
 
     /// The length of the first block.
@@ -91,16 +91,19 @@ impl Spool {
         self.chunks.front().map(|chunk| chunk.len)
     }
 
-    /// Drops the first block.
-    pub fn drop_first(&mut self) {
-        let Some(chunk) = self.chunks.pop_front() else { return };
-        match chunk.place {
-            Place::Memory(_) => self.memory_bytes -= chunk.len,
+    /// Drops the first block; its memory, if nobody else has it, for another one.
+    pub fn drop_first(&mut self) -> Option<Vec<u8>> {
+        match self.chunks.pop_front()?.place {
+            Place::Memory(bytes) => {
+                self.memory_bytes -= bytes.capacity();
+                Arc::try_unwrap(bytes).ok()
+            }
             Place::File(_) => {
                 self.spilled -= 1;
                 if self.spilled == 0 {
                     (self.file, self.file_end) = (None, 0);
                 }
+                None
             }
         }
     }
@@ -125,9 +128,9 @@ impl Spool {
                 none => none.insert(hidden_file()?),
             };
             file.write_all_at(bytes, self.file_end)?;
+            self.memory_bytes -= bytes.capacity();
             chunk.place = Place::File(self.file_end);
             self.file_end += chunk.len as u64;
-            self.memory_bytes -= chunk.len;
             self.spilled += 1;
         }
         Ok(())
@@ -147,7 +150,7 @@ impl Spool {
                 Place::File(at) => {
                     let mut bytes = vec![0; chunk.len];
                     self.file.as_ref()?.read_exact_at(&mut bytes, *at).ok()?;
-                    bytes.into()
+                    Arc::new(bytes)
                 }
             };
             let start = offset.saturating_sub(chunk.offset) as usize;

@@ -168,3 +168,59 @@ fn who_is_ahead_is_told_so() {
     assert!(thread.join().unwrap().bytes.len() > WAITING_BYTES_MAX);
     assert!(!log.is_behind());
 }
+
+/// Whatever comes in one round, from whichever worker, for whomever: the file and the stream each have what is for them, in order
+/// and in the right database.
+#[test]
+fn each_gets_what_is_for_it_in_any_mixture() {
+    let mut random = 0x9e37_79b9_7f4a_7c15u64;
+    let mut draw = move |below: u64| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random >> 11) % below
+    };
+    for _ in 0..200 {
+        let log = Arc::new(Log::new(2, 1 << 20));
+        log.set_filed(draw(4) > 0);
+        log.set_replicated(draw(4) > 0);
+        let (mut file, mut stream) = ((Vec::new(), None), (Vec::new(), None));
+        let expect = |(words, at): &mut (Vec<String>, Option<u64>), db: u64, text: &str| {
+            if *at != Some(db) {
+                words.push(format!("SELECT {db}"));
+                *at = Some(db);
+            }
+            words.push(text.to_owned());
+        };
+        for n in 0..draw(60) {
+            let (worker, db, text) = (draw(2) as usize, draw(12) / 10, format!("SET k {n}"));
+            match draw(12) {
+                0 if log.is_replicated() => {
+                    log.tell_replicas(worker, [&b"PING"[..]].into_iter());
+                    stream.0.push("PING".to_owned());
+                }
+                1 => {
+                    log.cut(Cut::File);
+                    file.1 = None;
+                }
+                2 => {
+                    log.cut(Cut::Replica);
+                    stream.1 = None;
+                }
+                _ => {
+                    add(&log, worker, db as u16, &text);
+                    expect(&mut file, db, &text);
+                    expect(&mut stream, db, &text);
+                }
+            }
+        }
+        let thread = run(&log);
+        log.close();
+        let memory = thread.join().unwrap();
+        let streamed =
+            log.read(0).unwrap().iter().flat_map(|block| block.bytes().to_vec()).collect::<Vec<_>>();
+        let expected = |on: bool, words: Vec<String>| if on { words } else { Vec::new() };
+        assert_eq!(words(&memory.bytes), expected(log.is_filed(), file.0));
+        assert_eq!(words(&streamed), expected(log.is_replicated(), stream.0));
+    }
+}

@@ -10,6 +10,7 @@
 
 pub mod apply;
 pub mod failover;
+pub mod greeting;
 pub mod handshake;
 pub mod history;
 pub mod link;

@@ -6,9 +6,10 @@
 //! A worker fills a replica's buffer when the one before was sent, so a replica holds a bounded number of bytes besides
 //! what the backlog keeps for it.
 
+use super::greeting::Facts;
 use super::sync::{Read, Transfer};
 use super::{find_restrained, role};
-use crate::log::Log;
+use crate::log::{Block, Log};
 use crate::mailbox::Mail;
 use crate::node::{Node, now_ms};
 use crate::session::registry::Shared;
@@ -18,26 +19,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Bytes that are given to a replica's socket at once, give or take a block.
-const FILL_BYTES: usize = 1024 * 1024;
+const FILL_BYTES: usize = 256 * 1024;
+/// A buffer up to this is kept for the next bytes of the same replica.
+pub const KEPT_BYTES_MAX: usize = 4 * FILL_BYTES;
 /// Replicas that are served at most.
 const REPLICAS_MAX: usize = 256;
-
-/// What a replica tells of itself before it asks for data (REPLCONF).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
-    /// The port that it listens on.
-    pub port: u16,
-    /// The address that it wants to be known by.
-    pub ip: Option<String>,
-    /// It takes a snapshot whose length is not known.
-    pub takes_mark: bool,
-    /// It knows that ids change.
-    pub psync2: bool,
-    /// Its version: major, minor.
-    pub version: Option<(u32, u32)>,
-    /// It wants the snapshot and nothing after it.
-    pub only_snapshot: bool,
-}
 
 /// How far a replica is.
 #[derive(Debug)]
@@ -97,6 +83,18 @@ pub enum Fed {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Appends blocks until there is enough for one time; how many bytes that was.
+fn append(out: &mut Vec<u8>, blocks: &[Block]) -> u64 {
+    let (before, mut end, mut count) = (out.len(), out.len(), 0);
+    while end < FILL_BYTES && count < blocks.len() {
+        end += blocks[count].bytes().len();
+        count += 1;
+    }
+    out.reserve(end - before);
+    blocks[..count].iter().for_each(|block| out.extend_from_slice(block.bytes()));
+    (end - before) as u64
 }
 
 impl Replica {
@@ -204,15 +202,7 @@ impl Replica {
                     }
                     match transfer.read(at) {
                         Read::Blocks(blocks) => {
-                            let mut at = at;
-                            for block in blocks {
-                                out.extend_from_slice(block.bytes());
-                                at += block.bytes().len() as u64;
-                                if out.len() >= FILL_BYTES {
-                                    break;
-                                }
-                            }
-                            self.sent.store(at, Ordering::Release);
+                            self.sent.store(at + append(out, &blocks), Ordering::Release);
                             if out.len() >= FILL_BYTES {
                                 break Fed::Sent;
                             }
@@ -248,13 +238,7 @@ impl Replica {
                         self.caught_up.store(true, Ordering::Relaxed);
                         break Fed::Nothing(Some(*at));
                     }
-                    for block in blocks {
-                        out.extend_from_slice(block.bytes());
-                        *at += block.bytes().len() as u64;
-                        if out.len() >= FILL_BYTES {
-                            break;
-                        }
-                    }
+                    *at += append(out, &blocks);
                     if out.len() >= FILL_BYTES {
                         break Fed::Sent;
                     }

@@ -113,7 +113,7 @@ impl Transfer {
     fn push(&self, node: &Node, bytes: &[u8]) -> io::Result<()> {
         let readers: Vec<Arc<Replica>> = self.readers.iter().filter_map(Weak::upgrade).collect();
         let mut inner = self.lock();
-        bytes.chunks(BLOCK_BYTES).for_each(|block| inner.spool.push(block.into()));
+        bytes.chunks(BLOCK_BYTES).for_each(|block| inner.spool.push(block.to_vec()));
         if let Some(slowest) = readers.iter().map(|reader| reader.sent.load(Ordering::Acquire)).min() {
             inner.spool.drop_before(slowest);
         }

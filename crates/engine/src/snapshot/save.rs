@@ -180,8 +180,10 @@ pub fn begin(node: &Node, held: &mut dyn Held) -> Result<(), Refused> {
                 let (seconds, buffered) = (shared.elapsed().as_secs_f64(), shared.queue().peak_bytes());
                 tracing::info!(
                     "Background saving terminated with success: {size} bytes in {seconds:.1} s, at most {buffered} bytes \
-                     of them in memory, no slice longer than {} us",
-                    shared.longest_slice_us()
+                     of them in memory, the cut {} us of processor time, no slice longer than {} us ({} us of processor time)",
+                    shared.cut_busy_us(),
+                    shared.longest_slice_us(),
+                    shared.longest_slice_busy_us()
                 );
             }
             Err(error) if shared.state() == State::Cancelled => tracing::warn!("Background saving {error}"),

@@ -13,6 +13,7 @@ use larder_rdb::{Writer, kind};
 use larder_store::evict::Policy;
 use larder_store::partition::access::idle_seconds;
 use larder_store::{Entry, Image, Saver};
+use rustix::time::{ClockId, clock_gettime};
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -95,6 +96,8 @@ pub struct Snapshot {
     failure: Mutex<String>,
     saved: AtomicU64,
     longest_slice_us: AtomicU64,
+    longest_slice_busy_us: AtomicU64,
+    cut_busy_us: AtomicU64,
     partitions: usize,
     /// Partitions that were given to a worker, and those that are saved.
     claimed: AtomicUsize,
@@ -102,6 +105,15 @@ pub struct Snapshot {
     /// The same for giving up.
     swept: AtomicUsize,
     cleaned: AtomicUsize,
+}
+
+/// Processor time of this thread.
+fn busy_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
+}
+
+fn micros(time: Duration) -> u64 {
+    time.as_micros() as u64
 }
 
 thread_local! {
@@ -121,6 +133,9 @@ impl Saver for Snapshot {
         let at = SLOT.with(|slot| *slot) % self.slots.len();
         let mut slot = self.slots[at].lock().unwrap_or_else(PoisonError::into_inner);
         let Slot { writer, db } = &mut *slot;
+        if writer.is_empty() {
+            writer.reserve(PIECE_BYTES + PIECE_BYTES / 8);
+        }
         if *db != Some(entry.db) {
             write::select(entry.db, writer);
             *db = Some(entry.db);
@@ -153,6 +168,7 @@ impl Snapshot {
         held: &mut dyn Held,
         cut: &mut dyn FnMut(),
     ) -> Option<Arc<Snapshot>> {
+        let busy_before = busy_time();
         let settings = node.settings();
         let databases = node.store.databases();
         let mut counts = vec![(0u64, 0u64); databases.into()];
@@ -201,6 +217,8 @@ impl Snapshot {
             failure: Mutex::default(),
             saved: AtomicU64::new(0),
             longest_slice_us: AtomicU64::new(0),
+            longest_slice_busy_us: AtomicU64::new(0),
+            cut_busy_us: AtomicU64::new(0),
             partitions: node.store.partition_count(),
             claimed: AtomicUsize::new(0),
             finished: AtomicUsize::new(0),
@@ -213,6 +231,7 @@ impl Snapshot {
             partition.begin_saving(&saver);
         });
         cut();
+        snapshot.cut_busy_us.store(micros(busy_time().saturating_sub(busy_before)), Ordering::Relaxed);
         Some(snapshot)
     }
 
@@ -246,6 +265,16 @@ impl Snapshot {
         self.longest_slice_us.load(Ordering::Relaxed)
     }
 
+    /// The same in processor time: what other work of the machine took meanwhile is not in it.
+    pub fn longest_slice_busy_us(&self) -> u64 {
+        self.longest_slice_busy_us.load(Ordering::Relaxed)
+    }
+
+    /// How long all partitions were held for the cut, microseconds of processor time.
+    pub fn cut_busy_us(&self) -> u64 {
+        self.cut_busy_us.load(Ordering::Relaxed)
+    }
+
     /// How long it has been going on.
     pub fn elapsed(&self) -> Duration {
         self.began.elapsed()
@@ -273,7 +302,13 @@ impl Snapshot {
 
     fn flush(&self, slot: &mut Slot, image: Option<(Image, usize)>) {
         slot.db = None;
-        let bytes = slot.writer.take();
+        let bytes = if slot.writer.len() < PIECE_BYTES / 2 {
+            let bytes = slot.writer.as_bytes().to_vec();
+            slot.writer.clear();
+            bytes
+        } else {
+            slot.writer.take()
+        };
         if !self.queue.push(Piece { bytes, image }) {
             self.fail("keys change faster than the snapshot can be written".into());
         }
@@ -352,9 +387,12 @@ impl Walker {
             self.waits = Some(SLICE_MIN * PAUSE - since);
             return;
         }
+        let busy_before = busy_time();
         let slice = if busy { (since / PAUSE).clamp(SLICE_MIN, SLICE_BUSY) } else { SLICE_IDLE };
         self.waits = self.walk(node, &snapshot, began + slice);
-        snapshot.longest_slice_us.fetch_max(began.elapsed().as_micros() as u64, Ordering::Relaxed);
+        snapshot.longest_slice_us.fetch_max(micros(began.elapsed()), Ordering::Relaxed);
+        let busy = busy_time().saturating_sub(busy_before);
+        snapshot.longest_slice_busy_us.fetch_max(micros(busy), Ordering::Relaxed);
         if self.waits.is_none() {
             self.snapshot = None;
         }

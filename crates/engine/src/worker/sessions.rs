@@ -1,6 +1,7 @@
 //! The sessions of a worker, with their buffers: what the sockets talk to.
 
 use crate::config::OutputLimits;
+use crate::replication::replicas;
 use crate::session::Client;
 use crate::session::eviction::Charge;
 use crate::session::registry::Shared;
@@ -299,7 +300,9 @@ impl Sink for Sessions {
     fn sent(&mut self, token: Token, mut buffer: Vec<u8>) {
         let Some(session) = self.of(token) else { return };
         session.sending_bytes = 0;
-        if buffer.capacity() <= KEPT_BYTES_MAX {
+        // A replica is sent much, and without end: fresh memory for it would cost more than the copy.
+        let kept_max = if session.fed { replicas::KEPT_BYTES_MAX } else { KEPT_BYTES_MAX };
+        if buffer.capacity() <= kept_max {
             buffer.clear();
             session.spare = buffer;
         }

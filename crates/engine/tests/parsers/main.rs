@@ -13,6 +13,8 @@ mod config_file;
 mod dump_payload;
 #[path = "../../../../fuzz/src/glob.rs"]
 mod glob;
+#[path = "../../../../fuzz/src/handshake.rs"]
+mod handshake;
 #[path = "../../../../fuzz/src/memcache_binary.rs"]
 mod memcache_binary;
 #[path = "../../../../fuzz/src/memcache_meta.rs"]
@@ -228,4 +230,30 @@ fn append_only_files() {
     let words: &[&[u8]] =
         &[b"*", b"$", b"\r\n", b"\n", b"seq", b"type", b"file", b"../", b"99999999999999999999", b"\""];
     each("aof_file", sound, words, |_, input| aof_file::run(input));
+}
+
+#[test]
+fn handshakes() {
+    let sound: &[&[u8]] = &[
+        b"\x00+PONG\n+OK\n+OK\n+OK\n-ERR unknown\n\n+FULLRESYNC 0123456789abcdef0123456789abcdef01234567 17\n",
+        b"\x03-NOAUTH x\n+OK\n+OK\n+OK\n+OK\n+OK\n+CONTINUE 0123456789abcdef0123456789abcdef01234567",
+        b"\x01+PONG\n+OK\n+OK\n+OK\n+OK\n+CONTINUE",
+        b"\x00REPLCONF listening-port 6380\r\nREPLCONF capa eof capa psync2\r\nREPLCONF ack 17 fack 5\r\nPSYNC ? -1\r\n",
+        b"\x00PSYNC 0123456789abcdef0123456789abcdef01234567 100 FAILOVER\r\nREPLCONF version 9.1.2 rdb-only 1\r\n",
+        b"\x00$EOF:0123456789abcdef0123456789abcdef01234567\n$123",
+    ];
+    let words: &[&[u8]] = &[
+        b"REPLCONF ",
+        b"PSYNC ",
+        b"ip-address ",
+        b"ack ",
+        b"-9223372036854775808",
+        b"9223372036854775807",
+        b"18446744073709551615",
+        b"+FULLRESYNC ",
+        b"+CONTINUE ",
+        b"\r\n",
+        b"0123456789abcdef0123456789abcdef01234567",
+    ];
+    each("handshake", sound, words, |_, input| handshake::run(input));
 }

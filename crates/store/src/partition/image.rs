@@ -39,8 +39,8 @@ impl Image {
         }
     }
 
-    /// An image of a collection, if it is a large one: a count for each of its parts, of some kilobytes. What consumer
-    /// groups of a stream remember is copied.
+    /// An image of a collection, if it is a large one: a count for each of its parts, of some kilobytes. Of the groups of a
+    /// stream the names of consumers are copied, not what is pending for them.
     pub(super) fn of_collection(value: &ValueRef<'_>) -> Option<Image> {
         let large =
             |members: usize, bytes: &dyn Fn() -> usize| members > SHARED_MEMBERS || bytes() > SHARED_BYTES;

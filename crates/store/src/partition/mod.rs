@@ -522,6 +522,18 @@ impl Partition {
         self.living(db, key, now);
     }
 
+    /// True if anything in a database has a deadline.
+    #[inline]
+    pub fn has_deadlines(&self, db: u16) -> bool {
+        self.table(db).is_some_and(|table| table.volatile() > 0 || table.timed() > 0)
+    }
+
+    /// True if [`Partition::take_gone`] would answer something.
+    #[inline]
+    pub fn has_gone(&self) -> bool {
+        !self.gone.is_empty()
+    }
+
     /// Takes the list of the keys and fields whose time was over, in the order in which they left; empty unless
     /// [`Store::tell_gone`](crate::Store::tell_gone) asked for it.
     #[inline]

@@ -438,7 +438,17 @@ impl Table {
     ) -> Option<u32> {
         let (index, next) = self.bucket_at(position)?;
         let Bucket(bucket) = &self.buckets[index];
-        bucket.each(|slot| super::prefetch((slot & ADDRESS) as *const u8));
+        // The next bucket was asked for by the visit before, and the items of this one too.
+        if let Some((index, after)) = next.and_then(|next| self.bucket_at(next)) {
+            self.buckets[index].0.each(|slot| {
+                let item = (slot & ADDRESS) as *const u8;
+                super::prefetch(item);
+                super::prefetch(item.wrapping_add(64));
+            });
+            if let Some((index, _)) = after.and_then(|after| self.bucket_at(after)) {
+                super::prefetch(std::ptr::from_ref(&self.buckets[index]).cast());
+            }
+        }
         for cell in bucket.cells().filter(|cell| cell.get() != 0) {
             if cell.get() & GENERATION != generation {
                 cell.set(cell.get() ^ GENERATION);

@@ -171,7 +171,7 @@ fn show_full(out: &mut Reply, stream: &Stream, most: usize) {
         out.array(group.pending.len().min(most));
         for (id, pending) in group.pending.iter().take(most) {
             out.array(4);
-            put_id(out, *id);
+            put_id(out, id);
             out.bulk(&pending.consumer);
             out.integer(pending.delivered_ms as i64);
             out.integer(pending.count as i64);
@@ -192,10 +192,10 @@ fn show_consumer(out: &mut Reply, group: &Group, consumer: &Consumer, most: usiz
     count(out, "pel-count", consumer.pending.len());
     field(out, "pending");
     out.array(consumer.pending.len().min(most));
-    for id in consumer.pending.iter().take(most) {
+    for (id, ()) in consumer.pending.iter().take(most) {
         let pending = group.pending.get(id);
         out.array(3);
-        put_id(out, *id);
+        put_id(out, id);
         out.integer(pending.map_or(0, |pending| pending.delivered_ms as i64));
         out.integer(pending.map_or(0, |pending| pending.count as i64));
     }

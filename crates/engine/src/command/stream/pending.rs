@@ -86,7 +86,7 @@ pub(super) fn xpending(call: &mut Call<'_>) -> Answer {
         let range = group.pending.range(wanted.low..=wanted.high);
         for (id, pending) in range.filter(|(_, pending)| wanted.takes(pending, now_ms)).take(wanted.count) {
             items.array(4);
-            put_id(&mut items, *id);
+            put_id(&mut items, id);
             items.bulk(&pending.consumer);
             items.integer(now_ms.saturating_sub(pending.delivered_ms) as i64);
             items.integer(pending.count as i64);
@@ -100,13 +100,13 @@ pub(super) fn xpending(call: &mut Call<'_>) -> Answer {
 fn summarize(out: &mut Reply, group: &Group) {
     out.array(4);
     out.integer(group.pending.len() as i64);
-    let (Some(first), Some(last)) = (group.pending.keys().next(), group.pending.keys().next_back()) else {
+    let Some((first, last)) = group.pending.ends() else {
         out.null();
         out.null();
         return out.null_array();
     };
-    put_id(out, *first);
-    put_id(out, *last);
+    put_id(out, first);
+    put_id(out, last);
     let busy = || group.consumers.values().filter(|consumer| !consumer.pending.is_empty());
     out.array(busy().count());
     for consumer in busy() {
@@ -298,7 +298,7 @@ pub(super) fn xclaim(call: &mut Call<'_>) -> Answer {
         let mut again = BTreeMap::new();
         for id in ids {
             let before = again.get(&id).copied().map(|count| (count, claim.delivered_ms));
-            let before = before.or_else(|| group.pending.get(&id).map(|p| (p.count, p.delivered_ms)));
+            let before = before.or_else(|| group.pending.get(id).map(|p| (p.count, p.delivered_ms)));
             if !stream.contains(id) {
                 verdicts.gone.extend(before.map(|_| id));
                 continue;
@@ -368,13 +368,13 @@ fn judge(
     let mut looks = count.saturating_mul(LOOKS_PER_CLAIM);
     for (id, pending) in group.pending.range(start..) {
         if looks == 0 || verdicts.claimed.len() + verdicts.gone.len() >= count {
-            return Some(*id);
+            return Some(id);
         }
         looks -= 1;
-        if !stream.contains(*id) {
-            verdicts.gone.push(*id);
+        if !stream.contains(id) {
+            verdicts.gone.push(id);
         } else if claim.takes(pending, now_ms) {
-            verdicts.claimed.push((*id, claim.count(pending.count)));
+            verdicts.claimed.push((id, claim.count(pending.count)));
         }
     }
     None

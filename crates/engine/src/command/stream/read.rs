@@ -364,18 +364,18 @@ fn show_pending(
     if let Some(stream) = call.keys.peek_stream(key)?
         && let Some(consumer) = stream.groups.get(group).and_then(|group| group.consumers.get(consumer))
     {
-        for id in consumer.pending.range(low..).take(options.count) {
+        for (id, ()) in consumer.pending.range(low..).take(options.count) {
             let mut there = false;
-            stream.range(*id, *id, &mut |entry| {
+            stream.range(id, id, &mut |entry| {
                 found.add(&entry);
                 there = true;
                 false
             });
             if there {
-                shown.push(*id);
+                shown.push(id);
             } else {
                 found.items.array(2);
-                put_id(&mut found.items, *id);
+                put_id(&mut found.items, id);
                 found.items.null_array();
                 found.count += 1;
             }
@@ -384,7 +384,7 @@ fn show_pending(
     let group = call.keys.write_stream(key)?.and_then(|stream| stream.groups.get_mut(group));
     if let Some(group) = group.filter(|_| !shown.is_empty()) {
         for id in shown {
-            if let Some(pending) = group.pending.get_mut(&id) {
+            if let Some(pending) = group.pending.get_mut(id) {
                 pending.delivered_ms = now_ms;
                 pending.count += 1;
             }

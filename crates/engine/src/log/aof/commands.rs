@@ -206,7 +206,7 @@ fn group(group: &Group, name: &[u8], key: &[u8], out: &mut Vec<u8>) {
     for consumer in group.consumers.keys() {
         command(out, &[b"XGROUP", b"CREATECONSUMER", key, name, consumer]);
     }
-    for (id, pending) in &group.pending {
+    for (id, pending) in group.pending.iter() {
         let (id, time, count) = (id.to_string(), pending.delivered_ms.to_string(), pending.count.to_string());
         let words: [&[u8]; 12] = [
             b"XCLAIM",

@@ -15,6 +15,9 @@ use std::time::Duration;
 
 /// Bytes of an item after which the next one begins.
 const ITEM_BYTES: usize = 1024 * 1024;
+/// Buffers of items that are kept to be used again, and the largest of them: fresh memory costs more than copying to it.
+const SPARES_MAX: usize = 4;
+const SPARE_BYTES_MAX: usize = 2 * ITEM_BYTES;
 /// How long the writer sleeps at most: while there is a file, time brings it work.
 const SLEEP: Duration = Duration::from_millis(100);
 /// The same while there is none.
@@ -31,6 +34,8 @@ enum Item {
 #[derive(Debug, Default)]
 struct Inner {
     items: VecDeque<Item>,
+    /// Empty buffers, until nothing has come for a while.
+    spares: Vec<Vec<u8>>,
     closed: bool,
 }
 
@@ -44,6 +49,15 @@ pub struct Feed {
 impl Feed {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a buffer for another item.
+    fn keep(&self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        let mut inner = self.lock();
+        if inner.spares.len() < SPARES_MAX && (1..=SPARE_BYTES_MAX).contains(&buffer.capacity()) {
+            inner.spares.push(buffer);
+        }
     }
 
     /// Nothing comes any more: the log thread has ended.
@@ -60,12 +74,15 @@ impl Feed {
             let mut inner = self.lock();
             if inner.items.is_empty() && !inner.closed {
                 inner = self.changed.wait_timeout(inner, sleep).unwrap_or_else(PoisonError::into_inner).0;
+                if inner.items.is_empty() {
+                    inner.spares = Vec::new();
+                }
             }
             let (items, closed) = (std::mem::take(&mut inner.items), inner.closed);
             drop(inner);
             for item in items {
                 match item {
-                    Item::Bytes(bytes, number) => writer.add(bytes, number),
+                    Item::Bytes(bytes, number) => self.keep(writer.add(bytes, number)),
                     Item::Rotate(number) => writer.rotate(number),
                 }
             }
@@ -95,7 +112,11 @@ impl Sink for Feeder<'_> {
                 before.extend_from_slice(bytes);
                 *last = number;
             }
-            _ => inner.items.push_back(Item::Bytes(bytes.to_vec(), number)),
+            _ => {
+                let mut buffer = inner.spares.pop().unwrap_or_default();
+                buffer.extend_from_slice(bytes);
+                inner.items.push_back(Item::Bytes(buffer, number));
+            }
         }
         self.0.log.aof.feed.changed.notify_all();
     }

@@ -71,12 +71,12 @@ impl Writer {
         self.increment.is_none() && self.node.log.aof.rewrites.fresh.load(Ordering::Acquire)
     }
 
-    /// Takes whole records, the last of which has this number.
-    pub fn add(&mut self, mut bytes: Vec<u8>, number: u64) {
+    /// Takes whole records, the last of which has this number. Answers a buffer that is not needed any more.
+    pub fn add(&mut self, mut bytes: Vec<u8>, number: u64) -> Vec<u8> {
         let aof = &self.node.log.aof;
         if self.waits_for_base() {
             aof.unwritten.fetch_sub(bytes.len() as u64, Ordering::Relaxed);
-            return;
+            return bytes;
         }
         let second = now_ms() / 1000;
         if self.node.settings().append_only.timestamps && second > self.stamped {
@@ -86,7 +86,7 @@ impl Writer {
             self.kept.extend_from_slice(stamp.as_bytes());
         }
         match self.kept.is_empty() {
-            true => self.kept = bytes,
+            true => std::mem::swap(&mut self.kept, &mut bytes),
             false => self.kept.append(&mut bytes),
         }
         self.written = number;
@@ -98,6 +98,7 @@ impl Writer {
         } else if self.kept.len() >= SPARE_BYTES_MAX {
             self.flush();
         }
+        bytes
     }
 
     /// Nothing more has come for now: writes, and does what time and the settings ask for.
@@ -110,6 +111,10 @@ impl Writer {
             && (!log.aof.failing.load(Ordering::Relaxed) || self.tried_at.elapsed() >= SECOND)
         {
             self.flush();
+        }
+        // It may be a single command that is too much, and while the disk is full no other comes.
+        if self.kept.len() > KEPT_BYTES_MAX && self.node.log.aof.failing.load(Ordering::Relaxed) {
+            self.give_up();
         }
         let due = match self.fsync() {
             Fsync::Always => true,

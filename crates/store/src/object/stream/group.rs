@@ -1,11 +1,9 @@
 //! Consumer groups: who was given which entry, and when.
 
+use super::ids::Ids;
 use super::{Id, Stream};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// What a tree takes for what it holds, about: its nodes are half full when ids come in ascending order.
-const TREE_FACTOR: usize = 2;
 
 /// An entry that was given out and not yet acknowledged.
 #[derive(Clone, Debug)]
@@ -28,7 +26,7 @@ pub struct Consumer {
     /// When it last got something: Unix milliseconds.
     pub active_ms: Option<u64>,
     /// What is pending for it.
-    pub pending: BTreeSet<Id>,
+    pub pending: Ids<()>,
 }
 
 /// A consumer group.
@@ -39,18 +37,17 @@ pub struct Group {
     /// How many entries were read up to it, if known.
     pub entries_read: Option<u64>,
     /// What is pending, by id.
-    pub pending: BTreeMap<Id, Pending>,
+    pub pending: Ids<Pending>,
     /// Consumers by name.
     pub consumers: BTreeMap<Arc<[u8]>, Consumer>,
 }
 
 impl Group {
-    /// Bytes beside the group's own size. O(consumers).
+    /// Bytes beside the group's own size. O(consumers and chunks of ids).
     pub fn memory_bytes(&self) -> usize {
-        let ids: usize = self.consumers.values().map(|consumer| consumer.pending.len()).sum();
+        let ids: usize = self.consumers.values().map(|consumer| consumer.pending.memory_bytes()).sum();
         let names: usize = self.consumers.keys().map(|name| name.len() + size_of::<Consumer>()).sum();
-        let pending = self.pending.len() * (size_of::<Id>() + size_of::<Pending>());
-        names + TREE_FACTOR * (ids * size_of::<Id>() + pending)
+        names + ids + self.pending.memory_bytes()
     }
 
     /// Makes a consumer; false if there is one.
@@ -60,7 +57,7 @@ impl Group {
         }
         let name: Arc<[u8]> = name.into();
         let consumer =
-            Consumer { name: name.clone(), seen_ms: now_ms, active_ms: None, pending: BTreeSet::new() };
+            Consumer { name: name.clone(), seen_ms: now_ms, active_ms: None, pending: Ids::default() };
         self.consumers.insert(name, consumer);
         true
     }
@@ -82,16 +79,16 @@ impl Group {
     pub fn assign(&mut self, id: Id, name: &[u8], delivered_ms: u64, count: u64) {
         self.acknowledge(id);
         if let Some(consumer) = self.consumers.get_mut(name) {
-            consumer.pending.insert(id);
+            consumer.pending.insert(id, ());
             self.pending.insert(id, Pending { consumer: consumer.name.clone(), delivered_ms, count });
         }
     }
 
     /// Forgets a pending entry; false if it was not pending.
     pub fn acknowledge(&mut self, id: Id) -> bool {
-        let Some(pending) = self.pending.remove(&id) else { return false };
+        let Some(pending) = self.pending.remove(id) else { return false };
         if let Some(consumer) = self.consumers.get_mut(&pending.consumer) {
-            consumer.pending.remove(&id);
+            consumer.pending.remove(id);
         }
         true
     }
@@ -99,7 +96,7 @@ impl Group {
     /// Removes a consumer and what is pending for it; says how much that was.
     pub fn remove_consumer(&mut self, name: &[u8]) -> Option<usize> {
         let consumer = self.consumers.remove(name)?;
-        consumer.pending.iter().for_each(|id| drop(self.pending.remove(id)));
+        consumer.pending.iter().for_each(|(id, ())| drop(self.pending.remove(id)));
         Some(consumer.pending.len())
     }
 }

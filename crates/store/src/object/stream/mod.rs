@@ -4,10 +4,12 @@
 //! names its first entry's fields once. It knows no clock: times are handed in.
 
 mod group;
+mod ids;
 mod node;
 
 use super::shared::Shared;
 pub use group::{Consumer, Group, Pending};
+pub use ids::Ids;
 use node::Node;
 use std::collections::{BTreeMap, VecDeque};
 

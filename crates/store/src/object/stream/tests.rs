@@ -190,10 +190,10 @@ fn groups_count_as_their_consumers_do() {
                 model.insert(id, (who, step));
             }
         }
-        assert!(group.pending.iter().map(|(id, p)| (*id, (p.consumer[0], p.delivered_ms))).eq(model.clone()));
+        assert!(group.pending.iter().map(|(id, p)| (id, (p.consumer[0], p.delivered_ms))).eq(model.clone()));
         for consumer in group.consumers.values() {
             let own = model.iter().filter(|(_, (owner, _))| *owner == consumer.name[0]).map(|(id, _)| *id);
-            assert!(consumer.pending.iter().copied().eq(own));
+            assert!(consumer.pending.iter().map(|(id, ())| id).eq(own));
         }
     }
 }
