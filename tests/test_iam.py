@@ -59,6 +59,25 @@ def test_a_user_may_what_its_policies_say(service, iam):
     assert code_of(client.describe_cache_subnet_groups) == "InvalidClientTokenId"
 
 
+@pytest.mark.parametrize("holds, fails", [
+    ({"DateGreaterThan": {"aws:CurrentTime": "2020-01-01T00:00:00Z"}}, {"DateLessThan": {"aws:CurrentTime": "2020-01-01T00:00:00Z"}}),
+    ({"IpAddress": {"aws:SourceIp": "127.0.0.0/8"}}, {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}),
+    ({"StringEquals": {"aws:RequestedRegion": "us-east-1"}}, {"StringEquals": {"aws:RequestedRegion": "eu-west-1"}}),
+    ({"StringEquals": {"aws:ResourceTag/team": "a"}}, {"StringEquals": {"aws:ResourceTag/team": "b"}}),
+], ids=["time", "address", "region", "tag"])
+def test_conditions_are_asked_on_every_call(service, iam, request, holds, fails):
+    name = "condition-" + request.node.callspec.id
+    statement = {"Effect": "Allow", "Action": "elasticache:DescribeCacheParameters", "Resource": "*"}
+    client = service.client(**make_user(iam, name, {**statement, "Condition": holds}))
+    service.client().create_cache_parameter_group(
+        CacheParameterGroupName=name, CacheParameterGroupFamily="redis7", Description="d",
+        Tags=[{"Key": "team", "Value": "a"}])
+    client.describe_cache_parameters(CacheParameterGroupName=name)
+    iam.put_user_policy(
+        UserName=name, PolicyName="own", PolicyDocument=document({**statement, "Condition": fails}))
+    assert code_of(client.describe_cache_parameters, CacheParameterGroupName=name) == "AccessDenied"
+
+
 def test_groups_deny_and_boundaries(service, iam):
     key = make_user(iam, "worker", {"Effect": "Allow", "Action": "sts:*", "Resource": "*"})
     iam.create_group(GroupName="operators")

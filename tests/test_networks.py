@@ -67,6 +67,9 @@ def test_rules_are_held_at_the_node_at_once(own_service):
     whole = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "10.0.0.0/16"}]}
     ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[whole])
     wait_until("this machine is in the range of the VPC", lambda: answers(address))
+    elsewhere = {"CacheClusterId": "x", "Engine": "redis", "CacheNodeType": "cache.t3.micro", "NumCacheNodes": 1}
+    assert code_of(cache.create_cache_cluster, **elsewhere, SecurityGroupIds=[group]) == "InvalidParameterCombination", (
+        "the subnet group is in another VPC")
     assert code_of(ec2.delete_security_group, GroupId=group) == "DependencyViolation"
     assert code_of(ec2.delete_subnet, SubnetId=subnet) == "DependencyViolation"
     assert code_of(ec2.delete_vpc, VpcId=vpc) == "DependencyViolation"

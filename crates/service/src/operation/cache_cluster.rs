@@ -18,7 +18,7 @@ use crate::resource::node_type::{self, NodeType};
 use crate::resource::parameter_group::{DEFAULT_PREFIX, ParameterGroup, maxmemory_bytes};
 use crate::resource::refusal::Refusal;
 use crate::resource::transit::Transit;
-use crate::state::{self, Change, Page, Resource, Stored, create, find, find_shared, list_shared, replace};
+use crate::state::{self, Change, Page, Stored, create, find, find_shared, list_shared, replace};
 
 /// Sort of resource in ARNs.
 pub(super) const SORT: &str = "cluster";
@@ -155,15 +155,22 @@ pub(super) fn subnets(app: &App, group_name: &str) -> Result<(Vec<Subnet>, Optio
     Ok((group.subnets(&network).cloned().collect(), hold))
 }
 
-/// Security groups must be there.
-pub(super) fn check_security_groups(app: &App, ids: &[String]) -> Result<(), ApiError> {
+/// Security groups must be there, in the VPC of the subnet group. The one that every cache without a wish has always fits.
+pub(super) fn check_security_groups(app: &App, ids: &[String], subnet_group: &str) -> Result<(), ApiError> {
+    if ids.is_empty() {
+        return Ok(());
+    }
     let network = super::subnet_group::network(app)?;
-    for id in ids {
-        let is_there =
-            *id == network.default_security_group_id || app.records.get(SecurityGroup::KIND, id)?.is_some();
-        if !is_there {
-            let shown: String = id.chars().take(64).collect();
+    let vpc_id = super::subnet_group::find(app, subnet_group)?.vpc_id;
+    for id in ids.iter().filter(|id| **id != network.default_security_group_id) {
+        let shown: String = id.chars().take(64).collect();
+        let Some(group) = find_shared::<SecurityGroup>(app.records.as_ref(), id)? else {
             return Err(ApiError::invalid_value(format!("The security group '{shown}' does not exist.")));
+        };
+        if group.value.vpc_id != vpc_id {
+            return Err(ApiError::invalid_combination(format!(
+                "The security group '{shown}' is not in {vpc_id}, the VPC of the cache subnet group {subnet_group}."
+            )));
         }
     }
     Ok(())

@@ -95,10 +95,10 @@ pub(super) fn run(app: &App, caller: &Caller, input: CreateCacheCluster) -> Resu
     if let Some(begin) = &begin {
         begin.check(engine, version.full, node_type)?;
     }
-    check_security_groups(app, &input.security_group_ids)?;
     let (group, group_hold) = parameter_group(app, input.cache_parameter_group_name.as_deref(), version)?;
     let subnet_group = input.cache_subnet_group_name.as_deref().unwrap_or(DEFAULT_NAME).to_ascii_lowercase();
     let (subnets, subnet_hold) = subnets(app, &subnet_group)?;
+    check_security_groups(app, &input.security_group_ids, &subnet_group)?;
     let network = super::subnet_group::network(app)?;
     let chosen = Chosen {
         region: &app.region,

@@ -269,7 +269,7 @@ fn changed(
     found: &cache_cluster::Whole,
 ) -> Result<(Cluster, Vec<Change>), ApiError> {
     let mut cluster = found.desired.value.clone();
-    check_security_groups(app, &input.security_group_ids)?;
+    check_security_groups(app, &input.security_group_ids, &cluster.subnet_group)?;
     let group = input.cache_parameter_group_name.as_deref();
     let (_, parameter_group, holds) = versions(app, &cluster, None, None, group)?;
     let request = ModifyRequest {
@@ -308,10 +308,10 @@ fn fresh(
     if let Some(begin) = &begin {
         begin.check(engine, version.full, node_type)?;
     }
-    check_security_groups(app, &input.security_group_ids)?;
     let (group, group_hold) = parameter_group(app, input.cache_parameter_group_name.as_deref(), version)?;
     let subnet_group = input.cache_subnet_group_name.as_deref().unwrap_or(DEFAULT_NAME).to_ascii_lowercase();
     let (subnets, subnet_hold) = subnets(app, &subnet_group)?;
+    check_security_groups(app, &input.security_group_ids, &subnet_group)?;
     let network = super::subnet_group::network(app)?;
     let layout = Layout {
         members: input.members(),

@@ -66,9 +66,9 @@ impl Input for ModifyCacheCluster {
 /// Wants a cluster otherwise. Answers it, modifying or with values pending.
 pub(super) fn run(app: &App, caller: &Caller, input: ModifyCacheCluster) -> Result<Xml, ApiError> {
     check_built(&input)?;
-    check_security_groups(app, &input.security_group_ids)?;
     let whole = update(app, &input.cache_cluster_id, |cluster, observed| {
         check_member(cluster)?;
+        check_security_groups(app, &input.security_group_ids, &cluster.subnet_group)?;
         let (request, mut changes) = request(app, cluster, &input)?;
         changes.extend(admitted(app, cluster, request.security_group_ids.as_deref())?);
         let (subnets, hold) = subnets(app, &cluster.subnet_group)?;

@@ -76,7 +76,6 @@ pub(super) fn run(app: &App, caller: &Caller, input: ModifyReplicationGroup) -> 
     if !input.asks_for_something() {
         return Err(ApiError::invalid_combination("No modifications were requested."));
     }
-    check_security_groups(app, &input.security_group_ids)?;
     let whole = update_group(app, &input.replication_group_id, |whole| {
         change::check_available(&whole.group.value, whole.observed.as_ref())?;
         // A change concerns the one shard, whether it is named or not.
@@ -165,6 +164,7 @@ fn members(
         if index == 0 {
             changes.extend(holds);
         }
+        check_security_groups(app, &input.security_group_ids, &cluster.subnet_group)?;
         let groups = (!input.security_group_ids.is_empty()).then(|| input.security_group_ids.clone());
         changes.extend(admitted(app, cluster, groups.as_deref())?);
         let request = ModifyRequest {
