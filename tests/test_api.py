@@ -196,6 +196,30 @@ def test_parameters_reach_the_nodes(service, api):
         "CacheParameterGroupNotFound", 404)
 
 
+def test_another_version_reaches_the_node(service, api):
+    cache = service.create("versions", EngineVersion="7.0")
+    address = endpoint_of(cache)
+    client = redis.Redis(*address)
+    client.set("k", "v")
+    assert client.info("server")["redis_version"].startswith("7.0.")
+
+    def changed(**more):
+        api.modify_cache_cluster(CacheClusterId="versions", ApplyImmediately=True, **more)
+        cache = service.available("versions")
+        assert cache["CacheParameterGroup"]["ParameterApplyStatus"] == "in-sync", "the node took it over while it ran"
+        return cache["EngineVersion"]
+
+    version = changed(EngineVersion="7.1")
+    assert client.info("server")["redis_version"] == version and version.startswith("7.1.")
+    changed(CacheNodeType="cache.t3.small")
+    assert client.info("memory")["total_system_memory"] > 1 << 30
+    version = changed(Engine="valkey", EngineVersion="8.0")
+    seen = client.info("server")
+    assert (seen["server_name"], seen["valkey_version"]) == ("valkey", version) and version.startswith("8.0.")
+    assert client.get("k") == b"v", "it kept its data"
+    service.delete("versions")
+
+
 @pytest.mark.parametrize("name, value", [
     ("no-such-parameter", "1"), ("maxmemory-policy", "sometimes"), ("timeout", "-5"), ("timeout", "soon"),
     ("maxmemory", "100"),

@@ -61,7 +61,9 @@ def test_fields_die(r):
     wait_until("the field is gone", lambda: r.hgetall("asked") == {"b": "2"})
     assert r.hlen("asked") == 1 and r.hget("asked", "a") is None and r.httl("asked", "a") == [-2]
     wait_until("the hash nobody looked at is gone", lambda: r.dbsize() == 1)
-    assert r.info("stats")["expired_fields"] == before + 2 and r.info("keyspace")["db0"]["subexpiry"] == 0
+    assert r.info("stats")["expired_fields"] == before + 2
+    # Exporters of the days of Redis 7.2 expect these three, and no more.
+    assert list(r.info("keyspace")["db0"]) == ["keys", "expires", "avg_ttl"]
 
 
 def test_deadlines_go_where_the_hash_goes(r):

@@ -110,6 +110,12 @@ def test_commands_of_all_sizes(tmp_path, authority, io_engine):
         assert listener.get_message(timeout=DEADLINE)["data"] == "hello"
         assert node.client().blpop("nothing", timeout=0.05) is None
         assert node.admin.info("server")["tcp_port"] == node.port
+        # The driver takes a serial number of digits, or with one E among them, for a number.
+        node.admin.response_callbacks.pop("INFO")
+        shown = node.admin.execute_command("INFO", "tls")
+        lines = dict(line.split(":") for line in shown.splitlines() if ":" in line)
+        assert int(lines["tls_server_cert_serial"], 16) > 0 and int(lines["tls_server_cert_expires_in_seconds"]) > 0
+        assert lines["tls_client_cert_serial"] == "none"
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])

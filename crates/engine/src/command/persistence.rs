@@ -241,6 +241,7 @@ pub(super) fn section(call: &mut Call<'_>, out: &mut String) {
         "aof_last_write_status": if aof.failing.load(Ordering::Relaxed) { "err" } else { "ok" },
         "aof_last_cow_size": 0,
         "module_fork_in_progress": 0,
+        "slot_migration_fork_in_progress": 0,
         "module_fork_last_cow_size": 0,
     );
     if settings.append_only.on {

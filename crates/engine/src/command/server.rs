@@ -53,6 +53,7 @@ type Section = (&'static str, fn(&mut Call<'_>, &mut String));
 
 const SECTIONS: &[Section] = &[
     ("server", server),
+    ("tls", tls),
     ("clients", clients),
     ("memory", memory_section),
     ("persistence", super::persistence::section),
@@ -64,6 +65,9 @@ const SECTIONS: &[Section] = &[
     ("errorstats", statistics::errors),
     ("latencystats", statistics::latencies),
     ("cluster", |_, text| text.push_str("cluster_enabled:0\r\n")),
+    ("scriptingengines", |_, text| {
+        lines!(text, "engines_count": 0, "engines_total_used_memory": 0, "engines_total_memory_overhead": 0);
+    }),
     ("keyspace", keyspace),
 ];
 
@@ -84,7 +88,12 @@ fn info(call: &mut Call<'_>) -> Result<(), CommandError> {
         }
         let mut title = name.to_string();
         title[..1].make_ascii_uppercase();
-        let title = if *name == "cpu" { "CPU" } else { &title };
+        let title = match *name {
+            "cpu" => "CPU",
+            "tls" => "TLS",
+            "scriptingengines" => "Scripting Engines",
+            _ => &title,
+        };
         line(&mut text, format_args!("# {title}"));
         write(call, &mut text);
     }
@@ -129,6 +138,7 @@ fn server(call: &mut Call<'_>, text: &mut String) {
         "arch_bits": usize::BITS,
         "monotonic_clock": "POSIX clock_gettime",
         "multiplexing_api": node.socket_engine(),
+        "gcc_version": "0.0.0", // what Valkey says that another compiler made
         "process_id": std::process::id(),
         "process_supervised": node.startup.supervision(),
         "run_id": node.run_id,
@@ -139,6 +149,7 @@ fn server(call: &mut Call<'_>, text: &mut String) {
         "uptime_in_days": uptime / 86_400,
         "hz": 50,
         "configured_hz": 50,
+        "clients_hz": 50,
         "lru_clock": (call.keys.now_ms() / 1000) & 0xff_ffff,
         "io_threads_active": u8::from(node.mailboxes.len() > 1),
         "availability_zone": "",
@@ -148,6 +159,20 @@ fn server(call: &mut Call<'_>, text: &mut String) {
     );
     for (number, listener) in listeners(node).iter().enumerate() {
         line(text, format_args!("listener{number}:{listener}"));
+    }
+}
+
+fn tls(call: &mut Call<'_>, text: &mut String) {
+    let (shown, now_s) = (call.node.tls.shown(), (call.keys.now_ms() / 1000) as i64);
+    for (name, certificate) in
+        [("server", &shown.server), ("client", &shown.client), ("ca", &shown.authority)]
+    {
+        let (serial, left) = match certificate {
+            None => ("none", 0),
+            Some(certificate) => (certificate.serial.as_str(), (certificate.expires_s - now_s).max(0)),
+        };
+        line(text, format_args!("tls_{name}_cert_serial:{serial}"));
+        line(text, format_args!("tls_{name}_cert_expires_in_seconds:{left}"));
     }
 }
 
@@ -309,6 +334,8 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         "total_net_output_bytes": traffic.output_bytes,
         "total_net_repl_input_bytes": get(&replicated.input_bytes),
         "total_net_repl_output_bytes": get(&replicated.output_bytes),
+        "total_net_cluster_slot_import_bytes": 0,
+        "total_net_cluster_slot_export_bytes": 0,
         "instantaneous_input_kbps": kilobytes(&stats.input_per_second),
         "instantaneous_output_kbps": kilobytes(&stats.output_per_second),
         "instantaneous_input_repl_kbps": kilobytes(&stats.replication_per_second[0]),
@@ -322,6 +349,7 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         "expired_fields": counters.expired_fields,  // the name in Valkey
         "expired_keys": counters.expired,
         "expired_stale_perc": "0.00",
+        "expired_keys_with_volatile_items_stale_perc": "0.00",
         "expired_time_cap_reached_count": get(&stats.expire_stopped),
         "expire_cycle_cpu_milliseconds": get(&stats.expire_micros) / 1000,
         "expire_lag_p50_ms": lag_p50,
@@ -432,10 +460,14 @@ fn keyspace(call: &mut Call<'_>, text: &mut String) {
         }
     });
     for (db, (keys, expires, timed)) in counts.iter().enumerate().filter(|(_, (keys, ..))| *keys > 0) {
-        // Hashes with field deadlines: `subexpiry` in Redis, `keys_with_volatile_items` in Valkey.
-        let timed = format_args!("subexpiry={timed},keys_with_volatile_items={timed}");
+        // Hashes with field deadlines. Redis 7.2 does not know them, and who reads its lines expects three figures.
+        let timed = match (call.node.settings().engine == "valkey", timed) {
+            (true, timed) => format!(",keys_with_volatile_items={timed}"),
+            (false, 0) => String::new(),
+            (false, timed) => format!(",subexpiry={timed}"), // the name in later ones
+        };
         let (sum, seen) = lives[db];
         let average = sum.checked_div(seen).unwrap_or(0);
-        line(text, format_args!("db{db}:keys={keys},expires={expires},avg_ttl={average},{timed}"));
+        line(text, format_args!("db{db}:keys={keys},expires={expires},avg_ttl={average}{timed}"));
     }
 }

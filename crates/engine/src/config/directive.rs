@@ -610,7 +610,7 @@ pub const TABLE: &[Directive] = &[
     Directive {
         name: "engine",
         aliases: &[],
-        when: When::Start,
+        when: When::Always,
         get: |config| config.settings.engine.clone(),
         set: |config, text| match text {
             "redis" | "valkey" | "memcached" => {
@@ -620,8 +620,8 @@ pub const TABLE: &[Directive] = &[
             _ => Err("argument must be one of: redis, valkey, memcached".into()),
         },
     },
-    words!("engine-version", Start, settings.engine_version),
-    memory!("node-memory-bytes", Start, settings.node_memory_bytes, 0),
+    words!("engine-version", Always, settings.engine_version),
+    memory!("node-memory-bytes", Always, settings.node_memory_bytes, 0),
     switch!("protected-mode", Always, settings.protected_mode),
     switch!("daemonize", Start, startup.daemonize),
     switch!("lock-memory", Start, startup.lock_memory),

@@ -64,6 +64,7 @@ pub fn info(node: &Node, text: &mut String) {
             ),
         );
     }
+    line("replicas_waiting_psync", &0); // there is one channel: nobody waits for another
     line("master_failover_state", &replication.failover.state_name());
     line("master_replid", &state.history.id);
     let (before, until) = match &state.history.before {

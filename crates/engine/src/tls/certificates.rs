@@ -1,9 +1,10 @@
 //! Certificates, keys and authorities, from files to what handshakes use.
 
 use super::cache::SessionCache;
+use super::shown::ShownAll;
 use super::suites::{provider, versions};
 use crate::config::tls::{ClientCertificates, TlsMode, TlsSettings};
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -56,6 +57,7 @@ pub enum TlsError {
 pub struct Identity {
     server: ArcSwapOption<ServerConfig>,
     client: ArcSwapOption<ClientConfig>,
+    shown: ArcSwap<ShownAll>,
 }
 
 impl Identity {
@@ -70,12 +72,19 @@ impl Identity {
             let client = if settings.replication { client(settings)? } else { None };
             self.server.store(None);
             self.client.store(client.map(Arc::new));
+            self.shown.store(Arc::new(ShownAll::read(settings)));
             return Ok(());
         }
         let (server, client) = (server(settings)?, client(settings)?);
         self.server.store(Some(Arc::new(server)));
         self.client.store(client.map(Arc::new));
+        self.shown.store(Arc::new(ShownAll::read(settings)));
         Ok(())
+    }
+
+    /// What INFO shows of the certificates in force.
+    pub fn shown(&self) -> Arc<ShownAll> {
+        self.shown.load_full()
     }
 
     /// What sessions are accepted with.
@@ -105,7 +114,7 @@ impl Identity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoIdentity;
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let bytes = std::fs::read(path).map_err(|error| TlsError::Read(path.into(), error))?;
     let found = CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>();
     let found = found.map_err(|error| TlsError::Pem(path.into(), error))?;

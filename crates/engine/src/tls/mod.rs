@@ -8,6 +8,7 @@
 mod cache;
 mod certificates;
 mod session;
+mod shown;
 mod stream;
 pub mod suites;
 #[cfg(test)]
@@ -15,4 +16,5 @@ mod tests;
 
 pub use certificates::{Identity, NoIdentity, TlsError};
 pub use session::{Progress, Session};
+pub use shown::{Shown, ShownAll};
 pub use stream::Stream;

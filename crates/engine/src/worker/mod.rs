@@ -5,7 +5,7 @@
 //! sockets, which send them with the system call that waits for the next turn. Batches are bounded per session and
 //! in all, so that nobody waits long; a session with more to do stays ready, and then the turn does not wait.
 //!
-//! In reading order: `sessions` (buffers), `batch` (requests), `heavy` (who comes last), this file (the turn), `waits` (sessions
+//! In reading order: `doors` (who comes in), `sessions` (buffers), `batch` (requests), `heavy` (who comes last), this file (the turn), `waits` (sessions
 //! that execute nothing for now), `commit` (replies that wait for the disk, and loading), `feed` (replicas), `timers` and
 //! `compactor` (what happens without a request).
 
@@ -13,6 +13,7 @@ mod batch;
 mod commit;
 mod compactor;
 mod delivery;
+mod doors;
 mod feed;
 mod handshake;
 mod heavy;
@@ -25,26 +26,24 @@ use crate::command::dispatch::{Request, Turn, execute};
 use crate::command::table::flag;
 use crate::command::{Command, Known};
 use crate::config::Settings;
-use crate::config::tls::TlsMode;
 use crate::mailbox::{Job, Mail, Mailbox};
 use crate::memcache;
 use crate::memcache::udp::Datagram;
 use crate::memory::bound;
 use crate::meter::stopwatch::{Long, Rules, Stopwatch};
 use crate::node::{Node, now_ms};
-use crate::session::registry::Origin;
 use crate::session::{Client, eviction};
 use crate::snapshot::take::Walker;
-use crate::socket::{Driver, Engine, listen};
-use crate::tls;
+use crate::socket::{Driver, Engine};
 use crate::{observe, replication};
 use batch::{Batch, Entry};
 use compactor::Compactor;
 use delivery::deliver_all;
+pub use doors::Door;
 use heavy::Heavy;
 use larder_protocol::resp::args::Args;
 use larder_protocol::resp::reply::Reply;
-use larder_protocol::resp::request::{Limits, Parser};
+use larder_protocol::resp::request::Limits;
 use larder_store::Now;
 use larder_store::partition::access::Access;
 use sessions::{Protocol, Session, Sessions};
@@ -57,8 +56,6 @@ use std::time::Duration;
 use timers::Timers;
 use waits::Waits;
 
-/// Connections of a worker that wait until there is room; those beyond are turned away.
-const PATIENT_MAX: usize = 1024;
 /// How long every command is timed on its own after a run of quick ones took long, milliseconds.
 const EXACT_MS: u64 = 1000;
 /// Ready sessions whose requests are read into one batch.
@@ -66,37 +63,6 @@ const BATCH_SESSIONS_MAX: usize = 16;
 
 /// How long a worker waits for another one that is behind with its mail.
 const REST: Duration = Duration::from_millis(1);
-
-/// What a session from elsewhere is told while nobody has set a password.
-const PROTECTED: &[u8] = b"-DENIED Larder is running in protected mode because protected mode is enabled and no \
-    password is set for the default user. In this mode connections are only accepted from the loopback interface. \
-    To connect from other machines, set a password (CONFIG SET requirepass), or switch protected mode off (CONFIG \
-    SET protected-mode no, or --protected-mode no at the start) if nobody else can reach this machine.\r\n";
-
-/// What a listener's connections speak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
-    /// Redis over TCP, with TLS as `tls-mode` says.
-    Redis,
-    /// Redis over TCP with TLS.
-    RedisTls,
-    /// Redis over a Unix socket.
-    RedisUnix,
-    /// Memcached over TCP.
-    Memcached,
-    /// Memcached over a Unix socket.
-    MemcachedUnix,
-}
-
-impl Door {
-    fn is_unix(self) -> bool {
-        matches!(self, Door::RedisUnix | Door::MemcachedUnix)
-    }
-
-    fn is_memcached(self) -> bool {
-        matches!(self, Door::Memcached | Door::MemcachedUnix)
-    }
-}
 
 /// See the module.
 pub struct Worker {
@@ -332,101 +298,6 @@ impl Worker {
                 client.closing = true;
                 self.touched.push(session.token.index);
             }
-        }
-    }
-
-    fn welcome(&mut self, now: Now) {
-        for (listener, fd) in std::mem::take(&mut self.sessions.accepted) {
-            let to = self.next % self.node.mailboxes.len();
-            self.next = self.next.wrapping_add(1);
-            if to == self.id {
-                self.adopt(listener, fd, now.ms);
-            } else {
-                self.node.mailboxes[to].send(Mail::Adopt { listener, fd });
-            }
-        }
-    }
-
-    /// Lets those in who wait, as far as there is room.
-    #[cold]
-    fn admit_patient(&mut self, now: Now) {
-        while self.node.sessions.count() < self.node.settings().maxclients {
-            let Some((listener, fd)) = self.patient.pop_front() else { return };
-            self.adopt(listener, fd, now.ms);
-        }
-    }
-
-    fn adopt(&mut self, listener: usize, fd: OwnedFd, now_ms: u64) {
-        let door = self.doors[listener];
-        let settings = self.node.settings();
-        if let Some(ranges) = settings.allowed_sources.as_ref().filter(|_| !door.is_unix())
-            && !listen::peer(&fd).is_some_and(|peer| ranges.admit(peer))
-        {
-            // As a firewall does it: without a word.
-            self.node.stats.refused_sources.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        if door.is_memcached()
-            && self.node.sessions.count() >= settings.maxclients
-            && self.node.memcached.is_patient()
-            && self.patient.len() < PATIENT_MAX
-        {
-            self.node.memcached.count_waiting(self.id);
-            self.patient.push_back((listener, fd));
-            return;
-        }
-        self.node.stats.connections.fetch_add(1, Ordering::Relaxed);
-        let mode = match door {
-            Door::RedisTls => TlsMode::Required,
-            Door::Redis | Door::Memcached => settings.tls.mode,
-            Door::RedisUnix | Door::MemcachedUnix => TlsMode::No,
-        };
-        let Ok(tls) = self.node.tls.begin(mode) else { return };
-        if self.node.sessions.count() >= settings.maxclients {
-            self.node.stats.rejected_connections.fetch_add(1, Ordering::Relaxed);
-            let text: &[u8] = if door.is_memcached() {
-                b"ERROR Too many open connections\r\n"
-            } else {
-                b"-ERR max number of clients reached\r\n"
-            };
-            if tls.as_ref().is_none_or(tls::Session::may_be_plain) {
-                let _ = rustix::io::write(&fd, text); // whoever does not read it is turned away all the same
-            }
-            return;
-        }
-        if !door.is_unix() && listen::prepare(&fd, Duration::from_secs(settings.tcp_keepalive)).is_err() {
-            return; // gone already
-        }
-        let mut origin = origin(&fd, door, self.id);
-        let redis = matches!(door, Door::Redis | Door::RedisTls);
-        let open = settings.protected_mode && settings.requirepass.is_empty() && redis;
-        let refused = open && !origin.is_loopback();
-        if refused {
-            self.node.stats.rejected_connections.fetch_add(1, Ordering::Relaxed);
-        }
-        if refused && tls.is_none() {
-            let _ = rustix::io::write(&fd, PROTECTED); // whoever does not read it is turned away all the same
-            return;
-        }
-        let Ok(token) = self.driver.add(fd) else { return };
-        origin.index = token.index;
-        let shared = self.node.sessions.add(origin, now_ms);
-        memcache::watch::came(&self.node, &shared);
-        let mut client =
-            Client::new(shared.clone(), self.node.users.is_open() || door.is_unix(), door.is_unix());
-        client.sealed = door.is_unix() || tls.is_some();
-        let protocol = if door.is_memcached() {
-            Protocol::Memcached(Box::new(memcache::Session::new(door.is_unix(), Some(shared.place))))
-        } else {
-            Protocol::Resp(Parser::new())
-        };
-        self.sessions.insert(token, client, protocol, tls.map(Box::new));
-        if refused && let Some(session) = self.sessions.get(token.index) {
-            session.out.raw(PROTECTED);
-            if let Some(tls) = &mut session.tls {
-                tls.hurry();
-            }
-            session.client.closing = true;
         }
     }
 
@@ -784,21 +655,5 @@ fn memcached_turn<'a>(
         changes: 0,
         log: Some(&node.log),
         logged: 0,
-    }
-}
-
-/// Where a connection comes from, as CLIENT LIST shows it.
-fn origin(fd: &OwnedFd, door: Door, worker: usize) -> Origin {
-    let text = |address: Option<rustix::net::SocketAddrAny>| {
-        address.and_then(|any| std::net::SocketAddr::try_from(any).ok()).map(|a| a.to_string())
-    };
-    let unix = || "unix:0".to_owned();
-    Origin {
-        address: text(rustix::net::getpeername(fd).ok().flatten()).unwrap_or_else(unix),
-        local_address: text(rustix::net::getsockname(fd).ok()).unwrap_or_else(unix),
-        worker,
-        index: 0,
-        memcached: door.is_memcached(),
-        unix: door.is_unix(),
     }
 }

@@ -61,24 +61,25 @@ pub fn wanted(
     let version_applies = if is_memcached { Applies::Restart } else { Applies::Live };
     own("engine-version", cluster.engine_version.clone(), version_applies);
     if !is_memcached {
+        own("engine", cluster.engine.as_str().to_owned(), Applies::Live);
         // A node that starts is empty, as in ElastiCache: data come from a primary or a snapshot.
         own("save", "\"\"".to_owned(), Applies::Live);
         own("restricted-commands", RESTRICTED.to_owned(), Applies::Live);
+        // A replica that waits for others that might come is not in sync, and no failover counts on it.
+        own("repl-diskless-sync-delay", "0".to_owned(), Applies::Live);
+        // Also of a cluster in no group: it may have been in one, and must let go of the others then.
+        let others: Vec<String> = companions(records, cluster)?.iter().map(ToString::to_string).collect();
+        let value = if others.is_empty() { "none".to_owned() } else { others.join(" ") };
+        own(REPLICATION_SOURCES, value, Applies::Live);
     }
     let (name, value) = (ALLOWED_SOURCES.to_owned(), allowed_sources(records, cluster, members)?);
     wanted.insert(name, Setting { value, applies: Applies::Live });
     users(records, cluster, &mut wanted)?;
-    if let Some(group) = &cluster.group {
-        let others: Vec<String> = companions(records, cluster)?.iter().map(ToString::to_string).collect();
-        let value = if others.is_empty() { "none".to_owned() } else { others.join(" ") };
-        wanted.insert(REPLICATION_SOURCES.to_owned(), Setting { value, applies: Applies::Live });
-        // A replica that waits for others that might come is not in sync, and no failover counts on it.
-        let at_once = Setting { value: "0".to_owned(), applies: Applies::Live };
-        wanted.insert("repl-diskless-sync-delay".to_owned(), at_once);
-        if let Some(address) = own_address(records, cluster, group)? {
-            let setting = Setting { value: address.to_string(), applies: Applies::Live };
-            wanted.insert(SOURCE_ADDRESS.to_owned(), setting);
-        }
+    if let Some(group) = &cluster.group
+        && let Some(address) = own_address(records, cluster, group)?
+    {
+        let setting = Setting { value: address.to_string(), applies: Applies::Live };
+        wanted.insert(SOURCE_ADDRESS.to_owned(), setting);
     }
     Ok(wanted)
 }
@@ -306,7 +307,8 @@ mod tests {
         cluster.node_type = "cache.t2.micro".into();
         let wanted_now = wanted(&records, &cluster, &Members::default()).unwrap();
         assert_eq!(wanted_now["maxmemory"].value, "436469760", "three quarters of 581959680");
-        assert_eq!(wanted_now["engine-version"].value, "7.1.0");
+        let says = (wanted_now["engine"].value.as_str(), wanted_now["engine-version"].value.as_str());
+        assert_eq!(says, ("redis", "7.1.0"));
         assert_eq!(
             wanted_now["maxmemory-policy"],
             Setting { value: "volatile-lru".into(), applies: Applies::Live }
@@ -326,6 +328,16 @@ mod tests {
         );
         cluster.parameter_group = "gone".into();
         assert!(wanted(&records, &cluster, &Members::default()).is_err());
+    }
+
+    #[test]
+    fn a_cluster_that_left_its_group_differs_in_nothing_that_needs_a_reboot() {
+        let records = FileRecords::with_backend(redb::backends::InMemoryBackend::new()).unwrap();
+        let alone = redis();
+        let member = Cluster { group: Some("g".into()), ..alone.clone() };
+        let of = |cluster: &Cluster| wanted(&records, cluster, &Members::default()).unwrap();
+        let names = |settings: WantedSettings| settings.into_keys().collect::<Vec<_>>();
+        assert_eq!(names(of(&member)), names(of(&alone)));
     }
 
     #[test]

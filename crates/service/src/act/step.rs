@@ -366,6 +366,7 @@ impl<H: Host> Tools<H> {
 
     async fn settle(&self, cluster: &Cluster, generation: u64) -> Result<(), ActError> {
         let (group, node_type) = (cluster.parameter_group.clone(), cluster.node_type.clone());
+        let version = format!("{} {}", cluster.engine.as_str(), cluster.engine_version);
         self.forget_seed(cluster).await?;
         self.observe(cluster, move |observed| {
             let mut events = vec![];
@@ -376,6 +377,9 @@ impl<H: Host> Tools<H> {
                     events
                         .push(format!("Succeeded applying modification to cache node type to {node_type}."));
                 }
+                if observed.version != version && !observed.version.is_empty() {
+                    events.push(format!("Succeeded applying modification to engine version to {version}."));
+                }
                 if observed.parameter_group != group {
                     events.push(format!("Updated to use a CacheParameterGroup {group}"));
                 }
@@ -383,6 +387,7 @@ impl<H: Host> Tools<H> {
             observed.applied_generation = observed.applied_generation.max(generation);
             observed.parameter_group = group;
             observed.node_type = node_type;
+            observed.version = version;
             observed.step = None;
             ((), Also { events, ..Also::default() })
         })

@@ -10,8 +10,6 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::watch;
-
 use super::driver::Outcome;
 use super::{Driver, Tools};
 use crate::host::{Host, HostError, Launch, NOBODY, NodeKey, Started};
@@ -25,7 +23,8 @@ use crate::resource::network::{Address, Network};
 use crate::resource::node::{Observed, Process, Replication, Settings};
 use crate::resource::service_update::Runs;
 use crate::resource::transit::Transit;
-use crate::state::{Change, FileRecords, Page, Record, Records, StateError, create, find, list_all, replace};
+use crate::state::mortal::{Fuse, MortalRecords};
+use crate::state::{FileRecords, Records, StateError, create, find, list_all, replace};
 use crate::vault::Vault;
 
 mod changes;
@@ -43,63 +42,6 @@ fn clock() -> u64 {
 
 fn advance_to(at_ms: u64) {
     NOW_MS.set(NOW_MS.get().max(at_ms));
-}
-
-/// Kills a run at its n-th instant; from then on nothing works, until it is mended.
-struct Fuse {
-    left: AtomicUsize,
-    /// Number of the service's life; what was begun in an earlier one has no effect any more.
-    life: Mutex<u64>,
-}
-
-impl Fuse {
-    fn burnt(&self) -> bool {
-        self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| Some(left.saturating_sub(1)))
-            == Ok(0)
-    }
-
-    fn mend(&self) {
-        let mut life = self.life.lock().unwrap();
-        *life += 1;
-        self.left.store(usize::MAX, Ordering::SeqCst);
-    }
-
-    fn is_spent(&self) -> bool {
-        self.left.load(Ordering::SeqCst) == 0
-    }
-}
-
-struct MortalRecords {
-    inner: Arc<FileRecords>,
-    fuse: Arc<Fuse>,
-    life: u64,
-}
-
-fn killed() -> StateError {
-    StateError::Failed("killed".into())
-}
-
-impl Records for MortalRecords {
-    fn get(&self, kind: &str, id: &str) -> Result<Option<Record>, StateError> {
-        self.inner.get(kind, id)
-    }
-
-    fn list(&self, kind: &str, page: Page<'_>) -> Result<Vec<Record>, StateError> {
-        self.inner.list(kind, page)
-    }
-
-    fn apply(&self, changes: &[Change]) -> Result<u64, StateError> {
-        let life = self.fuse.life.lock().unwrap();
-        if *life != self.life || self.fuse.burnt() {
-            return Err(killed());
-        }
-        let revision = self.inner.apply(changes)?;
-        if self.fuse.burnt() { Err(killed()) } else { Ok(revision) }
-    }
-
-    fn watch(&self, kind: &str) -> watch::Receiver<u64> {
-        self.inner.watch(kind)
-    }
 }
 
 #[derive(Clone)]
@@ -300,7 +242,7 @@ struct World {
 
 impl World {
     fn new() -> World {
-        let fuse = Arc::new(Fuse { left: AtomicUsize::new(usize::MAX), life: Mutex::new(0) });
+        let fuse = Arc::new(Fuse::default());
         let records = Arc::new(FileRecords::with_backend(redb::backends::InMemoryBackend::new()).unwrap());
         let mut number = 0;
         let network = Network::default_of("us-east-1", crate::resource::network::DEFAULT_VPC_BASE, || {
@@ -328,11 +270,7 @@ impl World {
     fn tools(&self) -> Tools<SimHost> {
         let wanted = Arc::clone(&self.wanted);
         Tools {
-            records: Arc::new(MortalRecords {
-                inner: Arc::clone(&self.records),
-                life: *self.host.fuse.life.lock().unwrap(),
-                fuse: Arc::clone(&self.host.fuse),
-            }),
+            records: MortalRecords::new(Arc::clone(&self.records), Arc::clone(&self.host.fuse)),
             host: Arc::clone(&self.host),
             settings: Arc::new(move |_, _| Ok(wanted.lock().unwrap().clone())),
             vault: Vault::new(self.folder.path(), self.folder.path().join("buckets")),

@@ -433,6 +433,8 @@ fn a_fresh_cache_evicts_as_a_cache_should_and_the_review_says_so() {
     assert_eq!(site.count::<ParameterGroup>(), 0, "a rehearsal leaves nothing");
     assert_eq!(with("shop", "7.1", "create").status, 303);
     assert_eq!(site.count::<ParameterGroup>(), 1);
+    let page = browser.get("/console/parameter-groups/larder-cache-redis7").text;
+    assert!(page.contains("noeviction, allkeys-lhd"), "what it is set to is among what is allowed: {page}");
     // It is there now, for the next one too; another family has its own.
     let review = with("other", "7.0", "review");
     assert!(!review.text.contains("create-cache-parameter-group"), "{}", review.text);

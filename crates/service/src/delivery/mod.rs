@@ -11,6 +11,8 @@
 
 mod file;
 mod round;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,9 +21,10 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use self::round::{Delivered, Target, targets};
-use crate::host::local::LocalHost;
+use crate::host::local::{LocalHost, LogFrom, LogPiece};
+use crate::host::{HostError, NodeKey};
 use crate::resource::cluster::Cluster;
-use crate::resource::log_delivery::ObservedDeliveries;
+use crate::resource::log_delivery::{ObservedDeliveries, SlowEntry};
 use crate::state::{Records, Resource, StateError, list_all};
 
 /// How often caches with deliveries are looked at.
@@ -30,11 +33,33 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const PARALLEL_MAX: usize = 16;
 
 /// What deliveries are made with.
-#[derive(Clone)]
-struct Delivery {
+struct Delivery<S> {
     records: Arc<dyn Records>,
-    host: Arc<LocalHost>,
+    host: Arc<S>,
     logs: PathBuf,
+}
+
+/// Where logs come from.
+trait Source: Send + Sync + 'static {
+    /// The newest entries of a node's slow log.
+    fn slow_log(&self, key: &NodeKey) -> impl Future<Output = Result<Vec<SlowEntry>, HostError>> + Send;
+
+    /// Lines of a node's log from there on.
+    fn log_since(
+        &self,
+        key: &NodeKey,
+        from: LogFrom,
+    ) -> impl Future<Output = Result<LogPiece, HostError>> + Send;
+}
+
+impl Source for LocalHost {
+    async fn slow_log(&self, key: &NodeKey) -> Result<Vec<SlowEntry>, HostError> {
+        LocalHost::slow_log(self, key).await
+    }
+
+    async fn log_since(&self, key: &NodeKey, from: LogFrom) -> Result<LogPiece, HostError> {
+        LocalHost::log_since(self, key, from).await
+    }
 }
 
 /// Delivers until it is stopped. A record file that fails ends it: nothing is written any more.
@@ -45,7 +70,7 @@ pub async fn run(records: Arc<dyn Records>, host: Arc<LocalHost>, logs: PathBuf)
     }
 }
 
-impl Delivery {
+impl<S: Source> Delivery<S> {
     async fn rounds(&self) -> Result<(), StateError> {
         let mut changes = self.records.watch(Cluster::KIND);
         let mut look = tokio::time::interval(LOOK_EVERY);
@@ -113,8 +138,8 @@ fn with_deliveries(records: &dyn Records) -> Result<(Vec<Cluster>, bool), StateE
 }
 
 /// Asks a node for what is new in one of its logs, and writes it.
-async fn deliver(host: Arc<LocalHost>, logs: PathBuf, target: Target) -> Delivered {
-    let fetched = target.fetch(&host).await;
+async fn deliver<S: Source>(host: Arc<S>, logs: PathBuf, target: Target) -> Delivered {
+    let fetched = target.fetch(host.as_ref()).await;
     let task = tokio::task::spawn_blocking(move || target.write(&logs, fetched));
     task.await.unwrap_or_default()
 }

@@ -18,7 +18,7 @@ pub(crate) fn program(folder: &Path) -> Option<Vec<std::ffi::OsString>> {
         return None;
     }
     let script = folder.join("node-program");
-    let unknown = "allowed-sources|replication-sources|node-memory-bytes|restricted-commands|engine-version|memcached-[a-z-]*";
+    let unknown = "allowed-sources|replication-sources|node-memory-bytes|restricted-commands|engine|engine-version|memcached-[a-z-]*";
     let text = format!(
         "grep -vE '^({unknown}) ' \"$1\" > engine.conf\necho 'save \"\"' >> engine.conf\n\
          exec {ENGINE} engine.conf\n"

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::retry::retrying;
 use super::{App, Caller, log_delivery};
 use crate::front::{ApiError, Xml};
+use crate::metric::catalogue;
 use crate::resource::cluster::{Cluster, Engine, Pending, Status, node_status};
 use crate::resource::ec2::SecurityGroup;
 use crate::resource::engine_version::{self, EngineVersion};
@@ -13,7 +14,8 @@ use crate::resource::group::Group;
 use crate::resource::log_delivery::{Deliveries, ObservedDeliveries};
 use crate::resource::network::Subnet;
 use crate::resource::node::Observed;
-use crate::resource::parameter_group::{DEFAULT_PREFIX, ParameterGroup};
+use crate::resource::node_type::{self, NodeType};
+use crate::resource::parameter_group::{DEFAULT_PREFIX, ParameterGroup, maxmemory_bytes};
 use crate::resource::refusal::Refusal;
 use crate::resource::transit::Transit;
 use crate::state::{self, Change, Page, Resource, Stored, create, find, find_shared, list_shared, replace};
@@ -22,6 +24,11 @@ use crate::state::{self, Change, Page, Resource, Stored, create, find, find_shar
 pub(super) const SORT: &str = "cluster";
 /// ElastiCache's page with client libraries.
 const LANDING_PAGE: &str = "https://console.aws.amazon.com/elasticache/home#client-download:";
+
+/// The parameter that says what is evicted.
+const MAXMEMORY_POLICY: &str = "maxmemory-policy";
+/// A sample of a node that is older says nothing about its data.
+const SAMPLE_MINUTES: u64 = 5;
 
 /// A cluster with what is observed of it.
 pub(super) struct Whole {
@@ -164,7 +171,7 @@ pub(super) fn check_security_groups(app: &App, ids: &[String]) -> Result<(), Api
 
 /// The node type must be there and be offered for the engine.
 pub(super) fn check_node_type(name: &str, engine: Engine) -> Result<(), ApiError> {
-    let found = crate::resource::node_type::find(name);
+    let found = node_type::find(name);
     let shown: String = name.chars().take(64).collect();
     match found {
         None => Err(ApiError::invalid_value(format!("Invalid CacheNodeType: {shown}."))),
@@ -172,8 +179,61 @@ pub(super) fn check_node_type(name: &str, engine: Engine) -> Result<(), ApiError
             "CacheNodeType {shown} is not available for {}.",
             engine.as_str()
         ))),
+        Some(node_type) if node_type.ssd_bytes.is_some() => Err(ApiError::invalid_combination(format!(
+            "CacheNodeType {shown} needs DataTieringEnabled, which is not available in this version of the service."
+        ))),
         Some(_) => Ok(()),
     }
+}
+
+/// The data of a cluster that must find room in whatever node type it changes to.
+pub(super) struct Load {
+    group: ParameterGroup,
+    used_bytes: u64,
+}
+
+impl Load {
+    /// By the newest samples of its nodes. A cache in which every key may be evicted fits everywhere: what is too much
+    /// gives way.
+    pub(super) fn of(app: &App, cluster: &Cluster) -> Result<Load, ApiError> {
+        let group = super::parameter_group::find(app, &cluster.parameter_group)?;
+        let policy = group.parameters().find(|parameter| parameter.name == MAXMEMORY_POLICY);
+        let policy = policy.and_then(|policy| group.value(policy)).unwrap_or_default();
+        let used_bytes = if policy.starts_with("allkeys-") { 0 } else { used_bytes(app, cluster)? };
+        Ok(Load { group, used_bytes })
+    }
+
+    /// Whether a node type has the room.
+    pub(super) fn fits(&self, node_type: &NodeType) -> bool {
+        self.used_bytes <= maxmemory_bytes(&self.group, node_type)
+    }
+}
+
+/// Refuses a node type into which the data of a cluster do not fit.
+pub(super) fn check_room(app: &App, cluster: &Cluster, name: &str) -> Result<(), ApiError> {
+    let load = Load::of(app, cluster)?;
+    if node_type::find(name).is_none_or(|node_type| load.fits(node_type)) {
+        return Ok(());
+    }
+    Err(ApiError::invalid_combination(format!(
+        "The data of cache cluster {} ({} bytes) do not fit into the node type {name}.",
+        cluster.id, load.used_bytes
+    )))
+}
+
+/// What the data of the fullest node took when it was last asked; nothing if that is long ago.
+fn used_bytes(app: &App, cluster: &Cluster) -> Result<u64, ApiError> {
+    let from = (app.now_ms() / 60_000).saturating_sub(SAMPLE_MINUTES);
+    let number = catalogue::find("BytesUsedForCache").map(|(number, _)| number);
+    let mut most = 0.0_f64;
+    for node in cluster.nodes.keys() {
+        let row = app.metrics.newest(&format!("{}/{node}", cluster.id), from)?;
+        most = row
+            .iter()
+            .filter(|(metric, _)| Some(*metric) == number)
+            .fold(most, |most, (_, value)| most.max(*value));
+    }
+    Ok(most as u64)
 }
 
 /// Refuses a parameter whose feature is not built, if the caller gave it.

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::event::note;
 use super::{App, Caller, Input, parameter_group, validate};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
+use crate::resource::event::SourceType;
 use crate::resource::parameter_group::{GROUPS_MAX, ParameterGroup, find_family};
 use crate::resource::tag::{Tag, TagSet};
 use crate::state::{self, StateError};
@@ -43,7 +45,11 @@ pub(super) fn run(app: &App, caller: &Caller, input: CreateCacheParameterGroup) 
         let message = format!("There can be at most {GROUPS_MAX} cache parameter groups.");
         return Err(ApiError::new("CacheParameterGroupQuotaExceeded", message));
     }
-    match app.records.apply(&[state::create(&group)?, state::create(&tags)?]) {
+    match app.records.apply(&[
+        state::create(&group)?,
+        state::create(&tags)?,
+        note(app, SourceType::CacheParameterGroup, &group.name, "Cache parameter group created")?,
+    ]) {
         Err(StateError::Conflict { .. }) => return Err(exists(&group.name)),
         other => other?,
     };

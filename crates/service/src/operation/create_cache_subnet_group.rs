@@ -2,9 +2,11 @@
 
 use serde::Deserialize;
 
+use super::event::note;
 use super::{App, Caller, Input, subnet_group, validate};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
+use crate::resource::event::SourceType;
 use crate::resource::subnet_group::{DEFAULT_NAME, GROUPS_MAX, SubnetGroup};
 use crate::resource::tag::{Tag, TagSet};
 use crate::state::{self, StateError};
@@ -60,7 +62,11 @@ fn store(app: &App, group: &SubnetGroup, tags: &TagSet) -> Result<(), ApiError> 
     if group.name == DEFAULT_NAME {
         return Err(exists());
     }
-    match app.records.apply(&[state::create(group)?, state::create(tags)?]) {
+    match app.records.apply(&[
+        state::create(group)?,
+        state::create(tags)?,
+        note(app, SourceType::CacheSubnetGroup, &group.name, "Cache subnet group created")?,
+    ]) {
         Err(StateError::Conflict { .. }) => Err(exists()),
         other => Ok(other.map(drop)?),
     }

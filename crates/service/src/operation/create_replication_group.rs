@@ -9,6 +9,7 @@ use super::cache_cluster::{
     check_node_type, check_quota, check_security_groups, engine_of, no_cache_security_groups, not_available,
     only_ipv4, parameter_group, subnets,
 };
+use super::modify_cache_cluster::versions;
 use super::replication_group::{self, WholeGroup, answer, attachable, store_new_group};
 use super::snapshot::{begin, engine_like};
 use super::{App, Caller, Input, cache_cluster};
@@ -16,6 +17,7 @@ use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
 use crate::resource::auth_token::{AuthTokens, check_cache};
 use crate::resource::cluster::create::{Chosen, CreateRequest, create};
+use crate::resource::cluster::modify::{ModifyRequest, modify};
 use crate::resource::cluster::{Cluster, Engine, Status};
 use crate::resource::engine_version;
 use crate::resource::group::create::{Layout, check_failover, identifier, spread};
@@ -87,6 +89,13 @@ impl Input for CreateReplicationGroup {
     }
 }
 
+impl CreateReplicationGroup {
+    /// How many members are asked for, one way or the other.
+    fn members(&self) -> Option<i64> {
+        self.num_cache_clusters.or(self.replicas_per_node_group.map(|count| count.saturating_add(1)))
+    }
+}
+
 /// Wants a group. Answers it, creating.
 pub(super) fn run(app: &App, caller: &Caller, input: CreateReplicationGroup) -> Result<Xml, ApiError> {
     let id = identifier(&input.replication_group_id)?;
@@ -103,7 +112,9 @@ pub(super) fn run(app: &App, caller: &Caller, input: CreateReplicationGroup) -> 
     )?;
     let mut tags = TagSet::none(replication_group::SORT, &id);
     tags.add(input.tags.clone())?;
-    for member in members.iter().filter(|member| Some(&member.id) != input.primary_cluster_id.as_ref()) {
+    // A cluster that is taken over keeps the tags that it has.
+    let adopted = input.primary_cluster_id.as_ref().map(|id| id.to_ascii_lowercase());
+    for member in members.iter().filter(|member| Some(&member.id) != adopted.as_ref()) {
         let mut own = TagSet::none(cache_cluster::SORT, &member.id);
         own.add(input.tags.clone())?;
         changes.push(state::put_any(&own)?);
@@ -185,25 +196,30 @@ fn adopt(
     if cluster.status(found.observed.as_ref()) != Status::Available {
         return Err(state(format!("Cache cluster {} is not in available state.", cluster.id)));
     }
-    let count = usize::try_from(input.num_cache_clusters.unwrap_or(1)).unwrap_or(0);
+    let asked = input.members().unwrap_or(1);
+    let count = usize::try_from(asked).unwrap_or(0);
     let (subnets, hold) = subnets(app, &cluster.subnet_group)?;
     let layout = Layout {
-        members: Some(input.num_cache_clusters.unwrap_or(1)),
+        members: Some(asked),
         automatic_failover: input.automatic_failover_enabled == Some(true),
         multi_az: false,
-        zones: vec![],
+        zones: input.preferred_zones.clone(),
     };
-    layout.zones(&subnets)?;
+    let asked_zones = layout.zones(&subnets)?;
     check_failover(layout.automatic_failover, input.multi_az_enabled == Some(true), count)?;
-    let mut adopted = cluster.clone();
+    check_adopted(input, cluster)?;
+    let (mut adopted, mut changes) = changed(app, input, &found)?;
+    changes.extend(hold);
     adopted.group = Some(id.to_owned());
     let (engine, version, logs) =
         (adopted.engine, adopted.engine_version.clone(), &input.log_delivery_configurations);
     log_delivery::change(&mut adopted.log_delivery, logs, engine, &version, app.now_ms())?;
-    let mut changes: Vec<Change> = hold.into_iter().collect();
     changes.push(replace(&adopted, found.desired.revision)?);
     let known = crate::resource::cluster::create::zone_names(&subnets);
-    let zones = spread(&known, &[adopted.preferred_zone().to_owned()], count.saturating_sub(1));
+    let zones = match input.preferred_zones.is_empty() {
+        true => spread(&known, &[adopted.preferred_zone().to_owned()], count.saturating_sub(1)),
+        false => asked_zones.into_iter().skip(1).collect(),
+    };
     let mut all = vec![adopted.clone()];
     check_quota(app, zones.len(), |_| true)?;
     let free = (1..).map(|number| member_id(id, number)).filter(|name| *name != adopted.id);
@@ -215,6 +231,58 @@ fn adopt(
     let zones: Vec<String> = all.iter().map(|member| member.preferred_zone().to_owned()).collect();
     crate::resource::group::create::check_multi_az(input.multi_az_enabled == Some(true), &zones)?;
     Ok((all, changes))
+}
+
+/// Refuses what the cluster that is taken over has otherwise, and cannot be changed by taking it over.
+fn check_adopted(input: &CreateReplicationGroup, cluster: &Cluster) -> Result<(), Refusal> {
+    let zone = cluster.preferred_zone();
+    let differs = [
+        (
+            "Engine",
+            input.engine.as_deref().is_some_and(|name| !name.eq_ignore_ascii_case(cluster.engine.as_str())),
+        ),
+        (
+            "TransitEncryptionEnabled",
+            input.transit_encryption_enabled == Some(false) && cluster.transit.is_enabled(),
+        ),
+        (
+            "TransitEncryptionMode",
+            input.transit_encryption_mode.as_deref().is_some_and(|mode| Some(mode) != cluster.transit.mode()),
+        ),
+        (
+            "The first of PreferredCacheClusterAZs",
+            input.preferred_zones.first().is_some_and(|first| first != zone),
+        ),
+    ];
+    match differs.iter().find(|(_, differs)| *differs) {
+        None => Ok(()),
+        Some((name, _)) => Err(Refusal::combination(format!(
+            "{name} must be what the cluster of PrimaryClusterId has, or not be specified."
+        ))),
+    }
+}
+
+/// The cluster that is taken over, with what the request wants otherwise.
+fn changed(
+    app: &App,
+    input: &CreateReplicationGroup,
+    found: &cache_cluster::Whole,
+) -> Result<(Cluster, Vec<Change>), ApiError> {
+    let mut cluster = found.desired.value.clone();
+    check_security_groups(app, &input.security_group_ids)?;
+    let group = input.cache_parameter_group_name.as_deref();
+    let (_, parameter_group, holds) = versions(app, &cluster, None, None, group)?;
+    let request = ModifyRequest {
+        security_group_ids: (!input.security_group_ids.is_empty()).then(|| input.security_group_ids.clone()),
+        maintenance_window: input.preferred_maintenance_window.clone(),
+        snapshot_window: input.snapshot_window.clone(),
+        snapshot_retention_days: input.snapshot_retention_limit,
+        parameter_group,
+        auto_minor_version_upgrade: input.auto_minor_version_upgrade,
+        ..ModifyRequest::default()
+    };
+    modify(&mut cluster, found.observed.as_ref(), request, &[])?;
+    Ok((cluster, holds))
 }
 
 /// New clusters, all alike but for their zones.
@@ -246,9 +314,7 @@ fn fresh(
     let (subnets, subnet_hold) = subnets(app, &subnet_group)?;
     let network = super::subnet_group::network(app)?;
     let layout = Layout {
-        members: input
-            .num_cache_clusters
-            .or(input.replicas_per_node_group.map(|count| count.saturating_add(1))),
+        members: input.members(),
         zones: input.preferred_zones.clone(),
         automatic_failover: input.automatic_failover_enabled == Some(true),
         multi_az: input.multi_az_enabled == Some(true),

@@ -2,10 +2,12 @@
 
 use serde::Deserialize;
 
+use super::event::note;
 use super::user::{self, Attachments, AuthenticationMode, authentication_of, check_iam, no_password_given};
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
+use crate::resource::event::SourceType;
 use crate::resource::tag::{Tag, TagSet};
 use crate::resource::user::access::normalise;
 use crate::resource::user::{DEFAULT_USER, USERS_MAX, User, engine, identifier, name};
@@ -55,7 +57,11 @@ pub(super) fn run(app: &App, caller: &Caller, input: CreateUser) -> Result<Xml, 
     if list_all::<User>(app.records.as_ref())?.len() >= USERS_MAX {
         return Err(ApiError::new("UserQuotaExceeded", format!("There can be at most {USERS_MAX} users.")));
     }
-    match app.records.apply(&[create(&user)?, state::put_any(&tags)?]) {
+    match app.records.apply(&[
+        create(&user)?,
+        state::put_any(&tags)?,
+        note(app, SourceType::User, &user.id, "User created")?,
+    ]) {
         Err(StateError::Conflict { .. }) => return Err(exists()),
         other => drop(other?),
     }

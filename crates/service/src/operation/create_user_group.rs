@@ -2,10 +2,12 @@
 
 use serde::Deserialize;
 
+use super::event::note;
 use super::user::{self, Attachments, users_of};
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
+use crate::resource::event::SourceType;
 use crate::resource::tag::{Tag, TagSet};
 use crate::resource::user::{USER_GROUPS_MAX, UserGroup, check_members, engine, identifier};
 use crate::state::{self, Resource, StateError, create, list_all};
@@ -45,6 +47,7 @@ pub(super) fn run(app: &App, caller: &Caller, input: CreateUserGroup) -> Result<
     }
     changes.push(create(&group)?);
     changes.push(state::put_any(&tags)?);
+    changes.push(note(app, SourceType::UserGroup, &group.id, "User group created")?);
     match app.records.apply(&changes) {
         Err(StateError::Conflict { kind, .. }) if kind == UserGroup::KIND => {
             let message = format!("User group {} already exists.", group.id);

@@ -2,9 +2,11 @@
 
 use serde::Deserialize;
 
+use super::event::note;
 use super::{App, Caller, Input, parameter_group, retrying};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
+use crate::resource::event::SourceType;
 use crate::resource::parameter_group::ParameterGroup;
 use crate::resource::tag::TagSet;
 use crate::state::{self, Expect};
@@ -39,6 +41,7 @@ fn delete(app: &App, name: &str) -> Result<(), ApiError> {
     app.records.apply(&[
         state::remove::<ParameterGroup>(name, Expect::Revision(stored.revision)),
         state::remove::<TagSet>(&TagSet::id_of(parameter_group::SORT, name), Expect::Anything),
+        note(app, SourceType::CacheParameterGroup, name, "Cache parameter group deleted")?,
     ])?;
     Ok(())
 }

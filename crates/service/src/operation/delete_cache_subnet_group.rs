@@ -2,9 +2,11 @@
 
 use serde::Deserialize;
 
+use super::event::note;
 use super::{App, Caller, Input, retrying, subnet_group};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
+use crate::resource::event::SourceType;
 use crate::resource::subnet_group::{DEFAULT_NAME, SubnetGroup};
 use crate::resource::tag::TagSet;
 use crate::state::{self, Expect};
@@ -42,6 +44,7 @@ fn delete(app: &App, name: &str) -> Result<(), ApiError> {
     app.records.apply(&[
         state::remove::<SubnetGroup>(name, Expect::Revision(group.revision)),
         state::remove::<TagSet>(&tags, Expect::Anything),
+        note(app, SourceType::CacheSubnetGroup, name, "Cache subnet group deleted")?,
     ])?;
     Ok(())
 }

@@ -39,6 +39,12 @@ pub(super) fn run(app: &App, caller: &Caller, input: DeleteReplicationGroup) -> 
         if retain || is_busy || input.final_snapshot_identifier.is_some() {
             change::check_available(group, observed)?;
         }
+        if retain && group.user_group.is_some() {
+            return Err(ApiError::invalid_combination(
+                "RetainPrimaryCluster cannot be specified for a replication group with a user group: the cluster alone \
+                 cannot have one, and would let everybody in. Remove the user group first.",
+            ));
+        }
         let kept =
             observed.and_then(|observed| observed.primary(ONLY_SHARD)).filter(|_| retain).map(str::to_owned);
         for member in &mut whole.members {

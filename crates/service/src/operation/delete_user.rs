@@ -2,11 +2,13 @@
 
 use serde::Deserialize;
 
+use super::event::note;
 use super::retry::retrying;
 use super::user::{self, find_user, spread};
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
+use crate::resource::event::SourceType;
 use crate::resource::tag::TagSet;
 use crate::resource::user::{DEFAULT_USER, User, UserGroup};
 use crate::state::{Expect, list_all, remove, replace};
@@ -51,6 +53,7 @@ pub(super) fn run(app: &App, caller: &Caller, input: DeleteUser) -> Result<Xml, 
         }
         let ids: Vec<&str> = concerned.iter().map(String::as_str).collect();
         changes.extend(spread(app, &ids)?);
+        changes.push(note(app, SourceType::User, &user.id, "User deleted")?);
         app.records.apply(&changes)?;
         Ok(user)
     })?;

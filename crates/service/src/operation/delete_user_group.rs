@@ -2,11 +2,13 @@
 
 use serde::Deserialize;
 
+use super::event::note;
 use super::retry::retrying;
 use super::user::{self, Attachments, find_user_group};
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
+use crate::resource::event::SourceType;
 use crate::resource::tag::TagSet;
 use crate::resource::user::UserGroup;
 use crate::state::{Expect, remove};
@@ -37,6 +39,7 @@ pub(super) fn run(app: &App, caller: &Caller, input: DeleteUserGroup) -> Result<
         app.records.apply(&[
             remove::<UserGroup>(&stored.value.id, Expect::Revision(stored.revision)),
             remove::<TagSet>(&TagSet::id_of(user::GROUP_SORT, &stored.value.id), Expect::Anything),
+            note(app, SourceType::UserGroup, &stored.value.id, "User group deleted")?,
         ])?;
         Ok(stored.value)
     })?;

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::cache_cluster::{self, check_quota, subnets};
+use super::cache_cluster::{self, check_quota, not_available, subnets};
 use super::replication_group::{self, MemberRecord, WholeGroup, answer, update_group};
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
@@ -23,6 +23,8 @@ pub(super) struct ConfigureShard {
     pub(super) new_replica_count: i64,
     #[serde(default)]
     pub(super) preferred_availability_zones: Vec<String>,
+    #[serde(default)]
+    pub(super) preferred_outpost_arns: Vec<String>,
 }
 
 /// The parameters.
@@ -77,6 +79,7 @@ pub(super) fn count_of(
     match (count, shards) {
         (Some(count), []) => Ok((count, vec![])),
         (None, [shard]) => {
+            not_available("PreferredOutpostArns", !shard.preferred_outpost_arns.is_empty())?;
             change::only_shard(group, Some(&shard.node_group_id))?;
             let (zones, count) = (&shard.preferred_availability_zones, shard.new_replica_count);
             if !zones.is_empty() && i64::try_from(zones.len()).ok() != count.checked_add(1) {

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::cache_cluster::{self, find_whole};
+use super::cache_cluster::{self, Load, find_whole};
 use super::replication_group::{self, find_group};
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
@@ -55,6 +55,8 @@ pub(super) fn run(
     };
     let up = offered().filter(|other| other.maxmemory_bytes >= present.maxmemory_bytes);
     let down = offered().filter(|other| other.maxmemory_bytes < present.maxmemory_bytes);
+    let load = Load::of(app, &cluster)?;
+    let down = down.filter(|other| load.fits(other));
     let mut xml = Xml::new();
     xml.texts("ScaleUpModifications", "member", up.map(|other| other.name));
     xml.texts("ScaleDownModifications", "member", down.map(|other| other.name));

@@ -6,6 +6,7 @@
 
 mod access;
 mod app;
+mod event;
 mod frame;
 mod page;
 mod rehearsal;

@@ -4,9 +4,10 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::cache_cluster::{
-    self, answer, check_node_type, check_quota, check_security_groups, engine_of, no_cache_security_groups,
-    not_available, only_ipv4, parameter_group, subnets, update, version_of,
+    self, answer, check_node_type, check_quota, check_room, check_security_groups, engine_of,
+    no_cache_security_groups, not_available, only_ipv4, parameter_group, subnets, update, version_of,
 };
+use super::event::note;
 use super::log_delivery::check_at_once;
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
@@ -15,6 +16,7 @@ use crate::resource::auth_token::{Strategy, check_cache};
 use crate::resource::cluster::modify::{ModifyRequest, modify};
 use crate::resource::cluster::{Changing, Cluster, EngineChange};
 use crate::resource::engine_version;
+use crate::resource::event::SourceType;
 use crate::resource::log_delivery::{self, Request as LogRequest};
 use crate::resource::parameter_group::DEFAULT_PREFIX;
 use crate::resource::refusal::Refusal;
@@ -68,6 +70,7 @@ pub(super) fn run(app: &App, caller: &Caller, input: ModifyCacheCluster) -> Resu
     let whole = update(app, &input.cache_cluster_id, |cluster, observed| {
         check_member(cluster)?;
         let (request, mut changes) = request(app, cluster, &input)?;
+        changes.extend(admitted(app, cluster, request.security_group_ids.as_deref())?);
         let (subnets, hold) = subnets(app, &cluster.subnet_group)?;
         modify(cluster, observed, request, &subnets)?;
         tokens(cluster, &input, app.now_ms())?;
@@ -79,6 +82,17 @@ pub(super) fn run(app: &App, caller: &Caller, input: ModifyCacheCluster) -> Resu
         Ok(changes)
     })?;
     Ok(answer(app, caller, &whole))
+}
+
+/// The event of other security groups.
+pub(super) fn admitted(
+    app: &App,
+    cluster: &Cluster,
+    asked: Option<&[String]>,
+) -> Result<Option<Change>, ApiError> {
+    let Some(asked) = asked.filter(|asked| *asked != cluster.security_group_ids) else { return Ok(None) };
+    let message = format!("Security groups changed to {}", asked.join(", "));
+    Ok(Some(note(app, SourceType::CacheCluster, &cluster.id, message)?))
 }
 
 /// What members of a group have in common is changed through the group.
@@ -137,6 +151,7 @@ fn request(
 ) -> Result<(ModifyRequest, Vec<Change>), ApiError> {
     if let Some(node_type) = &input.cache_node_type {
         check_node_type(node_type, cluster.engine)?;
+        check_room(app, cluster, node_type)?;
     }
     let (engine, parameter_group, changes) = versions(
         app,

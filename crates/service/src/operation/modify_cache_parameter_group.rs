@@ -2,10 +2,12 @@
 
 use serde::Deserialize;
 
+use super::event::note;
 use super::parameter_group::{self, ParameterNameValue};
 use super::{App, Caller, Input, retrying};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
+use crate::resource::event::SourceType;
 use crate::state;
 
 /// The parameters.
@@ -46,7 +48,7 @@ fn set(app: &App, name: &str, changes: &[(String, String)]) -> Result<String, Ap
     let mut records = vec![state::replace(&group, stored.revision)?];
     for (parameter, value) in changes {
         let message = format!("Updated parameter {parameter} to {value}");
-        records.push(parameter_group::event(app, &group.name, message)?);
+        records.push(note(app, SourceType::CacheParameterGroup, &group.name, message)?);
     }
     app.records.apply(&records)?;
     Ok(group.name)

@@ -2,9 +2,11 @@
 
 use serde::Deserialize;
 
+use super::event::note;
 use super::{App, Caller, Input, retrying, subnet_group, validate};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
+use crate::resource::event::SourceType;
 use crate::resource::network::Network;
 use crate::resource::subnet_group::{DEFAULT_NAME, SubnetGroup};
 use crate::state;
@@ -46,7 +48,10 @@ fn modify(app: &App, network: &Network, input: &ModifyCacheSubnetGroup) -> Resul
         group.set_subnets(asked.clone(), network)?;
         check_unused(app, &group)?;
     }
-    app.records.apply(&[state::replace(&group, stored.revision)?])?;
+    app.records.apply(&[
+        state::replace(&group, stored.revision)?,
+        note(app, SourceType::CacheSubnetGroup, &group.name, "Cache subnet group modified")?,
+    ])?;
     Ok(group)
 }
 

@@ -3,10 +3,10 @@
 use serde::Deserialize;
 
 use super::cache_cluster::{
-    check_node_type, check_security_groups, no_cache_security_groups, not_available, only_ipv4,
+    check_node_type, check_room, check_security_groups, no_cache_security_groups, not_available, only_ipv4,
 };
 use super::log_delivery::check_at_once;
-use super::modify_cache_cluster::{check_tokens_at_once, versions};
+use super::modify_cache_cluster::{admitted, check_tokens_at_once, versions};
 use super::replication_group::{self, WholeGroup, answer, attachable, update_group};
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
@@ -79,6 +79,8 @@ pub(super) fn run(app: &App, caller: &Caller, input: ModifyReplicationGroup) -> 
     check_security_groups(app, &input.security_group_ids)?;
     let whole = update_group(app, &input.replication_group_id, |whole| {
         change::check_available(&whole.group.value, whole.observed.as_ref())?;
+        // A change concerns the one shard, whether it is named or not.
+        change::only_shard(&whole.group.value, input.node_group_id.as_deref())?;
         let mut changes = members(app, whole, &input)?;
         group(whole, &input)?;
         transit(whole, &input)?;
@@ -150,6 +152,7 @@ fn members(
         let cluster = &mut member.cluster.value;
         if let Some(node_type) = &input.cache_node_type {
             check_node_type(node_type, cluster.engine)?;
+            check_room(app, cluster, node_type)?;
         }
         let (engine, parameter_group, holds) = versions(
             app,
@@ -163,6 +166,7 @@ fn members(
             changes.extend(holds);
         }
         let groups = (!input.security_group_ids.is_empty()).then(|| input.security_group_ids.clone());
+        changes.extend(admitted(app, cluster, groups.as_deref())?);
         let request = ModifyRequest {
             security_group_ids: groups,
             maintenance_window: input.preferred_maintenance_window.clone(),
@@ -348,7 +352,6 @@ fn tokens(whole: &mut WholeGroup, input: &ModifyReplicationGroup, now_ms: u64) -
 /// Refuses what is not built, rather than ignoring it.
 fn check_built(input: &ModifyReplicationGroup) -> Result<(), Refusal> {
     no_cache_security_groups(&input.cache_security_group_names)?;
-    not_available("NodeGroupId", input.node_group_id.is_some())?;
     not_available("NotificationTopicArn", input.notification_topic_arn.is_some())?;
     not_available("NotificationTopicStatus", input.notification_topic_status.is_some())?;
     not_available("ClusterMode", input.cluster_mode.as_deref().is_some_and(|word| word != "disabled"))?;

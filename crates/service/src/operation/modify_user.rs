@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::event::note;
 use super::retry::retrying;
 use super::user::{
     self, Attachments, AuthenticationMode, authentication_of, check_iam, find_user, spread, status_after,
@@ -9,6 +10,7 @@ use super::user::{
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
+use crate::resource::event::SourceType;
 use crate::resource::user::access::normalise;
 use crate::resource::user::{User, engine};
 use crate::state::replace;
@@ -49,6 +51,9 @@ pub(super) fn run(app: &App, caller: &Caller, input: ModifyUser) -> Result<Xml, 
         }
         let status = status_after(&changes);
         changes.push(replace(&user, revision)?);
+        if user != before {
+            changes.push(note(app, SourceType::User, &user.id, "User modified")?);
+        }
         app.records.apply(&changes)?;
         Ok((user, status))
     })?;

@@ -2,11 +2,13 @@
 
 use serde::Deserialize;
 
+use super::event::note;
 use super::retry::retrying;
 use super::user::{self, Attachments, find_user_group, spread, status_after, users_of};
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
+use crate::resource::event::SourceType;
 use crate::resource::user::{check_members, engine};
 use crate::state::replace;
 
@@ -69,6 +71,7 @@ pub(super) fn run(app: &App, caller: &Caller, input: ModifyUserGroup) -> Result<
         let spread = spread(app, &[&group.id])?;
         let status = status_after(&spread);
         changes.extend(spread);
+        changes.push(note(app, SourceType::UserGroup, &group.id, "User group modified")?);
         app.records.apply(&changes)?;
         Ok((group, status))
     })?;

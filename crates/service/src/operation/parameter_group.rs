@@ -6,11 +6,10 @@ use super::{App, Caller};
 use crate::front::{ApiError, Xml};
 use crate::resource::cluster::Cluster;
 use crate::resource::engine_version::Family;
-use crate::resource::event::{Event, SourceType};
 use crate::resource::parameter::{DefaultValue, Parameter};
 use crate::resource::parameter_group::{CHANGES_MAX, DEFAULT_PREFIX, ParameterGroup};
 use crate::resource::refusal::Refusal;
-use crate::state::{self, Change, StateError, Stored};
+use crate::state::{self, Stored};
 
 /// Sort of resource in ARNs.
 pub const SORT: &str = "parametergroup";
@@ -68,17 +67,6 @@ pub(super) fn check_count(count: usize) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::value(format!("The parameter ParameterNameValues must have 1 to {CHANGES_MAX} elements.")))
-}
-
-/// The change that notes what happened to a group.
-pub(super) fn event(app: &App, group: &str, message: String) -> Result<Change, StateError> {
-    state::create(&Event {
-        date_ms: app.now_ms(),
-        sequence: uuid::Uuid::new_v4().as_u64_pair().0,
-        source_id: group.to_owned(),
-        source_type: SourceType::CacheParameterGroup,
-        message,
-    })
 }
 
 /// Writes the members of a group.

@@ -2,10 +2,12 @@
 
 use serde::Deserialize;
 
+use super::event::note;
 use super::parameter_group::{self, ParameterNameValue};
 use super::{App, Caller, Input, retrying};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
+use crate::resource::event::SourceType;
 use crate::resource::parameter_group::ParameterGroup;
 use crate::state;
 
@@ -42,7 +44,8 @@ fn reset(app: &App, name: &str, all: bool, names: &[String]) -> Result<String, A
     let in_use = parameter_group::is_used(app, &group.name)?;
     change(&mut group, all, names, in_use)?;
     let what = if all { "all parameters".to_owned() } else { names.join(", ") };
-    let event = parameter_group::event(app, &group.name, format!("Reset {what} to the default"))?;
+    let message = format!("Reset {what} to the default");
+    let event = note(app, SourceType::CacheParameterGroup, &group.name, message)?;
     app.records.apply(&[state::replace(&group, stored.revision)?, event])?;
     Ok(group.name)
 }

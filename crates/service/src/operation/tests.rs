@@ -257,7 +257,7 @@ fn parameter_groups_live_and_die() {
     service.ok("Action=ResetCacheParameterGroup&CacheParameterGroupName=mine&ResetAllParameters=true");
     assert_eq!(texts(&service.ok(user), "ParameterName"), Vec::<String>::new());
     let events = service.ok("Action=DescribeEvents&SourceType=cache-parameter-group");
-    assert_eq!(texts(&events, "SourceIdentifier"), ["mine"; 5]);
+    assert_eq!(texts(&events, "SourceIdentifier"), ["mine"; 6]);
     let messages = texts(&events, "Message");
     assert!(messages.contains(&"Updated parameter timeout to 20".to_owned()), "{messages:?}");
     service.ok("Action=DeleteCacheParameterGroup&CacheParameterGroupName=mine");
@@ -502,6 +502,7 @@ fn changes_from_many_sides_all_arrive() {
 mod access;
 mod answers;
 mod cache_cluster;
+mod group;
 mod many;
 
 /// Parameters of the API that some operation reads.

@@ -168,6 +168,9 @@ pub struct ObservedGroup {
     /// The user group that is in force.
     #[serde(default)]
     pub user_group: Option<String>,
+    /// How many members it had when it was settled last.
+    #[serde(default)]
+    pub members: usize,
     /// Shards by id.
     pub shards: BTreeMap<String, ObservedShard>,
     /// The newest step.

@@ -128,6 +128,9 @@ pub struct Observed {
     pub parameter_group: String,
     /// The node type that is in force.
     pub node_type: String,
+    /// Engine and version that are in force; nothing in a record that is older than this field.
+    #[serde(default)]
+    pub version: String,
     /// Nodes by id.
     pub nodes: BTreeMap<String, ObservedNode>,
     /// Auto Discovery's list.

@@ -12,7 +12,7 @@ use crate::host::tests::program;
 use crate::identity::{Credentials, Scope, Unsigned, sign};
 
 /// Longest that anything may take here.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 struct Service {
     running: Option<Running>,

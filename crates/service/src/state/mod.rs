@@ -15,6 +15,8 @@ mod typed;
 #[cfg(test)]
 pub(crate) mod counted;
 #[cfg(test)]
+pub(crate) mod mortal;
+#[cfg(test)]
 mod tests;
 
 pub use body::Body;

@@ -238,12 +238,29 @@ impl<H: Host> Tools<H> {
     async fn settle_group(&self, group: &Group, generation: u64) -> Result<(), ActError> {
         let (id, automatic, user_group) =
             (group.id.clone(), group.automatic_failover, group.user_group.clone());
+        let members = group.members().count();
         self.observe_group(group, move |observed| {
             let mut said = vec![];
+            let mut tell = |message| said.push((SourceType::ReplicationGroup, id.clone(), message));
             if observed.applied_generation == 0 {
-                let message = format!("Replication group {id} created");
-                said.push((SourceType::ReplicationGroup, id, message));
+                tell(format!("Replication group {id} created"));
+            } else {
+                if observed.members != members && observed.members > 0 {
+                    let replicas = members.saturating_sub(1);
+                    tell(format!("Succeeded changing the number of replicas to {replicas}"));
+                }
+                if observed.automatic_failover != automatic {
+                    let now = if automatic { "enabled" } else { "disabled" };
+                    tell(format!("Automatic failover {now}"));
+                }
+                if observed.user_group != user_group {
+                    let now = user_group
+                        .as_deref()
+                        .map_or("none".to_owned(), |group| format!("user group {group}"));
+                    tell(format!("Users changed to {now}"));
+                }
             }
+            observed.members = members;
             observed.applied_generation = observed.applied_generation.max(generation);
             observed.automatic_failover = automatic;
             observed.user_group = user_group;

@@ -3,6 +3,7 @@
 use super::*;
 use crate::act::settings::{Members, wanted};
 use crate::api::ec2::default_records;
+use crate::state::Change;
 use crate::state::counted::Counted;
 
 /// Records read for a turn of a cluster that is as it should be, on the average, among so many.

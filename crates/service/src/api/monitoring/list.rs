@@ -12,8 +12,8 @@ use crate::metric::values::OF_GROUPS;
 use crate::metric::{NAMESPACE, catalogue};
 use crate::operation::{App, Caller};
 use crate::resource::cluster::Cluster;
-use crate::resource::group::ONLY_SHARD;
-use crate::state::{Page, list_shared};
+use crate::resource::group::{Group, ONLY_SHARD};
+use crate::state::{Page, find_shared, list_shared};
 
 /// Metrics of one answer.
 const PAGE_MAX: usize = 500;
@@ -48,9 +48,7 @@ pub(super) fn run(app: &App, _caller: &Caller, input: ListMetrics) -> Result<Val
     let after = input.next_token.as_deref().unwrap_or_default();
     let mut found: Vec<Listed> = Vec::new();
     if input.namespace.as_deref().is_none_or(|namespace| namespace == NAMESPACE) {
-        let clusters = list_shared::<Cluster>(app.records.as_ref(), Page::default())?.into_iter();
-        let clusters: Vec<Arc<Cluster>> =
-            clusters.map(|stored| stored.value).filter(|cluster| input.may_concern(cluster)).collect();
+        let clusters = input.clusters(app)?;
         for cluster in &clusters {
             if found.len() > PAGE_MAX || after >= GROUPS_FROM {
                 break;
@@ -99,6 +97,27 @@ fn add(
 }
 
 impl ListMetrics {
+    /// The clusters whose metrics, or those of their groups, could fit; only named ones are read.
+    fn clusters(&self, app: &App) -> Result<Vec<Arc<Cluster>>, ApiError> {
+        let records = app.records.as_ref();
+        let named = |dimension: &str| {
+            let filter = self.dimensions.iter().find(|filter| filter.name == dimension);
+            filter.and_then(|filter| filter.value.as_deref())
+        };
+        let found = if let Some(id) = named("CacheClusterId") {
+            find_shared::<Cluster>(records, id)?.into_iter().collect()
+        } else if let Some(id) = named("ReplicationGroupId") {
+            let group = find_shared::<Group>(records, id)?;
+            let members = group.iter().flat_map(|group| group.value.members());
+            let members = members.map(|id| find_shared::<Cluster>(records, id));
+            members.filter_map(Result::transpose).collect::<Result<_, _>>()?
+        } else {
+            list_shared::<Cluster>(records, Page::default())?
+        };
+        let clusters = found.into_iter().map(|stored| stored.value);
+        Ok(clusters.filter(|cluster| self.may_concern(cluster)).collect())
+    }
+
     /// Whether metrics of the cluster, or of its group, could fit.
     fn may_concern(&self, cluster: &Cluster) -> bool {
         self.dimensions.iter().all(|filter| match (filter.name.as_str(), &filter.value) {

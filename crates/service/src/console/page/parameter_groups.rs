@@ -5,6 +5,7 @@ use crate::console::parameters::Parameters;
 use crate::console::visit::Visit;
 use crate::front::{Answer, ApiError, Element};
 use crate::resource::engine_version::FAMILIES;
+use crate::resource::parameter::allowed_for_people;
 
 /// The list, and the form for a new one.
 pub(in crate::console) fn page(visit: &Visit<'_>) -> Result<Answer, ApiError> {
@@ -98,8 +99,7 @@ fn board(visit: &Visit<'_>, name: &str) -> Result<Board, ApiError> {
         vec![
             Cell::Code(text("ParameterName").to_owned()),
             Cell::Code(text("ParameterValue").to_owned()),
-            // With blanks the list can be broken into lines.
-            Cell::Text(text("AllowedValues").replace(',', ", ")),
+            Cell::Text(allowed_for_people(text("ParameterName"), text("AllowedValues"))),
             Cell::text(text("ChangeType")),
         ]
     };

@@ -6,6 +6,7 @@ use crate::console::cache::{self, Cache, Sort};
 use crate::console::parameters::Parameters;
 use crate::console::visit::{Frame, Visit, html};
 use crate::front::{Answer, ApiError};
+use crate::resource::parameter::allowed_for_people;
 
 struct Parameter {
     name: String,
@@ -34,7 +35,10 @@ pub(in crate::console) fn page(visit: &Visit<'_>, sort: Sort, id: &str) -> Resul
         name: parameter.text_at(&["ParameterName"]).to_owned(),
         value: parameter.text_at(&["ParameterValue"]).to_owned(),
         is_changed: parameter.text_at(&["Source"]) == "user",
-        allowed: parameter.text_at(&["AllowedValues"]).replace(',', ", "),
+        allowed: allowed_for_people(
+            parameter.text_at(&["ParameterName"]),
+            parameter.text_at(&["AllowedValues"]),
+        ),
         description: parameter.text_at(&["Description"]).to_owned(),
     });
     let parameters = parameters.collect();

@@ -88,6 +88,7 @@ impl Hasty {
             id: id.to_owned(),
             applied_generation: group.generation,
             automatic_failover: group.automatic_failover,
+            members: group.members().count(),
             user_group: group.user_group.clone(),
             shards: group.shards.iter().map(shard).collect(),
             snapshots: group.snapshots,

@@ -245,11 +245,18 @@ fn metrics_of_many_are_listed_page_by_page() {
     assert_eq!(all.len(), CACHES * 2 * catalogue::METRICS.len() + CACHES / 5 * of_groups, "on {pages} pages");
 
     measured("ListMetrics", &counted, |_| drop(ask("ListMetrics", serde_json::json!({}))));
-    measured("ListMetrics of a cluster", &counted, |_| {
+    let read = measured("ListMetrics of a cluster", &counted, |_| {
         let dimensions = serde_json::json!([{ "Name": "CacheClusterId", "Value": "cache-400" }]);
         let answer = ask("ListMetrics", serde_json::json!({ "Dimensions": dimensions }));
         assert_eq!(answer["Metrics"].as_array().unwrap().len(), 2 * catalogue::METRICS.len());
     });
+    assert!(read <= 2, "ListMetrics of a cluster reads {read} records");
+    let read = measured("ListMetrics of a group", &counted, |_| {
+        let dimensions = serde_json::json!([{ "Name": "ReplicationGroupId", "Value": "group-042" }]);
+        let answer = ask("ListMetrics", serde_json::json!({ "Dimensions": dimensions }));
+        assert_eq!(answer["Metrics"].as_array().unwrap().len(), of_groups);
+    });
+    assert!(read <= 10, "ListMetrics of a group reads {read} records");
     let read = measured("GetMetricData of 100 metrics", &counted, |_| {
         let query = |n: usize| {
             let dimensions =

@@ -74,6 +74,7 @@ pub(crate) fn settled(cluster: &Cluster) -> Observed {
         applied_generation: cluster.generation,
         parameter_group: cluster.parameter_group.clone(),
         node_type: cluster.node_type.clone(),
+        version: format!("{} {}", cluster.engine.as_str(), cluster.engine_version),
         nodes: cluster.nodes.iter().map(node).collect(),
         ..Observed::default()
     }

@@ -3,6 +3,8 @@
 mod table;
 mod value;
 
+pub use value::allowed_for_people;
+
 use super::engine_version::Family;
 use super::node_type::{self, NodeType};
 

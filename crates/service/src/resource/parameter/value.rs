@@ -11,6 +11,13 @@ const NEW_NAME_BYTES_MAX: usize = 20;
 /// A value of Larder's own, which AWS does not tell of and its tools pass on.
 const OWN_POLICY: (&str, &str) = ("maxmemory-policy", "allkeys-lhd");
 
+/// The values that a parameter can have, for people: with those of Larder's own.
+pub fn allowed_for_people(name: &str, allowed: &str) -> String {
+    let own = (name == OWN_POLICY.0).then_some(OWN_POLICY.1);
+    // With blanks the list can be broken into lines.
+    allowed.split(',').chain(own).collect::<Vec<_>>().join(", ")
+}
+
 impl Parameter {
     /// Refuses values that the parameter cannot have. Says nothing about whether users can set it.
     ///
