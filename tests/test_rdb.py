@@ -269,6 +269,27 @@ def test_large_collections_are_as_they_were_while_they_change(start, threads):
         writer.join()
 
 
+def test_large_collections_that_change_at_once_do_not_end_a_snapshot(start):
+    """All of them are handed to it before anybody can have written one; they are shared, and take little."""
+    server = start(None, start.folder, "--threads", "1")
+    keys, count = [f"set:{n}" for n in range(6)], 300_000
+    for first in range(0, count, 10_000):
+        members = [f"m{n}" for n in range(first, first + 10_000)]
+        for key in keys:
+            server.client.sadd(key, *members)
+    pipe = server.client.pipeline(transaction=False)
+    pipe.bgsave()
+    for key in keys:
+        pipe.srem(key, "m0")
+    pipe.execute()
+    wait(lambda: not server.client.info("persistence")["rdb_bgsave_in_progress"])
+    assert server.client.info("persistence")["rdb_last_bgsave_status"] == "ok"
+    server.end()
+    again = start()
+    for key in keys:
+        assert again.client.scard(key) == count and again.client.sismember(key, "m0")
+
+
 def test_a_flush_and_a_swap_do_not_disturb_a_snapshot(start):
     server = start()
     pipe = server.client.pipeline(transaction=False)

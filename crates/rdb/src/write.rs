@@ -50,9 +50,12 @@ impl Writer {
         std::mem::take(&mut self.bytes)
     }
 
-    /// Makes room for so many bytes more.
-    pub fn reserve(&mut self, bytes: usize) {
-        self.bytes.reserve(bytes);
+    /// Gives an empty writer whose buffer was taken another one, which is empty too, with room for so many bytes.
+    pub fn refill(&mut self, buffer: impl FnOnce() -> Vec<u8>, room: usize) {
+        if self.bytes.capacity() == 0 {
+            self.bytes = buffer();
+        }
+        self.bytes.reserve(room);
     }
 
     /// Bytes written.

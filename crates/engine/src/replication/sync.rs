@@ -240,7 +240,7 @@ fn pump(node: &Node, snapshot: &Snapshot, transfer: &Transfer, old: bool) -> io:
         transfer.push(node, bytes)
     };
     while let Some(piece) = snapshot.queue().pop() {
-        piece.each_part(&mut writer, &mut put)?;
+        piece.each_part(snapshot.queue(), &mut writer, &mut put)?;
     }
     match snapshot.state() {
         State::Complete => {}

@@ -79,7 +79,7 @@ fn write_temporary(snapshot: &Snapshot, wishes: &FileWishes, temporary: &Path) -
     let mut out = Output::create(temporary, wishes.checksum, wishes.incremental)?;
     let mut writer = if snapshot.compresses() { Writer::new() } else { Writer::uncompressed() };
     while let Some(piece) = snapshot.queue().pop() {
-        piece.each_part(&mut writer, &mut |part| out.put(part))?;
+        piece.each_part(snapshot.queue(), &mut writer, &mut |part| out.put(part))?;
     }
     match snapshot.state() {
         State::Complete => {}

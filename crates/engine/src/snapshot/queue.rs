@@ -18,6 +18,14 @@ pub const HARD_BYTES: usize = 48 * 1024 * 1024;
 /// The data's share: one byte of so many.
 const HARD_SHARE: u64 = 20;
 
+/// What a large collection counts that a writer adds: it stays shared with the keyspace, so it takes no more than the parts
+/// that change meanwhile. These are never more than the data itself, and count as used memory like all else.
+const SHARED_BYTES: usize = 256 * 1024;
+/// Buffers of pieces that are kept to be filled again, and what they must hold: fresh memory may cost the walk milliseconds.
+const SPARES_MAX: usize = 16;
+const SPARE_BYTES_MIN: usize = 64 * 1024;
+const SPARE_BYTES_MAX: usize = 128 * 1024;
+
 /// A piece of a file.
 #[derive(Debug, Default)]
 pub struct Piece {
@@ -33,16 +41,29 @@ impl Piece {
         self.bytes.len() + self.image.as_ref().map_or(0, |(_, bytes)| *bytes)
     }
 
-    /// Gives what stands in the file to `put`, in parts. `writer` is empty, and is empty again afterwards.
+    /// Bytes that it takes beside what the keyspace has anyway. A long string counts whole: whoever replaces it leaves it to
+    /// the snapshot.
+    fn own_bytes(&self) -> usize {
+        let image = self.image.as_ref().map_or(0, |(image, bytes)| match image {
+            Image::String(_) => *bytes,
+            _ => (*bytes).min(SHARED_BYTES),
+        });
+        self.bytes.len() + image
+    }
+
+    /// Gives what stands in the file to `put`, in parts. `writer` is empty, and is empty again afterwards. The buffer goes back
+    /// to the queue.
     ///
     /// # Errors
     /// Those of `put`.
     pub fn each_part(
         self,
+        queue: &Queue,
         writer: &mut Writer,
         put: &mut dyn FnMut(&[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
         put(&self.bytes)?;
+        queue.keep(self.bytes);
         let Some((image, _)) = self.image else { return Ok(()) };
         let mut result = Ok(());
         save::value_in_parts(&image.value(), writer, &mut |part| {
@@ -61,6 +82,7 @@ struct Inner {
     pieces: VecDeque<(Piece, bool)>,
     /// Bytes of those that did.
     beyond: usize,
+    spares: Vec<Vec<u8>>,
     closed: bool,
 }
 
@@ -118,15 +140,29 @@ impl Queue {
         let bytes = self.bytes.load(Ordering::Relaxed);
         // What the walk has put here, which may be one very large value, is not the writers' doing.
         let beyond = bytes >= FULL_BYTES;
-        if beyond && inner.beyond + piece.len() > self.hard_bytes {
+        if beyond && inner.beyond + piece.own_bytes() > self.hard_bytes {
             return false;
         }
-        inner.beyond += if beyond { piece.len() } else { 0 };
+        inner.beyond += if beyond { piece.own_bytes() } else { 0 };
         self.bytes.store(bytes + piece.len(), Ordering::Relaxed);
         self.peak.fetch_max(bytes + piece.len(), Ordering::Relaxed);
         inner.pieces.push_back((piece, beyond));
         self.changed.notify_all();
         true
+    }
+
+    /// An empty buffer for a piece; one that was used before, if there is one.
+    pub fn spare(&self) -> Vec<u8> {
+        self.lock().spares.pop().unwrap_or_default()
+    }
+
+    fn keep(&self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        let mut inner = self.lock();
+        let fits = (SPARE_BYTES_MIN..=SPARE_BYTES_MAX).contains(&buffer.capacity());
+        if fits && inner.spares.len() < SPARES_MAX && !inner.closed {
+            inner.spares.push(buffer);
+        }
     }
 
     /// Takes the next piece; waits for one. `None` when the queue was closed and everything was taken.
@@ -156,7 +192,7 @@ impl Queue {
 
     fn take(&self, inner: &mut Inner) -> Option<Piece> {
         let (piece, beyond) = inner.pieces.pop_front()?;
-        inner.beyond -= if beyond { piece.len() } else { 0 };
+        inner.beyond -= if beyond { piece.own_bytes() } else { 0 };
         self.bytes.fetch_sub(piece.len(), Ordering::Relaxed);
         self.changed.notify_all();
         Some(piece)
@@ -174,6 +210,7 @@ impl Queue {
     pub fn close(&self, throw_away: bool) {
         let mut inner = self.lock();
         inner.closed = true;
+        inner.spares = Vec::new();
         if throw_away {
             inner.pieces.clear();
             inner.beyond = 0;
@@ -186,6 +223,8 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use larder_store::object::Set;
+    use std::sync::Arc;
 
     fn piece(bytes: usize) -> Piece {
         Piece { bytes: vec![0; bytes], image: None }
@@ -203,6 +242,20 @@ mod tests {
         queue.close(false);
         assert_eq!(queue.pop().unwrap().len(), 3);
         assert!(queue.pop().is_none() && queue.is_over());
+    }
+
+    #[test]
+    fn a_collection_that_stays_shared_counts_little() {
+        let queue = Queue::new(0);
+        let large = || {
+            let image = Some((Image::Set(Box::new(Set::new())), 2 * HARD_BYTES));
+            Piece { bytes: vec![0; 10], image }
+        };
+        assert!((0..20).all(|_| queue.push(large())), "the second one comes while it is full");
+        let string = Some((Image::String(Arc::new(b"long".to_vec())), HARD_BYTES + 1));
+        assert!(!queue.push(Piece { bytes: Vec::new(), image: string }));
+        (0..20).for_each(|_| drop(queue.pop()));
+        assert_eq!((queue.bytes(), queue.lock().beyond), (0, 0));
     }
 
     #[test]

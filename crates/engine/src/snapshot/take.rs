@@ -134,7 +134,7 @@ impl Saver for Snapshot {
         let mut slot = self.slots[at].lock().unwrap_or_else(PoisonError::into_inner);
         let Slot { writer, db } = &mut *slot;
         if writer.is_empty() {
-            writer.reserve(PIECE_BYTES + PIECE_BYTES / 8);
+            writer.refill(|| self.queue.spare(), PIECE_BYTES + PIECE_BYTES / 8);
         }
         if *db != Some(entry.db) {
             write::select(entry.db, writer);

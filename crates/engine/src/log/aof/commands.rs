@@ -81,7 +81,7 @@ impl Read for Pieces<'_> {
                 Some(piece) => {
                     self.bytes.clear();
                     let bytes = &mut self.bytes;
-                    piece.each_part(&mut self.writer, &mut |part| {
+                    piece.each_part(self.snapshot.queue(), &mut self.writer, &mut |part| {
                         bytes.extend_from_slice(part);
                         Ok(())
                     })?;
