@@ -139,3 +139,19 @@ def play(client, batch):
 
 def same(one, other):
     return str(one) == str(other) if isinstance(one, redis.ResponseError) else one == other
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+@pytest.mark.parametrize("size", [100_000, 3_000_000])
+def test_no_more_large_values_give_way_than_must(start, size, threads):  # noqa: F811
+    """What is freed in the background is room already: neither do all others go for it, nor is anybody refused."""
+    room = 40_000_000
+    server = start(None, start.folder, "--maxmemory", str(room), "--maxmemory-policy", "allkeys-lru", "--threads", threads)
+    pipe = server.client.pipeline(transaction=False)
+    for number in range(160_000_000 // size):
+        pipe.set(f"k{number}", "v" * size)
+    assert set(pipe.execute()) == {True}
+    # A quarter may be taken by what is resident beyond it, and what was being written at last is a value for each batch.
+    assert server.client.dbsize() * size > room // 2
+    server.client.flushall()
+    assert server.client.set("after", "v" * size)

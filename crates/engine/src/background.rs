@@ -10,6 +10,7 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 const QUEUE_MAX: usize = 1024;
 
 static WAITING: AtomicU64 = AtomicU64::new(0);
+static WAITING_BYTES: AtomicU64 = AtomicU64::new(0);
 static FREED: AtomicU64 = AtomicU64::new(0);
 
 type Work = Box<dyn FnOnce() + Send>;
@@ -35,10 +36,16 @@ pub fn forget_freed() {
     FREED.store(0, Ordering::Relaxed);
 }
 
-/// Frees so many values of keys in the background, or here if that cannot be.
-pub fn free_later<T: Send + 'static>(values: T, count: u64) {
+/// Bytes of values that wait to be freed, as far as they were told: memory that is as good as free.
+pub fn waiting_bytes() -> u64 {
+    WAITING_BYTES.load(Ordering::Relaxed)
+}
+
+/// Frees so many values of keys in the background, or here if that cannot be. `bytes` is what they take, 0 if nobody knows.
+pub fn free_later<T: Send + 'static>(values: T, count: u64, bytes: u64) {
     WAITING.fetch_add(count, Ordering::Relaxed);
-    drop_later(Counted { _values: values, _last: Freed(count) });
+    WAITING_BYTES.fetch_add(bytes, Ordering::Relaxed);
+    drop_later(Counted { _values: values, _last: Freed { count, bytes } });
 }
 
 /// Values that are counted once they are gone: fields are dropped in their order.
@@ -47,12 +54,16 @@ struct Counted<T> {
     _last: Freed,
 }
 
-struct Freed(u64);
+struct Freed {
+    count: u64,
+    bytes: u64,
+}
 
 impl Drop for Freed {
     fn drop(&mut self) {
-        FREED.fetch_add(self.0, Ordering::Relaxed);
-        WAITING.fetch_sub(self.0, Ordering::Relaxed);
+        FREED.fetch_add(self.count, Ordering::Relaxed);
+        WAITING_BYTES.fetch_sub(self.bytes, Ordering::Relaxed);
+        WAITING.fetch_sub(self.count, Ordering::Relaxed);
     }
 }
 

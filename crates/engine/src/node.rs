@@ -27,7 +27,7 @@ use crate::snapshot::exit::LastSave;
 use crate::snapshot::load::Loading;
 use crate::tracking::Tracking;
 use crate::traffic::Traffic;
-use crate::{iam, memcache, memory, tls};
+use crate::{background, iam, memcache, memory, tls};
 use arc_swap::{ArcSwap, Guard};
 use larder_store::evict::Round;
 use larder_store::object::Limits;
@@ -47,6 +47,8 @@ const EVICTION_BUDGET_MAX: Duration = Duration::from_millis(20);
 const EVICTIONS_MIN: usize = 64;
 /// The same while there is much too much in use.
 const EVICTIONS_MIN_MANY: usize = 256;
+/// How often who waits for the background looks.
+const AWAIT_STEP: Duration = Duration::from_micros(100);
 const EVICTION_SLACK_BYTES: u64 = 8 << 20;
 /// The slack is no larger than this share of `maxmemory`.
 const EVICTION_SLACK_SHARE: u64 = 16;
@@ -199,6 +201,19 @@ pub struct Node {
     /// Held by who finds that out: what was found last must not be overwritten by what was found before.
     finding: Mutex<()>,
     socket_engine: OnceLock<&'static str>,
+}
+
+/// Waits for what the background frees, such as a whole database, as long as a batch may give to eviction; true if there is
+/// room then. There are no keys to evict.
+#[cold]
+fn await_background(began: Instant, fits: impl Fn() -> bool) -> bool {
+    while !fits() {
+        if background::freed()[0] == 0 || began.elapsed() > EVICTION_BUDGET_MAX {
+            return false;
+        }
+        std::thread::sleep(AWAIT_STEP);
+    }
+    true
 }
 
 /// Unix time in milliseconds.
@@ -420,10 +435,15 @@ impl Node {
         };
         let slack = EVICTION_SLACK_BYTES.min(settings.maxmemory / EVICTION_SLACK_SHARE);
         let (mut full, mut evicted) = (false, 0);
-        loop {
+        // What the background has still to free is room already: no other keys have to go for it.
+        let fits = || {
+            let bytes = memory::bound::bounded_bytes();
+            bytes.saturating_sub(background::waiting_bytes()) <= settings.maxmemory
+        };
+        while !fits() {
             let mut told = |db, key: &[u8]| notify::evicted(self, worker, db, key);
             let Some((db, key, removed)) = self.store.evict_one(&round, &mut dice, &mut told) else {
-                full = true;
+                full = !await_background(began, fits);
                 break;
             };
             memcache::watch::evicted(self, db, &key, &removed);
@@ -435,7 +455,7 @@ impl Node {
             };
             evicted += 1;
             let enough = evicted >= least && began.elapsed() > budget;
-            if memory::bound::bounded_bytes() <= settings.maxmemory || enough {
+            if enough {
                 break;
             }
         }

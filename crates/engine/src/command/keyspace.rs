@@ -732,14 +732,15 @@ pub fn string_value(bytes: &[u8]) -> Value<'_> {
 pub fn free(removed: Option<Removed>) {
     let Some(removed) = removed else { return };
     if removed.is_large(LARGE) {
-        crate::background::free_later(removed, 1);
+        let bytes = removed.memory_bytes() as u64;
+        crate::background::free_later(removed, 1, bytes);
     }
 }
 
 /// Frees what a database held.
 pub fn free_all(cleared: Vec<Cleared>) {
     let keys: usize = cleared.iter().map(Cleared::len).sum();
-    crate::background::free_later(cleared, keys as u64);
+    crate::background::free_later(cleared, keys as u64, 0);
 }
 
 impl Keyspace<'_> {

@@ -92,7 +92,8 @@ fn free(removed: Option<Removed>) {
     if let Some(removed) = removed
         && removed.is_large(LARGE_MEMBERS)
     {
-        crate::background::free_later(removed, 1);
+        let bytes = removed.memory_bytes() as u64;
+        crate::background::free_later(removed, 1, bytes);
     }
 }
 

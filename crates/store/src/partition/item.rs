@@ -31,6 +31,8 @@ use std::sync::Arc;
 pub const INLINE_STRING_BYTES_MAX: usize = 16 * 1024;
 
 /// Bytes that a long string takes beside its own: two counts of who shares it, and where it is.
+/// Bytes of a string beyond which freeing it is no matter of microseconds: allocators give such blocks back to the kernel.
+const UNMAPPED_BYTES: usize = 2 << 20;
 const LONG_HEAD_BYTES: usize = 2 * size_of::<usize>() + size_of::<Vec<u8>>();
 
 /// What an item costs in the index.
@@ -762,10 +764,10 @@ impl Item {
         unsafe { dealloc(start, Shape::layout(size)) }
     }
 
-    /// True for a boxed string and for a collection of more than `members`.
+    /// True for a string so long that the kernel has to take its pages away, and for a collection of more than `members`.
     pub fn is_large(&self, members: usize) -> bool {
         match self.value() {
-            ValueRef::String(_) => self.byte(0) & KIND == LONG,
+            ValueRef::String(bytes) => bytes.len() >= UNMAPPED_BYTES,
             ValueRef::Integer(_) => false,
             ValueRef::Hash(hash) => hash.len() > members,
             ValueRef::List(list) => list.len() > members,

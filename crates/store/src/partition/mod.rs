@@ -153,6 +153,11 @@ impl Removed {
         self.0.is_large(members)
     }
 
+    /// Bytes that it takes.
+    pub fn memory_bytes(&self) -> usize {
+        self.0.memory_bytes()
+    }
+
     /// Deadline, flags and CAS it had.
     pub fn extras(&self) -> Extras {
         self.0.extras()
