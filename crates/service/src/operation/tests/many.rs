@@ -45,6 +45,7 @@ fn many() -> (Service, Arc<Counted>) {
                 automatic_failover: false,
                 multi_az: false,
                 at_rest_encryption: false,
+                kms_key: None,
                 snapshotting_cluster: None,
                 user_group: Some(format!("team-{}", n % USER_GROUPS)),
                 snapshots: 0,
@@ -96,8 +97,12 @@ fn others() -> Vec<Change> {
         changes.push(create(&user).unwrap());
     }
     for (n, users) in teams.into_iter().enumerate() {
-        let team =
-            UserGroup { id: format!("team-{n}"), engine: "redis".into(), users: users.into_iter().collect() };
+        let team = UserGroup {
+            id: format!("team-{n}"),
+            engine: "redis".into(),
+            users: users.into_iter().collect(),
+            last: None,
+        };
         changes.push(create(&team).unwrap());
     }
     for n in 0..EVENTS {
