@@ -259,13 +259,13 @@ fn a_cache_that_names_no_security_group_has_the_default_one_of_its_own_vpc() {
             "Action=CreateCacheCluster&CacheClusterId={subnet_group}-c&{REDIS}&NumCacheNodes=1\
              &CacheSubnetGroupName={subnet_group}"
         ));
-        assert_eq!(texts(&cluster, "SecurityGroupId"), [expected.clone()]);
+        assert_eq!(texts(&cluster, "SecurityGroupId"), [expected.as_str()]);
         service.ok(&format!(
             "Action=CreateReplicationGroup&ReplicationGroupId={subnet_group}-g&ReplicationGroupDescription=d&{REDIS}\
              &NumCacheClusters=1&CacheSubnetGroupName={subnet_group}"
         ));
         let member = service.ok(&format!("Action=DescribeCacheClusters&CacheClusterId={subnet_group}-g-001"));
-        assert_eq!(texts(&member, "SecurityGroupId"), [expected.clone()]);
+        assert_eq!(texts(&member, "SecurityGroupId"), [expected.as_str()]);
     }
     // The default group of another VPC is one of another VPC.
     service.refused(
