@@ -371,7 +371,8 @@ def test_iam_for_people(own_service, tmp_path):
     assert refused.returncode != 0 and "DeleteConflict" in refused.stderr
     own_service.larder("iam", "delete-user", "ann")
     own_service.larder("iam", "delete-policy", "no-events")
-    assert "ann" not in own_service.larder("iam", "users").stdout
+    assert own_service.larder("iam", "users").stdout.startswith("There are no users.")
+    assert json.loads(own_service.larder("iam", "users", "--output", "json").stdout) == []
     environment = own_service.environment()
     for name in ("ELASTICACHE", "EC2", "IAM", "STS", "CLOUDWATCH"):
         assert environment[f"AWS_ENDPOINT_URL_{name}"] == own_service.endpoint

@@ -11,7 +11,12 @@ pub(crate) fn iam(arguments: &Iam) -> Result<(), Failure> {
     match &arguments.action {
         IamAction::Users => {
             let users = api.all("ListUsers", "Users", &[])?;
-            show(&users, &[("NAME", "UserName"), ("ARN", "Arn"), ("CREATED", "CreateDate")], json);
+            show(
+                "There are no users. Make one: larder iam create-user NAME",
+                &users,
+                &[("NAME", "UserName"), ("ARN", "Arn"), ("CREATED", "CreateDate")],
+                json,
+            );
         }
         IamAction::CreateUser { user } => {
             api.call("CreateUser", &[("UserName", user)])?;
@@ -24,7 +29,12 @@ pub(crate) fn iam(arguments: &Iam) -> Result<(), Failure> {
         }
         IamAction::Keys { user } => {
             let keys = api.all("ListAccessKeys", "AccessKeyMetadata", &[("UserName", user)])?;
-            show(&keys, &[("KEY", "AccessKeyId"), ("STATUS", "Status"), ("CREATED", "CreateDate")], json);
+            show(
+                "There are no keys. Make one: larder iam create-key USER",
+                &keys,
+                &[("KEY", "AccessKeyId"), ("STATUS", "Status"), ("CREATED", "CreateDate")],
+                json,
+            );
         }
         IamAction::CreateKey { user } => create_key(&api, user, json)?,
         IamAction::DeleteKey { user, key } => {
@@ -33,7 +43,12 @@ pub(crate) fn iam(arguments: &Iam) -> Result<(), Failure> {
         }
         IamAction::Policies { user: None } => {
             let policies = api.all("ListPolicies", "Policies", &[])?;
-            show(&policies, &[("NAME", "PolicyName"), ("ATTACHED", "AttachmentCount"), ("ARN", "Arn")], json);
+            show(
+                "There are no policies.",
+                &policies,
+                &[("NAME", "PolicyName"), ("ATTACHED", "AttachmentCount"), ("ARN", "Arn")],
+                json,
+            );
         }
         IamAction::Policies { user: Some(user) } => {
             let mut policies =
@@ -45,7 +60,12 @@ pub(crate) fn iam(arguments: &Iam) -> Result<(), Failure> {
                     ..Element::default()
                 });
             }
-            show(&policies, &[("NAME", "PolicyName"), ("ARN", "PolicyArn")], json);
+            show(
+                "It has no policies. Give it one: larder iam attach USER POLICY",
+                &policies,
+                &[("NAME", "PolicyName"), ("ARN", "PolicyArn")],
+                json,
+            );
         }
         IamAction::CreatePolicy { name, file } => {
             let document = read(file)?;
@@ -78,13 +98,16 @@ fn named(name: &str, text: String) -> Element {
     Element { name: name.to_owned(), text, ..Element::default() }
 }
 
-/// A list, with the columns (heading, element).
-fn show(items: &[Element], columns: &[(&'static str, &str)], json: bool) {
+/// A list, with the columns (heading, element); `none` if there is nothing.
+fn show(none: &str, items: &[Element], columns: &[(&'static str, &str)], json: bool) {
     if json {
         let object = |item: &Element| -> std::collections::BTreeMap<String, String> {
             columns.iter().map(|(_, name)| ((*name).to_owned(), item.text_at(&[name]).to_owned())).collect()
         };
         return print_json(&items.iter().map(object).collect::<Vec<_>>());
+    }
+    if items.is_empty() {
+        return print(&format!("{none}\n"));
     }
     let headings: Vec<&'static str> = columns.iter().map(|(heading, _)| *heading).collect();
     let mut table = Table::new(&headings);
@@ -153,6 +176,6 @@ fn simulate(api: &Api, user: &str, action: &str, resource: Option<&str>, json: b
     let answer = api.call("SimulatePrincipalPolicy", &parameters)?;
     let columns =
         [("ACTION", "EvalActionName"), ("RESOURCE", "EvalResourceName"), ("DECISION", "EvalDecision")];
-    show(answer.list("EvaluationResults"), &columns, json);
+    show("Nothing was simulated.", answer.list("EvaluationResults"), &columns, json);
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use larder_protocol::resp::value::Value;
 use larder_service::advice::evidence::Evidence;
-use larder_service::advice::{Advice, Subject, advise as answers_to};
+use larder_service::advice::{Advice, Subject, advise as answers_to, bytes};
 use serde_json::json;
 
 use super::{Found, Server, memcached, redis, servers};
@@ -93,10 +93,6 @@ fn usd(amount: Option<f64>) -> String {
     amount.map_or_else(|| "-".to_owned(), |amount| format!("${amount:.2}"))
 }
 
-fn mebibytes(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64)
-}
-
 /// The answers for people.
 fn page(node: &str, advice: &Advice, nodes: u64, paint: Paint) -> String {
     let ratio =
@@ -144,7 +140,7 @@ fn page(node: &str, advice: &Advice, nodes: u64, paint: Paint) -> String {
             let name = if size.current { format!("{} *", size.name) } else { size.name.clone() };
             table.row(&[
                 &name,
-                &mebibytes(size.bytes),
+                &bytes(size.bytes),
                 &percent(size.hit_ratio),
                 &usd(size.month_usd),
                 &usd(size.month_reserved_1y_usd),
@@ -173,9 +169,9 @@ fn page(node: &str, advice: &Advice, nodes: u64, paint: Paint) -> String {
 /// The curve as lines of a terminal: a line for each doubling.
 fn curve(advice: &Advice) -> String {
     let doubling = |(at, _): &(usize, &(u64, f64))| at % 4 == 0;
-    let line = |(_, (bytes, ratio)): (usize, &(u64, f64))| {
+    let line = |(_, (memory, ratio)): (usize, &(u64, f64))| {
         let bar = "█".repeat((ratio * CURVE_COLUMNS as f64).round() as usize);
-        format!("  {:>12} {:>7} {bar}\n", mebibytes(*bytes), percent(*ratio))
+        format!("  {:>12} {:>7} {bar}\n", bytes(*memory), percent(*ratio))
     };
     advice.curve.iter().enumerate().filter(doubling).map(line).collect()
 }
@@ -210,7 +206,7 @@ mod tests {
             "cache.t3.micro *",
             "Serverless",
             "more memory, or allkeys-lhd",
-            "0.5 MiB",
+            "512.0 KiB",
         ] {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }

@@ -13,7 +13,8 @@ mod words;
 use serde::Serialize;
 
 use evidence::Evidence;
-use words::{bytes, duration, percent};
+pub use words::bytes;
+use words::{duration, percent};
 
 /// Reads below which nothing is concluded.
 const READS_MIN: u64 = 200;

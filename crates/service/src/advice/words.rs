@@ -7,7 +7,7 @@ pub(super) fn percent(share: f64) -> String {
 }
 
 /// `1.5 MiB`.
-pub(super) fn bytes(bytes: u64) -> String {
+pub fn bytes(bytes: u64) -> String {
     let mut value = bytes as f64;
     let units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
     let mut unit = 0;
