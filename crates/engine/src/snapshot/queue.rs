@@ -165,9 +165,8 @@ impl Queue {
     /// memory first.
     pub fn prepare(&self) {
         for _ in 0..self.spares.min(SPARES_MAX) {
-            let mut buffer = Vec::with_capacity(BUFFER_BYTES);
-            buffer.resize(BUFFER_BYTES, 0);
-            self.keep(buffer);
+            // Ones: zeros would be pages that nobody has touched.
+            self.keep(vec![1; BUFFER_BYTES]);
         }
     }
 
