@@ -49,6 +49,25 @@ def test_a_real_server_follows_a_node(servers, peer, threads):
     assert primary.info()["slave0"]["state"] == "online"
 
 
+@pytest.mark.parametrize("larder_is", ["primary", "replica"])
+@pytest.mark.parametrize("peer", PEERS, ids=name)
+def test_a_peer_that_would_synchronise_over_two_connections_does_it_over_one(servers, peer, larder_is):
+    here, there = servers(LARDER), servers(peer)
+    try:
+        there.call("CONFIG", "SET", "dual-channel-replication-enabled", "yes")
+    except redis.ResponseError:
+        pytest.skip("the peer knows only one connection")
+    primary, replica = (here, there) if larder_is == "primary" else (there, here)
+    fill(primary)
+    writer = Writer(primary)
+    replica.follow(primary.port)
+    wait_until("the link is up", replica.is_up)
+    writer.stop()
+    settle(primary, replica)
+    with pytest.raises(redis.ResponseError):
+        here.call("CONFIG", "SET", "dual-channel-replication-enabled", "yes")
+
+
 @pytest.mark.parametrize("diskless", ["yes", "no"])
 @pytest.mark.parametrize("load", ["disabled", "flush-before-load"])
 def test_nodes_follow_each_other_in_a_chain(servers, diskless, load):

@@ -239,6 +239,7 @@ fn pump(node: &Node, snapshot: &Snapshot, transfer: &Transfer, old: bool) -> io:
         }
         transfer.push(node, bytes)
     };
+    snapshot.queue().prepare();
     while let Some(piece) = snapshot.queue().pop() {
         piece.each_part(snapshot.queue(), &mut writer, &mut put)?;
     }

@@ -78,6 +78,7 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 fn write_temporary(snapshot: &Snapshot, wishes: &FileWishes, temporary: &Path) -> io::Result<u64> {
     let mut out = Output::create(temporary, wishes.checksum, wishes.incremental)?;
     let mut writer = if snapshot.compresses() { Writer::new() } else { Writer::uncompressed() };
+    snapshot.queue().prepare();
     while let Some(piece) = snapshot.queue().pop() {
         piece.each_part(snapshot.queue(), &mut writer, &mut |part| out.put(part))?;
     }

@@ -21,8 +21,10 @@ const HARD_SHARE: u64 = 20;
 /// What a large collection counts that a writer adds: it stays shared with the keyspace, so it takes no more than the parts
 /// that change meanwhile. These are never more than the data itself, and count as used memory like all else.
 const SHARED_BYTES: usize = 256 * 1024;
+/// The room of a buffer for a piece: one is sent when it has 64 KB, and the last key in it may be a little longer.
+pub const BUFFER_BYTES: usize = 72 * 1024;
 /// Buffers of pieces that are kept to be filled again, and what they must hold: fresh memory may cost the walk milliseconds.
-const SPARES_MAX: usize = 16;
+const SPARES_MAX: usize = 48;
 const SPARE_BYTES_MIN: usize = 64 * 1024;
 const SPARE_BYTES_MAX: usize = 128 * 1024;
 
@@ -95,6 +97,8 @@ pub struct Queue {
     /// The most that there ever were.
     peak: AtomicUsize,
     hard_bytes: usize,
+    /// Buffers that are worth having from the start.
+    spares: usize,
     changed: Condvar,
 }
 
@@ -106,6 +110,7 @@ impl Queue {
             bytes: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
             hard_bytes: HARD_BYTES + usize::try_from(data_bytes / HARD_SHARE).unwrap_or(0),
+            spares: usize::try_from(data_bytes / HARD_SHARE).unwrap_or(0) / BUFFER_BYTES,
             changed: Condvar::new(),
         }
     }
@@ -154,6 +159,15 @@ impl Queue {
     /// An empty buffer for a piece; one that was used before, if there is one.
     pub fn spare(&self) -> Vec<u8> {
         self.lock().spares.pop().unwrap_or_default()
+    }
+
+    /// Makes buffers for pieces. To be called on the thread that takes the pieces: then it is not the walk that touches fresh
+    /// memory first.
+    pub fn prepare(&self) {
+        for _ in 0..self.spares.min(SPARES_MAX) {
+            // Ones: zeros would be pages that nobody has touched.
+            self.keep(vec![1; BUFFER_BYTES]);
+        }
     }
 
     fn keep(&self, mut buffer: Vec<u8>) {
@@ -256,6 +270,23 @@ mod tests {
         assert!(!queue.push(Piece { bytes: Vec::new(), image: string }));
         (0..20).for_each(|_| drop(queue.pop()));
         assert_eq!((queue.bytes(), queue.lock().beyond), (0, 0));
+    }
+
+    #[test]
+    fn buffers_are_made_for_much_data_and_come_back() {
+        let queue = Queue::new(1 << 30);
+        queue.prepare();
+        queue.prepare();
+        assert_eq!(queue.lock().spares.len(), SPARES_MAX);
+        let buffer = queue.spare();
+        assert!(buffer.is_empty() && buffer.capacity() >= BUFFER_BYTES);
+        assert!(queue.push(Piece { bytes: buffer, image: None }));
+        let mut put = |_: &[u8]| Ok(());
+        queue.pop().unwrap().each_part(&queue, &mut Writer::uncompressed(), &mut put).unwrap();
+        assert_eq!(queue.lock().spares.len(), SPARES_MAX);
+        let small = Queue::new(1 << 20);
+        small.prepare();
+        assert!(small.lock().spares.is_empty());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! full buffers to the [`Queue`]. Partitions are walked by whichever worker has time, one worker per partition. The last
 //! one to finish flushes all buffers and closes the queue.
 
-use super::queue::{Piece, Queue};
+use super::queue::{BUFFER_BYTES, Piece, Queue};
 use crate::background::drop_later;
 use crate::command::keyspace::Held;
 use crate::node::Node;
@@ -31,6 +31,8 @@ const SLICE_MIN: Duration = Duration::from_micros(50);
 const PAUSE: u32 = 3;
 /// How long after a request a worker counts as busy.
 const BUSY_FOR: Duration = Duration::from_millis(5);
+/// A slice that took more processor time than this is counted: nobody should wait so long for a snapshot.
+const SLICE_LONG: Duration = Duration::from_millis(2);
 /// Items of a collection from which on it is freed elsewhere.
 const LARGE: usize = 64;
 /// How long a walk that cannot go on waits for the disk.
@@ -97,6 +99,8 @@ pub struct Snapshot {
     saved: AtomicU64,
     longest_slice_us: AtomicU64,
     longest_slice_busy_us: AtomicU64,
+    /// Slices, and those longer than [`SLICE_LONG`].
+    slices: [AtomicU64; 2],
     cut_busy_us: AtomicU64,
     partitions: usize,
     /// Partitions that were given to a worker, and those that are saved.
@@ -134,7 +138,7 @@ impl Saver for Snapshot {
         let mut slot = self.slots[at].lock().unwrap_or_else(PoisonError::into_inner);
         let Slot { writer, db } = &mut *slot;
         if writer.is_empty() {
-            writer.refill(|| self.queue.spare(), PIECE_BYTES + PIECE_BYTES / 8);
+            writer.refill(|| self.queue.spare(), BUFFER_BYTES);
         }
         if *db != Some(entry.db) {
             write::select(entry.db, writer);
@@ -218,6 +222,7 @@ impl Snapshot {
             saved: AtomicU64::new(0),
             longest_slice_us: AtomicU64::new(0),
             longest_slice_busy_us: AtomicU64::new(0),
+            slices: Default::default(),
             cut_busy_us: AtomicU64::new(0),
             partitions: node.store.partition_count(),
             claimed: AtomicUsize::new(0),
@@ -268,6 +273,11 @@ impl Snapshot {
     /// The same in processor time: what other work of the machine took meanwhile is not in it.
     pub fn longest_slice_busy_us(&self) -> u64 {
         self.longest_slice_busy_us.load(Ordering::Relaxed)
+    }
+
+    /// How many slices there were, and how many of them took more than 2 ms of processor time.
+    pub fn slices(&self) -> [u64; 2] {
+        self.slices.each_ref().map(|count| count.load(Ordering::Relaxed))
     }
 
     /// How long all partitions were held for the cut, microseconds of processor time.
@@ -393,6 +403,8 @@ impl Walker {
         snapshot.longest_slice_us.fetch_max(micros(began.elapsed()), Ordering::Relaxed);
         let busy = busy_time().saturating_sub(busy_before);
         snapshot.longest_slice_busy_us.fetch_max(micros(busy), Ordering::Relaxed);
+        snapshot.slices[0].fetch_add(1, Ordering::Relaxed);
+        snapshot.slices[1].fetch_add(u64::from(busy > SLICE_LONG), Ordering::Relaxed);
         if self.waits.is_none() {
             self.snapshot = None;
         }

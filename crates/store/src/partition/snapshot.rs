@@ -19,6 +19,9 @@ use super::{Cleared, Image, Partition, Removed};
 use std::fmt;
 use std::sync::Arc;
 
+/// Bytes of items that are saved at once. A key with more of them comes alone.
+const STEP_BYTES: usize = 2048;
+
 /// Who is given the items of a snapshot, each once. It is called while the item's partition is held.
 pub trait Saver: fmt::Debug + Send + Sync {
     /// Takes what it needs of an item: the item may be gone when this returns.
@@ -121,7 +124,8 @@ impl Partition {
         self.saving.is_some()
     }
 
-    /// Saves buckets of items until nothing is left or `go_on`, asked after each bucket, says no. True when all is saved.
+    /// Saves items until nothing is left or `go_on`, asked after each bucket and after each [`STEP_BYTES`] of items, says no.
+    /// True when all is saved.
     /// What an emptied database held is given to `free` once it is saved.
     pub fn save_some(&mut self, go_on: &mut dyn FnMut() -> bool, free: &mut dyn FnMut(Removed)) -> bool {
         let Some(mut saving) = self.saving.take() else { return true };
@@ -147,7 +151,12 @@ impl Partition {
             let db_at_cut = *origin;
             while let Some(at) = *position {
                 let table = self.table_mut(db as u16);
-                *position = table.sweep(at, generation, |item| saver.save(&Entry { db: db_at_cut, item }));
+                let mut bytes = 0;
+                *position = table.sweep(at, generation, |item| {
+                    saver.save(&Entry { db: db_at_cut, item });
+                    bytes += item.approximate_bytes();
+                    bytes < STEP_BYTES
+                });
                 if !go_on() {
                     self.saving = Some(saving);
                     return false;
@@ -164,7 +173,7 @@ impl Partition {
         let generation = self.generation;
         for (db, mut walk) in saving.walks.into_iter().enumerate() {
             while let Some(at) = walk.position {
-                walk.position = self.table_mut(db as u16).sweep(at, generation, |_| {});
+                walk.position = self.table_mut(db as u16).sweep(at, generation, |_| true);
             }
         }
         saving.cleared.into_iter().map(|(_, table)| Cleared(table)).collect()

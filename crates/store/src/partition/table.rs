@@ -428,13 +428,13 @@ impl Table {
         }
     }
 
-    /// Visits the items of the bucket at a position that are not of this generation, and makes them of it; answers as
-    /// [`Table::scan`] does.
+    /// Visits the items of the bucket at a position that are not of this generation, and makes them of it, until `visit`
+    /// answers false; answers as [`Table::scan`] does, or with the same position if it was stopped.
     pub(super) fn sweep(
         &mut self,
         position: u32,
         generation: u64,
-        mut visit: impl FnMut(&Item),
+        mut visit: impl FnMut(&Item) -> bool,
     ) -> Option<u32> {
         let (index, next) = self.bucket_at(position)?;
         let Bucket(bucket) = &self.buckets[index];
@@ -452,7 +452,9 @@ impl Table {
         for cell in bucket.cells().filter(|cell| cell.get() != 0) {
             if cell.get() & GENERATION != generation {
                 cell.set(cell.get() ^ GENERATION);
-                visit(&borrow(cell.get()));
+                if !visit(&borrow(cell.get())) {
+                    return Some(position);
+                }
             }
         }
         next

@@ -373,3 +373,26 @@ fn one_snapshot_at_a_time() {
     subject.finish();
     assert!(subject.begin(&saver));
 }
+
+#[test]
+fn a_step_of_the_walk_saves_few_bytes_however_full_a_bucket_is() {
+    let mut subject = Subject::new();
+    for key in 0..200 {
+        subject.act(Act::Set { key, db: 0, len: 1500, in_ms: None });
+    }
+    let (expected, saver) = (subject.image(), Arc::new(Collected::default()));
+    assert!(subject.begin(&saver));
+    let mut saved = 0;
+    for id in subject.store.partitions() {
+        loop {
+            let done = subject.store.lock(id).save_some(&mut || false, &mut drop);
+            let now = saver.image.lock().unwrap().len();
+            assert!(now - saved <= 2, "{} keys of 1500 bytes at once", now - saved);
+            saved = now;
+            if done {
+                break;
+            }
+        }
+    }
+    assert_eq!(*saver.image.lock().unwrap(), expected);
+}
