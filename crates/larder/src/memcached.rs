@@ -395,11 +395,12 @@ fn read(words: &[String]) -> Result<Wish, Refusal> {
             'r' => note("core dumps are left as the system limits them"),
             'W' => set("memcached-watch", "no"),
             'C' => set("memcached-cas", "no"),
-            'D' if text.len() == 1 => {
-                set("memcached-stats-prefix", &text);
+            'D' => {
+                // The first counts, as in memcached.
+                let first = text.chars().next().ok_or("No delimiter specified")?;
+                set("memcached-stats-prefix", first.encode_utf8(&mut [0; 4]));
                 set("memcached-stats-detail", "yes");
             }
-            'D' => return Err("-D takes one character".into()),
             't' => threads = positive(&text, 1024, "Number of threads must be greater than 0")?,
             'R' => {
                 let sentence = "Number of requests per event must be greater than 0";
@@ -657,6 +658,7 @@ mod tests {
         assert!(started("-l 127.0.0.1:11999").contains("--memcached-port 11999"));
         assert!(started("-m 100m -U off").contains("--memcached-udp-port 0 --maxmemory 100mb"));
         assert!(!started("-p -1").contains("--memcached-port 0"));
+        assert!(started("-D ::").contains("--memcached-stats-prefix : --memcached-stats-detail yes"));
         assert!(started("-s /tmp/x -a 770").contains("--memcached-unixsocketperm 770"));
     }
 

@@ -179,10 +179,14 @@ impl Binary {
                     false => Verdict::Refused,
                 };
                 self.authenticated = verdict == Verdict::Admitted;
+                // Wrong ones at the beginning end it, and those of a step can be shown again.
+                self.begun &= match opcode {
+                    Opcode::SaslAuth => asks,
+                    _ => !self.authenticated,
+                };
                 if asks {
                     fail(out, header, Status::AuthContinue);
                 } else if self.authenticated {
-                    self.begun = false;
                     ok(out, header, b"Authenticated", 0);
                 } else {
                     turn.count(Counter::AuthErrors);
@@ -442,6 +446,9 @@ fn arithmetic(
 
 /// `STAT`: the lines of the text protocol, a frame each, and an empty one behind them.
 fn stat(turn: &mut Turn<'_>, frame: &Frame<'_>, out: &mut Vec<u8>) {
+    if frame.key.starts_with(b"cachedump") {
+        return fail(out, &frame.header, Status::NotFound); // of the text protocol only, as in memcached
+    }
     let mut text = Vec::new();
     let end = super::execute::statistics(turn, Words::new(frame.key), &mut text);
     match end {

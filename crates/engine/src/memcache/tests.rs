@@ -334,6 +334,21 @@ fn a_value_that_is_too_large_takes_nothing_from_a_replica() {
 }
 
 #[test]
+fn a_value_that_is_a_little_too_large_leaves_nothing_behind_in_binary() {
+    const SET: u8 = 0x01;
+    const GET: u8 = 0x00;
+    for beyond in [0, 1, 200, 300] {
+        let mut bench = Bench::new(false);
+        let value = "v".repeat(ITEM_SIZE_MAX_BYTES + beyond);
+        let set = |value| frame(SET, "a", &[0; 8], value);
+        let requests = [set("small"), set(&value), frame(GET, "a", &[], "")].concat();
+        let (mut session, mut out) = (Session::new(false, Some(PLACE)), Vec::new());
+        bench.with_turn(|turn| session.serve(turn, &requests, &mut out));
+        assert_eq!(statuses(&out), [(SET, 0), (SET, 0x03), (GET, 0x01)], "{beyond}");
+    }
+}
+
+#[test]
 fn sasl_plain_goes_in_one_step_or_in_two() {
     const AUTH: u8 = 0x21;
     const STEP: u8 = 0x22;
@@ -351,6 +366,11 @@ fn sasl_plain_goes_in_one_step_or_in_two() {
         (vec![(AUTH, "PLAIN", "")], vec![0x21], false),
         (vec![(AUTH, "PLAIN", ""), (STEP, "PLAIN", right)], vec![0x21, 0], true),
         (vec![(AUTH, "PLAIN", ""), (STEP, "PLAIN", wrong)], vec![0x21, 0x20], false),
+        (
+            vec![(AUTH, "PLAIN", ""), (STEP, "PLAIN", wrong), (STEP, "PLAIN", right)],
+            vec![0x21, 0x20, 0],
+            true,
+        ),
         (vec![(AUTH, "PLAIN", ""), (STEP, "PLAIN", ""), (STEP, "PLAIN", right)], vec![0x21, 0x20, 0], true),
         (
             vec![(AUTH, "PLAIN", ""), (AUTH, "CRAM-MD5", ""), (STEP, "PLAIN", right)],
@@ -359,6 +379,7 @@ fn sasl_plain_goes_in_one_step_or_in_two() {
         ),
         (vec![(AUTH, "PLAIN", right), (STEP, "PLAIN", right)], vec![0, 0x20], false),
         (vec![(STEP, "PLAIN", right)], vec![0x20], false),
+        (vec![(AUTH, "PLAIN", wrong), (STEP, "PLAIN", right)], vec![0x20, 0x20], false),
     ] {
         let mut bench = Bench::new(false);
         bench.shared.set_auth(Auth::read(file.path(), true).unwrap());
