@@ -146,6 +146,7 @@ pub(super) fn statistics(turn: &Turn<'_>, words: Words<'_>, out: &mut Vec<u8>) -
         [b"extstore" | b"proxy" | b"proxyfuncs" | b"proxybe", ..] => {} // neither is there, and there is nothing to tell of it
         [b"reset", ..] => {
             turn.shared.counters.reset();
+            turn.shared.detail.reset();
             turn.shared.prefixes.reset_reported();
             turn.store.partitions().for_each(|id| turn.store.lock(id).reset_counters());
             return b"RESET\r\n";
