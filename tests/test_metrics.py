@@ -170,6 +170,22 @@ def test_alarms_change_their_state(cloudwatch):
         cloudwatch.set_alarm_state(AlarmName="unknown", StateValue="OK", StateReason="gone")
 
 
+def test_each_operation_has_the_error_that_its_model_names_for_what_is_not_there(cloudwatch):
+    cloudwatch.put_metric_alarm(**alarm("there"))
+    arn = cloudwatch.describe_alarms(AlarmNames=["there"])["MetricAlarms"][0]["AlarmArn"]
+    with pytest.raises(cloudwatch.exceptions.ResourceNotFoundException):
+        cloudwatch.list_tags_for_resource(ResourceARN=arn[:-5] + "gone")
+    with pytest.raises(cloudwatch.exceptions.InvalidParameterValueException):
+        cloudwatch.tag_resource(ResourceARN="there", Tags=[{"Key": "a", "Value": "b"}])
+    with pytest.raises(cloudwatch.exceptions.ResourceNotFound):
+        cloudwatch.delete_alarms(AlarmNames=["gone"])
+    cloudwatch.disable_alarm_actions(AlarmNames=["gone", "there"])
+    assert not cloudwatch.describe_alarms(AlarmNames=["there"])["MetricAlarms"][0]["ActionsEnabled"]
+    cloudwatch.enable_alarm_actions(AlarmNames=["there", "gone"])
+    assert cloudwatch.describe_alarms(AlarmNames=["there"])["MetricAlarms"][0]["ActionsEnabled"]
+    cloudwatch.delete_alarms(AlarmNames=["there"])
+
+
 def test_older_clients_speak_json_and_query(service):
     service.api("cloudwatch").put_metric_alarm(**alarm("old"))
     target = {"X-Amz-Target": "GraniteServiceVersion20100801.DescribeAlarms", "Content-Type": "application/x-amz-json-1.0"}

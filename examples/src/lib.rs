@@ -4,6 +4,7 @@
 //! LARDER_URL=redis://127.0.0.1:6379   the cache (this is the default)
 //! DATABASE_URL=postgres://...         a PostgreSQL, with the feature `postgres`; otherwise SQLite in a new folder
 //! LOAD_SECONDS=3                      how long each load runs, at most 60
+//! CACHE_ANSWER_MS=250                 how long a request waits for the cache before it goes on without
 //! ```
 
 use std::future::Future;
@@ -12,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use larder_client::{Loader, Server};
+use larder_client::{Limits, Loader, Server};
 use serde::{Deserialize, Serialize};
 
 /// How many products the table has.
@@ -203,7 +204,12 @@ impl Loader<Product> for Database {
 /// When nothing answers there.
 pub async fn cache_server() -> Result<Server> {
     let url = std::env::var("LARDER_URL").unwrap_or_else(|_| "redis://127.0.0.1:6379".into());
-    let server = Server::new(&url)?;
+    let mut limits = Limits::default();
+    if let Ok(text) = std::env::var("CACHE_ANSWER_MS") {
+        limits.answer = Duration::from_millis(text.parse().context("CACHE_ANSWER_MS is a number")?);
+        limits.connect = limits.connect.max(limits.answer);
+    }
+    let server = Server::with_limits(&url, limits)?;
     server.ping().await.with_context(|| format!("no cache at {url}; start one: larder node --port 6379"))?;
     Ok(server)
 }

@@ -373,6 +373,7 @@ pub fn start(config: Config) -> Result<Running, RunError> {
         let (node, doors, engine) = (running.node.clone(), doors.clone(), startup.engine);
         let (told, listeners) = (told.clone(), listeners.take().unwrap_or_default());
         let work = move || {
+            memory::allocator::share_arena(threads); // refused, it costs memory and nothing else
             let shared = node.clone();
             let worker = Worker::new(node, id, engine, doors).and_then(|mut worker| {
                 listeners.into_iter().try_for_each(|listener| worker.listen(listener))?;

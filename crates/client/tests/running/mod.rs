@@ -159,7 +159,8 @@ impl Drop for TestServer {
 }
 
 fn root() -> std::path::PathBuf {
-    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    let own = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.ancestors().find(|folder| folder.join("Cargo.lock").is_file()).expect("a workspace").to_owned()
 }
 
 fn free_port() -> u16 {

@@ -48,37 +48,42 @@ pub fn wanted(
     let node_type = node_type.ok_or_else(|| missing(&format!("node type {}", cluster.node_type)))?;
     let family = group.family().map_err(|refusal| ActError::Missing(refusal.message))?;
     let mut wanted = WantedSettings::new();
+    let defaults = ParameterGroup { values: BTreeMap::new(), ..group.clone() };
+    let defaults: BTreeMap<String, String> =
+        node_directives(&defaults, node_type, &cluster.engine_version).into_iter().collect();
     for (name, value) in node_directives(&group, node_type, &cluster.engine_version) {
+        let is_default = defaults.get(&name) == Some(&value);
         let value = if value.is_empty() { "\"\"".to_owned() } else { value };
         let applies = if changes_at_once(family, &name) { Applies::Live } else { Applies::Reboot };
-        wanted.insert(name, Setting { value, applies });
+        wanted.insert(name, Setting { value, applies, is_default });
     }
-    let mut own =
-        |name: &str, value: String, applies| wanted.insert(name.to_owned(), Setting { value, applies });
-    own("node-memory-bytes", node_type.memory_bytes.to_string(), Applies::Live);
+    let mut own = |name: &str, value: String, applies| {
+        wanted.insert(name.to_owned(), Setting { value, applies, is_default: false })
+    };
+    own("node-memory-bytes", node_type.memory_bytes.to_string(), Applies::Own);
     let is_memcached = cluster.engine == Engine::Memcached;
     // A new version empties a memcached node, as it does in ElastiCache; the others keep their data.
-    let version_applies = if is_memcached { Applies::Restart } else { Applies::Live };
+    let version_applies = if is_memcached { Applies::Restart } else { Applies::Own };
     own("engine-version", cluster.engine_version.clone(), version_applies);
     if !is_memcached {
-        own("engine", cluster.engine.as_str().to_owned(), Applies::Live);
+        own("engine", cluster.engine.as_str().to_owned(), Applies::Own);
         // A node that starts is empty, as in ElastiCache: data come from a primary or a snapshot.
-        own("save", "\"\"".to_owned(), Applies::Live);
-        own("restricted-commands", RESTRICTED.to_owned(), Applies::Live);
+        own("save", "\"\"".to_owned(), Applies::Own);
+        own("restricted-commands", RESTRICTED.to_owned(), Applies::Own);
         // A replica that waits for others that might come is not in sync, and no failover counts on it.
-        own("repl-diskless-sync-delay", "0".to_owned(), Applies::Live);
+        own("repl-diskless-sync-delay", "0".to_owned(), Applies::Own);
         // Also of a cluster in no group: it may have been in one, and must let go of the others then.
         let others: Vec<String> = companions(records, cluster)?.iter().map(ToString::to_string).collect();
         let value = if others.is_empty() { "none".to_owned() } else { others.join(" ") };
-        own(REPLICATION_SOURCES, value, Applies::Live);
+        own(REPLICATION_SOURCES, value, Applies::Own);
     }
     let (name, value) = (ALLOWED_SOURCES.to_owned(), allowed_sources(records, cluster, members)?);
-    wanted.insert(name, Setting { value, applies: Applies::Live });
+    wanted.insert(name, Setting { value, applies: Applies::Own, is_default: false });
     users(records, cluster, &mut wanted)?;
     if let Some(group) = &cluster.group
         && let Some(address) = own_address(records, cluster, group)?
     {
-        let setting = Setting { value: address.to_string(), applies: Applies::Live };
+        let setting = Setting { value: address.to_string(), applies: Applies::Own, is_default: false };
         wanted.insert(SOURCE_ADDRESS.to_owned(), setting);
     }
     Ok(wanted)
@@ -120,8 +125,9 @@ fn names(records: &dyn Records, zone: &Zone, cluster: &Cluster) -> Result<BTreeS
 
 /// The settings of TLS. Files are named from the node's folder.
 fn encrypt(transit: Transit, files: &Files, wanted: &mut WantedSettings) {
-    let mut own =
-        |name: &str, value: String| wanted.insert(name.to_owned(), Setting { value, applies: Applies::Live });
+    let mut own = |name: &str, value: String| {
+        wanted.insert(name.to_owned(), Setting { value, applies: Applies::Own, is_default: false })
+    };
     own("tls-auth-clients", "no".to_owned());
     own("tls-ca-cert-file", format!("../../{FOLDER}/{AUTHORITY}"));
     own("tls-cert-file", format!("../../{FOLDER}/{}", files.certificate.display()));
@@ -236,25 +242,26 @@ fn users(records: &dyn Records, cluster: &Cluster, wanted: &mut WantedSettings) 
     if user_group.is_none() && !cluster.auth.is_enabled() {
         return Ok(());
     }
-    let mut own =
-        |name: &str, value: String, applies| drop(wanted.insert(name.to_owned(), Setting { value, applies }));
+    let mut own = |name: &str, value: String, applies| {
+        drop(wanted.insert(name.to_owned(), Setting { value, applies, is_default: false }))
+    };
     own(CLOSED, "default off".to_owned(), Applies::Start);
     if let Some(group) = &group {
         if group.members().count() > 1 {
-            own("masteruser", REPLICATION_USER.to_owned(), Applies::Live);
-            own("masterauth", group.replication_password.clone(), Applies::Live);
+            own("masteruser", REPLICATION_USER.to_owned(), Applies::Own);
+            own("masterauth", group.replication_password.clone(), Applies::Own);
         }
         let hash = digest(&SHA256, group.replication_password.as_bytes());
         let rules = format!("on #{} -@all +psync +replconf +ping", crate::hex::encode(hash.as_ref()));
-        own(&format!("user {REPLICATION_USER}"), rules, Applies::Live);
+        own(&format!("user {REPLICATION_USER}"), rules, Applies::Own);
     }
     match (group, user_group) {
         (Some(group), Some(id)) => {
-            own("user default", "off resetkeys resetchannels -@all".to_owned(), Applies::Live);
+            own("user default", "off resetkeys resetchannels -@all".to_owned(), Applies::Own);
             user_group_users(records, &group, &id, own)
         }
         _ => {
-            own("user default", cluster.auth.node_rules(), Applies::Live);
+            own("user default", cluster.auth.node_rules(), Applies::Own);
             Ok(())
         }
     }
@@ -277,11 +284,11 @@ fn user_group_users(
             None => User::default_user(),
         };
         by_token |= user.authentication == Authentication::Iam;
-        own(&format!("user {}", user.name), user.node_rules(), Applies::Live);
+        own(&format!("user {}", user.name), user.node_rules(), Applies::Own);
     }
     if by_token {
-        own("iam-authenticator", format!("../../{}", login::SOCKET), Applies::Live);
-        own("iam-cache", group.id.clone(), Applies::Live);
+        own("iam-authenticator", format!("../../{}", login::SOCKET), Applies::Own);
+        own("iam-cache", group.id.clone(), Applies::Own);
     }
     Ok(())
 }
@@ -311,11 +318,12 @@ mod tests {
         assert_eq!(says, ("redis", "7.1.0"));
         assert_eq!(
             wanted_now["maxmemory-policy"],
-            Setting { value: "volatile-lru".into(), applies: Applies::Live }
+            Setting { value: "volatile-lru".into(), applies: Applies::Live, is_default: true }
         );
         assert_eq!(wanted_now["databases"].applies, Applies::Reboot);
         assert!(wanted_now.contains_key("client-output-buffer-limit"));
         assert!(wanted_now["restricted-commands"].value.contains("config"));
+        assert!(wanted_now["databases"].is_default);
 
         let mut group = ParameterGroup::defaults().into_iter().find(|g| g.name == "default.redis7").unwrap();
         group.name = "mine".into();
@@ -323,8 +331,8 @@ mod tests {
         records.apply(&[create(&group).unwrap()]).unwrap();
         cluster.parameter_group = "mine".into();
         assert_eq!(
-            wanted(&records, &cluster, &Members::default()).unwrap()["maxmemory-policy"].value,
-            "allkeys-lru"
+            wanted(&records, &cluster, &Members::default()).unwrap()["maxmemory-policy"],
+            Setting { value: "allkeys-lru".into(), applies: Applies::Live, is_default: false }
         );
         cluster.parameter_group = "gone".into();
         assert!(wanted(&records, &cluster, &Members::default()).is_err());
@@ -346,7 +354,10 @@ mod tests {
         let mut cluster = memcached(1);
         cluster.parameter_group = "default.memcached1.6".into();
         let wanted = wanted(&records, &cluster, &Members::default()).unwrap();
-        assert_eq!(wanted["engine-version"], Setting { value: "1.6.22".into(), applies: Applies::Restart });
+        assert_eq!(
+            wanted["engine-version"],
+            Setting { value: "1.6.22".into(), applies: Applies::Restart, is_default: false }
+        );
         assert!(!wanted.contains_key("restricted-commands"));
     }
 }

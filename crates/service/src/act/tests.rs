@@ -27,6 +27,7 @@ use crate::state::mortal::{Fuse, MortalRecords};
 use crate::state::{FileRecords, Records, StateError, create, find, list_all, replace};
 use crate::vault::Vault;
 
+mod adopted;
 mod changes;
 mod group;
 mod many;
@@ -260,7 +261,7 @@ impl World {
             runs: Mutex::new(Runs::Another),
             meanwhile: Mutex::default(),
         };
-        let setting = Setting { value: "volatile-lru".into(), applies: Applies::Live };
+        let setting = Setting { value: "volatile-lru".into(), applies: Applies::Live, is_default: false };
         let wanted = WantedSettings::from([("maxmemory-policy".to_owned(), setting)]);
         let folder = tempfile::tempdir().unwrap();
         World { records, host: Arc::new(host), wanted: Arc::new(Mutex::new(wanted)), folder }
@@ -506,7 +507,7 @@ async fn settings_follow_the_parameter_group() {
     world.desire(&cluster);
     world.run("pages").await.unwrap();
     let want = |name: &str, value: &str, applies| {
-        let setting = Setting { value: value.into(), applies };
+        let setting = Setting { value: value.into(), applies, is_default: false };
         world.wanted.lock().unwrap().insert(name.into(), setting);
     };
     want("maxmemory-policy", "allkeys-lru", Applies::Live);

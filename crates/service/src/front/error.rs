@@ -46,6 +46,7 @@ const STATUSES: &[(&str, u16)] = &[
     ("SignatureDoesNotMatch", 403),
     ("NoSuchEntity", 404),
     ("ResourceNotFound", 404),
+    ("ResourceNotFoundException", 404),
     ("DeleteConflict", 409),
     ("EntityAlreadyExists", 409),
     ("LimitExceeded", 409),

@@ -8,7 +8,7 @@ use super::{App, Caller, log_delivery};
 use crate::front::{ApiError, Xml};
 use crate::metric::catalogue;
 use crate::resource::cluster::{Cluster, Engine, Pending, Status, node_status};
-use crate::resource::ec2::SecurityGroup;
+use crate::resource::ec2::{SecurityGroup, Vpc};
 use crate::resource::engine_version::{self, EngineVersion};
 use crate::resource::group::Group;
 use crate::resource::log_delivery::{Deliveries, ObservedDeliveries};
@@ -155,16 +155,20 @@ pub(super) fn subnets(app: &App, group_name: &str) -> Result<(Vec<Subnet>, Optio
     Ok((group.subnets(&network).cloned().collect(), hold))
 }
 
-/// Security groups must be there, in the VPC of the subnet group. The one that every cache without a wish has always fits.
+/// Security groups must be there, in the VPC of the subnet group.
 pub(super) fn check_security_groups(app: &App, ids: &[String], subnet_group: &str) -> Result<(), ApiError> {
     if ids.is_empty() {
         return Ok(());
     }
     let network = super::subnet_group::network(app)?;
     let vpc_id = super::subnet_group::find(app, subnet_group)?.vpc_id;
-    for id in ids.iter().filter(|id| **id != network.default_security_group_id) {
+    for id in ids {
         let shown: String = id.chars().take(64).collect();
         let Some(group) = find_shared::<SecurityGroup>(app.records.as_ref(), id)? else {
+            // Its default VPC may have been deleted, and the caches that have it run on.
+            if *id == network.default_security_group_id {
+                continue;
+            }
             return Err(ApiError::invalid_value(format!("The security group '{shown}' does not exist.")));
         };
         if group.value.vpc_id != vpc_id {
@@ -174,6 +178,16 @@ pub(super) fn check_security_groups(app: &App, ids: &[String], subnet_group: &st
         }
     }
     Ok(())
+}
+
+/// The security group of a cache that names none: the default one of the VPC that its subnet group lies in.
+pub(super) fn default_security_group(app: &App, subnet_group: &str) -> Result<String, ApiError> {
+    let vpc_id = super::subnet_group::find(app, subnet_group)?.vpc_id;
+    let vpc = find_shared::<Vpc>(app.records.as_ref(), &vpc_id)?;
+    match vpc {
+        Some(vpc) => Ok(vpc.value.default_group_id.clone()),
+        None => Ok(super::subnet_group::network(app)?.default_security_group_id),
+    }
 }
 
 /// The node type must be there and be offered for the engine.

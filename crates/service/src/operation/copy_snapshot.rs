@@ -9,6 +9,7 @@ use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
 use crate::resource::group::ONLY_SHARD;
+use crate::resource::kms;
 use crate::resource::snapshot::{Object, Origin, SORT, Snapshot, bucket, identifier};
 use crate::resource::tag::{Tag, TagSet};
 use crate::state::{create, find, put_any, replace};
@@ -33,15 +34,24 @@ impl Input for CopySnapshot {
 
 /// Wants a copy of a snapshot, or its file in a bucket. Answers the copy.
 pub(super) fn run(app: &App, caller: &Caller, input: CopySnapshot) -> Result<Xml, ApiError> {
-    not_available("KmsKeyId", input.kms_key_id.is_some())?;
+    let key = input.kms_key_id.as_deref().map(kms::key).transpose()?;
     let target = identifier("TargetSnapshotName", &input.target_snapshot_name)?;
     match &input.target_bucket {
-        Some(name) => export(app, caller, &input, target, bucket(name)?),
-        None => copy(app, caller, &input, target),
+        Some(name) => {
+            not_available("KmsKeyId for an object in a bucket", key.is_some())?;
+            export(app, caller, &input, target, bucket(name)?)
+        }
+        None => copy(app, caller, &input, target, key),
     }
 }
 
-fn copy(app: &App, caller: &Caller, input: &CopySnapshot, target: String) -> Result<Xml, ApiError> {
+fn copy(
+    app: &App,
+    caller: &Caller,
+    input: &CopySnapshot,
+    target: String,
+    key: Option<String>,
+) -> Result<Xml, ApiError> {
     let mut tags = TagSet::none(SORT, &target);
     tags.add(input.tags.clone())?;
     retrying(|| {
@@ -59,6 +69,7 @@ fn copy(app: &App, caller: &Caller, input: &CopySnapshot, target: String) -> Res
             origin: Origin::Copy { of: source.name.clone() },
             exports: 0,
             export: None,
+            kms_key: key.clone().or_else(|| source.kms_key.clone()),
             ..source.clone()
         };
         // The source is written as it was, so that it cannot be deleted at the same moment.

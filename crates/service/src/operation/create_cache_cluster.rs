@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::cache_cluster::{
-    self, answer_new, check_node_type, check_quota, check_security_groups, engine_of,
+    self, answer_new, check_node_type, check_quota, check_security_groups, default_security_group, engine_of,
     no_cache_security_groups, not_available, only_ipv4, parameter_group, store_new, subnets,
 };
 use super::increase_replica_count::add_members;
@@ -99,7 +99,7 @@ pub(super) fn run(app: &App, caller: &Caller, input: CreateCacheCluster) -> Resu
     let subnet_group = input.cache_subnet_group_name.as_deref().unwrap_or(DEFAULT_NAME).to_ascii_lowercase();
     let (subnets, subnet_hold) = subnets(app, &subnet_group)?;
     check_security_groups(app, &input.security_group_ids, &subnet_group)?;
-    let network = super::subnet_group::network(app)?;
+    let default_group = default_security_group(app, &subnet_group)?;
     let chosen = Chosen {
         region: &app.region,
         engine,
@@ -108,7 +108,7 @@ pub(super) fn run(app: &App, caller: &Caller, input: CreateCacheCluster) -> Resu
         parameter_group: &group,
         subnet_group: &subnet_group,
         subnets: &subnets,
-        default_security_group_id: &network.default_security_group_id,
+        default_security_group_id: &default_group,
         now_ms: app.now_ms(),
     };
     let mut tags = TagSet::none(cache_cluster::SORT, &id);

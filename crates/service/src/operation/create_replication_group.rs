@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::cache_cluster::{
-    check_node_type, check_quota, check_security_groups, engine_of, no_cache_security_groups, not_available,
-    only_ipv4, parameter_group, subnets,
+    check_node_type, check_quota, check_security_groups, default_security_group, engine_of,
+    no_cache_security_groups, not_available, only_ipv4, parameter_group, subnets,
 };
 use super::modify_cache_cluster::versions;
 use super::replication_group::{self, WholeGroup, answer, attachable, store_new_group};
@@ -22,6 +22,7 @@ use crate::resource::cluster::{Cluster, Engine, Status};
 use crate::resource::engine_version;
 use crate::resource::group::create::{Layout, check_failover, identifier, spread};
 use crate::resource::group::{Group, ONLY_SHARD, Shard, member_id};
+use crate::resource::kms;
 use crate::resource::log_delivery::{self, Request as LogRequest};
 use crate::resource::refusal::Refusal;
 use crate::resource::subnet_group::DEFAULT_NAME;
@@ -129,6 +130,12 @@ pub(super) fn run(app: &App, caller: &Caller, input: CreateReplicationGroup) -> 
         }
         _ => return Err(ApiError::invalid_value("A replication group can have at most one user group.")),
     };
+    let at_rest_encryption = input.at_rest_encryption_enabled.unwrap_or(first.engine == Engine::Valkey);
+    if input.kms_key_id.is_some() && !at_rest_encryption {
+        return Err(ApiError::invalid_combination(
+            "KmsKeyId can only be specified for a replication group whose AtRestEncryptionEnabled is true.",
+        ));
+    }
     let shard =
         Shard { members: members.iter().map(|member| member.id.clone()).collect(), ..Shard::default() };
     let group = Group {
@@ -140,7 +147,8 @@ pub(super) fn run(app: &App, caller: &Caller, input: CreateReplicationGroup) -> 
         shards: BTreeMap::from([(ONLY_SHARD.to_owned(), shard)]),
         automatic_failover: input.automatic_failover_enabled == Some(true),
         multi_az: input.multi_az_enabled == Some(true),
-        at_rest_encryption: input.at_rest_encryption_enabled.unwrap_or(first.engine == Engine::Valkey),
+        at_rest_encryption,
+        kms_key: input.kms_key_id.as_deref().map(kms::key).transpose()?,
         snapshotting_cluster: None,
         user_group,
         snapshots: 0,
@@ -312,7 +320,7 @@ fn fresh(
     let subnet_group = input.cache_subnet_group_name.as_deref().unwrap_or(DEFAULT_NAME).to_ascii_lowercase();
     let (subnets, subnet_hold) = subnets(app, &subnet_group)?;
     check_security_groups(app, &input.security_group_ids, &subnet_group)?;
-    let network = super::subnet_group::network(app)?;
+    let default_group = default_security_group(app, &subnet_group)?;
     let layout = Layout {
         members: input.members(),
         zones: input.preferred_zones.clone(),
@@ -328,7 +336,7 @@ fn fresh(
         parameter_group: &group,
         subnet_group: &subnet_group,
         subnets: &subnets,
-        default_security_group_id: &network.default_security_group_id,
+        default_security_group_id: &default_group,
         now_ms: app.now_ms(),
     };
     let request = CreateRequest {
@@ -387,7 +395,6 @@ fn check_built(input: &CreateReplicationGroup) -> Result<(), Refusal> {
     if input.auth_token.is_some() && !input.user_group_ids.is_empty() {
         return Err(Refusal::combination("AuthToken cannot be specified together with UserGroupIds."));
     }
-    not_available("KmsKeyId", input.kms_key_id.is_some())?;
     not_available("DataTieringEnabled", input.data_tiering_enabled == Some(true))?;
     not_available(
         "Durability",

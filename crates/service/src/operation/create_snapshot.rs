@@ -2,13 +2,14 @@
 
 use serde::Deserialize;
 
-use super::cache_cluster::{self, not_available};
+use super::cache_cluster;
 use super::replication_group::update_group;
-use super::snapshot::{Asked, answer, check_cluster_available, of_cluster, of_group};
+use super::snapshot::{Asked, Extras, answer, check_cluster_available, of_cluster, of_group};
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
 use crate::resource::group::change;
+use crate::resource::kms;
 use crate::resource::snapshot::{SORT, Snapshot};
 use crate::resource::tag::Tag;
 
@@ -32,11 +33,11 @@ impl Input for CreateSnapshot {
 
 /// Wants a snapshot of a cluster or of a group. Answers it, creating.
 pub(super) fn run(app: &App, caller: &Caller, input: CreateSnapshot) -> Result<Xml, ApiError> {
-    not_available("KmsKeyId", input.kms_key_id.is_some())?;
-    let (name, tags) = (&input.snapshot_name, &input.tags);
+    let kms_key = input.kms_key_id.as_deref().map(kms::key).transpose()?;
+    let (name, extras) = (&input.snapshot_name, &Extras { tags: input.tags, kms_key });
     let snapshot = match (&input.cache_cluster_id, &input.replication_group_id) {
-        (Some(cluster), None) => of_named_cluster(app, name, cluster, tags)?,
-        (None, Some(group)) => of_named_group(app, name, group, None, tags)?,
+        (Some(cluster), None) => of_named_cluster(app, name, cluster, extras)?,
+        (None, Some(group)) => of_named_group(app, name, group, None, extras)?,
         (None, None) => {
             return Err(ApiError::invalid_value(
                 "One of CacheClusterId and ReplicationGroupId must be specified.",
@@ -52,15 +53,15 @@ pub(super) fn run(app: &App, caller: &Caller, input: CreateSnapshot) -> Result<X
 }
 
 /// The snapshot of a cluster that is a member is one of its group, with the data of that member.
-fn of_named_cluster(app: &App, name: &str, cluster: &str, tags: &[Tag]) -> Result<Snapshot, ApiError> {
+fn of_named_cluster(app: &App, name: &str, cluster: &str, extras: &Extras) -> Result<Snapshot, ApiError> {
     let found = cache_cluster::find_whole(app, cluster)?.desired.value;
     if let Some(group) = &found.group {
-        return of_named_group(app, name, group, Some(&found.id), tags);
+        return of_named_group(app, name, group, Some(&found.id), extras);
     }
     let mut made = None;
     cache_cluster::update(app, cluster, |cluster, observed| {
         check_cluster_available(cluster, observed)?;
-        let Asked { snapshot, changes } = of_cluster(app, "SnapshotName", name, cluster, tags.to_vec())?;
+        let Asked { snapshot, changes } = of_cluster(app, "SnapshotName", name, cluster, extras.clone())?;
         made = Some(snapshot);
         Ok(changes)
     })?;
@@ -72,7 +73,7 @@ fn of_named_group(
     name: &str,
     group: &str,
     member: Option<&str>,
-    tags: &[Tag],
+    extras: &Extras,
 ) -> Result<Snapshot, ApiError> {
     let mut made = None;
     update_group(app, group, |whole| {
@@ -80,7 +81,7 @@ fn of_named_group(
         for member in &whole.members {
             check_cluster_available(&member.cluster.value, member.observed.as_ref())?;
         }
-        let Asked { snapshot, changes } = of_group(app, "SnapshotName", name, whole, member, tags.to_vec())?;
+        let Asked { snapshot, changes } = of_group(app, "SnapshotName", name, whole, member, extras.clone())?;
         made = Some(snapshot);
         Ok(changes)
     })?;

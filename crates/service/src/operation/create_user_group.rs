@@ -36,6 +36,7 @@ pub(super) fn run(app: &App, caller: &Caller, input: CreateUserGroup) -> Result<
         id: identifier("UserGroupId", &input.user_group_id)?,
         engine: engine(&input.engine)?,
         users: input.user_ids.iter().map(|id| id.to_ascii_lowercase()).collect(),
+        last: None,
     };
     let (users, mut changes) = users_of(app, &group)?;
     check_members(&group, &users)?;

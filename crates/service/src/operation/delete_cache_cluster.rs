@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::cache_cluster::{self, answer, update};
 use super::replication_group::{WholeGroup, find_group};
-use super::snapshot::{check_cluster_available, of_cluster};
+use super::snapshot::{Extras, check_cluster_available, of_cluster};
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
@@ -49,7 +49,8 @@ pub(super) fn run(app: &App, caller: &Caller, input: DeleteCacheCluster) -> Resu
         delete(cluster, seen)?;
         if let Some(name) = &input.final_snapshot_identifier {
             cluster.final_snapshot = Some(name.to_ascii_lowercase());
-            changes.extend(of_cluster(app, "FinalSnapshotIdentifier", name, cluster, vec![])?.changes);
+            let asked = of_cluster(app, "FinalSnapshotIdentifier", name, cluster, Extras::default())?;
+            changes.extend(asked.changes);
         }
         Ok(changes)
     })?;

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::replication_group::{self, answer, update_group};
-use super::snapshot::{Asked, of_group};
+use super::snapshot::{Asked, Extras, of_group};
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
@@ -63,7 +63,8 @@ pub(super) fn run(app: &App, caller: &Caller, input: DeleteReplicationGroup) -> 
         group.deleting = true;
         group.generation += 1;
         let Some(name) = &input.final_snapshot_identifier else { return Ok(vec![]) };
-        let Asked { changes, .. } = of_group(app, "FinalSnapshotIdentifier", name, whole, None, vec![])?;
+        let Asked { changes, .. } =
+            of_group(app, "FinalSnapshotIdentifier", name, whole, None, Extras::default())?;
         for member in whole.members.iter_mut().filter(|member| member.cluster.value.deleting) {
             member.cluster.value.final_snapshot = Some(name.to_ascii_lowercase());
         }

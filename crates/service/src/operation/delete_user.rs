@@ -52,7 +52,7 @@ pub(super) fn run(app: &App, caller: &Caller, input: DeleteUser) -> Result<Xml, 
             concerned.push(group.id);
         }
         let ids: Vec<&str> = concerned.iter().map(String::as_str).collect();
-        changes.extend(spread(app, &ids)?);
+        changes.extend(spread(app, &ids)?.changes);
         changes.push(note(app, SourceType::User, &user.id, "User deleted")?);
         app.records.apply(&changes)?;
         Ok(user)

@@ -30,10 +30,13 @@ impl Input for DeleteUserGroup {
 pub(super) fn run(app: &App, caller: &Caller, input: DeleteUserGroup) -> Result<Xml, ApiError> {
     let group = retrying(|| {
         let stored = find_user_group(app, &input.user_group_id)?;
-        if let Some((user, _)) = Attachments::now(app)?.of_group(&stored.value.id).first() {
+        if let Some(attached) = Attachments::now(app)?.of_group(&stored.value.id).first() {
             return Err(ApiError::new(
                 "InvalidUserGroupState",
-                format!("User group {} is attached to the replication group {}.", stored.value.id, user),
+                format!(
+                    "User group {} is attached to the replication group {}.",
+                    stored.value.id, attached.id
+                ),
             ));
         }
         app.records.apply(&[

@@ -47,7 +47,7 @@ pub(super) fn run(app: &App, caller: &Caller, input: ModifyUser) -> Result<Xml, 
         if user != before {
             let attachments = Attachments::now(app)?;
             let ids: Vec<&str> = attachments.of_user(&user.id).map(|group| group.id.as_str()).collect();
-            changes.extend(spread(app, &ids)?);
+            changes.extend(spread(app, &ids)?.changes);
         }
         let status = status_after(&changes);
         changes.push(replace(&user, revision)?);

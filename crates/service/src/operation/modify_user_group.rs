@@ -9,7 +9,7 @@ use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
 use crate::resource::event::SourceType;
-use crate::resource::user::{check_members, engine};
+use crate::resource::user::{MemberChange, check_members, engine};
 use crate::state::replace;
 
 /// The parameters.
@@ -67,10 +67,16 @@ pub(super) fn run(app: &App, caller: &Caller, input: ModifyUserGroup) -> Result<
         }
         let (users, mut changes) = users_of(app, &group)?;
         check_members(&group, &users)?;
-        changes.push(replace(&group, stored.revision)?);
         let spread = spread(app, &[&group.id])?;
-        let status = status_after(&spread);
-        changes.extend(spread);
+        let ids = |ids: &[String]| ids.iter().map(|id| id.to_ascii_lowercase()).collect();
+        group.last = Some(MemberChange {
+            added: ids(&input.user_ids_to_add),
+            removed: ids(&input.user_ids_to_remove),
+            followed_at: spread.followed_at,
+        });
+        changes.push(replace(&group, stored.revision)?);
+        let status = status_after(&spread.changes);
+        changes.extend(spread.changes);
         changes.push(note(app, SourceType::UserGroup, &group.id, "User group modified")?);
         app.records.apply(&changes)?;
         Ok((group, status))

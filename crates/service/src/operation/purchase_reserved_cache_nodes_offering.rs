@@ -10,6 +10,9 @@ use crate::resource::reserved::{NODES_MAX, Reservation, SORT, identifier, offeri
 use crate::resource::tag::{Tag, TagSet};
 use crate::state::{self, StateError, list_all};
 
+/// Names of a moment that are tried: as many as there can be reservations, of which each may have taken one.
+const NAMES_TRIED: u64 = NODES_MAX;
+
 /// The parameters.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -50,20 +53,28 @@ pub(super) fn run(
         let message = format!("Request would exceed the limit of {NODES_MAX} reserved cache nodes.");
         return Err(ApiError::new("ReservedCacheNodeQuotaExceeded", message));
     }
-    let id = identifier(input.reserved_cache_node_id.as_deref(), now_ms)?;
-    let mut tags = TagSet::none(SORT, &id);
-    tags.add(input.tags)?;
-    let reservation = Reservation { id, offering, count, start_ms: now_ms };
-    match app.records.apply(&[state::create(&reservation)?, state::put_any(&tags)?]) {
-        Err(StateError::Conflict { .. }) => {
-            let message = format!("Reserved cache node {} already exists.", reservation.id);
-            return Err(ApiError::new("ReservedCacheNodeAlreadyExists", message));
+    // Of a reservation that is given no name, the moment is the name; another call may have taken it.
+    let named = input.reserved_cache_node_id.as_deref();
+    for moment_ms in now_ms..=now_ms + NAMES_TRIED {
+        let id = identifier(named, moment_ms)?;
+        let mut tags = TagSet::none(SORT, &id);
+        tags.add(input.tags.clone())?;
+        let reservation = Reservation { id, offering: offering.clone(), count, start_ms: now_ms };
+        match app.records.apply(&[state::create(&reservation)?, state::put_any(&tags)?]) {
+            Err(StateError::Conflict { .. }) if named.is_none() => {}
+            Err(StateError::Conflict { .. }) => {
+                let message = format!("Reserved cache node {} already exists.", reservation.id);
+                return Err(ApiError::new("ReservedCacheNodeAlreadyExists", message));
+            }
+            other => {
+                other.map(drop)?;
+                let mut xml = Xml::new();
+                xml.element("ReservedCacheNode", |xml| write(xml, app, caller, &reservation));
+                return Ok(xml);
+            }
         }
-        other => other.map(drop)?,
     }
-    let mut xml = Xml::new();
-    xml.element("ReservedCacheNode", |xml| write(xml, app, caller, &reservation));
-    Ok(xml)
+    Err(ApiError::internal(&"no name is left for a reservation"))
 }
 
 /// There is no such offering.

@@ -189,6 +189,8 @@ pub(super) fn write(xml: &mut Xml, app: &App, caller: &Caller, whole: &WholeGrou
         .boolean("TransitEncryptionEnabled", transit.is_enabled())
         .boolean("AtRestEncryptionEnabled", group.at_rest_encryption)
         .empty("MemberClustersOutpostArns")
+        .optional("KmsKeyId", group.kms_key.as_deref())
+        .text("StorageEncryptionType", group.storage_encryption_type())
         .text("ARN", &caller.arn(SORT, &group.id).to_string())
         .texts("UserGroupIds", "member", group.user_group.as_deref());
     log_delivery::write_of_group(xml, template, &whole.logs);

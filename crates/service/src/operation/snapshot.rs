@@ -116,6 +116,14 @@ pub(super) fn find_snapshot(app: &App, name: &str) -> Result<WholeSnapshot, ApiE
     Ok(WholeSnapshot { snapshot, observed })
 }
 
+/// What a request says of a snapshot beside its name.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Extras {
+    pub(super) tags: Vec<Tag>,
+    /// The key for encryption at rest; without it that of the cache.
+    pub(super) kms_key: Option<String>,
+}
+
 /// A snapshot that is asked for, with the changes that make it.
 pub(super) struct Asked {
     pub(super) snapshot: Snapshot,
@@ -129,12 +137,12 @@ pub(super) fn of_cluster(
     parameter: &str,
     name: &str,
     cluster: &mut Cluster,
-    tags: Vec<Tag>,
+    extras: Extras,
 ) -> Result<Asked, ApiError> {
     let name = identifier(parameter, name)?;
     check_supported(cluster)?;
     cluster.snapshots += 1;
-    stored_with(app, Snapshot::of(&name, cluster, None, app.now_ms()), tags)
+    stored_with(app, Snapshot::of(&name, cluster, None, app.now_ms()), extras)
 }
 
 /// Asks for a snapshot of a group; the changes belong to those of the group and its members. The data come from the
@@ -145,7 +153,7 @@ pub(super) fn of_group(
     name: &str,
     whole: &mut WholeGroup,
     asked: Option<&str>,
-    tags: Vec<Tag>,
+    extras: Extras,
 ) -> Result<Asked, ApiError> {
     let name = identifier(parameter, name)?;
     let observed = whole.observed.as_ref();
@@ -161,10 +169,11 @@ pub(super) fn of_group(
     let cluster = &mut member.cluster.value;
     check_supported(cluster)?;
     cluster.snapshots += 1;
-    stored_with(app, Snapshot::of(&name, cluster, Some(&group), app.now_ms()), tags)
+    stored_with(app, Snapshot::of(&name, cluster, Some(&group), app.now_ms()), extras)
 }
 
-fn stored_with(app: &App, mut snapshot: Snapshot, tags: Vec<Tag>) -> Result<Asked, ApiError> {
+fn stored_with(app: &App, mut snapshot: Snapshot, extras: Extras) -> Result<Asked, ApiError> {
+    snapshot.kms_key = extras.kms_key.or(snapshot.kms_key);
     check_quota(app, &snapshot)?;
     let subnet_group = super::subnet_group::find(app, &snapshot.cluster.subnet_group);
     snapshot.vpc_id = subnet_group.ok().map(|group| group.vpc_id);
@@ -172,7 +181,7 @@ fn stored_with(app: &App, mut snapshot: Snapshot, tags: Vec<Tag>) -> Result<Aske
         return Err(exists(&snapshot.name));
     }
     let mut set = TagSet::none(SORT, &snapshot.name);
-    set.add(tags)?;
+    set.add(extras.tags)?;
     let changes = vec![state::create(&snapshot)?, state::put_any(&set)?];
     Ok(Asked { snapshot, changes })
 }
@@ -362,7 +371,9 @@ pub(super) fn write(
             xml.time("SnapshotCreateTime", done.taken_ms);
         }
     });
-    xml.text("ARN", &caller.arn(SORT, &snapshot.name).to_string()).text("DataTiering", "disabled");
+    xml.optional("KmsKeyId", snapshot.kms_key.as_deref())
+        .text("ARN", &caller.arn(SORT, &snapshot.name).to_string())
+        .text("DataTiering", "disabled");
 }
 
 /// Whole megabytes, rounded up, as the API tells them.

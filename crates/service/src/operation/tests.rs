@@ -466,6 +466,16 @@ fn actions_that_are_none_or_not_built() {
 }
 
 #[test]
+fn reservations_of_one_moment_have_names_of_their_own() {
+    let service = Service::new();
+    let offering = &crate::resource::reserved::offerings()[0].id;
+    let buy = format!("Action=PurchaseReservedCacheNodesOffering&ReservedCacheNodesOfferingId={offering}");
+    let names: Vec<String> = (0..3).flat_map(|_| texts(&service.ok(&buy), "ReservedCacheNodeId")).collect();
+    assert_eq!(names, [0, 1, 2].map(|n| format!("ri-2026-11-23-14-00-00-00{n}")));
+    service.refused(&format!("{buy}&ReservedCacheNodeId={}", names[0]), "ReservedCacheNodeAlreadyExists");
+}
+
+#[test]
 fn two_at_once_make_one_group() {
     let service = Service::new();
     let results: Vec<_> = std::thread::scope(|scope| {
@@ -504,6 +514,7 @@ mod answers;
 mod cache_cluster;
 mod group;
 mod many;
+mod many_changes;
 
 /// Parameters of the API that some operation reads.
 const NAMES: &[&str] = &[

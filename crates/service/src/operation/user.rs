@@ -13,7 +13,7 @@ use crate::hex;
 use crate::resource::cluster::{Changing, Cluster};
 use crate::resource::group::{Group, ObservedGroup, Status};
 use crate::resource::refusal::Refusal;
-use crate::resource::user::{Authentication, DEFAULT_USER, User, UserGroup, authentication};
+use crate::resource::user::{Authentication, DEFAULT_USER, MemberChange, User, UserGroup, authentication};
 use crate::state::{Change, Page, Stored, find, find_shared, list_all, list_shared, replace};
 
 /// Sort of users in ARNs.
@@ -137,8 +137,17 @@ pub(super) fn users_of(app: &App, group: &UserGroup) -> Result<(Vec<User>, Vec<C
 /// however many users it tells of.
 pub(super) struct Attachments {
     groups: Vec<Arc<UserGroup>>,
-    /// Replication groups by the user group that is attached to them, or still is; and whether they follow a change.
-    attached: BTreeMap<String, Vec<(String, bool)>>,
+    /// By the user group that is attached to them, or still is.
+    attached: BTreeMap<String, Vec<Attached>>,
+}
+
+/// A replication group that a user group is attached to, or still is.
+pub(super) struct Attached {
+    pub(super) id: String,
+    /// Whether it follows a change.
+    is_busy: bool,
+    /// The generation that its nodes have.
+    applied_generation: u64,
 }
 
 impl Attachments {
@@ -146,7 +155,7 @@ impl Attachments {
     pub(super) fn now(app: &App) -> Result<Attachments, ApiError> {
         let records = app.records.as_ref();
         let groups = list_shared::<UserGroup>(records, Page::default())?;
-        let mut attached: BTreeMap<String, Vec<(String, bool)>> = BTreeMap::new();
+        let mut attached: BTreeMap<String, Vec<Attached>> = BTreeMap::new();
         for group in list_shared::<Group>(records, Page::default())? {
             let group = group.value;
             let observed = find_shared::<ObservedGroup>(records, &group.id)?.map(|stored| stored.value);
@@ -154,7 +163,9 @@ impl Attachments {
             let was = observed.as_ref().and_then(|observed| observed.user_group.as_ref());
             let names: BTreeSet<&String> = group.user_group.iter().chain(was).collect();
             for name in names {
-                attached.entry(name.clone()).or_default().push((group.id.clone(), is_busy));
+                let applied_generation = observed.as_ref().map_or(0, |observed| observed.applied_generation);
+                let one = Attached { id: group.id.clone(), is_busy, applied_generation };
+                attached.entry(name.clone()).or_default().push(one);
             }
         }
         Ok(Attachments { groups: groups.into_iter().map(|stored| stored.value).collect(), attached })
@@ -166,19 +177,28 @@ impl Attachments {
     }
 
     /// The replication groups that a user group is attached to, or still is.
-    pub(super) fn of_group(&self, id: &str) -> &[(String, bool)] {
+    pub(super) fn of_group(&self, id: &str) -> &[Attached] {
         self.attached.get(id).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Whether a cache is still following a change of the user group.
     pub(super) fn is_busy(&self, id: &str) -> bool {
-        self.of_group(id).iter().any(|(_, is_busy)| *is_busy)
+        self.of_group(id).iter().any(|group| group.is_busy)
+    }
+
+    /// The last change of a user group, while a replication group has not followed it yet.
+    fn pending<'a>(&self, group: &'a UserGroup) -> Option<&'a MemberChange> {
+        let change = group.last.as_ref()?;
+        let is_behind = |group: &Attached| {
+            change.followed_at.get(&group.id).is_some_and(|from| group.applied_generation < *from)
+        };
+        self.of_group(&group.id).iter().any(is_behind).then_some(change)
     }
 }
 
 /// The changes by which all replication groups of these user groups follow a change of users.
-pub(super) fn spread(app: &App, user_groups: &[&str]) -> Result<Vec<Change>, ApiError> {
-    let mut changes = Vec::new();
+pub(super) fn spread(app: &App, user_groups: &[&str]) -> Result<Spread, ApiError> {
+    let (mut changes, mut followed_at) = (Vec::new(), BTreeMap::new());
     for stored in list_all::<Group>(app.records.as_ref())? {
         let Stored { value: mut group, revision } = stored;
         let is_concerned = group.user_group.as_deref().is_some_and(|id| user_groups.contains(&id));
@@ -194,9 +214,18 @@ pub(super) fn spread(app: &App, user_groups: &[&str]) -> Result<Vec<Change>, Api
                 changes.push(replace(&cluster, revision)?);
             }
         }
+        followed_at.insert(group.id.clone(), group.generation);
         changes.push(replace(&group, revision)?);
     }
-    Ok(changes)
+    Ok(Spread { changes, followed_at })
+}
+
+/// How a change of users comes to the replication groups that it concerns.
+pub(super) struct Spread {
+    /// Their changes.
+    pub(super) changes: Vec<Change>,
+    /// The generation of each from which on it has followed.
+    pub(super) followed_at: BTreeMap<String, u64>,
 }
 
 /// The status after a change: caches follow it, if there are any.
@@ -238,7 +267,7 @@ pub(super) fn write(
         .text("ARN", &arn);
 }
 
-/// Writes the members of a user group.
+/// Writes the members of a user group. While caches follow a change, it has the users of before, and what is pending.
 pub(super) fn write_group(
     xml: &mut Xml,
     attachments: &Attachments,
@@ -247,13 +276,27 @@ pub(super) fn write_group(
     status: Option<&str>,
 ) {
     let (attached, is_busy) = (attachments.of_group(&group.id), attachments.is_busy(&group.id));
+    let pending = match status {
+        Some("modifying") => group.last.as_ref(),
+        _ => attachments.pending(group),
+    };
+    let users = pending.map_or_else(|| group.users.clone(), |change| change.before(&group.users));
     let arn = caller.arn(GROUP_SORT, &group.id).to_string();
     xml.text("UserGroupId", &group.id)
         .text("Status", status.unwrap_or(if is_busy { "modifying" } else { "active" }))
         .text("Engine", &group.engine)
-        .texts("UserIds", "member", group.users.iter().map(String::as_str))
-        .text("MinimumEngineVersion", minimum_version(&group.engine))
-        .texts("ReplicationGroups", "member", attached.iter().map(|(group, _)| group.as_str()))
+        .texts("UserIds", "member", users.iter().map(String::as_str))
+        .text("MinimumEngineVersion", minimum_version(&group.engine));
+    if let Some(change) = pending {
+        xml.element("PendingChanges", |xml| {
+            xml.texts("UserIdsToRemove", "member", change.removed.iter().map(String::as_str)).texts(
+                "UserIdsToAdd",
+                "member",
+                change.added.iter().map(String::as_str),
+            );
+        });
+    }
+    xml.texts("ReplicationGroups", "member", attached.iter().map(|group| group.id.as_str()))
         .empty("ServerlessCaches")
         .text("ARN", &arn);
 }

@@ -21,6 +21,9 @@ mod tests;
 pub enum Applies {
     /// While the node runs; if the node refuses, at its next reboot.
     Live,
+    /// While the node runs, and if it refuses, at its next start, which nobody is asked for: it is no parameter but the
+    /// service's own, and a node of an earlier release may not know it.
+    Own,
     /// By starting the node again at once.
     Restart,
     /// At the next reboot that somebody asks for.
@@ -36,6 +39,8 @@ pub struct Setting {
     pub value: String,
     /// When a change of it comes into force.
     pub applies: Applies,
+    /// Whether nobody asked for it: a node that never heard of it, being of an earlier release, waits for nothing.
+    pub is_default: bool,
 }
 
 /// Settings that every node of a cluster should have, by directive.
@@ -274,13 +279,18 @@ impl Differences {
                 }
                 continue;
             }
+            let was_otherwise = node.settings.contains_key(name);
             match (setting.applies, node.refused.contains(name)) {
-                (Applies::Start, _) => {}
-                (Applies::Live, false) => {
+                (Applies::Start, _) | (Applies::Own, true) => {}
+                (Applies::Live | Applies::Own, false) => {
                     differences.live.push((name.clone(), setting.value.clone()));
                 }
                 (Applies::Restart, _) => differences.restart.push(name.clone()),
-                (Applies::Reboot, _) | (Applies::Live, true) => differences.reboot.push(name.clone()),
+                (Applies::Reboot, _) | (Applies::Live, true) => {
+                    if was_otherwise || !setting.is_default {
+                        differences.reboot.push(name.clone());
+                    }
+                }
             }
         }
         for name in node.settings.keys().filter(|name| !wanted.contains_key(*name)) {
@@ -290,8 +300,9 @@ impl Differences {
                 "masteruser" | "masterauth" | "iam-authenticator" | "iam-cache" | SOURCE_ADDRESS => {
                     differences.live.push((name.clone(), "\"\"".to_owned()))
                 }
-                CLOSED => {}
-                _ => differences.reboot.push(name.clone()),
+                // The parameters of a cache have all directives of its family: what is there beside them an earlier release
+                // wrote, and goes with the next start.
+                _ => {}
             }
         }
         differences.live.retain(|(name, value)| node.settings.get(name) != Some(value));

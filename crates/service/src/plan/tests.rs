@@ -29,7 +29,8 @@ impl Scene {
     }
 
     fn want(&mut self, name: &str, value: &str, applies: Applies) {
-        self.settings.insert(name.to_owned(), Setting { value: value.to_owned(), applies });
+        self.settings
+            .insert(name.to_owned(), Setting { value: value.to_owned(), applies, is_default: false });
     }
 
     fn die(&mut self, id: &str) -> &mut ObservedNode {
@@ -179,6 +180,33 @@ fn a_refused_live_change_waits_for_a_reboot_but_some_changes_restart_at_once() {
     stop 0001
     start 0001
     ");
+}
+
+/// What another release of Larder says otherwise is no change that anybody asked for.
+#[test]
+fn a_node_of_an_earlier_release_waits_for_nothing() {
+    let mut scene = Scene::settled(redis());
+    scene.want("restricted-commands", "config newer", Applies::Own);
+    scene.want("hz", "20", Applies::Reboot);
+    scene.want("timeout", "20", Applies::Live);
+    let node = scene.observed.nodes.get_mut("0001").unwrap();
+    node.settings.insert("restricted-commands".to_owned(), "config".to_owned());
+    node.settings.insert("written-no-more".to_owned(), "1".to_owned());
+    node.refused.extend(["restricted-commands".to_owned(), "timeout".to_owned()]);
+    for name in ["hz", "timeout"] {
+        scene.settings.get_mut(name).unwrap().is_default = true;
+    }
+    assert_eq!(scene.text(), "");
+    // What somebody set, or set back, waits.
+    for name in ["hz", "timeout"] {
+        let mut set = Scene { settings: scene.settings.clone(), ..Scene::settled(redis()) };
+        set.observed = scene.observed.clone();
+        set.settings.get_mut(name).unwrap().is_default = false;
+        assert_eq!(set.text(), "note 0001 needs a reboot", "{name}");
+        set.settings.get_mut(name).unwrap().is_default = true;
+        set.observed.nodes.get_mut("0001").unwrap().settings.insert(name.to_owned(), "30".to_owned());
+        assert_eq!(set.text(), "note 0001 needs a reboot", "{name}");
+    }
 }
 
 #[test]

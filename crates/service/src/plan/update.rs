@@ -131,6 +131,7 @@ mod tests {
             automatic_failover: true,
             multi_az: false,
             at_rest_encryption: false,
+            kms_key: None,
             snapshotting_cluster: None,
             user_group: None,
             snapshots: 0,

@@ -54,6 +54,9 @@ pub struct Group {
     pub multi_az: bool,
     /// Whether data at rest is to be encrypted.
     pub at_rest_encryption: bool,
+    /// The key that somebody named for that.
+    #[serde(default)]
+    pub kms_key: Option<String>,
     /// The member whose data go into automatic snapshots, if somebody chose one.
     pub snapshotting_cluster: Option<String>,
     /// User group whose users may use it.
@@ -217,6 +220,15 @@ impl Status {
 }
 
 impl Group {
+    /// `StorageEncryptionType`.
+    pub fn storage_encryption_type(&self) -> &'static str {
+        match (self.at_rest_encryption, &self.kms_key) {
+            (false, _) => "none",
+            (true, None) => "sse-elasticache",
+            (true, Some(_)) => "sse-kms",
+        }
+    }
+
     /// The status, which follows from what is desired and what is observed.
     pub fn status(&self, observed: Option<&ObservedGroup>) -> Status {
         if self.deleting {

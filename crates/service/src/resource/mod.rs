@@ -13,6 +13,7 @@ pub mod event;
 pub mod group;
 pub mod iam;
 pub mod identifier;
+pub mod kms;
 pub mod log_delivery;
 pub mod network;
 pub mod node;

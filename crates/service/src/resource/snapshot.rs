@@ -82,6 +82,9 @@ pub struct Snapshot {
     pub exports: u64,
     /// Where the newest of them goes.
     pub export: Option<Object>,
+    /// The key for encryption at rest that was named for it, or that its cache had.
+    #[serde(default)]
+    pub kms_key: Option<String>,
 }
 
 impl Resource for Snapshot {
@@ -173,6 +176,7 @@ impl Snapshot {
             vpc_id: None,
             exports: 0,
             export: None,
+            kms_key: group.and_then(|group| group.kms_key.clone()),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Users and user groups: who may use a replication group and for what. The rules of access strings have a file of their
 //! own; what nodes are told follows from here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -95,6 +95,27 @@ pub struct UserGroup {
     pub engine: String,
     /// Ids of its users.
     pub users: BTreeSet<String>,
+    /// What was changed last, which caches may still be following.
+    #[serde(default)]
+    pub last: Option<MemberChange>,
+}
+
+/// Users that came to a group and left it with one call.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberChange {
+    /// Ids of those that came.
+    pub added: BTreeSet<String>,
+    /// Ids of those that left.
+    pub removed: BTreeSet<String>,
+    /// The generation of each replication group from which on it follows the change.
+    pub followed_at: BTreeMap<String, u64>,
+}
+
+impl MemberChange {
+    /// The users that there were before.
+    pub fn before(&self, now: &BTreeSet<String>) -> BTreeSet<String> {
+        now.difference(&self.added).chain(&self.removed).cloned().collect()
+    }
 }
 
 impl Resource for UserGroup {
@@ -241,8 +262,12 @@ mod tests {
 
     #[test]
     fn members_must_be_told_apart() {
-        let group =
-            |engine: &str| UserGroup { id: "g".into(), engine: engine.into(), users: BTreeSet::new() };
+        let group = |engine: &str| UserGroup {
+            id: "g".into(),
+            engine: engine.into(),
+            users: BTreeSet::new(),
+            last: None,
+        };
         let code = |engine: &str, users: &[User]| check_members(&group(engine), users).map_err(|e| e.code);
         let default = User::default_user();
         assert_eq!(code("redis", &[default.clone(), user("a", "a", "redis")]), Ok(()));

@@ -16,7 +16,7 @@ fn change_all(world: &World, settings: &[(&str, &str)], change: impl Fn(&mut Clu
         world.records.apply(&[replace(&cluster, stored.revision).unwrap()]).unwrap();
     }
     for (name, value) in settings {
-        let setting = Setting { value: (*value).to_owned(), applies: Applies::Live };
+        let setting = Setting { value: (*value).to_owned(), applies: Applies::Live, is_default: false };
         world.wanted.lock().unwrap().insert((*name).to_owned(), setting);
     }
     let mut group = world.group().unwrap();
@@ -94,7 +94,7 @@ async fn another_node_type_up_and_down_survives_a_kill_at_every_instant() {
 #[tokio::test]
 async fn a_parameter_that_waits_for_a_reboot_comes_with_it_wherever_it_is_killed() {
     let happens = |world: &World| {
-        let setting = Setting { value: "32".into(), applies: Applies::Reboot };
+        let setting = Setting { value: "32".into(), applies: Applies::Reboot, is_default: false };
         world.wanted.lock().unwrap().insert("databases".into(), setting);
         let mut cluster = find::<Cluster>(&*world.records, "shop-002").unwrap().unwrap().value;
         cluster.reboot(&[ONLY_NODE.to_owned()]);

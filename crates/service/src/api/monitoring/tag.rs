@@ -2,9 +2,9 @@
 
 use serde::Deserialize;
 
-use super::alarm;
 use super::wire::Value;
 use crate::front::ApiError;
+use crate::metric::alarm::Alarm;
 use crate::operation::{App, Caller, retrying};
 use crate::resource::tag::{Tag, TagSet};
 use crate::state::{create, find, replace};
@@ -30,8 +30,17 @@ impl OfResource {
 
     /// The alarm that is meant.
     fn name(&self, app: &App, caller: &Caller) -> Result<String, ApiError> {
-        let name = self.arn.strip_prefix(&super::alarm_arn(caller, "")).unwrap_or_default();
-        alarm::find_alarm(app, name).map(|stored| stored.value.name)
+        let shown: String = self.arn.chars().take(300).collect();
+        let Some(name) = self.arn.strip_prefix(&super::alarm_arn(caller, "")) else {
+            return Err(ApiError::invalid_value(format!(
+                "The resource {shown} is no alarm of this account and region."
+            )));
+        };
+        let found = find::<Alarm>(app.records.as_ref(), name)?;
+        // Operations on tags have a code of their own for it.
+        let missing =
+            || ApiError::new("ResourceNotFoundException", format!("The alarm {shown} does not exist."));
+        Ok(found.ok_or_else(missing)?.value.name)
     }
 }
 

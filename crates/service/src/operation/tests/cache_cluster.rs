@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::resource::cluster::tests::settled;
+use crate::resource::network::{DEFAULT_NETWORK_ID, DEFAULT_VPC_BASE};
 use crate::resource::node::Observed;
 
 const REDIS: &str = "Action=CreateCacheCluster&CacheClusterId=Sessions&Engine=redis&CacheNodeType=cache.t2.micro\
@@ -212,4 +213,67 @@ fn clusters_are_listed_in_pages() {
     service.refused("Action=DescribeCacheClusters&ShowCacheNodeInfo=maybe", "InvalidParameterValue");
     service.refused("Action=DescribeCacheClusters&CacheClusterId=none", "CacheClusterNotFound");
     assert_eq!(service.status("c07"), "creating");
+}
+
+/// The answer of an operation of EC2.
+fn ec2(service: &Service, form: &str) -> String {
+    let request = crate::front::Request {
+        method: "POST".into(),
+        path: "/".into(),
+        body: format!("{form}&Version=2016-11-15").into_bytes(),
+        ..Default::default()
+    };
+    let answer = crate::api::Api::Ec2.answer(&service.app, &service.caller, &request, "id").unwrap();
+    String::from_utf8(answer.body).unwrap().replace("><", ">\n<")
+}
+
+#[test]
+fn a_cache_that_names_no_security_group_has_the_default_one_of_its_own_vpc() {
+    let service = Service::new();
+    let found = state::find::<Network>(service.app.records.as_ref(), DEFAULT_NETWORK_ID).unwrap().unwrap();
+    let mut network = found.value;
+    network.split = true;
+    service.app.records.apply(&[state::replace(&network, found.revision).unwrap()]).unwrap();
+    let mut count = 100;
+    let defaults = crate::api::ec2::default_records(&network, DEFAULT_VPC_BASE, || {
+        count += 1;
+        format!("{count:017x}")
+    });
+    let defaults = defaults.unwrap();
+    service.app.records.apply(&defaults).unwrap();
+    let made = ec2(&service, "Action=CreateVpc&CidrBlock=10.0.0.0/16");
+    let vpc = texts(&made, "vpcId").remove(0);
+    let made = ec2(&service, &format!("Action=CreateSubnet&VpcId={vpc}&CidrBlock=10.0.1.0/24"));
+    let subnet = texts(&made, "subnetId").remove(0);
+    let groups =
+        ec2(&service, &format!("Action=DescribeSecurityGroups&Filter.1.Name=vpc-id&Filter.1.Value.1={vpc}"));
+    let group = texts(&groups, "groupId").remove(0);
+    assert_ne!(group, network.default_security_group_id);
+    service.ok(&format!(
+        "Action=CreateCacheSubnetGroup&CacheSubnetGroupName=far&CacheSubnetGroupDescription=d\
+         &SubnetIds.SubnetIdentifier.1={subnet}"
+    ));
+    const REDIS: &str = "Engine=redis&CacheNodeType=cache.t3.micro";
+    for (subnet_group, expected) in [("far", &group), ("default", &network.default_security_group_id)] {
+        let cluster = service.ok(&format!(
+            "Action=CreateCacheCluster&CacheClusterId={subnet_group}-c&{REDIS}&NumCacheNodes=1\
+             &CacheSubnetGroupName={subnet_group}"
+        ));
+        assert_eq!(texts(&cluster, "SecurityGroupId"), [expected.as_str()]);
+        service.ok(&format!(
+            "Action=CreateReplicationGroup&ReplicationGroupId={subnet_group}-g&ReplicationGroupDescription=d&{REDIS}\
+             &NumCacheClusters=1&CacheSubnetGroupName={subnet_group}"
+        ));
+        let member = service.ok(&format!("Action=DescribeCacheClusters&CacheClusterId={subnet_group}-g-001"));
+        assert_eq!(texts(&member, "SecurityGroupId"), [expected.as_str()]);
+    }
+    // The default group of another VPC is one of another VPC.
+    service.refused(
+        &format!(
+            "Action=CreateCacheCluster&CacheClusterId=other&{REDIS}&NumCacheNodes=1&CacheSubnetGroupName=far\
+             &SecurityGroupIds.SecurityGroupId.1={}",
+            network.default_security_group_id
+        ),
+        "InvalidParameterCombination",
+    );
 }

@@ -202,3 +202,87 @@ fn whatever_is_made_changed_or_deleted_is_told_in_an_event() {
         assert_eq!(said, expected, "{sort}");
     }
 }
+
+#[test]
+fn a_user_group_shows_what_its_caches_still_follow() {
+    let service = Service::new();
+    for id in ["default", "ann", "bob"] {
+        let (id, name) = if id == "default" { ("d1", "default") } else { (id, id) };
+        service.ok(&format!(
+            "Action=CreateUser&UserId={id}&UserName={name}&Engine=redis&AccessString=off&NoPasswordRequired=true"
+        ));
+    }
+    service
+        .ok("Action=CreateUserGroup&UserGroupId=team&Engine=redis&UserIds.member.1=d1&UserIds.member.2=ann");
+    let modify =
+        "Action=ModifyUserGroup&UserGroupId=team&UserIdsToAdd.member.1=Bob&UserIdsToRemove.member.1=ann";
+    let describe = "Action=DescribeUserGroups&UserGroupId=team";
+    let back =
+        "Action=ModifyUserGroup&UserGroupId=team&UserIdsToAdd.member.1=ann&UserIdsToRemove.member.1=bob";
+    let element = |xml: &str, name: &str| {
+        let begin = xml.find(&format!("<{name}>"))?;
+        let end = xml.find(&format!("</{name}>"))?;
+        Some(texts(&xml[begin..end], "member"))
+    };
+    // Nothing follows it: it is as it should be at once.
+    let answer = service.ok(modify);
+    assert_eq!(
+        (element(&answer, "PendingChanges"), texts(&answer, "Status")),
+        (None, vec!["active".to_owned()])
+    );
+    service.ok(back);
+
+    service.ok(&format!(
+        "{GROUP}&NumCacheClusters=2&CacheNodeType=cache.t3.micro&TransitEncryptionEnabled=true&UserGroupIds.member.1=team"
+    ));
+    service.settle_group("g");
+    for xml in [service.ok(modify), service.ok(describe)] {
+        assert_eq!(texts(&xml, "Status"), ["modifying"]);
+        assert_eq!(element(&xml, "UserIds").unwrap(), ["ann", "d1"]);
+        assert_eq!(element(&xml, "UserIdsToAdd").unwrap(), ["bob"]);
+        assert_eq!(element(&xml, "UserIdsToRemove").unwrap(), ["ann"]);
+    }
+    assert_eq!(texts(&service.ok("Action=DescribeUsers&UserId=bob"), "Status"), ["modifying"]);
+    service.refused(back, "InvalidUserGroupState");
+    service.settle_group("g");
+    let now = service.ok(describe);
+    assert_eq!(
+        (element(&now, "PendingChanges"), element(&now, "UserIds").unwrap()),
+        (None, vec!["bob".to_owned(), "d1".to_owned()])
+    );
+    // Another change of the cache is none of its users.
+    service.ok("Action=IncreaseReplicaCount&ReplicationGroupId=g&NewReplicaCount=2&ApplyImmediately=true");
+    let busy = service.ok(describe);
+    assert_eq!(
+        (element(&busy, "PendingChanges"), element(&busy, "UserIds").unwrap()),
+        (None, vec!["bob".to_owned(), "d1".to_owned()])
+    );
+}
+
+#[test]
+fn the_key_for_encryption_at_rest_is_kept_and_shown() {
+    let service = Service::new();
+    const KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+    let new = format!("{GROUP}&NumCacheClusters=2&CacheNodeType=cache.t3.small&KmsKeyId={KEY}");
+    service.refused(&new, "InvalidParameterCombination");
+    service.refused(&format!("{new}0&AtRestEncryptionEnabled=true"), "InvalidKMSKeyFault");
+    let made = service.ok(&format!("{new}&AtRestEncryptionEnabled=true"));
+    assert_eq!(
+        (texts(&made, "KmsKeyId"), texts(&made, "StorageEncryptionType")),
+        (vec![KEY.to_owned()], vec!["sse-kms".to_owned()])
+    );
+    service.settle_group("g");
+    let snapshot = "Action=CreateSnapshot&ReplicationGroupId=g&SnapshotName";
+    service.refused(&format!("{snapshot}=s&KmsKeyId=mine"), "InvalidKMSKeyFault");
+    assert_eq!(texts(&service.ok(&format!("{snapshot}=s")), "KmsKeyId"), [KEY]);
+    let plain = "Action=CreateReplicationGroup&ReplicationGroupId=h&ReplicationGroupDescription=d&CacheNodeType=cache.t3.small";
+    for (parameters, kind) in [("Engine=redis", "none"), ("Engine=valkey", "sse-elasticache")] {
+        let made = service.ok(&format!("{}&{parameters}", plain.replace("=h&", &format!("=h-{kind}&"))));
+        assert_eq!(texts(&made, "StorageEncryptionType"), [kind]);
+        assert!(texts(&made, "KmsKeyId").is_empty());
+    }
+    service.settle_group("h-none");
+    let named =
+        service.ok("Action=CreateSnapshot&ReplicationGroupId=h-none&SnapshotName=t&KmsKeyId=alias/backups");
+    assert_eq!(texts(&named, "KmsKeyId"), ["alias/backups"]);
+}

@@ -16,16 +16,16 @@ use crate::state::counted::Counted;
 use crate::state::{Change, Records, create};
 
 /// Caches; a fifth of them are members of groups.
-const CACHES: usize = 500;
-const SNAPSHOTS: usize = 200;
-const USERS: usize = 100;
-const USER_GROUPS: usize = 10;
+pub(super) const CACHES: usize = 500;
+pub(super) const SNAPSHOTS: usize = 200;
+pub(super) const USERS: usize = 100;
+pub(super) const USER_GROUPS: usize = 10;
 const EVENTS: u64 = 1000;
 const DAY_MS: u64 = 24 * 3600 * 1000;
 /// How often each call is made.
-const TURNS: usize = if cfg!(debug_assertions) { 10 } else { 100 };
+pub(super) const TURNS: usize = if cfg!(debug_assertions) { 10 } else { 100 };
 
-fn many() -> (Service, Arc<Counted>) {
+pub(super) fn many() -> (Service, Arc<Counted>) {
     let mut service = Service::new();
     service.app.nodes_max = 2 * CACHES;
     let (mut rows, mut changes) = (Vec::new(), Vec::new());
@@ -45,6 +45,7 @@ fn many() -> (Service, Arc<Counted>) {
                 automatic_failover: false,
                 multi_az: false,
                 at_rest_encryption: false,
+                kms_key: None,
                 snapshotting_cluster: None,
                 user_group: Some(format!("team-{}", n % USER_GROUPS)),
                 snapshots: 0,
@@ -96,8 +97,12 @@ fn others() -> Vec<Change> {
         changes.push(create(&user).unwrap());
     }
     for (n, users) in teams.into_iter().enumerate() {
-        let team =
-            UserGroup { id: format!("team-{n}"), engine: "redis".into(), users: users.into_iter().collect() };
+        let team = UserGroup {
+            id: format!("team-{n}"),
+            engine: "redis".into(),
+            users: users.into_iter().collect(),
+            last: None,
+        };
         changes.push(create(&team).unwrap());
     }
     for n in 0..EVENTS {
@@ -121,9 +126,19 @@ fn others() -> Vec<Change> {
 }
 
 /// Makes a call again and again; answers the most records that one of them read.
-fn measured(name: &str, counted: &Counted, mut call: impl FnMut(usize)) -> usize {
+fn measured(name: &str, counted: &Counted, call: impl FnMut(usize)) -> usize {
+    measured_for(TURNS, name, counted, call)
+}
+
+/// The same, so many times.
+pub(super) fn measured_for(
+    turns: usize,
+    name: &str,
+    counted: &Counted,
+    mut call: impl FnMut(usize),
+) -> usize {
     let (mut most, mut times) = (0, Vec::new());
-    for turn in 0..TURNS {
+    for turn in 0..turns {
         counted.take();
         let began = Instant::now();
         call(turn);
@@ -131,7 +146,7 @@ fn measured(name: &str, counted: &Counted, mut call: impl FnMut(usize)) -> usize
         most = most.max(counted.take());
     }
     times.sort();
-    let at = |per_cent: usize| times.get(TURNS * per_cent / 100).copied().unwrap_or(Duration::ZERO);
+    let at = |per_cent: usize| times.get(turns * per_cent / 100).copied().unwrap_or(Duration::ZERO);
     eprintln!("{name:<46} p50 {:>10.1?}  p99 {:>10.1?}  {most:>5} records", at(50), at(99));
     most
 }

@@ -82,6 +82,7 @@ impl Scene {
             automatic_failover: true,
             multi_az: false,
             at_rest_encryption: false,
+            kms_key: None,
             snapshotting_cluster: None,
             user_group: None,
             snapshots: 0,
