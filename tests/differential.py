@@ -582,7 +582,7 @@ class Round:
             return
         # A SETBIT that changes nothing makes a string `raw` there.
         encodings = {theirs[1], ours[1]} if args[:2] == ["OBJECT", "ENCODING"] else set()
-        if encodings == {b"raw", b"embstr"}:
+        if encodings == {b"raw", b"embstr"} or encodings == {b"raw", b"int"} and theirs[1] == b"raw":
             return
         if theirs != ours and not bits.forgiven(args, theirs, ours) and not self.peer.forgives(args, theirs, ours, self.forget):
             raise Mismatch(f"{args!r:.2000}\n  redis  {theirs!r:.2000}\n  larder {ours!r:.2000}")

@@ -20,6 +20,7 @@ const FLUSH_BYTES: i64 = 64 * 1024;
 /// for each. (GET at pipeline 16 with a million keys: 17 % less CPU.) What was freed goes back to the system within half a
 /// second. (Within five, SET at pipeline 100 into an empty node costs 3 % less, as a growing index finds its large pages
 /// whole, but a million small keys take 3 to 6 bytes more each.) Near `maxmemory` it goes at once (`bound`).
+// SAFETY: jemalloc, as it is built here, looks for a string of C under this name and only reads it; nothing else has the name.
 #[unsafe(export_name = "_rjem_malloc_conf")]
 pub static ALLOCATOR_OPTIONS: &std::ffi::CStr =
     c"thp:always,metadata_thp:always,background_thread:true,dirty_decay_ms:500,muzzy_decay_ms:0";

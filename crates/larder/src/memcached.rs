@@ -18,7 +18,7 @@ const HELP: &str = "\
 Usage: larder memcached [OPTIONS of memcached]
 
 -p, --port=<num>             TCP port (default: 11211; 0 = none, -1 = one that is free)
--U, --udp-port=<num>         UDP port (default: 0 or off = none, -1 = one that is free)
+-U, --udp-port=<num>         UDP port (default: 0 or off = none, -1 = one that is free); TCP has it, too, without -p
 -s, --unix-socket=<file>     Unix socket to listen on (disables TCP)
 -a, --unix-mask=<mask>       its permissions, in octal (default: 700)
 -l, --listen=<addr>          addresses to listen on, separated by commas
@@ -357,10 +357,11 @@ fn read(words: &[String]) -> Result<Wish, Refusal> {
         "--save".to_owned(),
     ];
     let mut notes = Vec::new();
-    let (mut port, mut socket, mut mask, mut addresses) = (11211, None, "700".to_owned(), Vec::new());
+    let (mut port, mut socket, mut mask, mut addresses) = (None, None, "700".to_owned(), Vec::new());
     let (mut memory, mut evicts, mut connections, mut threads) = (64, true, 1024, 4);
     let (mut per_event, mut backlog, mut verbosity) = (20, 1024, 0);
     let (mut users, mut sasl, mut udp_port, mut user) = (None, false, 0, None);
+    let mut udp_chosen = false;
     let (mut item_bytes, mut binary) = (1 << 20, false);
     let (mut tls, mut secrets) = (false, Secrets::default());
     for (option, text) in options(words)? {
@@ -370,9 +371,12 @@ fn read(words: &[String]) -> Result<Wish, Refusal> {
             'h' => return Ok(Wish::Help),
             'V' => return Ok(Wish::Version),
             'i' => return Ok(Wish::License),
-            'p' if text == "-1" => port = free_port(false)?,
-            'p' => port = port_number(&text)?,
-            'U' if text == "-1" => udp_port = free_port(true)?,
+            'p' if text == "-1" => port = Some(free_port(false)?),
+            'p' => port = Some(port_number(&text)?),
+            'U' if text == "-1" => {
+                udp_port = free_port(true)?;
+                udp_chosen = true;
+            }
             'U' if text == "off" => udp_port = 0,
             'U' => udp_port = port_number(&text)?,
             's' => socket = Some(text),
@@ -395,11 +399,12 @@ fn read(words: &[String]) -> Result<Wish, Refusal> {
             'r' => note("core dumps are left as the system limits them"),
             'W' => set("memcached-watch", "no"),
             'C' => set("memcached-cas", "no"),
-            'D' if text.len() == 1 => {
-                set("memcached-stats-prefix", &text);
+            'D' => {
+                // The first counts, as in memcached.
+                let first = text.chars().next().ok_or("No delimiter specified")?;
+                set("memcached-stats-prefix", first.encode_utf8(&mut [0; 4]));
                 set("memcached-stats-detail", "yes");
             }
-            'D' => return Err("-D takes one character".into()),
             't' => threads = positive(&text, 1024, "Number of threads must be greater than 0")?,
             'R' => {
                 let sentence = "Number of requests per event must be greater than 0";
@@ -463,6 +468,13 @@ fn read(words: &[String]) -> Result<Wish, Refusal> {
             directives.push(format!("--memcached-unixsocketperm {mask}"));
         }
         None => {
+            // Where only a UDP port is named, TCP has the same; where that one is left to us, both are.
+            let mut port = match port {
+                Some(port) => port,
+                None if udp_chosen => free_port(false)?,
+                None if udp_port > 0 => udp_port,
+                None => 11211,
+            };
             directives.extend(listen(&addresses, &mut port)?);
             directives.push(format!("--memcached-udp-port {udp_port}"));
         }
@@ -657,6 +669,13 @@ mod tests {
         assert!(started("-l 127.0.0.1:11999").contains("--memcached-port 11999"));
         assert!(started("-m 100m -U off").contains("--memcached-udp-port 0 --maxmemory 100mb"));
         assert!(!started("-p -1").contains("--memcached-port 0"));
+        assert!(started("-U 11222").contains("--memcached-port 11222 --memcached-udp-port 11222"));
+        assert!(started("-U 0").contains("--memcached-port 11211"));
+        let chosen = started("-U -1");
+        for port in ["--memcached-port 0", "--memcached-udp-port 0", "--memcached-port 11211"] {
+            assert!(!chosen.contains(port), "{chosen}");
+        }
+        assert!(started("-D ::").contains("--memcached-stats-prefix : --memcached-stats-detail yes"));
         assert!(started("-s /tmp/x -a 770").contains("--memcached-unixsocketperm 770"));
     }
 

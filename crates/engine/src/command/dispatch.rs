@@ -353,7 +353,7 @@ fn run(
 /// would be in no history, and the replica would differ from its primary for good. Whoever makes the node a replica holds
 /// all partitions, and from then on somebody listens ([`Keyspace::is_listened_to`]).
 #[inline]
-pub(super) fn refusal_by_now(node: &Node) -> Option<&'static str> {
+pub fn refusal_by_now(node: &Node) -> Option<&'static str> {
     if node.replication.is_following() { replication::refusal(node, true, false) } else { None }
 }
 

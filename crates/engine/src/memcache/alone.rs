@@ -11,6 +11,8 @@ pub struct Alone {
     pub figures: Figures,
     /// It is a replica.
     pub follows: bool,
+    /// Why it refuses writes by now.
+    pub refusal_by_now: Option<&'static str>,
     told: Mutex<Vec<u8>>,
 }
 
@@ -41,6 +43,10 @@ impl Host for Alone {
 
     fn follows(&self) -> bool {
         self.follows
+    }
+
+    fn refusal_by_now(&self) -> Option<&'static str> {
+        self.refusal_by_now
     }
 
     fn refresh_certificates(&self) -> Option<Result<(), String>> {

@@ -105,11 +105,13 @@ impl Auth {
         }
     }
 
-    /// A message of SASL PLAIN (RFC 4616): who to act as, NUL, name, NUL, password.
+    /// A message of SASL PLAIN (RFC 4616): who to act as, NUL, name, NUL, password. Nobody may act as another one.
     pub(super) fn plain(&self, message: &[u8]) -> Verdict {
         let mut parts = message.splitn(3, |&byte| byte == 0);
         match (parts.next(), parts.next(), parts.next()) {
-            (Some(_), Some(name), Some(password)) => self.check(name, password),
+            (Some(actor), Some(name), Some(password)) if actor.is_empty() || actor == name => {
+                self.check(name, password)
+            }
             _ => Verdict::Refused,
         }
     }
@@ -149,7 +151,8 @@ mod tests {
         }
         assert_eq!((auth.text(b"bob"), auth.text(b"")), (Verdict::Malformed, Verdict::Malformed));
         assert_eq!(auth.plain(b"\0bob\0secret"), Verdict::Admitted);
-        assert_eq!(auth.plain(b"me\0bob\0secret"), Verdict::Admitted);
+        assert_eq!(auth.plain(b"bob\0bob\0secret"), Verdict::Admitted);
+        assert_eq!(auth.plain(b"ann\0bob\0secret"), Verdict::Refused);
         assert_eq!(auth.plain(b"\0bob"), Verdict::Refused);
         assert_eq!(auth.plain(b"bob\0secret"), Verdict::Refused);
     }

@@ -24,6 +24,8 @@ const NEVER_CREATE: u32 = u32::MAX;
 pub(super) struct Binary {
     /// Bytes of a request that is too large, still to be dropped.
     skip: usize,
+    /// The session has begun to show credentials.
+    begun: bool,
     /// The session has shown credentials.
     pub(super) authenticated: bool,
     /// Why it ends, if not for an error.
@@ -62,8 +64,9 @@ impl Binary {
                         if opcode == Some(Opcode::Set) && turn.refusal.is_none() {
                             // What was to be replaced must not be read any more.
                             let key = turn.key(key);
-                            let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
-                            item::remove(turn, &mut partition, &key);
+                            if let Some(mut partition) = turn.hold(&key) {
+                                item::remove(turn, &mut partition, &key);
+                            }
                         }
                         fail(out, &header, Status::TooLarge);
                         self.skip = bytes;
@@ -118,7 +121,7 @@ impl Binary {
             fail(out, header, Status::Temporary);
             return false;
         }
-        let key = turn.key(frame.key);
+        let (key, from) = (turn.key(frame.key), out.len());
         match opcode {
             Opcode::Get | Opcode::GetK => get(turn, frame, &key, (opcode == Opcode::GetK, quiet), None, out),
             Opcode::Gat | Opcode::GatK | Opcode::Touch => {
@@ -166,19 +169,35 @@ impl Binary {
             Opcode::SaslList => ok(out, header, b"PLAIN", 0),
             Opcode::SaslAuth | Opcode::SaslStep => {
                 turn.count(Counter::AuthCmds);
-                let verdict = if opcode == Opcode::SaslAuth && frame.key == b"PLAIN" {
-                    turn.shared.auth().plain(frame.value)
-                } else {
-                    Verdict::Refused
+                // A step goes on with the mechanism that an earlier request began with, whatever it names itself.
+                if opcode == Opcode::SaslAuth {
+                    self.begun = frame.key.eq_ignore_ascii_case(b"PLAIN");
+                }
+                let asks = opcode == Opcode::SaslAuth && self.begun && frame.value.is_empty();
+                let verdict = match self.begun {
+                    true => turn.shared.auth().plain(frame.value),
+                    false => Verdict::Refused,
                 };
                 self.authenticated = verdict == Verdict::Admitted;
-                if self.authenticated {
+                // Wrong ones at the beginning end it, and those of a step can be shown again.
+                self.begun &= match opcode {
+                    Opcode::SaslAuth => asks,
+                    _ => !self.authenticated,
+                };
+                if asks {
+                    fail(out, header, Status::AuthContinue);
+                } else if self.authenticated {
                     ok(out, header, b"Authenticated", 0);
                 } else {
                     turn.count(Counter::AuthErrors);
                     fail(out, header, Status::AuthError);
                 }
             }
+        }
+        if turn.refusal.is_some() && opcode.writes() {
+            // It has become a replica since.
+            out.truncate(from);
+            fail(out, header, Status::Temporary);
         }
         false
     }
@@ -248,7 +267,11 @@ fn get(
     if touch.is_some() {
         turn.count(Counter::CmdTouch);
     }
-    let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    let partition = match touch {
+        Some(_) => turn.hold(key),
+        None => Some(turn.store.lock(turn.store.partition_of(key.slot))),
+    };
+    let Some(mut partition) = partition else { return };
     turn.watch_fetch(&partition, key);
     turn.note_read(&partition, key);
     let expired = partition.counters().expired;
@@ -289,7 +312,7 @@ fn get(
 
 fn touch(turn: &mut Turn<'_>, frame: &Frame<'_>, key: &Key<'_>, exptime: u32, out: &mut Vec<u8>) {
     turn.count(Counter::CmdTouch);
-    let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    let Some(mut partition) = turn.hold(key) else { return };
     turn.watch_fetch(&partition, key);
     let Some(item) = partition.read(DB, key, turn.now, turn.access) else {
         turn.log_gone(&mut partition);
@@ -335,7 +358,7 @@ fn store(
         vivify: None,
         invalidate: false,
     };
-    let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    let Some(mut partition) = turn.hold(key) else { return };
     let status = match keep(turn, &mut partition, key, &wish) {
         Kept::Stored { cas, .. } => {
             if !quiet {
@@ -354,7 +377,7 @@ fn store(
 }
 
 fn delete(turn: &mut Turn<'_>, frame: &Frame<'_>, key: &Key<'_>, quiet: bool, out: &mut Vec<u8>) {
-    let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    let Some(mut partition) = turn.hold(key) else { return };
     turn.watch_fetch(&partition, key);
     let there = partition.peek(DB, key, turn.now).map(|item| item.extras());
     let Some(extras) = there else {
@@ -385,7 +408,7 @@ fn arithmetic(
         if up { (Counter::IncrHits, Counter::IncrMisses) } else { (Counter::DecrHits, Counter::DecrMisses) };
     let (delta, initial) = (u64_at(frame.extras, 0), u64_at(frame.extras, 8));
     let exptime = u32_at(frame.extras, 16);
-    let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    let Some(mut partition) = turn.hold(key) else { return };
     turn.watch_fetch(&partition, key);
     let there = partition.peek(DB, key, turn.now).map(|item| (item.extras(), number(&item.value())));
     let (result, len, extras) = match there {
@@ -423,6 +446,9 @@ fn arithmetic(
 
 /// `STAT`: the lines of the text protocol, a frame each, and an empty one behind them.
 fn stat(turn: &mut Turn<'_>, frame: &Frame<'_>, out: &mut Vec<u8>) {
+    if frame.key.starts_with(b"cachedump") {
+        return fail(out, &frame.header, Status::NotFound); // of the text protocol only, as in memcached
+    }
     let mut text = Vec::new();
     let end = super::execute::statistics(turn, Words::new(frame.key), &mut text);
     match end {

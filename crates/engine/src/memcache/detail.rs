@@ -62,6 +62,11 @@ impl Detail {
         }
     }
 
+    /// Begins anew.
+    pub(super) fn reset(&self) {
+        self.prefixes.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// `stats detail on|off|dump`.
     pub(super) fn command(&self, words: &[&[u8]], out: &mut Vec<u8>) -> &'static [u8] {
         match words {
@@ -101,5 +106,9 @@ mod tests {
             detail.note(format!("p{n}:x").as_bytes(), b':', Event::Set);
         }
         assert_eq!(detail.prefixes.lock().unwrap().len(), PREFIXES_MAX);
+        detail.reset();
+        out.clear();
+        assert_eq!(detail.command(&[b"dump"], &mut out), b"END\r\n");
+        assert!(out.is_empty());
     }
 }

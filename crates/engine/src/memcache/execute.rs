@@ -15,14 +15,15 @@ pub(super) fn execute(turn: &mut Turn<'_>, request: Request<'_>, out: &mut Vec<u
         && let Some(noreply) = writes(&request)
     {
         if !noreply {
-            [b"SERVER_ERROR ", why.as_bytes(), b"\r\n"].iter().for_each(|part| out.extend_from_slice(part));
+            refuse(why, out);
         }
         return false;
     }
+    let (from, refused) = (out.len(), turn.refusal.is_some());
     let (answer, noreply): (&[u8], bool) = match request {
         Request::Get { keys, cas, touch } => {
             item::get(turn, keys, cas, touch, out);
-            return false;
+            (b"", false)
         }
         Request::Store { verb, key, flags, exptime, data, noreply } => {
             let key = turn.key(key);
@@ -34,17 +35,16 @@ pub(super) fn execute(turn: &mut Turn<'_>, request: Request<'_>, out: &mut Vec<u
         }
         Request::Delete { key, noreply } => (item::delete(turn, key), noreply),
         Request::Arithmetic { key, delta, up, noreply } => {
-            let from = out.len();
             item::arithmetic(turn, key, delta, up, out);
             if noreply {
                 out.truncate(from);
             }
-            return false;
+            (b"", noreply)
         }
         Request::Touch { key, exptime, noreply } => (item::touch(turn, key, exptime), noreply),
         Request::Meta(request) => {
             meta::execute(turn, &request, out);
-            return false;
+            (b"", request.oversized)
         }
         Request::MetaNoOp => (b"MN\r\n", false),
         Request::MetaDebug { key, base64 } => {
@@ -72,10 +72,23 @@ pub(super) fn execute(turn: &mut Turn<'_>, request: Request<'_>, out: &mut Vec<u
         Request::ConfigDelete { name } => (turn.shared.discovery.delete(name), false),
         Request::Reject(reject) => (reject.line(), false),
     };
-    if !noreply {
-        out.extend_from_slice(answer);
+    match turn.refusal {
+        Some(why) if !refused => {
+            // It has become a replica since.
+            out.truncate(from);
+            if !noreply {
+                refuse(why, out);
+            }
+        }
+        _ if noreply => {}
+        _ => out.extend_from_slice(answer),
     }
     false
+}
+
+/// Says why a write is refused.
+pub(super) fn refuse(why: &str, out: &mut Vec<u8>) {
+    [b"SERVER_ERROR ", why.as_bytes(), b"\r\n"].iter().for_each(|part| out.extend_from_slice(part));
 }
 
 /// For a request that changes keys: whether it wants no answer.
@@ -88,6 +101,9 @@ fn writes(request: &Request<'_>) -> Option<bool> {
         | Request::Touch { noreply, .. }
         | Request::FlushAll { noreply, .. } => Some(*noreply),
         Request::Get { touch: Some(_), .. } => Some(false),
+        // Its answer comes when the value has been passed over.
+        Request::Oversized { .. } => Some(true),
+        Request::Meta(meta) if meta.oversized => Some(true),
         Request::Meta(meta) => {
             let only_reads = meta.verb == MetaVerb::Get && !meta.has(b'T') && !meta.has(b'N');
             (!only_reads).then_some(false)
@@ -105,6 +121,7 @@ pub(super) fn flush_all(turn: &mut Turn<'_>, delay: i32) -> bool {
     let at = turn.deadline(delay).unwrap_or(turn.now.ms);
     turn.shared.flush_at_ms.store(at, Ordering::Release);
     turn.flush_if_due();
+    turn.refusal = turn.host.refusal_by_now();
     turn.changes += 1;
     true
 }
@@ -129,6 +146,7 @@ pub(super) fn statistics(turn: &Turn<'_>, words: Words<'_>, out: &mut Vec<u8>) -
         [b"extstore" | b"proxy" | b"proxyfuncs" | b"proxybe", ..] => {} // neither is there, and there is nothing to tell of it
         [b"reset", ..] => {
             turn.shared.counters.reset();
+            turn.shared.detail.reset();
             turn.shared.prefixes.reset_reported();
             turn.store.partitions().for_each(|id| turn.store.lock(id).reset_counters());
             return b"RESET\r\n";

@@ -86,6 +86,10 @@ impl Host for Node {
         self.replication.is_following()
     }
 
+    fn refusal_by_now(&self) -> Option<&'static str> {
+        crate::command::dispatch::refusal_by_now(self)
+    }
+
     fn refresh_certificates(&self) -> Option<Result<(), String>> {
         let settings = self.settings();
         let spoken = settings.tls.mode != TlsMode::No;

@@ -7,7 +7,8 @@
 use super::counters::Counter;
 use super::detail::Event;
 use super::watch::Stored;
-use super::{DB, Turn, discovery, free};
+use super::{DB, Turn, discovery};
+use crate::command::keyspace::free;
 use larder_protocol::memcache::request::{Verb, Words, item_bytes};
 use larder_protocol::memcache::text::unsigned;
 use larder_protocol::number::parse_i64;
@@ -96,7 +97,11 @@ pub(super) fn get_one(turn: &mut Turn<'_>, key: &Key<'_>, cas: bool, touch: Opti
     if key.bytes == discovery::KEY && turn.shared.discovery.value(out) {
         return turn.count(Counter::GetHits);
     }
-    let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    let partition = match touch {
+        Some(_) => turn.hold(key),
+        None => Some(turn.store.lock(turn.store.partition_of(key.slot))),
+    };
+    let Some(mut partition) = partition else { return };
     turn.watch_fetch(&partition, key);
     turn.note_read(&partition, key);
     let expired = partition.counters().expired;
@@ -200,7 +205,7 @@ pub(super) fn store(
 ) -> &'static [u8] {
     turn.count(Counter::CmdSet);
     turn.detail(key.bytes, Event::Set);
-    let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    let Some(mut partition) = turn.hold(key) else { return b"" };
     turn.watch_fetch(&partition, key);
     let answer = store_held(turn, &mut partition, verb, key, flags, exptime, data);
     let (command, status) = (command(verb), status(answer));
@@ -340,7 +345,7 @@ pub(super) fn oversized(turn: &mut Turn<'_>, verb: Verb, key: &[u8]) {
     turn.count(Counter::StoreTooLarge);
     turn.watch_oversized(key, command(verb));
     let key = turn.key(key);
-    let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    let Some(mut partition) = turn.hold(&key) else { return };
     turn.watch_fetch(&partition, &key);
     forget(turn, &mut partition, &key, verb);
 }
@@ -378,7 +383,7 @@ pub(super) fn admit_value(turn: &Turn<'_>, key: &Key<'_>, value_bytes: usize, fl
 pub(super) fn delete(turn: &mut Turn<'_>, key: &[u8]) -> &'static [u8] {
     turn.detail(key, Event::Delete);
     let key = turn.key(key);
-    let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    let Some(mut partition) = turn.hold(&key) else { return b"" };
     turn.watch_fetch(&partition, &key);
     turn.watch_delete(&partition, &key, "delete");
     let found = remove(turn, &mut partition, &key);
@@ -391,7 +396,7 @@ pub(super) fn arithmetic(turn: &mut Turn<'_>, key: &[u8], delta: u64, up: bool, 
     let (hits, misses) =
         if up { (Counter::IncrHits, Counter::IncrMisses) } else { (Counter::DecrHits, Counter::DecrMisses) };
     let key = turn.key(key);
-    let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    let Some(mut partition) = turn.hold(&key) else { return };
     turn.watch_fetch(&partition, &key);
     let Some(item) = partition.peek(DB, &key, turn.now) else {
         turn.count(misses);
@@ -442,7 +447,7 @@ pub(super) fn number(value: &ValueRef<'_>) -> Option<(u64, usize)> {
 pub(super) fn touch(turn: &mut Turn<'_>, key: &[u8], exptime: i32) -> &'static [u8] {
     turn.count(Counter::CmdTouch);
     let key = turn.key(key);
-    let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    let Some(mut partition) = turn.hold(&key) else { return b"" };
     turn.watch_fetch(&partition, &key);
     let Some(item) = partition.read(DB, &key, turn.now, turn.access) else {
         turn.log_gone(&mut partition);

@@ -192,6 +192,9 @@ fn keep_held(turn: &mut Turn<'_>, partition: &mut Partition, key: &Key<'_>, wish
         _ => {}
     }
     if !admit_value(turn, key, wish.data.len(), wish.flags) {
+        if wish.mode == Mode::Set {
+            super::item::remove(turn, partition, key); // what was to be replaced must not be read any more
+        }
         return Kept::TooLarge;
     }
     let cas = cas(turn);

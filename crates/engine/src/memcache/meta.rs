@@ -146,7 +146,11 @@ fn get(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec<u8>) {
     if touches {
         turn.count(Counter::CmdTouch);
     }
-    let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    let partition = match touches || meta.has(b'N') {
+        true => turn.hold(key),
+        false => Some(turn.store.lock(turn.store.partition_of(key.slot))),
+    };
+    let Some(mut partition) = partition else { return };
     turn.watch_fetch(&partition, key);
     let mut shown = Shown::default();
     if (meta.has(b'h') || meta.has(b'l'))
@@ -262,7 +266,7 @@ fn set(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec<u8>) {
         vivify: meta.has(b'N').then(|| turn.deadline(meta.vivify)),
         invalidate: meta.has(b'I'),
     };
-    let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    let Some(mut partition) = turn.hold(key) else { return };
     let kept = keep(turn, &mut partition, key, &wish);
     let (code, cas, size): (&[u8], u64, usize) = match kept {
         Kept::Stored { .. } if meta.is_quiet() => return,
@@ -279,7 +283,7 @@ fn set(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec<u8>) {
 }
 
 fn delete(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec<u8>) {
-    let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    let Some(mut partition) = turn.hold(key) else { return };
     turn.watch_fetch(&partition, key);
     let Some(item) = partition.peek(DB, key, turn.now) else {
         turn.count(Counter::DeleteMisses);
@@ -330,7 +334,7 @@ fn arithmetic(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec
     let up = meta.mode != meta::Mode::Decrement;
     let (hits, misses) =
         if up { (Counter::IncrHits, Counter::IncrMisses) } else { (Counter::DecrHits, Counter::DecrMisses) };
-    let mut partition = turn.store.lock(turn.store.partition_of(key.slot));
+    let Some(mut partition) = turn.hold(key) else { return };
     turn.watch_fetch(&partition, key);
     let there = partition.peek(DB, key, turn.now).map(|item| (item.extras(), number(&item.value())));
     let told = meta.has(b'c');

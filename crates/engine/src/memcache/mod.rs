@@ -46,7 +46,6 @@ pub use stats::{Connection, Figures};
 pub use turn::{Outcome, Turn};
 
 use crate::mailbox::Place;
-use larder_store::Removed;
 use std::sync::Arc;
 
 /// Requests that one turn carries out before other sessions have theirs, at most.
@@ -58,9 +57,6 @@ pub const OUTPUT_PER_TURN_BYTES_MAX: usize = 512 * 1024;
 
 /// Default of the directive `memcached-max-item-size`, as memcached's `-I`.
 pub const ITEM_SIZE_MAX_BYTES: usize = 1024 * 1024;
-
-/// Members from which a collection is freed in the background.
-const LARGE_MEMBERS: usize = 4096;
 
 /// The database that Memcached clients see.
 const DB: u16 = 0;
@@ -77,6 +73,9 @@ pub trait Host {
     fn stop(&self);
     /// True if the node's keys are those of another one, which it follows.
     fn follows(&self) -> bool;
+    /// Why a write is refused that was admitted before the node became a replica. Asked with partitions held: whoever
+    /// makes it one holds them all.
+    fn refusal_by_now(&self) -> Option<&'static str>;
     /// Reads the files of TLS anew, for the sessions to come; none where TLS is not spoken.
     fn refresh_certificates(&self) -> Option<Result<(), String>>;
     /// Begins a watch over the traffic; ends it without seconds.
@@ -85,16 +84,6 @@ pub trait Host {
     fn advice(&self) -> Option<String>;
     /// Sends lines to a session that watches; false if it cannot be.
     fn send_lines(&self, place: Place, lines: Arc<[u8]>) -> bool;
-}
-
-/// Frees a value: a large one where no session waits for it.
-fn free(removed: Option<Removed>) {
-    if let Some(removed) = removed
-        && removed.is_large(LARGE_MEMBERS)
-    {
-        let bytes = removed.memory_bytes() as u64;
-        crate::background::free_later(removed, 1, bytes);
-    }
 }
 
 #[cfg(test)]

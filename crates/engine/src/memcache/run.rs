@@ -4,7 +4,7 @@
 //! keys hashed once, and what later ones will touch is asked for while earlier ones are carried out. The first request
 //! that is anything else ends the run, and goes the way of all others.
 
-use super::{Turn, item};
+use super::{Turn, execute, item};
 use crate::ahead::Ahead;
 use crate::command::known::KeyAt;
 use larder_protocol::memcache::quick::{self, Quick};
@@ -87,8 +87,10 @@ impl Run {
                     let data = &input[value as usize..value as usize + value_bytes as usize];
                     for key in keys {
                         let answer = item::store(turn, Verb::Set, &key.key(input), flags, exptime, data);
-                        if !noreply {
-                            out.extend_from_slice(answer);
+                        match turn.refusal {
+                            _ if noreply => {}
+                            Some(why) => execute::refuse(why, out),
+                            None => out.extend_from_slice(answer),
                         }
                     }
                 }

@@ -154,9 +154,8 @@ impl Shared {
         let at = self.flush_at_ms.load(Ordering::Relaxed);
         if at <= now.ms
             && self.flush_at_ms.compare_exchange(at, NEVER, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-            && !follows()
         {
-            flush(store, log);
+            flush(store, log, follows);
         }
     }
 }
@@ -169,10 +168,14 @@ fn is_strict(version: &str) -> bool {
 }
 
 /// Takes everything out of the database; it is freed in the background. O(partitions).
-fn flush(store: &Store, log: Option<(&Log, usize)>) {
+fn flush(store: &Store, log: Option<(&Log, usize)>, follows: impl FnOnce() -> bool) {
     let mut cleared = Vec::new();
     // For the log it is one step: so nothing else may happen meanwhile.
     let mut held = store.lock_all();
+    // Whoever makes the node a replica holds all partitions as well.
+    if follows() {
+        return;
+    }
     if let Some((log, worker)) = log.filter(|(log, _)| log.is_on()) {
         let mut effects = Effects::default();
         effects.add(DB, [&b"FLUSHDB"[..]].into_iter());

@@ -219,6 +219,181 @@ fn without_cas_nothing_can_be_compared() {
     bench.says("ms a 1 C5\r\nz\r\nms a 1 c E7\r\nz\r\nmg a c\r\n", "EX\r\nHD c0\r\nHD c0\r\n");
 }
 
+/// A frame of the binary protocol.
+fn frame(opcode: u8, key: &str, extras: &[u8], value: &str) -> Vec<u8> {
+    let body = (extras.len() + key.len() + value.len()) as u32;
+    let mut frame = vec![0x80, opcode, 0, key.len() as u8, extras.len() as u8, 0, 0, 0];
+    frame.extend_from_slice(&body.to_be_bytes());
+    frame.extend_from_slice(&[0; 12]);
+    [extras, key.as_bytes(), value.as_bytes()].iter().for_each(|part| frame.extend_from_slice(part));
+    frame
+}
+
+/// Opcodes and statuses of the frames that answer.
+fn statuses(mut answers: &[u8]) -> Vec<(u8, u16)> {
+    let mut told = Vec::new();
+    while let [0x81, opcode, _, _, _, _, high, low, a, b, c, d, ..] = answers {
+        told.push((*opcode, u16::from_be_bytes([*high, *low])));
+        answers = &answers[24 + u32::from_be_bytes([*a, *b, *c, *d]) as usize..];
+    }
+    assert!(answers.is_empty(), "{answers:?}");
+    told
+}
+
+/// Makes the node a replica, of which a write learns when it has its partition.
+fn follow(bench: &mut Bench) {
+    bench.host.refusal_by_now = Some("READONLY by now");
+    bench.host.follows = true;
+}
+
+#[test]
+fn who_waited_while_the_node_became_a_replica_does_not_write() {
+    let mut bench = Bench::new(false);
+    bench.says("set a 0 0 1\r\n1\r\n", "STORED\r\n");
+    follow(&mut bench);
+    let refused = "SERVER_ERROR READONLY by now\r\n";
+    for write in [
+        "set a 0 0 1\r\n2\r\n",
+        "add b 0 0 1\r\n2\r\n",
+        "append a 0 0 1\r\n2\r\n",
+        "cas a 0 0 1 1\r\n2\r\n",
+        "delete a\r\n",
+        "incr a 1\r\n",
+        "touch a 10\r\n",
+        "gat 10 a\r\n",
+        "flush_all\r\n",
+        "ms a 1\r\n2\r\n",
+        "md a\r\n",
+        "md a q\r\n",
+        "ma a\r\n",
+        "mg a v T10\r\n",
+        "mg b v N10\r\n",
+    ] {
+        bench.says(write, refused);
+    }
+    // In a run, behind one another, and with nobody who listens.
+    bench.says(&"set a 0 0 1\r\n2\r\n".repeat(3), &refused.repeat(3));
+    bench.says(
+        "set a 0 0 1 noreply\r\n2\r\ndelete a noreply\r\nincr a 1 noreply\r\nget a\r\n",
+        "VALUE a 0 1\r\n1\r\nEND\r\n",
+    );
+    bench.says("mg a v t\r\nmg b v\r\n", "VA 1 t-1\r\n1\r\nEN\r\n");
+}
+
+#[test]
+fn who_waited_while_the_node_became_a_replica_is_told_in_binary() {
+    let mut bench = Bench::new(false);
+    bench.says("set a 0 0 1\r\n1\r\n", "STORED\r\n");
+    follow(&mut bench);
+    bench.session = Session::new(false, Some(PLACE));
+    const GET: u8 = 0x00;
+    let exptime = [0, 0, 0, 9];
+    let mut requests = Vec::new();
+    for (opcode, extras) in [
+        (0x01, &[0; 8][..]),
+        (0x11, &[0; 8]),
+        (0x02, &[0; 8]),
+        (0x0e, &[]),
+        (0x04, &[]),
+        (0x05, &[0; 20]),
+        (0x15, &[0; 20]),
+        (0x1c, &exptime),
+        (0x1d, &exptime),
+        (0x08, &[]),
+    ] {
+        let stores = matches!(opcode, 0x01 | 0x11 | 0x02 | 0x0e);
+        let key = if opcode == 0x08 { "" } else { "a" };
+        requests.push((opcode, frame(opcode, key, extras, if stores { "2" } else { "" })));
+    }
+    for (opcode, request) in requests {
+        let mut session = Session::new(false, Some(PLACE));
+        let mut out = Vec::new();
+        bench.with_turn(|turn| session.serve(turn, &[request, frame(GET, "a", &[], "")].concat(), &mut out));
+        assert_eq!(statuses(&out), [(opcode, 0x86), (GET, 0)], "{opcode:#x}");
+        assert!(out.ends_with(b"1"), "{opcode:#x}");
+    }
+}
+
+#[test]
+fn a_value_that_is_too_large_takes_nothing_from_a_replica() {
+    let mut bench = Bench::new(false);
+    bench.says("set a 0 0 1\r\n1\r\n", "STORED\r\n");
+    let (length, value) = (ITEM_SIZE_MAX_BYTES, "v".repeat(ITEM_SIZE_MAX_BYTES));
+    let too_large = "SERVER_ERROR object too large for cache\r\n";
+    let tries = [format!("set a 0 0 {length}\r\n{value}\r\n"), format!("ms a {length}\r\n{value}\r\n")];
+    for (refusal, by_now) in [(Some("READONLY no"), None), (None, Some("READONLY by now"))] {
+        (bench.refusal, bench.host.refusal_by_now) = (refusal, by_now);
+        for request in &tries {
+            bench.says(request, too_large);
+            bench.says("get a\r\n", "VALUE a 0 1\r\n1\r\nEND\r\n");
+        }
+    }
+    (bench.refusal, bench.host.refusal_by_now) = (None, None);
+    bench.says(&tries[0], too_large);
+    bench.says("get a\r\n", "END\r\n");
+}
+
+#[test]
+fn a_value_that_is_a_little_too_large_leaves_nothing_behind_in_binary() {
+    const SET: u8 = 0x01;
+    const GET: u8 = 0x00;
+    for beyond in [0, 1, 200, 300] {
+        let mut bench = Bench::new(false);
+        let value = "v".repeat(ITEM_SIZE_MAX_BYTES + beyond);
+        let set = |value| frame(SET, "a", &[0; 8], value);
+        let requests = [set("small"), set(&value), frame(GET, "a", &[], "")].concat();
+        let (mut session, mut out) = (Session::new(false, Some(PLACE)), Vec::new());
+        bench.with_turn(|turn| session.serve(turn, &requests, &mut out));
+        assert_eq!(statuses(&out), [(SET, 0), (SET, 0x03), (GET, 0x01)], "{beyond}");
+    }
+}
+
+#[test]
+fn sasl_plain_goes_in_one_step_or_in_two() {
+    const AUTH: u8 = 0x21;
+    const STEP: u8 = 0x22;
+    const GET: u8 = 0x00;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "bob:secret\nann:other\n").unwrap();
+    let (right, wrong) = ("\0bob\0secret", "\0bob\0wrong");
+    // What is sent, and the statuses; then a get tells whether the session was let in.
+    for (sent, told, admitted) in [
+        (vec![(AUTH, "PLAIN", right)], vec![0], true),
+        (vec![(AUTH, "Plain", right)], vec![0], true),
+        (vec![(AUTH, "PLAIN", wrong)], vec![0x20], false),
+        (vec![(AUTH, "PLAIN", "bob\0bob\0secret")], vec![0], true),
+        (vec![(AUTH, "PLAIN", "ann\0bob\0secret")], vec![0x20], false),
+        (vec![(AUTH, "PLAIN", "")], vec![0x21], false),
+        (vec![(AUTH, "PLAIN", ""), (STEP, "PLAIN", right)], vec![0x21, 0], true),
+        (vec![(AUTH, "PLAIN", ""), (STEP, "PLAIN", wrong)], vec![0x21, 0x20], false),
+        (
+            vec![(AUTH, "PLAIN", ""), (STEP, "PLAIN", wrong), (STEP, "PLAIN", right)],
+            vec![0x21, 0x20, 0],
+            true,
+        ),
+        (vec![(AUTH, "PLAIN", ""), (STEP, "PLAIN", ""), (STEP, "PLAIN", right)], vec![0x21, 0x20, 0], true),
+        (
+            vec![(AUTH, "PLAIN", ""), (AUTH, "CRAM-MD5", ""), (STEP, "PLAIN", right)],
+            vec![0x21, 0x20, 0x20],
+            false,
+        ),
+        (vec![(AUTH, "PLAIN", right), (STEP, "PLAIN", right)], vec![0, 0x20], false),
+        (vec![(STEP, "PLAIN", right)], vec![0x20], false),
+        (vec![(AUTH, "PLAIN", wrong), (STEP, "PLAIN", right)], vec![0x20, 0x20], false),
+    ] {
+        let mut bench = Bench::new(false);
+        bench.shared.set_auth(Auth::read(file.path(), true).unwrap());
+        let mut expected: Vec<(u8, u16)> = sent.iter().map(|(opcode, ..)| *opcode).zip(told).collect();
+        expected.push((GET, if admitted { 0x01 } else { 0x20 }));
+        let mut input: Vec<u8> =
+            sent.iter().flat_map(|(opcode, key, value)| frame(*opcode, key, &[], value)).collect();
+        input.extend(frame(GET, "a", &[], ""));
+        let (mut session, mut out) = (Session::new(false, Some(PLACE)), Vec::new());
+        bench.with_turn(|turn| session.serve(turn, &input, &mut out));
+        assert_eq!(statuses(&out), expected, "{sent:?}");
+    }
+}
+
 #[test]
 fn a_replica_is_read_and_not_written() {
     let mut bench = Bench::new(false);

@@ -11,7 +11,7 @@ use crate::log::{Effects, Log};
 use crate::prefixes;
 use larder_protocol::slot::slot_of;
 use larder_store::partition::access::Access;
-use larder_store::{ItemRef, Key, Now, Partition, Store, ValueRef};
+use larder_store::{Guard, ItemRef, Key, Now, Partition, Store, ValueRef};
 
 /// What a session is served with.
 pub struct Turn<'a> {
@@ -27,7 +27,8 @@ pub struct Turn<'a> {
     pub access: Access,
     /// True when memory is at its limit and nothing can be evicted: values are refused.
     pub memory_full: bool,
-    /// Why writes are refused: the node follows another one, or too few follow it.
+    /// Why writes are refused: the node follows another one, or too few follow it. A write that finds so with its partition
+    /// held says it here, and does and answers nothing.
     pub refusal: Option<&'static str>,
     /// The node around the session.
     pub host: &'a dyn Host,
@@ -47,11 +48,21 @@ pub struct Turn<'a> {
     pub logged: u64,
 }
 
-impl Turn<'_> {
+impl<'a> Turn<'a> {
     #[inline]
     pub(super) fn flush_if_due(&self) {
         let log = self.log.map(|log| (log, self.worker));
         self.shared.flush_if_due(self.store, self.now, log, || self.host.follows());
+    }
+
+    /// Holds the partition of a key that is to be written; none if that is refused by now.
+    #[inline]
+    pub(super) fn hold(&mut self, key: &Key<'_>) -> Option<Guard<'a>> {
+        let partition = self.store.lock(self.store.partition_of(key.slot));
+        if self.refusal.is_none() {
+            self.refusal = self.host.refusal_by_now();
+        }
+        self.refusal.is_none().then_some(partition)
     }
 
     #[inline]

@@ -133,7 +133,13 @@ fn binary_requests_are_answered_alike() {
     }
     both.same_frames(&[frame(0x08, &0u32.to_be_bytes(), b"", b"", 0)]);
     both.same_frames(&[frame(0x08, b"ab", b"", b"", 0)]);
-    both.same_frames(&[frame(0x10, b"", b"foo", b"", 0)]);
+    for word in [&b"foo"[..], b"cachedump", b"cachedump 1 10"] {
+        both.same_frames(&[frame(0x10, b"", word, b"", 0)]);
+    }
+    // The length fits where the item does not.
+    let large = vec![b'v'; 1024 * 1024 + 1];
+    let small = store(0x01, b"large", 0, 0, b"small", 0);
+    both.same_frames(&[small, store(0x01, b"large", 0, 0, &large, 0), frame(0x00, b"", b"large", b"", 0)]);
     for word in ["detail on", "detail dump", "detail off", "detail", "sizes", "reset"] {
         both.same_frames(&[there(), frame(0x10, b"", word.as_bytes(), b"", 0)]);
     }

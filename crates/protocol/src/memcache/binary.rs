@@ -148,6 +148,8 @@ pub enum Status {
     NonNumeric = 0x06,
     /// Wrong or missing credentials.
     AuthError = 0x20,
+    /// More of the credentials is wanted.
+    AuthContinue = 0x21,
     /// No such operation.
     Unknown = 0x81,
     /// No memory.
@@ -160,7 +162,7 @@ impl Status {
     /// The text that goes with it.
     pub fn text(self) -> &'static [u8] {
         match self {
-            Status::Success => b"",
+            Status::Success | Status::AuthContinue => b"",
             Status::NotFound => b"Not found",
             Status::Exists => b"Data exists for key.",
             Status::TooLarge => b"Too large.",
