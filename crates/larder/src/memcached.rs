@@ -18,7 +18,8 @@ const HELP: &str = "\
 Usage: larder memcached [OPTIONS of memcached]
 
 -p, --port=<num>             TCP port (default: 11211; 0 = none, -1 = one that is free)
--U, --udp-port=<num>         UDP port (default: 0 or off = none, -1 = one that is free); TCP has it, too, without -p
+-U, --udp-port=<num>         UDP port (default: 0 or off = none, -1 = one that is free);
+                             without -p also the TCP port
 -s, --unix-socket=<file>     Unix socket to listen on (disables TCP)
 -a, --unix-mask=<mask>       its permissions, in octal (default: 700)
 -l, --listen=<addr>          addresses to listen on, separated by commas
