@@ -179,6 +179,8 @@ def test_each_operation_has_the_error_that_its_model_names_for_what_is_not_there
         cloudwatch.tag_resource(ResourceARN="there", Tags=[{"Key": "a", "Value": "b"}])
     with pytest.raises(cloudwatch.exceptions.ResourceNotFound):
         cloudwatch.delete_alarms(AlarmNames=["gone"])
+    with pytest.raises(cloudwatch.exceptions.ResourceNotFound):
+        cloudwatch.set_alarm_state(AlarmName="gone", StateValue="OK", StateReason="by hand")
     cloudwatch.disable_alarm_actions(AlarmNames=["gone", "there"])
     assert not cloudwatch.describe_alarms(AlarmNames=["there"])["MetricAlarms"][0]["ActionsEnabled"]
     cloudwatch.enable_alarm_actions(AlarmNames=["there", "gone"])

@@ -232,7 +232,8 @@ def test_large_collections_are_as_they_were_while_they_change(start, threads):
             n = step * 7919 % count
             pipe = client.pipeline(transaction=True)
             pipe.set("step", step).hset("hash", f"f{n}", step).zadd("zset", {f"m{n}": step})
-            pipe.srem("set", f"m{n}").sadd("set", f"s{step}").lset("list", n, f"{n}:{step}")
+            # The member that had this place before goes: a fast writer comes round again.
+            pipe.srem("set", f"m{n}", f"s{step - count}").sadd("set", f"s{step}").lset("list", n, f"{n}:{step}")
             pipe.hset("wide", f"f{n - n % 50}", f"{step}" + "y" * 1500).xadd("stream", {"step": step})
             pipe.execute()
             written[0] = step
@@ -257,7 +258,7 @@ def test_large_collections_are_as_they_were_while_they_change(start, threads):
                 step = steps.get(n, 0)
                 assert int(fields[b"f%d" % n]) == step and scores[b"m%d" % n] == step
                 assert items[n] == b"%d:%d" % (n, step)
-            assert all(b"s%d" % step in members for step in range(1, last + 1))
+            assert all(b"s%d" % step in members for step in steps.values())
             assert client.xlen("stream") == last
             latest = {n - n % 50: step for n, step in sorted(steps.items(), key=lambda pair: pair[1])}
             for n, value in client.hgetall("wide").items():

@@ -336,17 +336,22 @@ pub(super) fn delete(app: &App, _caller: &Caller, input: Names) -> Result<Value,
     Ok(Value::nothing())
 }
 
+/// Changes an alarm as it is stored.
+fn change_one(app: &App, mut stored: Stored<Alarm>, change: impl Fn(&mut Alarm)) -> Result<(), ApiError> {
+    change(&mut stored.value);
+    app.records.apply(&[replace(&stored.value, stored.revision)?])?;
+    Ok(())
+}
+
 /// Changes all that are there; CloudWatch has no error for the others.
 fn change_all(app: &App, names: &[String], change: impl Fn(&mut Alarm)) -> Result<Value, ApiError> {
     if names.len() > PAGE_MAX {
         return Err(invalid(format!("At most {PAGE_MAX} alarms can be named at once.")));
     }
     for name in names {
-        retrying(|| {
-            let Some(mut stored) = find::<Alarm>(app.records.as_ref(), name)? else { return Ok(()) };
-            change(&mut stored.value);
-            app.records.apply(&[replace(&stored.value, stored.revision)?])?;
-            Ok(())
+        retrying(|| match find::<Alarm>(app.records.as_ref(), name)? {
+            Some(stored) => change_one(app, stored, &change),
+            None => Ok(()),
         })?;
     }
     Ok(Value::nothing())
@@ -380,12 +385,14 @@ pub(super) fn set_state(app: &App, _caller: &Caller, input: SetAlarmState) -> Re
         return Err(invalid(format!("StateValue must be one of {}.", STATES.join(", "))));
     }
     let now_ms = app.now_ms();
-    change_all(app, std::slice::from_ref(&input.alarm_name), |alarm| {
+    let change = |alarm: &mut Alarm| {
         if alarm.state != input.state_value {
             alarm.changed_ms = now_ms;
         }
         alarm.state.clone_from(&input.state_value);
         alarm.reason.clone_from(&input.state_reason);
         alarm.state_ms = now_ms;
-    })
+    };
+    retrying(|| change_one(app, find_alarm(app, &input.alarm_name)?, change))?;
+    Ok(Value::nothing())
 }
