@@ -87,6 +87,9 @@ pub(super) fn check_words(parameter: &str, words: &[String], allowed: &[&str]) -
     }
 }
 
+/// A cluster with what is observed of it.
+pub(super) type Member = (Arc<Cluster>, Option<Arc<Observed>>);
+
 /// A cache as service updates see it: a group with its members, or a cluster that is in none.
 pub(super) struct Cache {
     pub(super) id: String,
@@ -94,7 +97,7 @@ pub(super) struct Cache {
     pub(super) created_ms: u64,
     pub(super) engine: &'static str,
     /// Clusters with what is observed of them, in the order of the group.
-    pub(super) members: Vec<(Arc<Cluster>, Option<Arc<Observed>>)>,
+    pub(super) members: Vec<Member>,
 }
 
 impl Cache {
@@ -148,7 +151,7 @@ pub(super) fn caches(app: &App) -> Result<Vec<Cache>, ApiError> {
     let mut caches = Vec::new();
     let groups = list_shared::<Group>(records, Page::default())?.into_iter().map(|stored| stored.value);
     for group in groups.filter(|group| !group.deleting) {
-        let members: Vec<(Arc<Cluster>, Option<Arc<Observed>>)> =
+        let members: Vec<Member> =
             group.members().filter_map(|id| Some((clusters.remove(id)?, observed.remove(id)))).collect();
         let engine = members.first().map_or("redis", |(cluster, _)| cluster.engine.as_str());
         caches.push(Cache {
@@ -173,7 +176,7 @@ pub(super) fn caches(app: &App) -> Result<Vec<Cache>, ApiError> {
 /// The cache of that name, unless it is being deleted.
 fn cache(app: &App, id: &str, is_group: bool) -> Result<Option<Cache>, ApiError> {
     let records = app.records.as_ref();
-    let member = |id: &str| -> Result<Option<(Arc<Cluster>, Option<Arc<Observed>>)>, ApiError> {
+    let member = |id: &str| -> Result<Option<Member>, ApiError> {
         let Some(cluster) = find_shared::<Cluster>(records, id)? else { return Ok(None) };
         Ok(Some((cluster.value, find_shared::<Observed>(records, id)?.map(|stored| stored.value))))
     };
