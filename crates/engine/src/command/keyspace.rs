@@ -392,6 +392,14 @@ impl<'a> Keyspace<'a> {
         done
     }
 
+    /// The deadline of a key that is there, or is kept although its time is over, as in import mode.
+    pub fn deadline(&self, key: &[u8]) -> Option<Option<u64>> {
+        let now = if self.imports() { Now { ms: 0 } } else { self.now };
+        let key = self.key(key);
+        let partition = self.locked.peek(self.store.partition_of(key.slot))?;
+        partition.peek(self.db, &key, now).map(|item| item.deadline())
+    }
+
     /// Removes a key; true if it was there. Counts as a change. A large value is freed in the background.
     pub fn remove(&mut self, key: &[u8]) -> bool {
         self.take(key).map(|removed| free(Some(removed))).is_some()
