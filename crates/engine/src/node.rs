@@ -436,6 +436,7 @@ impl Node {
         {
             return false;
         }
+        memory::release_kept(); // before any key goes
         let round = Round {
             policy: if self.imports() { evict::Policy::NoEviction } else { settings.maxmemory_policy },
             samples: settings.maxmemory_samples,
