@@ -174,6 +174,9 @@ pub(super) fn reload(call: &mut Call<'_>) -> Answer {
         }
     }
     let node = call.node;
+    if node.loading.is_on() {
+        return Err(text("LOADING Larder is loading the dataset in memory"));
+    }
     let keys: &mut Keyspace<'_> = &mut call.keys;
     if saves {
         node.snapshots.abort(keys.locked());
