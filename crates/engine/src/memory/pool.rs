@@ -49,7 +49,8 @@ struct Pool {
 // SAFETY: what the addresses lead to is nobody else's, see the invariant.
 unsafe impl Send for Pool {}
 
-static POOL: Mutex<Pool> = Mutex::new(Pool { ranges: [const { Range::NONE }; RANGES_MAX], count: 0, bytes: 0 });
+static POOL: Mutex<Pool> =
+    Mutex::new(Pool { ranges: [const { Range::NONE }; RANGES_MAX], count: 0, bytes: 0 });
 /// As in the pool, to be read without its lock.
 static BYTES: AtomicU64 = AtomicU64::new(0);
 static ALLOWED: AtomicBool = AtomicBool::new(true);

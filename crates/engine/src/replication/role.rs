@@ -203,7 +203,9 @@ pub(super) fn abandon(node: &Node) {
         let loaded = take_beside(node, &mut held);
         drop(held);
         free(node, loaded);
-        tracing::info!("MASTER <-> REPLICA sync: what was loaded of it is given up, and what was there stays");
+        tracing::info!(
+            "MASTER <-> REPLICA sync: what was loaded of it is given up, and what was there stays"
+        );
     } else if node.loading.is_on() {
         clear(node);
         if !node.replication.is_following() {
