@@ -241,6 +241,7 @@ pub(super) fn flags_of(shared: &Shared) -> String {
         (shared.unix, 'U'),
         (shared.no_evict.load(Ordering::Relaxed), 'e'),
         (shared.no_touch.load(Ordering::Relaxed), 'T'),
+        (shared.imports.load(Ordering::Relaxed), 'I'),
         (shared.killed.load(Ordering::Relaxed), 'c'),
     ] {
         flags.extend(set.then_some(letter));
@@ -355,11 +356,14 @@ fn capa(call: &mut Call<'_>) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// A source of an import may see what is expired, while the server is in import mode: which there is not here.
+/// Who imports sees, and may write, what is expired while the server is in import mode.
 fn import_source(call: &mut Call<'_>) -> Result<(), CommandError> {
-    if !call.args.get(2).eq_ignore_ascii_case(b"off") {
+    let ends = call.args.get(2).eq_ignore_ascii_case(b"off");
+    if !ends && !call.node.settings().replication.imports {
         return Err(text("ERR Server is not in import mode"));
     }
+    call.session.imports = on_or_off(call)?;
+    call.session.shared.imports.store(call.session.imports, Ordering::Relaxed);
     call.out.ok();
     Ok(())
 }

@@ -178,7 +178,12 @@ fn is_held_back(node: &Node, turn: &Turn, client: &Client, command: &Command) ->
 /// Refuses what needs the keys while they are loaded, and writes while they cannot be saved.
 #[cold]
 fn refuse_for_now(node: &Node, client: &Client, command: &Command) -> Result<(), String> {
-    if node.loading.is_on() && !command.is(flag::LOADING) {
+    let loads = match node.loading.is_on() {
+        true if node.loading.is_shut() => !command.is(flag::LOADING),
+        true => command.is(flag::NO_ASYNC_LOADING),
+        false => false,
+    };
+    if loads {
         return Err("LOADING Larder is loading the dataset in memory".into());
     }
     let writes = command.is(flag::WRITE) || command.name == "ping";
@@ -337,6 +342,9 @@ fn run(
             && let Some(text) = refusal_by_now(node)
         {
             return refuse_by_now(call, command, text);
+        }
+        if call.session.imports && call.keys.imports() {
+            call.keys.without_expiry();
         }
         prepare(&mut call.keys, wakes, command, request.args);
     }

@@ -186,7 +186,6 @@ pub const TABLE: &[Other] = &[
     hint("hide-user-data-from-log", "yes", Kind::YesNo),
     hint("hz", "10", Kind::Number(1, 500)),
     hint("ignore-warnings", "", Kind::Text),
-    absent("import-mode", "no", REPLICATION),
     hint("io-threads-do-reads", "no", Kind::YesNo),
     hint("jemalloc-bg-thread", "yes", Kind::YesNo),
     absent("key-load-delay", "0", DELAYS),
