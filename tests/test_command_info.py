@@ -12,6 +12,7 @@ import pytest
 from differential import Client
 from ports import free_port
 from service import PATIENCE_S
+from test_acl import redis_server  # noqa: F401 (a fixture)
 from test_redis_dump import PEERS
 
 # What only we have, and what redis-server 7.0 still had otherwise. Notes are prose.
@@ -46,6 +47,25 @@ def document(items, into):
         into[name] = {"since": facts.get("since"), "group": facts.get("group")}
         document(facts.get("subcommands", []), into)
     return into
+
+
+KEYS_OF = """
+    GET k | SET k v | SET k v GET | SETEX k 1 v | MSET a 1 b 2 | BITFIELD k GET u8 0 | BITFIELD k SET u8 0 1 | BITOP AND d a b
+    SORT k | SORT k STORE d | SORT_RO k | ZUNIONSTORE d 2 a b | ZINTER 2 a b | XREAD STREAMS a b 0 0 | COPY a b | RENAME a b
+    XREADGROUP GROUP g c COUNT 1 STREAMS a b > > | LMOVE a b LEFT LEFT | LMPOP 2 a b LEFT | BLPOP a b 0 | BLMPOP 0 1 a LEFT
+    GEORADIUS a 0 0 1 m STORE d | GETDEL a | PFCOUNT a b | PFMERGE d a | MEMORY USAGE k | OBJECT ENCODING k | LCS a b
+    XGROUP CREATE k g 0 | XINFO STREAM k | OBJECT HELP | XGROUP CREATE k | MEMORY DOCTOR | PING | SINTERSTORE d a b
+    SMOVE a b m | HSET h f v | ZADD z 1 a | EXISTS a b | DEL a b | TOUCH a | RESTORE k 0 x | SINTERCARD 2 a b LIMIT 1
+"""
+
+
+def test_keys_of_commands_are_found_as_the_real_servers_do(redis_server, node):  # noqa: F811
+    theirs, ours = Client(redis_server.port, 2), Client(node.port, 2)
+    for command in KEYS_OF.replace("\n", "|").split("|"):
+        for finder in ("GETKEYS", "GETKEYSANDFLAGS"):
+            words = ["COMMAND", finder, *command.split()]
+            if len(words) > 2:
+                assert flat(ours.call(*words)) == flat(theirs.call(*words)), command
 
 
 def ask(port):

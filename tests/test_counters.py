@@ -113,6 +113,26 @@ def test_errors_for_those_who_wait_are_counted(own):
     assert errors["errorstat_NOGROUP"] == {"count": 1} and errors["errorstat_UNBLOCKED"] == {"count": 1}
 
 
+def test_what_is_watched_and_listened_to_counts_among_the_memory_of_a_client(own):
+    client = redis.Redis(port=own.port)
+    other = redis.Redis(port=own.port, single_connection_client=True)
+    number = other.client_id()
+
+    def bytes_of_other():
+        return next(int(one["tot-mem"]) for one in client.client_list() if int(one["id"]) == number)
+
+    names = [f"{name:01000}" for name in range(200)]
+    client.config_set("maxmemory-clients", "1gb")  # only then it is counted
+    wait_until("it is counted", lambda: bytes_of_other() > 0)
+    for begin, end in (("WATCH", "UNWATCH"), ("SUBSCRIBE", "RESET")):
+        before = bytes_of_other()
+        other.connection.send_command(begin, *names)
+        [other.connection.read_response() for _ in (names if begin == "SUBSCRIBE" else [0])]
+        wait_until("the names count", lambda: bytes_of_other() > before + 200_000)
+        other.execute_command(end)
+        wait_until("they are gone", lambda: bytes_of_other() < before + 200_000)
+
+
 def test_counters_of_connections_and_bytes(own):
     client = redis.Redis(port=own.port, single_connection_client=True)
     watch = Watch(client)

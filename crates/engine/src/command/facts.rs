@@ -8,6 +8,8 @@
 //! arguments; `#`: the argument is the number of keys that follow), then flags, then after `|` a note. `;` separates
 //! several.
 
+use larder_protocol::number::parse_i64;
+use larder_protocol::resp::args::Args;
 use larder_protocol::resp::reply::Reply;
 
 /// The keys of a command as lines, by its full name.
@@ -85,6 +87,46 @@ pub(super) fn range_of_no_keys(line: &str) -> Option<(i64, i64, i64)> {
 }
 
 /// Writes the key specifications of a line as COMMAND INFO does.
+/// What is done to the key at an argument, by the specifications of a line; nothing if none of them leads there.
+pub(super) fn flags_at<'a>(line: &'a str, args: &Args<'_>, at: usize) -> Option<Vec<&'a str>> {
+    line.split("; ").map(read).find(|key| key.leads_to(args, at as i64)).map(|key| key.flags)
+}
+
+impl Specification<'_> {
+    /// True if the argument is among its keys in a command with these arguments.
+    fn leads_to(&self, args: &Args<'_>, at: i64) -> bool {
+        let len = args.len() as i64;
+        let is_word = |at: &i64, word: &str| args.get(*at as usize).eq_ignore_ascii_case(word.as_bytes());
+        let first = match self.begin {
+            Begin::Unknown => return false,
+            Begin::Index(index) => index,
+            Begin::Keyword(word, from) if from < 0 => {
+                let Some(found) = (0..=(len + from).max(0)).rev().find(|at| is_word(at, word)) else {
+                    return false;
+                };
+                found + 1
+            }
+            Begin::Keyword(word, from) => {
+                let Some(found) = (from..len).find(|at| is_word(at, word)) else { return false };
+                found + 1
+            }
+        };
+        let (first, last, step) = match self.find {
+            Find::Unknown => return false,
+            Find::Range { last, step, limit } if last < 0 => {
+                let rest = if limit > 1 { (len - first) / limit } else { len - first };
+                (first, first + rest + last, step)
+            }
+            Find::Range { last, step, .. } => (first, first + last, step),
+            Find::Counted { step } => {
+                let count = args.get(first.clamp(0, len - 1) as usize);
+                (first + 1, first + parse_i64(count).unwrap_or(0).saturating_mul(step), step)
+            }
+        };
+        (first..=last).contains(&at) && (at - first) % step.max(1) == 0
+    }
+}
+
 pub(super) fn write_specifications(out: &mut Reply, line: &str) {
     let lines: Vec<&str> = line.split("; ").collect();
     out.array(lines.len());

@@ -5,6 +5,7 @@ use super::dispatch::full_name;
 use super::table::{Command, Keys, flag};
 use super::{Call, CommandError, facts};
 use larder_protocol::glob;
+use larder_protocol::resp::args::Args;
 use larder_protocol::resp::reply::Reply;
 
 /// The rows of this family.
@@ -332,6 +333,12 @@ fn keys_of(call: &Call<'_>) -> Result<(&'static Command, Vec<usize>), CommandErr
     let text = |message: &'static str| CommandError::Text(message.into());
     let args = call.args.from(2);
     let row = call.node.table.get(args.get(0)).ok_or(text("ERR Invalid command specified"))?;
+    let is_asked = |sub: &&Command| args.len() > 1 && args.get(1).eq_ignore_ascii_case(sub.name.as_bytes());
+    let row = match (row.subcommands, row.subcommands.iter().find(is_asked)) {
+        ([], _) => row,
+        (_, Some(sub)) => sub,
+        (_, None) => return Err(text("ERR Invalid command specified")),
+    };
     if matches!(row.keys, Keys::None) {
         return Err(text("ERR The command has no key arguments"));
     }
@@ -361,9 +368,29 @@ fn getkeysandflags(call: &mut Call<'_>) -> Result<(), CommandError> {
     for at in keys {
         call.out.array(2);
         call.out.bulk(args.get(at));
-        let flags = access_flags(row);
+        let flags = flags_of_key(call, row, &args, at);
         call.out.set(flags.len());
         flags.iter().for_each(|flag| call.out.simple(flag));
     }
     Ok(())
+}
+
+/// What a command does to the key at an argument; `args` are its own.
+fn flags_of_key(call: &Call<'_>, row: &Command, args: &Args<'_>, at: usize) -> Vec<&'static str> {
+    let has = |words: &[&str]| {
+        args.iter().skip(2).any(|word| words.iter().any(|w| word.eq_ignore_ascii_case(w.as_bytes())))
+    };
+    match row.name {
+        // Their options decide.
+        "set" if !has(&["get"]) => return vec!["OW", "update"],
+        "bitfield" if !has(&["set", "incrby"]) => return vec!["RO", "access"],
+        // No specification leads to the key behind STORE.
+        "sort" if at != 1 => return vec!["OW", "update"],
+        _ => {}
+    }
+    let container = call.node.table.get(call.args.get(2)).unwrap_or(row);
+    let line = facts::specifications(&full_name(container, row));
+    let found = line.and_then(|line| facts::flags_at(line, args, at));
+    let flags = found.unwrap_or_else(|| access_flags(row).to_vec());
+    flags.into_iter().filter(|flag| *flag != "variable_flags").collect()
 }

@@ -10,6 +10,14 @@ pub struct Subscriptions {
     channels: BTreeSet<Box<[u8]>>,
     patterns: BTreeSet<Box<[u8]>>,
     shard: BTreeSet<Box<[u8]>>,
+    bytes: usize,
+}
+
+/// Bytes that a name takes beside its own, at either of the two places where it is noted.
+const NAME_BYTES: usize = 48;
+
+fn memory_of(name: &[u8]) -> usize {
+    2 * (name.len() + NAME_BYTES)
 }
 
 impl Subscriptions {
@@ -25,6 +33,7 @@ impl Subscriptions {
     pub fn add(&mut self, hub: &Hub, kind: Kind, name: &[u8], place: Place) {
         if !self.of(kind).contains(name) {
             self.of(kind).insert(name.into());
+            self.bytes += memory_of(name);
             hub.add(kind, name, place);
         }
     }
@@ -32,6 +41,7 @@ impl Subscriptions {
     /// Ends to listen; nothing happens if the session does not.
     pub fn remove(&mut self, hub: &Hub, kind: Kind, name: &[u8], place: Place) {
         if self.of(kind).remove(name) {
+            self.bytes -= memory_of(name);
             hub.remove(kind, name, place);
         }
     }
@@ -41,6 +51,12 @@ impl Subscriptions {
         for kind in [Kind::Channel, Kind::Pattern, Kind::Shard] {
             std::mem::take(self.of(kind)).iter().for_each(|name| hub.remove(kind, name, place));
         }
+        self.bytes = 0;
+    }
+
+    /// Bytes that the names take here and at the [`Hub`], about. O(1).
+    pub fn memory_bytes(&self) -> usize {
+        self.bytes
     }
 
     /// What is listened to, in order.

@@ -4,9 +4,14 @@ use crate::command::Command;
 use larder_protocol::resp::args::{Args, OwnedArgs};
 use larder_protocol::slot::slot_of;
 use larder_store::{Now, Store, Watcher};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// Most bytes of queued arguments; beyond it the transaction is refused, so that a session cannot grow without end.
 pub const QUEUED_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// Bytes that a watched key takes beside its own, at either of the two places where it is noted.
+const WATCHED_BYTES: usize = 48;
 
 /// Commands between MULTI and EXEC.
 #[derive(Default)]
@@ -35,24 +40,24 @@ impl Transaction {
     }
 }
 
-struct Watched {
-    db: u16,
-    key: Box<[u8]>,
-    /// Whether it existed: if it did and does not at EXEC although nobody changed it, its time was over.
-    existed: bool,
-}
-
 /// The keys that a session watches.
 #[derive(Default)]
 pub struct Watching {
     watcher: Watcher,
-    keys: Vec<Watched>,
+    /// By database and key: whether it existed. If it did and does not at EXEC although nobody changed it, its time was over.
+    keys: BTreeMap<(u16, Box<[u8]>), bool>,
+    bytes: usize,
 }
 
 impl Watching {
     /// Number of watched keys.
     pub fn len(&self) -> usize {
         self.keys.len()
+    }
+
+    /// Bytes that the watches take, about. O(1).
+    pub fn memory_bytes(&self) -> usize {
+        self.bytes
     }
 
     /// True when nothing is watched.
@@ -62,14 +67,14 @@ impl Watching {
 
     /// Watches a key. Takes its partition's lock, so none may be held.
     pub fn add(&mut self, store: &Store, db: u16, bytes: &[u8], now: Now) {
-        if self.keys.iter().any(|watched| watched.db == db && *watched.key == *bytes) {
-            return;
-        }
+        let Entry::Vacant(place) = self.keys.entry((db, bytes.into())) else { return };
         let key = store.key(bytes, slot_of(bytes));
         let mut partition = store.lock(store.partition_of(key.slot));
         partition.watch(db, &key, &self.watcher);
         let existed = partition.peek(db, &key, now).is_some();
-        self.keys.push(Watched { db, key: bytes.into(), existed });
+        place.insert(existed);
+        // Here, and at the partition.
+        self.bytes += 2 * (bytes.len() + WATCHED_BYTES);
     }
 
     /// True when a watched key has changed. The partitions of the keys are not held, but a change marks the watcher
@@ -80,15 +85,16 @@ impl Watching {
 
     /// The watched keys, with their database and whether they existed.
     pub fn keys(&self) -> impl Iterator<Item = (u16, &[u8], bool)> {
-        self.keys.iter().map(|watched| (watched.db, &*watched.key, watched.existed))
+        self.keys.iter().map(|((db, key), existed)| (*db, &**key, *existed))
     }
 
     /// Ends all watches. Takes the partitions' locks, so none may be held.
     pub fn clear(&mut self, store: &Store) {
-        for watched in std::mem::take(&mut self.keys) {
-            let key = store.key(&watched.key, slot_of(&watched.key));
-            store.lock(store.partition_of(key.slot)).unwatch(watched.db, &key, &self.watcher);
+        for (db, bytes) in std::mem::take(&mut self.keys).into_keys() {
+            let key = store.key(&bytes, slot_of(&bytes));
+            store.lock(store.partition_of(key.slot)).unwatch(db, &key, &self.watcher);
         }
+        self.bytes = 0;
         self.watcher = Watcher::default();
     }
 }

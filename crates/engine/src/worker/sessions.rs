@@ -165,12 +165,15 @@ impl Session {
         self.output_bytes() > most
     }
 
-    /// Bytes that it takes: buffers, queued commands, itself.
+    /// Bytes that it takes: buffers, queued commands, what it watches and listens to, itself.
     pub(super) fn memory_bytes(&self) -> u64 {
-        let queued = self.client.transaction.as_ref().map_or(0, |queue| queue.memory_bytes());
+        let client = &self.client;
+        let queued = client.transaction.as_ref().map_or(0, |queue| queue.memory_bytes());
+        let named = client.watching.memory_bytes()
+            + client.subscriptions.as_ref().map_or(0, |names| names.memory_bytes());
         let buffers =
             self.input.capacity() + self.out.capacity() + self.sending_bytes + self.spare.capacity();
-        (size_of::<Session>() + buffers + queued) as u64
+        (size_of::<Session>() + buffers + queued + named) as u64
     }
 
     /// Brings what counts of it up to date.
