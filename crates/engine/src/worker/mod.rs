@@ -5,7 +5,7 @@
 //! sockets, which send them with the system call that waits for the next turn. Batches are bounded per session and
 //! in all, so that nobody waits long; a session with more to do stays ready, and then the turn does not wait.
 //!
-//! In reading order: `doors` (who comes in), `sessions` (buffers), `batch` (requests), `heavy` (who comes last), this file (the turn), `waits` (sessions
+//! In reading order: `doors` (who comes in), `sessions` (buffers), `parcel` (large values), `batch` (requests), `heavy` (who comes last), this file (the turn), `waits` (sessions
 //! that execute nothing for now), `commit` (replies that wait for the disk, and loading), `feed` (replicas), `timers` and
 //! `compactor` (what happens without a request).
 
@@ -17,6 +17,7 @@ mod doors;
 mod feed;
 mod handshake;
 mod heavy;
+mod parcel;
 mod sessions;
 mod timers;
 mod waits;
@@ -46,6 +47,7 @@ use larder_protocol::resp::reply::Reply;
 use larder_protocol::resp::request::Limits;
 use larder_store::Now;
 use larder_store::partition::access::Access;
+use parcel::{PARCEL_BYTES_MIN, Parcel};
 use sessions::{Protocol, Session, Sessions};
 use std::collections::VecDeque;
 use std::io;
@@ -409,12 +411,18 @@ impl Worker {
                     self.sessions.make_ready(index);
                 }
                 Protocol::Memcached(_) if session.heavy && self.heavy.defers(index) => session.ready = true,
+                Protocol::Memcached(_) if session.parcel.as_ref().is_some_and(|parcel| !parcel.is_full()) => {
+                }
                 Protocol::Memcached(memcached) => {
                     let before = session.out.len();
                     let of_turn = (turn.now, turn.access, turn.out_of_memory);
                     let mut turn = memcached_turn(&self.node, self.id, &mut self.run, of_turn);
                     let input = &session.input[session.start..];
+                    turn.parcel = session.parcel.take().map(Parcel::into_bytes);
                     let served = memcached.serve(&mut turn, input, session.out.buffer());
+                    if served.consumed == 0 && !served.close {
+                        session.parcel = turn.parcel.take().map(Parcel::full); // what stands behind it is to come
+                    }
                     session.start += served.consumed;
                     if turn.changes > 0 {
                         self.node.stats.changes.fetch_add(turn.changes, Ordering::Relaxed);
@@ -423,6 +431,10 @@ impl Worker {
                     session.heavy = self.heavy.note(session.out.len().saturating_sub(before));
                     session.client.logged = session.client.logged.max(turn.logged);
                     session.client.closing |= served.close;
+                    if let Some(apart) = served.apart.filter(|apart| apart.bytes >= PARCEL_BYTES_MIN) {
+                        memcached.keep_apart();
+                        session.begin_parcel(apart);
+                    }
                     // Its turn was over before its input was.
                     if served.need == 0 && session.unread() > 0 {
                         self.sessions.make_ready(index);
@@ -649,6 +661,7 @@ fn memcached_turn<'a>(
         refusal: node.replication.is_restrained().then(|| replication::refusal(node, true, true)).flatten(),
         host: node,
         run,
+        parcel: None,
         requests: 0,
         client: 0,
         lines: None,

@@ -1,5 +1,6 @@
 //! The sessions of a worker, with their buffers: what the sockets talk to.
 
+use super::parcel::Parcel;
 use crate::config::OutputLimits;
 use crate::replication::replicas;
 use crate::session::Client;
@@ -45,6 +46,8 @@ pub(super) struct Session {
     /// Received bytes; what lies before `start` was executed.
     pub(super) input: Vec<u8>,
     pub(super) start: usize,
+    /// A large value that is received elsewhere.
+    pub(super) parcel: Option<Parcel>,
     pub(super) out: Reply,
     /// Since when more waits to be sent than the soft limit.
     much_since: Option<Instant>,
@@ -71,15 +74,20 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Bytes received and not yet executed.
+    /// Bytes received and not yet executed, but for a parcel's.
     pub(super) fn unread(&self) -> usize {
         self.input.len() - self.start
+    }
+
+    /// Bytes received and not yet executed.
+    pub(super) fn received(&self) -> usize {
+        self.unread() + self.parcel.as_ref().map_or(0, Parcel::len)
     }
 
     /// True if more was received than may be: of what is not parsed, as in the original, or of one request.
     #[inline]
     pub(super) fn is_input_exceeded(&self, limit: usize) -> bool {
-        let unread = self.unread();
+        let unread = self.received();
         if unread <= limit {
             return false;
         }
@@ -168,8 +176,9 @@ impl Session {
     /// Bytes that it takes: buffers, queued commands, itself.
     pub(super) fn memory_bytes(&self) -> u64 {
         let queued = self.client.transaction.as_ref().map_or(0, |queue| queue.memory_bytes());
+        let parcel = self.parcel.as_ref().map_or(0, Parcel::memory_bytes);
         let buffers =
-            self.input.capacity() + self.out.capacity() + self.sending_bytes + self.spare.capacity();
+            parcel + self.input.capacity() + self.out.capacity() + self.sending_bytes + self.spare.capacity();
         (size_of::<Session>() + buffers + queued) as u64
     }
 
@@ -192,7 +201,7 @@ impl Session {
     /// Tells the public side what changed.
     pub(super) fn publish(&self) {
         let shared: &Arc<Shared> = &self.client.shared;
-        shared.input_bytes.store(self.unread() as u64, Ordering::Relaxed);
+        shared.input_bytes.store(self.received() as u64, Ordering::Relaxed);
         shared.output_bytes.store(self.output_bytes() as u64, Ordering::Relaxed);
         shared.total_bytes.store(self.memory_bytes(), Ordering::Relaxed);
         shared.db.store(self.client.db, Ordering::Relaxed);
@@ -238,6 +247,7 @@ impl Sessions {
             protocol,
             input: Vec::new(),
             start: 0,
+            parcel: None,
             out: Reply::default(),
             much_since: None,
             sending_bytes: 0,
@@ -291,7 +301,7 @@ impl Sink for Sessions {
             if session.tls.is_some() {
                 return self.received_sealed(token.index, bytes);
             }
-            session.input.extend_from_slice(bytes);
+            session.receive(bytes);
             self.make_ready(token.index);
         }
     }
