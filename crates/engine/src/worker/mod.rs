@@ -63,6 +63,10 @@ const EXACT_MS: u64 = 1000;
 /// Ready sessions whose requests are read into one batch.
 const BATCH_SESSIONS_MAX: usize = 16;
 
+/// The share of `maxmemory` that all workers together may receive before they look at it. What a pipeline sends at once
+/// would put keys out, or be refused, where little memory is.
+const RECEIVED_SHARE: u64 = 16;
+
 /// How long a worker waits for another one that is behind with its mail.
 const REST: Duration = Duration::from_millis(1);
 
@@ -104,7 +108,11 @@ pub struct Worker {
 impl Worker {
     /// A worker of a node. Made on the thread that runs it: a ring belongs to one thread.
     pub fn new(node: Arc<Node>, id: usize, engine: Engine, doors: Vec<Door>) -> io::Result<Worker> {
-        let driver = Driver::new(engine, node.mailboxes[id].fd())?;
+        let received_max = match node.settings().maxmemory {
+            0 => usize::MAX,
+            memory => (memory / RECEIVED_SHARE) as usize / node.mailboxes.len(),
+        };
+        let driver = Driver::new(engine, node.mailboxes[id].fd(), received_max)?;
         Ok(Worker {
             timers: Timers::new(id, node.mailboxes.len()),
             compactor: Compactor::new(id),
