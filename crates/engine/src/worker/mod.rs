@@ -67,6 +67,10 @@ const BATCH_SESSIONS_MAX: usize = 16;
 /// would put keys out, or be refused, where little memory is.
 const RECEIVED_SHARE: u64 = 16;
 
+/// Bytes of requests at a session beyond which nothing more is received from it until some are executed: the least and the
+/// most, by the memory that there is.
+const INPUT_PAUSE_BYTES: [usize; 2] = [64 * 1024, 256 * 1024];
+
 /// How long a worker waits for another one that is behind with its mail.
 const REST: Duration = Duration::from_millis(1);
 
@@ -75,6 +79,8 @@ pub struct Worker {
     node: Arc<Node>,
     id: usize,
     driver: Driver,
+    /// Bytes that wait to be executed beyond which nothing more is received from their session.
+    input_pause_bytes: usize,
     sessions: Sessions,
     batch: Batch,
     /// Room for the requests of Memcached sessions.
@@ -112,6 +118,7 @@ impl Worker {
             0 => usize::MAX,
             memory => (memory / RECEIVED_SHARE) as usize / node.mailboxes.len(),
         };
+        let [least, most] = INPUT_PAUSE_BYTES;
         let driver = Driver::new(engine, node.mailboxes[id].fd(), received_max)?;
         Ok(Worker {
             timers: Timers::new(id, node.mailboxes.len()),
@@ -122,6 +129,7 @@ impl Worker {
             node,
             id,
             driver,
+            input_pause_bytes: received_max.clamp(least, most),
             sessions: Sessions::default(),
             batch: Batch::default(),
             run: memcache::Run::default(),
@@ -533,6 +541,12 @@ impl Worker {
             let Some(session) = self.sessions.get(index) else { continue };
             session.compact();
             let token = session.token;
+            if session.is_behind(self.input_pause_bytes) != session.paused {
+                session.paused = !session.paused;
+                if !session.ended {
+                    self.driver.receive(token, !session.paused);
+                }
+            }
             if bounded.is_some() {
                 session.charge(&self.node.charge);
             }

@@ -24,6 +24,9 @@ const KEPT_BYTES_MAX: usize = 16 * 1024;
 /// what comes within one turn is beyond it.
 const INPUT_BYTES_MAX: usize = 3 << 30;
 
+/// The part of what stops receiving that may be left when it goes on.
+const INPUT_RESUME_SHARE: usize = 4;
+
 /// Replies waiting at a session beyond which it executes nothing more until they are sent.
 const OUTPUT_PAUSE_BYTES: usize = 32 * 1024 * 1024;
 /// The same for a Memcached session, which can stop between any two requests: once a turn's worth waits for the socket, what
@@ -55,6 +58,8 @@ pub(super) struct Session {
     pub(super) sending_bytes: usize,
     /// The buffer that was sent last, for use again.
     spare: Vec<u8>,
+    /// Nothing is received, as more has come than it can execute at once.
+    pub(super) paused: bool,
     /// Listed among the ready ones.
     pub(super) ready: bool,
     /// Its last turn wrote so much that it comes behind the others (see [`Heavy`](super::heavy::Heavy)).
@@ -173,6 +178,16 @@ impl Session {
         self.output_bytes() > most
     }
 
+    /// True if nothing more should be received for now: so much of what came is still to be executed. One that waits, for
+    /// its replies to be sent or for something else, is received from all the same: its client may not read before it has
+    /// said everything.
+    #[inline]
+    pub(super) fn is_behind(&self, limit: usize) -> bool {
+        let unread = self.unread();
+        let most = if self.paused { limit / INPUT_RESUME_SHARE } else { limit };
+        unread > most && self.ready && !self.ended && !self.is_output_paused()
+    }
+
     /// Bytes that it takes: buffers, queued commands, itself.
     pub(super) fn memory_bytes(&self) -> u64 {
         let queued = self.client.transaction.as_ref().map_or(0, |queue| queue.memory_bytes());
@@ -252,6 +267,7 @@ impl Sessions {
             much_since: None,
             sending_bytes: 0,
             spare: Vec::new(),
+            paused: false,
             ready: false,
             heavy: false,
             ended: false,

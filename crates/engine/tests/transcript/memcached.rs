@@ -2,6 +2,7 @@
 
 use crate::client::Session;
 use crate::node::{On, wait_until};
+use std::io::Write;
 
 on_every_engine!(
     values_come_and_go,
@@ -11,6 +12,7 @@ on_every_engine!(
     an_end_in_the_middle_stores_nothing,
     large_values_come_whole,
     what_is_announced_costs_nothing,
+    a_flood_waits_in_the_socket,
     a_long_pipeline_is_answered,
     who_reads_large_values_leaves_others_their_turn,
     the_node_list_is_written_on_the_unix_socket_only,
@@ -210,6 +212,36 @@ fn what_is_announced_costs_nothing(on: On) {
     drop(sessions);
     wait_until("it is given back", || node.info("used_memory") < before + SESSIONS * SENT as u64 / 2);
     node.memcached().exchange("get k\r\n", "END\r\n");
+}
+
+fn a_flood_waits_in_the_socket(on: On) {
+    const PART_BYTES: usize = 1 << 20;
+    const PARTS: usize = 64;
+    /// What is received in a turn, twice, and the keys.
+    const MOST: u64 = 16 << 20;
+    let node = on.node("");
+    let mut text = node.memcached();
+    let mut resp = node.connect();
+    let before = node.info("used_memory");
+    let flood = |session: &mut Session, request: &str, last: &str, answer: &str| {
+        let part = request.repeat(PART_BYTES / request.len());
+        let mut writer = session.writer();
+        let sent = std::thread::spawn(move || {
+            (0..PARTS).for_each(|_| writer.write_all(part.as_bytes()).unwrap());
+        });
+        let mut peak = 0;
+        while !sent.is_finished() {
+            peak = peak.max(node.info("used_memory"));
+        }
+        sent.join().unwrap();
+        session.exchange(last, answer);
+        assert!(peak < before + MOST, "{peak} from {before}");
+    };
+    let value = "v".repeat(1000);
+    flood(&mut text, &format!("set k 0 0 1000 noreply\r\n{value}\r\n"), "mn\r\n", "MN\r\n");
+    resp.send("CLIENT REPLY OFF\r\n");
+    let set = format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1000\r\n{value}\r\n");
+    flood(&mut resp, &set, "CLIENT REPLY ON\r\n", "+OK\r\n");
 }
 
 fn who_reads_large_values_leaves_others_their_turn(on: On) {
