@@ -80,7 +80,7 @@ impl Text {
         }
         let mut begin = outcome.consumed;
         let mut batch = Vec::new();
-        let too_long = self.read(input, &limits, most, &mut batch, &mut outcome);
+        let too_long = self.read(input, &limits, (most, turn.parcel.is_some()), &mut batch, &mut outcome);
         if outcome.need == 0 && !too_long && outcome.consumed < input.len() {
             turn.count(Counter::ConnYields);
         }
@@ -189,12 +189,13 @@ impl Text {
         outcome
     }
 
-    /// Reads requests with the offsets where they end; true when a line is too long.
+    /// Reads requests with the offsets where they end; true when a line is too long. `apart` says that the value of the first
+    /// one came apart.
     fn read<'i>(
         &mut self,
         input: &'i [u8],
         limits: &Limits,
-        most: usize,
+        (most, apart): (usize, bool),
         batch: &mut Vec<(Request<'i>, usize)>,
         outcome: &mut Outcome,
     ) -> bool {
@@ -204,7 +205,12 @@ impl Text {
                     outcome.consumed += consumed;
                     batch.push((request, outcome.consumed));
                 }
-                Ok(Step::Nothing { consumed }) => outcome.consumed += consumed,
+                Ok(Step::Nothing { consumed }) => {
+                    outcome.consumed += consumed;
+                    if apart {
+                        return false; // the parcel was of this one
+                    }
+                }
                 Ok(Step::Incomplete { need }) => {
                     (outcome.need, outcome.apart) = (need, self.parser.value_to_come());
                     return false;

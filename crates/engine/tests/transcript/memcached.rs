@@ -185,6 +185,13 @@ fn large_values_come_whole(on: On) {
         let mut bad = [format!("set k 0 0 {len}\r\n").as_bytes(), &numbers(len + 1)[1..], b"\r\n"].concat();
         bad[line + len] = b'x';
         session.exchange([&bad[..], b"mn\r\n"].concat(), "CLIENT_ERROR bad data chunk\r\nMN\r\n");
+        let mut bad = quiet.clone();
+        let end = bad.len();
+        bad[end - 2] = b'x';
+        session.exchange(
+            [&bad[..], b"set s 0 0 1\r\n1\r\nget s\r\n"].concat(),
+            "STORED\r\nVALUE s 0 1\r\n1\r\nEND\r\n",
+        );
         holds(&mut session, "k", &value);
         session.exchange("flush_all\r\n", "OK\r\n");
     }
