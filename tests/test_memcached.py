@@ -241,6 +241,18 @@ def test_little_memory_holds_items(tmp_path):
         assert b"STAT curr_items 1000\r\n" in cache.ask(b"stats\r\n", b"END\r\n")
 
 
+@pytest.mark.parametrize("options", [("-m", "1", "-I", "512k"), ("-m", "2"), ("-m", "3")], ids=["1", "2", "3"])
+def test_the_least_memory_holds_items_too(tmp_path, options):
+    """A pipeline of more than all of the memory is stored, too, and what came last is there."""
+    with Cache(tmp_path, "-t", "4", *options) as cache:
+        value = b"v" * 1000
+        batch = b"".join(b"set key:%d 0 0 1000 noreply\r\n%s\r\n" % (n, value) for n in range(5000))
+        assert cache.ask(batch + b"set last 0 0 2\r\nok\r\n") == b"STORED\r\n"
+        assert cache.ask(b"get last\r\n", b"END\r\n") == b"VALUE last 0 2\r\nok\r\nEND\r\n"
+        kept = cache.ask(b"".join(b"mg key:%d s\r\n" % n for n in range(5000)) + b"mn\r\n", b"MN\r\n").count(b"HD s1000")
+        assert kept * 1000 > int(options[1]) * 2**20 / 4
+
+
 def test_a_free_port_is_chosen_and_told(tmp_path):
     """As suites start memcached: `-p -1`, and a file that says which port it became."""
     told = tmp_path / "ports"

@@ -366,6 +366,10 @@ def test_memcached_with_tls(tmp_path, authority):
         cache = Memcache(("localhost", port), tls_context=made, timeout=DEADLINE)
         assert cache.get("a") == b"1"
         assert cache.stats("settings")[b"ssl_enabled"] in (b"yes", True)
+        for size in (65_536, 1_000_000):  # received apart from the input
+            value = bytes(at % 251 for at in range(size))
+            assert cache.set("large", value, noreply=False) and cache.get("large") == value
+            assert cache.append("large", b"x" * 1000, noreply=False) and cache.get("large") == value + b"x" * 1000
 
         def ask():
             """The answer to `refresh_certs`, and who the session's certificate says it is."""

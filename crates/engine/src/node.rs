@@ -237,7 +237,9 @@ impl Node {
         let config = larder_store::Config {
             databases: startup.databases,
             free: |removed| free(Some(removed)),
-            ..larder_store::Config::new(seed, started_ms).for_workers(mailboxes.len())
+            ..larder_store::Config::new(seed, started_ms)
+                .for_workers(mailboxes.len())
+                .for_memory(settings.maxmemory)
         };
         let memcached = memcache::Shared::new(mailboxes.len(), &settings.engine_version);
         memcached.set_item_size_max(settings.memcached_item_size_max);

@@ -53,18 +53,33 @@ pub struct Config {
     pub exclusive: bool,
 }
 
+/// The share of memory that partitions may take while nothing is in them.
+const PARTITIONS_SHARE: u64 = 16;
+/// Most partitions of a node.
+const MOST_PARTITIONS: u16 = 4096;
+
 impl Config {
     /// As many partitions as this number of workers needs for seldom meeting in one: 512 for each, at most 4096. Fewer
     /// partitions are fewer cache lines. A single worker has the store to itself.
     #[must_use]
     pub fn for_workers(self, workers: usize) -> Config {
-        let partitions = workers.saturating_mul(512).next_power_of_two().clamp(512, 4096);
+        let partitions = workers.saturating_mul(512).next_power_of_two().clamp(512, MOST_PARTITIONS.into());
         Config { partitions: partitions as u16, exclusive: workers == 1, ..self }
+    }
+
+    /// No more partitions than a node that may use this many bytes has room for; 0 = any number of bytes.
+    #[must_use]
+    pub fn for_memory(self, bytes: u64) -> Config {
+        if bytes == 0 {
+            return self;
+        }
+        let most = (bytes / PARTITIONS_SHARE / Locks::<Hints, Partition>::EACH_BYTES as u64).max(1);
+        Config { partitions: self.partitions.min(1 << most.ilog2().min(MOST_PARTITIONS.ilog2())), ..self }
     }
 
     /// The defaults with a secret and the time.
     pub fn new(seed: u64, now_ms: u64) -> Config {
-        Config { partitions: 4096, databases: 16, seed, now_ms, free: drop, exclusive: false }
+        Config { partitions: MOST_PARTITIONS, databases: 16, seed, now_ms, free: drop, exclusive: false }
     }
 }
 

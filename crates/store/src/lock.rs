@@ -60,6 +60,9 @@ fn this_thread() -> usize {
 }
 
 impl<H, T> Locks<H, T> {
+    /// Bytes of a lock and what it holds.
+    pub(crate) const EACH_BYTES: usize = size_of::<CachePadded<Lock<H, T>>>();
+
     pub(crate) fn new(values: impl Iterator<Item = (H, T)>, exclusive: bool) -> Locks<H, T> {
         let lock = |(hints, value)| {
             CachePadded::new(Lock {

@@ -7,7 +7,8 @@ use super::item::{self, number, set_extras, string};
 use super::keep::{Keep, Kept, Mode, keep};
 use super::{DB, OUTPUT_PER_TURN_BYTES_MAX, Outcome, REQUESTS_PER_TURN_MAX, Turn};
 use larder_protocol::memcache::binary::{
-    Frame, HEADER_BYTES, Header, Opcode, Status, Step, respond, step, u32_at, u64_at,
+    Frame, HEADER_BYTES, Header, Opcode, Status, Step, respond, step, u32_at, u64_at, value_to_come,
+    without_value,
 };
 use larder_protocol::memcache::request::{KEY_BYTES_MAX, Words};
 use larder_store::{Extras, Key};
@@ -38,6 +39,14 @@ impl Binary {
         let mut outcome = Outcome::default();
         let body_max = turn.shared.item_size_max() + BODY_SLACK_BYTES;
         let output_max = out.len() + OUTPUT_PER_TURN_BYTES_MAX;
+        if turn.parcel.is_some()
+            && let Some((frame, consumed)) = without_value(input)
+        {
+            outcome.consumed = consumed;
+            turn.requests += 1;
+            outcome.close = self.execute(turn, &frame, out);
+            return outcome;
+        }
         prefetch(turn, input, body_max);
         for _ in 0..turn.shared.requests_per_turn() {
             if self.skip > 0 {
@@ -76,7 +85,7 @@ impl Binary {
                     }
                 }
                 Step::Incomplete { need } => {
-                    outcome.need = need;
+                    (outcome.need, outcome.apart) = (need, value_to_come(&input[outcome.consumed..]));
                     return outcome;
                 }
                 Step::Malformed { header } => {
@@ -349,17 +358,17 @@ fn store(
     let (flags, exptime) = if joins { (0, 0) } else { (u32_at(frame.extras, 0), u32_at(frame.extras, 4)) };
     let wish = Keep {
         mode,
-        data: frame.value,
         flags,
         deadline: turn.deadline_unsigned(exptime),
-        compare: frame.header.cas,
+        compare: (frame.header.cas != 0).then_some(frame.header.cas),
         new_cas: 0,
         tell_cas: !quiet,
         vivify: None,
         invalidate: false,
     };
+    let data = turn.take_value(frame.value);
     let Some(mut partition) = turn.hold(key) else { return };
-    let status = match keep(turn, &mut partition, key, &wish) {
+    let status = match keep(turn, &mut partition, key, &wish, data) {
         Kept::Stored { cas, .. } => {
             if !quiet {
                 ok(out, &frame.header, &[], cas);

@@ -26,7 +26,7 @@ pub(super) fn execute(turn: &mut Turn<'_>, request: Request<'_>, out: &mut Vec<u
             (b"", false)
         }
         Request::Store { verb, key, flags, exptime, data, noreply } => {
-            let key = turn.key(key);
+            let (key, data) = (turn.key(key), turn.take_value(data));
             (item::store(turn, verb, &key, flags, exptime, data), noreply)
         }
         Request::Oversized { verb, key } => {

@@ -13,6 +13,7 @@ use larder_protocol::memcache::request::{Verb, Words, item_bytes};
 use larder_protocol::memcache::text::unsigned;
 use larder_protocol::number::parse_i64;
 use larder_store::{Extras, ItemRef, Key, Partition, State, Value, ValueMut, ValueRef};
+use std::borrow::Cow;
 
 /// Keys of a `get` that are looked up together, so that their loads from memory overlap.
 const KEYS_TOGETHER: usize = 16;
@@ -69,6 +70,15 @@ pub(super) fn string<'v>(value: &ValueRef<'v>, digits: &'v mut itoa::Buffer) -> 
 /// A string as the store takes it: as an integer where it is the canonical form of one.
 pub(super) fn value(bytes: &[u8]) -> Value<'_> {
     parse_i64(bytes).map_or(Value::String(bytes), Value::Integer)
+}
+
+/// The same of a value that came with a request: one that was received apart is long, and goes into the store as it is.
+#[inline]
+pub(super) fn value_of(data: Cow<'_, [u8]>) -> Value<'_> {
+    match data {
+        Cow::Borrowed(bytes) => value(bytes),
+        Cow::Owned(bytes) => Value::Long(bytes),
+    }
 }
 
 /// `get`, `gets`, `gat`, `gats`.
@@ -164,8 +174,9 @@ fn log_value(turn: &mut Turn<'_>, key: &Key<'_>, value: &Value<'_>, deadline: Op
         return;
     }
     let (mut digits, mut time) = (itoa::Buffer::new(), itoa::Buffer::new());
-    let data = match value {
+    let data: &[u8] = match value {
         Value::String(bytes) => bytes,
+        Value::Long(bytes) => bytes,
         Value::Integer(n) => digits.format(*n).as_bytes(),
         _ => return,
     };
@@ -201,15 +212,16 @@ pub(super) fn store(
     key: &Key<'_>,
     flags: u32,
     exptime: i32,
-    data: &[u8],
+    data: Cow<'_, [u8]>,
 ) -> &'static [u8] {
     turn.count(Counter::CmdSet);
     turn.detail(key.bytes, Event::Set);
     let Some(mut partition) = turn.hold(key) else { return b"" };
     turn.watch_fetch(&partition, key);
+    let bytes = data.len();
     let answer = store_held(turn, &mut partition, verb, key, flags, exptime, data);
     let (command, status) = (command(verb), status(answer));
-    turn.watch_store(&partition, key, &Stored { status, command, deadline: turn.deadline(exptime), data });
+    turn.watch_store(&partition, key, &Stored { status, command, deadline: turn.deadline(exptime), bytes });
     answer
 }
 
@@ -243,7 +255,7 @@ fn store_held(
     key: &Key<'_>,
     flags: u32,
     exptime: i32,
-    data: &[u8],
+    data: Cow<'_, [u8]>,
 ) -> &'static [u8] {
     if turn.memory_full {
         turn.count(Counter::StoreNoMemory);
@@ -254,11 +266,11 @@ fn store_held(
         return answer;
     }
     let stored = match verb {
-        Verb::Append => join(turn, partition, key, data, false),
-        Verb::Prepend => join(turn, partition, key, data, true),
+        Verb::Append => join(turn, partition, key, &data, false),
+        Verb::Prepend => join(turn, partition, key, &data, true),
         Verb::Set | Verb::Add | Verb::Replace | Verb::Cas(_) => {
             let extras = Extras { deadline: turn.deadline(exptime), flags, ..Extras::default() };
-            put(turn, partition, key, value(data), extras);
+            put(turn, partition, key, value_of(data), extras);
             true
         }
     };

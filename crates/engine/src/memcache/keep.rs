@@ -3,11 +3,12 @@
 
 use super::counters::Counter;
 use super::detail::Event;
-use super::item::{admit_value, join_values, put, string, value};
+use super::item::{admit_value, join_values, put, string, value_of};
 use super::watch::Stored;
 use super::{DB, Turn};
 use larder_protocol::memcache::request::item_bytes;
 use larder_store::{Extras, Key, Partition, State};
+use std::borrow::Cow;
 
 /// Which keys a value is stored under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,13 +27,12 @@ pub(super) enum Mode {
 
 /// What is to be stored, and how.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Keep<'a> {
+pub(super) struct Keep {
     pub(super) mode: Mode,
-    pub(super) data: &'a [u8],
     pub(super) flags: u32,
     pub(super) deadline: Option<u64>,
-    /// The item must have this CAS unique; 0 = any.
-    pub(super) compare: u64,
+    /// The item must have this CAS unique.
+    pub(super) compare: Option<u64>,
     /// The item gets this CAS unique; 0 = a new one.
     pub(super) new_cas: u64,
     /// The client is told the CAS unique.
@@ -79,11 +79,11 @@ impl Kept {
     }
 }
 
-impl Keep<'_> {
+impl Keep {
     /// What it is in the lines of `watch`.
     fn command(&self) -> &'static str {
         match self.mode {
-            Mode::Set if self.compare != 0 => "cas",
+            Mode::Set if self.compare.is_some() => "cas",
             Mode::Set => "set",
             Mode::Add => "add",
             Mode::Replace => "replace",
@@ -102,6 +102,12 @@ impl Turn<'_> {
         }
     }
 
+    /// True if this is the CAS unique of the item. No item has 0, which clients may compare with all the same, unless none
+    /// gets a CAS unique.
+    pub(super) fn is_same_cas(&self, extras: &Extras, compare: u64) -> bool {
+        extras.cas == compare && (compare != 0 || self.shared.rules().cas_disabled)
+    }
+
     /// The CAS unique that a changed item gets.
     pub(super) fn cas_for(&self, new_cas: u64, told: bool) -> u64 {
         match (new_cas, told) {
@@ -113,16 +119,29 @@ impl Turn<'_> {
 }
 
 /// Stores a value.
-pub(super) fn keep(turn: &mut Turn<'_>, partition: &mut Partition, key: &Key<'_>, wish: &Keep<'_>) -> Kept {
+pub(super) fn keep(
+    turn: &mut Turn<'_>,
+    partition: &mut Partition,
+    key: &Key<'_>,
+    wish: &Keep,
+    data: Cow<'_, [u8]>,
+) -> Kept {
     turn.watch_fetch(partition, key);
-    let kept = keep_held(turn, partition, key, wish);
-    let stored =
-        Stored { status: kept.status(), command: wish.command(), deadline: wish.deadline, data: wish.data };
+    let bytes = data.len();
+    let kept = keep_held(turn, partition, key, wish, data);
+    let stored = Stored { status: kept.status(), command: wish.command(), deadline: wish.deadline, bytes };
     turn.watch_store(partition, key, &stored);
     kept
 }
 
-fn keep_held(turn: &mut Turn<'_>, partition: &mut Partition, key: &Key<'_>, wish: &Keep<'_>) -> Kept {
+fn keep_held(
+    turn: &mut Turn<'_>,
+    partition: &mut Partition,
+    key: &Key<'_>,
+    wish: &Keep,
+    data: Cow<'_, [u8]>,
+) -> Kept {
+    let sent = data.len();
     turn.count(Counter::CmdSet);
     turn.detail(key.bytes, Event::Set);
     if turn.memory_full {
@@ -135,7 +154,7 @@ fn keep_held(turn: &mut Turn<'_>, partition: &mut Partition, key: &Key<'_>, wish
     let there = partition.peek(DB, key, turn.now);
     let old = there.as_ref().map(larder_store::ItemRef::extras);
     let mut stale = false;
-    if wish.compare != 0 {
+    if let Some(compare) = wish.compare {
         match old {
             None if matches!(wish.mode, Mode::Add | Mode::Append | Mode::Prepend) => {} // has an answer of its own
             None => {
@@ -143,10 +162,10 @@ fn keep_held(turn: &mut Turn<'_>, partition: &mut Partition, key: &Key<'_>, wish
                 return Kept::NotFound;
             }
             Some(_) if wish.mode == Mode::Add => return Kept::NotStored,
-            Some(old) if old.cas == wish.compare => turn.count(Counter::CasHits),
+            Some(old) if turn.is_same_cas(&old, compare) => turn.count(Counter::CasHits),
             Some(old) => {
                 let replaces = matches!(wish.mode, Mode::Set | Mode::Replace);
-                stale = wish.invalidate && replaces && wish.compare < turn.seen_cas(&old);
+                stale = wish.invalidate && replaces && compare != 0 && compare < turn.seen_cas(&old);
                 if !stale {
                     turn.count(Counter::CasBadval);
                     return Kept::Exists;
@@ -169,36 +188,36 @@ fn keep_held(turn: &mut Turn<'_>, partition: &mut Partition, key: &Key<'_>, wish
         (Mode::Append | Mode::Prepend, None) => {
             let Some(deadline) = wish.vivify else { return Kept::NotStored };
             let cas = cas(turn);
-            put(turn, partition, key, value(wish.data), Extras { deadline, cas, ..extras });
+            put(turn, partition, key, value_of(data), Extras { deadline, cas, ..extras });
             turn.count(Counter::TotalItems);
-            return Kept::Stored { cas, size: wish.data.len() };
+            return Kept::Stored { cas, size: sent };
         }
         (Mode::Append | Mode::Prepend, Some(old)) => {
             let mut digits = itoa::Buffer::new();
             let Some(item) = there else { return Kept::NotStored };
             let now = item.value();
             let Some(bytes) = string(&now, &mut digits) else { return Kept::NotStored };
-            let size = item_bytes(key.bytes.len(), bytes.len() + wish.data.len(), old.flags);
+            let size = item_bytes(key.bytes.len(), bytes.len() + sent, old.flags);
             if size > turn.shared.item_size_max() {
                 return Kept::TooLarge;
             }
-            let size = bytes.len() + wish.data.len();
+            let size = bytes.len() + sent;
             let cas = cas(turn);
             let extras = Extras { cas, state: State::default(), ..old };
-            join_values(turn, partition, key, wish.data, wish.mode == Mode::Prepend, extras);
+            join_values(turn, partition, key, &data, wish.mode == Mode::Prepend, extras);
             turn.count(Counter::TotalItems);
             return Kept::Stored { cas, size };
         }
         _ => {}
     }
-    if !admit_value(turn, key, wish.data.len(), wish.flags) {
+    if !admit_value(turn, key, sent, wish.flags) {
         if wish.mode == Mode::Set {
             super::item::remove(turn, partition, key); // what was to be replaced must not be read any more
         }
         return Kept::TooLarge;
     }
     let cas = cas(turn);
-    put(turn, partition, key, value(wish.data), Extras { cas, ..extras });
+    put(turn, partition, key, value_of(data), Extras { cas, ..extras });
     turn.count(Counter::TotalItems);
-    Kept::Stored { cas, size: wish.data.len() }
+    Kept::Stored { cas, size: sent }
 }

@@ -255,25 +255,28 @@ fn set(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec<u8>) {
         meta::Mode::Replace => Mode::Replace,
         meta::Mode::Usual | meta::Mode::Decrement => Mode::Set,
     };
+    let joins = matches!(mode, Mode::Append | Mode::Prepend);
     let wish = Keep {
         mode,
-        data: meta.data,
         flags: meta.client_flags,
         deadline: turn.deadline(meta.exptime),
-        compare: meta.cas,
+        // What is added to a value compares nothing with 0.
+        compare: (meta.has(b'C') && (meta.cas != 0 || !joins)).then_some(meta.cas),
         new_cas: meta.new_cas,
         tell_cas: meta.has(b'c'),
         vivify: meta.has(b'N').then(|| turn.deadline(meta.vivify)),
         invalidate: meta.has(b'I'),
     };
+    let data = turn.take_value(meta.data);
+    let sent = data.len();
     let Some(mut partition) = turn.hold(key) else { return };
-    let kept = keep(turn, &mut partition, key, &wish);
+    let kept = keep(turn, &mut partition, key, &wish, data);
     let (code, cas, size): (&[u8], u64, usize) = match kept {
         Kept::Stored { .. } if meta.is_quiet() => return,
         Kept::Stored { cas, size } => (b"HD", cas, size),
-        Kept::NotStored => (b"NS", 0, meta.data.len()),
-        Kept::Exists => (b"EX", 0, meta.data.len()),
-        Kept::NotFound => (b"NF", 0, meta.data.len()),
+        Kept::NotStored => (b"NS", 0, sent),
+        Kept::Exists => (b"EX", 0, sent),
+        Kept::NotFound => (b"NF", 0, sent),
         Kept::NoMemory => return out.extend_from_slice(b"SERVER_ERROR out of memory storing object\r\n"),
         Kept::TooLarge => return out.extend_from_slice(b"SERVER_ERROR object too large for cache\r\n"),
     };
@@ -290,7 +293,7 @@ fn delete(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec<u8>
         return plain(turn, meta, b"NF", out);
     };
     let old = item.extras();
-    if meta.cas != 0 && meta.cas != old.cas {
+    if meta.has(b'C') && !turn.is_same_cas(&old, meta.cas) {
         return plain(turn, meta, b"EX", out);
     }
     turn.count(Counter::DeleteHits);
@@ -315,7 +318,7 @@ fn delete(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec<u8>
             turn.watch_store(
                 &partition,
                 key,
-                &Stored { status: "stored", command: "set", deadline: None, data: b"" },
+                &Stored { status: "stored", command: "set", deadline: None, bytes: 0 },
             );
             turn.watch_delete(&partition, key, "md");
         } else {
@@ -356,6 +359,7 @@ fn arithmetic(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec
             return plain(turn, meta, b"NF", out);
         }
         Some((_, None)) => return out.extend_from_slice(item::NOT_A_NUMBER),
+        // Here 0 compares nothing.
         Some((old, _)) if meta.cas != 0 && meta.cas != old.cas => return plain(turn, meta, b"EX", out),
         Some((old, Some((number, len)))) => {
             turn.count(hits);
@@ -372,7 +376,8 @@ fn arithmetic(turn: &mut Turn<'_>, meta: &Meta<'_>, key: &Key<'_>, out: &mut Vec
     }
     item::put_number(turn, &mut partition, key, text, len, extras);
     if there.is_none() {
-        let stored = Stored { status: "stored", command: "add", deadline: extras.deadline, data: text };
+        let stored =
+            Stored { status: "stored", command: "add", deadline: extras.deadline, bytes: text.len() };
         turn.watch_store(&partition, key, &stored);
     }
     if !meta.is_quiet() {

@@ -9,6 +9,7 @@ use crate::ahead::Ahead;
 use crate::command::known::KeyAt;
 use larder_protocol::memcache::quick::{self, Quick};
 use larder_protocol::memcache::request::Verb;
+use std::borrow::Cow;
 
 /// Most keys of a run. A request with more goes the other way, where keys are looked up in groups.
 const KEYS_MAX: usize = 4096;
@@ -86,7 +87,14 @@ impl Run {
                     ahead.step(store, &self.keys, 1);
                     let data = &input[value as usize..value as usize + value_bytes as usize];
                     for key in keys {
-                        let answer = item::store(turn, Verb::Set, &key.key(input), flags, exptime, data);
+                        let answer = item::store(
+                            turn,
+                            Verb::Set,
+                            &key.key(input),
+                            flags,
+                            exptime,
+                            Cow::Borrowed(data),
+                        );
                         match turn.refusal {
                             _ if noreply => {}
                             Some(why) => execute::refuse(why, out),

@@ -52,6 +52,14 @@ impl Session {
         told.unwrap_or(if hung_up { "normal" } else { "error" })
     }
 
+    /// Says that the value which the last [`Outcome::apart`] told of comes as the parcel of a turn, once it is complete.
+    pub fn keep_apart(&mut self) {
+        match &mut self.speech {
+            Speech::Text(text) => text.keep_apart(),
+            Speech::Binary(_) | Speech::Unknown => {} // a frame tells itself where its value would stand
+        }
+    }
+
     /// Carries out what is complete in `input`, up to the limits of a turn, and appends the answers to `out`.
     pub fn serve(&mut self, turn: &mut Turn<'_>, input: &[u8], out: &mut Vec<u8>) -> Outcome {
         turn.client = self.place.map_or(0, |place| place.id);

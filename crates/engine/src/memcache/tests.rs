@@ -45,6 +45,7 @@ impl Bench {
             refusal: self.refusal,
             host: &self.host,
             run: &mut Run::default(),
+            parcel: None,
             requests: 0,
             client: 0,
             lines: None,

@@ -33,6 +33,11 @@ impl Text {
         Text { parser: Parser::new(), authenticated, dump: None, watches: false, reason: None }
     }
 
+    /// See [`Session::keep_apart`](super::Session::keep_apart).
+    pub(super) fn keep_apart(&mut self) {
+        self.parser.keep_apart();
+    }
+
     pub(super) fn serve(
         &mut self,
         turn: &mut Turn<'_>,
@@ -42,7 +47,7 @@ impl Text {
     ) -> Outcome {
         let mut outcome = Outcome::default();
         if self.watches {
-            return Outcome { consumed: input.len(), need: 1, close: false };
+            return Outcome { consumed: input.len(), need: 1, ..Outcome::default() };
         }
         if let Some(dump) = &mut self.dump {
             if !dump.go_on(turn, out) {
@@ -60,7 +65,7 @@ impl Text {
             return self.authenticate(turn, input, out);
         }
         let output_max = out.len() + OUTPUT_PER_TURN_BYTES_MAX;
-        let mut most = turn.shared.requests_per_turn();
+        let mut most = if turn.parcel.is_some() { 1 } else { turn.shared.requests_per_turn() };
         if self.parser.is_idle() && outcome.consumed == 0 && turn.refusal.is_none() {
             let mut run = std::mem::take(turn.run);
             let done = run.serve(turn, input, (most, output_max), out);
@@ -75,7 +80,7 @@ impl Text {
         }
         let mut begin = outcome.consumed;
         let mut batch = Vec::new();
-        let too_long = self.read(input, &limits, most, &mut batch, &mut outcome);
+        let too_long = self.read(input, &limits, (most, turn.parcel.is_some()), &mut batch, &mut outcome);
         if outcome.need == 0 && !too_long && outcome.consumed < input.len() {
             turn.count(Counter::ConnYields);
         }
@@ -96,13 +101,13 @@ impl Text {
                     Act::Dump(dump) => {
                         // The line stays in the input until the last of its items is written.
                         (self.dump, self.parser) = (Some(dump), Parser::new());
-                        return Outcome { consumed: begin, need: 0, close: false };
+                        return Outcome { consumed: begin, ..Outcome::default() };
                     }
                     Act::Watch(classes) => {
                         self.watches = place.is_some_and(|place| turn.shared.watchers.add(place, classes));
                         if self.watches {
                             out.extend_from_slice(b"OK\r\n");
-                            return Outcome { consumed: input.len(), need: 1, close: false };
+                            return Outcome { consumed: input.len(), need: 1, ..Outcome::default() };
                         }
                         out.extend_from_slice(admin::NO_WATCH);
                     }
@@ -126,7 +131,7 @@ impl Text {
             // skipped: announcing one writes nothing, so no turn ends between the line and the value.
             if out.len() > output_max && end < outcome.consumed {
                 self.parser = Parser::new();
-                return Outcome { consumed: end, need: 0, close: false };
+                return Outcome { consumed: end, ..Outcome::default() };
             }
         }
         if too_long {
@@ -184,12 +189,13 @@ impl Text {
         outcome
     }
 
-    /// Reads requests with the offsets where they end; true when a line is too long.
+    /// Reads requests with the offsets where they end; true when a line is too long. `apart` says that the value of the first
+    /// one came apart.
     fn read<'i>(
         &mut self,
         input: &'i [u8],
         limits: &Limits,
-        most: usize,
+        (most, apart): (usize, bool),
         batch: &mut Vec<(Request<'i>, usize)>,
         outcome: &mut Outcome,
     ) -> bool {
@@ -199,9 +205,14 @@ impl Text {
                     outcome.consumed += consumed;
                     batch.push((request, outcome.consumed));
                 }
-                Ok(Step::Nothing { consumed }) => outcome.consumed += consumed,
+                Ok(Step::Nothing { consumed }) => {
+                    outcome.consumed += consumed;
+                    if apart {
+                        return false; // the parcel was of this one
+                    }
+                }
                 Ok(Step::Incomplete { need }) => {
-                    outcome.need = need;
+                    (outcome.need, outcome.apart) = (need, self.parser.value_to_come());
                     return false;
                 }
                 Err(LineTooLong) => return true,

@@ -9,9 +9,11 @@ use super::{DB, Host};
 use crate::advise;
 use crate::log::{Effects, Log};
 use crate::prefixes;
+use larder_protocol::memcache::request::Apart;
 use larder_protocol::slot::slot_of;
 use larder_store::partition::access::Access;
 use larder_store::{Guard, ItemRef, Key, Now, Partition, Store, ValueRef};
+use std::borrow::Cow;
 
 /// What a session is served with.
 pub struct Turn<'a> {
@@ -34,6 +36,8 @@ pub struct Turn<'a> {
     pub host: &'a dyn Host,
     /// Room to read requests into.
     pub run: &'a mut Run,
+    /// The value of the request that comes first, where it was received apart from the input (see [`Outcome::apart`]).
+    pub parcel: Option<Vec<u8>>,
     /// Requests carried out; the turn adds to it.
     pub requests: u64,
     /// Id of the session that is served.
@@ -53,6 +57,12 @@ impl<'a> Turn<'a> {
     pub(super) fn flush_if_due(&self) {
         let log = self.log.map(|log| (log, self.worker));
         self.shared.flush_if_due(self.store, self.now, log, || self.host.follows());
+    }
+
+    /// The value of a request: its parcel, or what stood in the input.
+    #[inline]
+    pub(super) fn take_value<'v>(&mut self, here: &'v [u8]) -> Cow<'v, [u8]> {
+        self.parcel.take().map_or(Cow::Borrowed(here), Cow::Owned)
     }
 
     /// Holds the partition of a key that is to be written; none if that is refused by now.
@@ -199,4 +209,8 @@ pub struct Outcome {
     pub need: usize,
     /// True when the session ends after its answers are sent.
     pub close: bool,
+    /// The request that begins where the input is done with waits for this value, and would take it as a parcel of the turn
+    /// instead of in the input: for a large one that saves a copy, and the memory for it. Whoever does so says
+    /// [`Session::keep_apart`](super::Session::keep_apart).
+    pub apart: Option<Apart>,
 }

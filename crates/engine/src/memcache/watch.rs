@@ -265,12 +265,12 @@ pub fn gone(node: &Node, shared: &crate::session::registry::Shared, reason: &str
 }
 
 /// What came of storing, in a line.
-pub(super) struct Stored<'a> {
+pub(super) struct Stored {
     pub(super) status: &'static str,
     pub(super) command: &'static str,
     pub(super) deadline: Option<u64>,
-    /// The value that was to be stored.
-    pub(super) data: &'a [u8],
+    /// Length of the value that was to be stored.
+    pub(super) bytes: usize,
 }
 
 impl Turn<'_> {
@@ -293,15 +293,15 @@ impl Turn<'_> {
 
     /// Tells what came of storing a value. Its partition is held.
     #[inline]
-    pub(super) fn watch_store(&mut self, partition: &Partition, key: &Key<'_>, stored: &Stored<'_>) {
+    pub(super) fn watch_store(&mut self, partition: &Partition, key: &Key<'_>, stored: &Stored) {
         if self.shared.watchers.any(class::MUTATIONS) {
             self.tell_store(partition, key, stored);
         }
     }
 
     #[cold]
-    fn tell_store(&mut self, partition: &Partition, key: &Key<'_>, stored: &Stored<'_>) {
-        let (mut size, mut deadline) = (stored.data.len(), stored.deadline);
+    fn tell_store(&mut self, partition: &Partition, key: &Key<'_>, stored: &Stored) {
+        let (mut size, mut deadline) = (stored.bytes, stored.deadline);
         if stored.status == "stored"
             && let Some(item) = partition.peek(DB, key, self.now)
         {

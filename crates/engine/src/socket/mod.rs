@@ -70,9 +70,10 @@ macro_rules! either {
 pub const TICK: Duration = Duration::from_millis(20);
 
 impl Driver {
-    /// A driver that `wake` (an eventfd) can wake up.
-    pub fn new(engine: Engine, wake: BorrowedFd<'_>) -> io::Result<Driver> {
-        let uring = || Ok(Driver::Uring(Box::new(uring::Uring::new(wake)?)));
+    /// A driver that `wake` (an eventfd) can wake up, and that hands over not much more than `received_max` bytes at a time
+    /// of all connections together. (epoll takes little from each in turn anyway.)
+    pub fn new(engine: Engine, wake: BorrowedFd<'_>, received_max: usize) -> io::Result<Driver> {
+        let uring = || Ok(Driver::Uring(Box::new(uring::Uring::new(wake, received_max)?)));
         let epoll = || Ok(Driver::Epoll(Box::new(epoll::Epoll::new(wake)?)));
         match engine {
             Engine::Uring => uring(),

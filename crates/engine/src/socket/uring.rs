@@ -24,6 +24,8 @@ const BUFFERS: u16 = 256;
 /// How many there are at first. The kernel takes them in turn, so that with many of them each is out of the cache when its
 /// turn comes again.
 const BUFFERS_FIRST: u16 = 32;
+/// The fewest that there are where little may be received at a time.
+const BUFFERS_MIN: u16 = 4;
 /// Bytes of a receive buffer.
 const BUFFER_BYTES: usize = 16 * 1024;
 /// Bytes of the ring's entries, which stand before the buffers.
@@ -109,12 +111,14 @@ struct Buffers {
     tail: u16,
     /// How many buffers there are so far.
     count: u16,
+    /// How many there may be.
+    most: u16,
     /// They were not enough in this turn.
     lacking: bool,
 }
 
 impl Buffers {
-    fn new(ring: &IoUring) -> io::Result<Buffers> {
+    fn new(ring: &IoUring, most: u16) -> io::Result<Buffers> {
         let bytes = ENTRY_BYTES + usize::from(BUFFERS) * BUFFER_BYTES;
         // SAFETY: an anonymous mapping of our own; checked below.
         let entries = unsafe {
@@ -125,7 +129,7 @@ impl Buffers {
                 rustix::mm::MapFlags::PRIVATE,
             )?
         };
-        let mut buffers = Buffers { entries: entries.cast(), bytes, tail: 0, count: 0, lacking: false };
+        let mut buffers = Buffers { entries: entries.cast(), bytes, tail: 0, count: 0, most, lacking: false };
         // SAFETY: the mapping is page-aligned, large enough for the entries, and unmapped only after the ring closed.
         unsafe { ring.submitter().register_buf_ring_with_flags(entries as u64, BUFFERS, 0, 0)? };
         buffers.grow(BUFFERS_FIRST);
@@ -135,7 +139,7 @@ impl Buffers {
 
     /// Makes more buffers, as far as there may be more.
     fn grow(&mut self, count: u16) {
-        let count = count.min(BUFFERS);
+        let count = count.min(self.most);
         (self.count..count).for_each(|id| self.put(id));
         self.count = count;
     }
@@ -180,7 +184,7 @@ impl Drop for Buffers {
 }
 
 impl Uring {
-    pub(super) fn new(wake: BorrowedFd<'_>) -> io::Result<Uring> {
+    pub(super) fn new(wake: BorrowedFd<'_>, received_max: usize) -> io::Result<Uring> {
         let ring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
@@ -188,7 +192,8 @@ impl Uring {
             .setup_taskrun_flag()
             .setup_cqsize(4 * ENTRIES)
             .build(ENTRIES)?;
-        let buffers = Buffers::new(&ring)?;
+        let most = u16::try_from(received_max / BUFFER_BYTES).unwrap_or(BUFFERS);
+        let buffers = Buffers::new(&ring, most.clamp(BUFFERS_MIN, BUFFERS))?;
         let gather = ring.params().is_feature_min_timeout().then(Gather::new);
         Ok(Uring {
             ring,

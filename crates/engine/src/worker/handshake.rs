@@ -26,9 +26,12 @@ impl Sessions {
             Progress::Plain => {
                 session.tls = None;
                 session.client.sealed = false;
-                session.input.extend_from_slice(bytes);
+                session.receive(bytes);
             }
-            progress => note(session, progress),
+            progress => {
+                session.fill_parcel();
+                note(session, progress);
+            }
         }
         self.make_ready(index);
     }

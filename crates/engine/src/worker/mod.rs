@@ -5,7 +5,7 @@
 //! sockets, which send them with the system call that waits for the next turn. Batches are bounded per session and
 //! in all, so that nobody waits long; a session with more to do stays ready, and then the turn does not wait.
 //!
-//! In reading order: `doors` (who comes in), `sessions` (buffers), `batch` (requests), `heavy` (who comes last), this file (the turn), `waits` (sessions
+//! In reading order: `doors` (who comes in), `sessions` (buffers), `parcel` (large values), `batch` (requests), `heavy` (who comes last), this file (the turn), `waits` (sessions
 //! that execute nothing for now), `commit` (replies that wait for the disk, and loading), `feed` (replicas), `timers` and
 //! `compactor` (what happens without a request).
 
@@ -17,6 +17,7 @@ mod doors;
 mod feed;
 mod handshake;
 mod heavy;
+mod parcel;
 mod sessions;
 mod timers;
 mod waits;
@@ -46,6 +47,7 @@ use larder_protocol::resp::reply::Reply;
 use larder_protocol::resp::request::Limits;
 use larder_store::Now;
 use larder_store::partition::access::Access;
+use parcel::{PARCEL_BYTES_MIN, Parcel};
 use sessions::{Protocol, Session, Sessions};
 use std::collections::VecDeque;
 use std::io;
@@ -61,6 +63,14 @@ const EXACT_MS: u64 = 1000;
 /// Ready sessions whose requests are read into one batch.
 const BATCH_SESSIONS_MAX: usize = 16;
 
+/// The share of `maxmemory` that all workers together may receive before they look at it. What a pipeline sends at once
+/// would put keys out, or be refused, where little memory is.
+const RECEIVED_SHARE: u64 = 16;
+
+/// Bytes of requests at a session beyond which nothing more is received from it until some are executed: the least and the
+/// most, by the memory that there is.
+const INPUT_PAUSE_BYTES: [usize; 2] = [64 * 1024, 256 * 1024];
+
 /// How long a worker waits for another one that is behind with its mail.
 const REST: Duration = Duration::from_millis(1);
 
@@ -69,6 +79,8 @@ pub struct Worker {
     node: Arc<Node>,
     id: usize,
     driver: Driver,
+    /// Bytes that wait to be executed beyond which nothing more is received from their session.
+    input_pause_bytes: usize,
     sessions: Sessions,
     batch: Batch,
     /// Room for the requests of Memcached sessions.
@@ -102,7 +114,12 @@ pub struct Worker {
 impl Worker {
     /// A worker of a node. Made on the thread that runs it: a ring belongs to one thread.
     pub fn new(node: Arc<Node>, id: usize, engine: Engine, doors: Vec<Door>) -> io::Result<Worker> {
-        let driver = Driver::new(engine, node.mailboxes[id].fd())?;
+        let received_max = match node.settings().maxmemory {
+            0 => usize::MAX,
+            memory => (memory / RECEIVED_SHARE) as usize / node.mailboxes.len(),
+        };
+        let [least, most] = INPUT_PAUSE_BYTES;
+        let driver = Driver::new(engine, node.mailboxes[id].fd(), received_max)?;
         Ok(Worker {
             timers: Timers::new(id, node.mailboxes.len()),
             compactor: Compactor::new(id),
@@ -112,6 +129,7 @@ impl Worker {
             node,
             id,
             driver,
+            input_pause_bytes: received_max.clamp(least, most),
             sessions: Sessions::default(),
             batch: Batch::default(),
             run: memcache::Run::default(),
@@ -409,12 +427,18 @@ impl Worker {
                     self.sessions.make_ready(index);
                 }
                 Protocol::Memcached(_) if session.heavy && self.heavy.defers(index) => session.ready = true,
+                Protocol::Memcached(_) if session.parcel.as_ref().is_some_and(|parcel| !parcel.is_full()) => {
+                }
                 Protocol::Memcached(memcached) => {
                     let before = session.out.len();
                     let of_turn = (turn.now, turn.access, turn.out_of_memory);
                     let mut turn = memcached_turn(&self.node, self.id, &mut self.run, of_turn);
                     let input = &session.input[session.start..];
+                    turn.parcel = session.parcel.take().map(Parcel::into_bytes);
                     let served = memcached.serve(&mut turn, input, session.out.buffer());
+                    if served.consumed == 0 && !served.close {
+                        session.parcel = turn.parcel.take().map(Parcel::full); // what stands behind it is to come
+                    }
                     session.start += served.consumed;
                     if turn.changes > 0 {
                         self.node.stats.changes.fetch_add(turn.changes, Ordering::Relaxed);
@@ -423,6 +447,10 @@ impl Worker {
                     session.heavy = self.heavy.note(session.out.len().saturating_sub(before));
                     session.client.logged = session.client.logged.max(turn.logged);
                     session.client.closing |= served.close;
+                    if let Some(apart) = served.apart.filter(|apart| apart.bytes >= PARCEL_BYTES_MIN) {
+                        memcached.keep_apart();
+                        session.begin_parcel(apart);
+                    }
                     // Its turn was over before its input was.
                     if served.need == 0 && session.unread() > 0 {
                         self.sessions.make_ready(index);
@@ -513,6 +541,12 @@ impl Worker {
             let Some(session) = self.sessions.get(index) else { continue };
             session.compact();
             let token = session.token;
+            if session.is_behind(self.input_pause_bytes) != session.paused {
+                session.paused = !session.paused;
+                if !session.ended {
+                    self.driver.receive(token, !session.paused);
+                }
+            }
             if bounded.is_some() {
                 session.charge(&self.node.charge);
             }
@@ -649,6 +683,7 @@ fn memcached_turn<'a>(
         refusal: node.replication.is_restrained().then(|| replication::refusal(node, true, true)).flatten(),
         host: node,
         run,
+        parcel: None,
         requests: 0,
         client: 0,
         lines: None,

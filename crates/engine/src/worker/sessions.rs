@@ -1,5 +1,6 @@
 //! The sessions of a worker, with their buffers: what the sockets talk to.
 
+use super::parcel::Parcel;
 use crate::config::OutputLimits;
 use crate::replication::replicas;
 use crate::session::Client;
@@ -23,6 +24,9 @@ const KEPT_BYTES_MAX: usize = 16 * 1024;
 /// what comes within one turn is beyond it.
 const INPUT_BYTES_MAX: usize = 3 << 30;
 
+/// The part of what stops receiving that may be left when it goes on.
+const INPUT_RESUME_SHARE: usize = 4;
+
 /// Replies waiting at a session beyond which it executes nothing more until they are sent.
 const OUTPUT_PAUSE_BYTES: usize = 32 * 1024 * 1024;
 /// The same for a Memcached session, which can stop between any two requests: once a turn's worth waits for the socket, what
@@ -45,6 +49,8 @@ pub(super) struct Session {
     /// Received bytes; what lies before `start` was executed.
     pub(super) input: Vec<u8>,
     pub(super) start: usize,
+    /// A large value that is received elsewhere.
+    pub(super) parcel: Option<Parcel>,
     pub(super) out: Reply,
     /// Since when more waits to be sent than the soft limit.
     much_since: Option<Instant>,
@@ -52,6 +58,8 @@ pub(super) struct Session {
     pub(super) sending_bytes: usize,
     /// The buffer that was sent last, for use again.
     spare: Vec<u8>,
+    /// Nothing is received, as more has come than it can execute at once.
+    pub(super) paused: bool,
     /// Listed among the ready ones.
     pub(super) ready: bool,
     /// Its last turn wrote so much that it comes behind the others (see [`Heavy`](super::heavy::Heavy)).
@@ -71,15 +79,20 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Bytes received and not yet executed.
+    /// Bytes received and not yet executed, but for a parcel's.
     pub(super) fn unread(&self) -> usize {
         self.input.len() - self.start
+    }
+
+    /// Bytes received and not yet executed.
+    pub(super) fn received(&self) -> usize {
+        self.unread() + self.parcel.as_ref().map_or(0, Parcel::len)
     }
 
     /// True if more was received than may be: of what is not parsed, as in the original, or of one request.
     #[inline]
     pub(super) fn is_input_exceeded(&self, limit: usize) -> bool {
-        let unread = self.unread();
+        let unread = self.received();
         if unread <= limit {
             return false;
         }
@@ -165,15 +178,26 @@ impl Session {
         self.output_bytes() > most
     }
 
-    /// Bytes that it takes: buffers, queued commands, what it watches and listens to, itself.
+    /// True if nothing more should be received for now: so much of what came is still to be executed. One that waits, for
+    /// its replies to be sent or for something else, is received from all the same: its client may not read before it has
+    /// said everything.
+    #[inline]
+    pub(super) fn is_behind(&self, limit: usize) -> bool {
+        let unread = self.unread();
+        let most = if self.paused { limit / INPUT_RESUME_SHARE } else { limit };
+        unread > most && self.ready && !self.ended && !self.is_output_paused()
+    }
+
+    /// Bytes that it takes: buffers, a parcel, queued commands, what it watches and listens to, itself.
     pub(super) fn memory_bytes(&self) -> u64 {
         let client = &self.client;
         let queued = client.transaction.as_ref().map_or(0, |queue| queue.memory_bytes());
         let named = client.watching.memory_bytes()
             + client.subscriptions.as_ref().map_or(0, |names| names.memory_bytes());
+        let parcel = self.parcel.as_ref().map_or(0, Parcel::memory_bytes);
         let buffers =
             self.input.capacity() + self.out.capacity() + self.sending_bytes + self.spare.capacity();
-        (size_of::<Session>() + buffers + queued + named) as u64
+        (size_of::<Session>() + buffers + parcel + queued + named) as u64
     }
 
     /// Brings what counts of it up to date.
@@ -195,7 +219,7 @@ impl Session {
     /// Tells the public side what changed.
     pub(super) fn publish(&self) {
         let shared: &Arc<Shared> = &self.client.shared;
-        shared.input_bytes.store(self.unread() as u64, Ordering::Relaxed);
+        shared.input_bytes.store(self.received() as u64, Ordering::Relaxed);
         shared.output_bytes.store(self.output_bytes() as u64, Ordering::Relaxed);
         shared.total_bytes.store(self.memory_bytes(), Ordering::Relaxed);
         shared.db.store(self.client.db, Ordering::Relaxed);
@@ -241,10 +265,12 @@ impl Sessions {
             protocol,
             input: Vec::new(),
             start: 0,
+            parcel: None,
             out: Reply::default(),
             much_since: None,
             sending_bytes: 0,
             spare: Vec::new(),
+            paused: false,
             ready: false,
             heavy: false,
             ended: false,
@@ -294,7 +320,7 @@ impl Sink for Sessions {
             if session.tls.is_some() {
                 return self.received_sealed(token.index, bytes);
             }
-            session.input.extend_from_slice(bytes);
+            session.receive(bytes);
             self.make_ready(token.index);
         }
     }

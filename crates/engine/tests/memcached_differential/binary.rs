@@ -1,6 +1,6 @@
 //! The binary protocol. CAS uniques of answers are compared by whether there is one.
 
-use super::{Both, Ours, Random, now_ms};
+use super::{Both, Ours, PIECE_BYTES_MAX, Random, now_ms};
 use larder_protocol::memcache::binary::{HEADER_BYTES, Header, REQUEST, Status, respond};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -61,6 +61,9 @@ impl Both {
         let input = [frames.concat(), end()].concat();
         let (theirs, ours) = (answers(&self.theirs(&input)), answers(&Ours::ask(&self.ours, &input)));
         assert_eq!(theirs, ours, "{}\n{frames:?}", self.seed);
+        let piece_bytes = 1 + input.len() % PIECE_BYTES_MAX;
+        let apart = answers(&self.apart.ask_apart(&input, piece_bytes));
+        assert_eq!(theirs, apart, "{} in pieces of {piece_bytes}\n{frames:?}", self.seed);
     }
 }
 

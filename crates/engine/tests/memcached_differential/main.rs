@@ -9,7 +9,7 @@
 mod binary;
 mod meta;
 
-use larder_engine::memcache::{Alone, Run, Session, Shared, Turn};
+use larder_engine::memcache::{Alone, Outcome, Run, Session, Shared, Turn};
 use larder_store::partition::access::Access;
 use larder_store::{Config, Now, Store};
 use std::io::{ErrorKind, Read, Write};
@@ -25,6 +25,8 @@ const END: &[u8] = b"\r\n\r\n\r\n\r\n\r\nversion\r\n";
 const VERSION: &str = "VERSION ";
 /// Patch version of 1.6 from which on `delete` passes over further words. Ours refuses them, as `memcapable` wants it.
 const ANY_DELETE: u32 = 32;
+/// Ours is spoken to in pieces of up to so many bytes, too.
+const PIECE_BYTES_MAX: usize = 100;
 const PORTS: Range<u16> = 10_000..32_000;
 /// Ports that are tried before it is given up to start memcached.
 const ATTEMPTS: usize = 5;
@@ -122,30 +124,77 @@ impl Ours {
         let mut session = Session::new(false, None);
         let (mut out, mut at) = (Vec::new(), 0);
         loop {
-            let now = Now { ms: now_ms() };
-            let mut turn = Turn {
-                store: &self.store,
-                shared: &self.shared,
-                worker: 0,
-                now,
-                access: Access::lru(now.ms),
-                memory_full: false,
-                refusal: None,
-                host: &Alone::default(),
-                run: &mut Run::default(),
-                requests: 0,
-                client: 0,
-                lines: None,
-                changes: 0,
-                log: None,
-                logged: 0,
-            };
-            let outcome = session.serve(&mut turn, &input[at..], &mut out);
+            let outcome = self.serve(&mut session, &input[at..], &mut None, &mut out);
             at += outcome.consumed;
             if outcome.close || outcome.need > 0 {
                 return out;
             }
         }
+    }
+
+    /// The same in pieces of some bytes, with all values received apart from the input that can be.
+    fn ask_apart(&self, input: &[u8], piece_bytes: usize) -> Vec<u8> {
+        let mut session = Session::new(false, None);
+        let (mut out, mut here) = (Vec::new(), Vec::new());
+        let mut parcel: Option<Vec<u8>> = None;
+        let mut missing = 0;
+        for piece in input.chunks(piece_bytes) {
+            let (value, rest) = piece.split_at(missing.min(piece.len()));
+            parcel.iter_mut().for_each(|parcel| parcel.extend_from_slice(value));
+            missing -= value.len();
+            here.extend_from_slice(rest);
+            while missing == 0 {
+                let outcome = self.serve(&mut session, &here, &mut parcel, &mut out);
+                here.drain(..outcome.consumed);
+                if outcome.close {
+                    return out;
+                }
+                if outcome.consumed > 0 {
+                    parcel = None;
+                }
+                if let Some(apart) = outcome.apart {
+                    session.keep_apart();
+                    let come = apart.bytes.min(here.len() - apart.at);
+                    parcel = Some(here.drain(apart.at..apart.at + come).collect());
+                    missing = apart.bytes - come;
+                }
+                if outcome.need > 0 {
+                    break;
+                }
+            }
+        }
+        out
+    }
+
+    fn serve(
+        &self,
+        session: &mut Session,
+        input: &[u8],
+        parcel: &mut Option<Vec<u8>>,
+        out: &mut Vec<u8>,
+    ) -> Outcome {
+        let now = Now { ms: now_ms() };
+        let mut turn = Turn {
+            store: &self.store,
+            shared: &self.shared,
+            worker: 0,
+            now,
+            access: Access::lru(now.ms),
+            memory_full: false,
+            refusal: None,
+            host: &Alone::default(),
+            run: &mut Run::default(),
+            parcel: parcel.take(),
+            requests: 0,
+            client: 0,
+            lines: None,
+            changes: 0,
+            log: None,
+            logged: 0,
+        };
+        let outcome = session.serve(&mut turn, input, out);
+        *parcel = turn.parcel.take();
+        outcome
     }
 }
 
@@ -173,6 +222,8 @@ impl Random {
 struct Both {
     original: Original,
     ours: Ours,
+    /// Ours too, spoken to in pieces.
+    apart: Ours,
     seed: String,
     /// The last part of the version: 18 for 1.6.18.
     patch: u32,
@@ -187,7 +238,7 @@ impl Both {
         let answer = original.ask(b"version\r\n");
         let version = String::from_utf8(answer).unwrap().trim_start_matches(VERSION).trim().to_owned();
         let patch = version.rsplit('.').next().and_then(|patch| patch.parse().ok()).unwrap_or(0);
-        Some(Both { original, ours: Ours::new(&version), seed, patch })
+        Some(Both { original, ours: Ours::new(&version), apart: Ours::new(&version), seed, patch })
     }
 
     #[track_caller]
@@ -201,6 +252,16 @@ impl Both {
             shown(&whole),
             shown(&theirs),
             shown(&ours)
+        );
+        let piece_bytes = 1 + whole.len() % PIECE_BYTES_MAX;
+        let apart = self.apart.ask_apart(&whole, piece_bytes);
+        assert!(
+            unpadded(&theirs) == unpadded(&apart),
+            "{}\nrequest   {} in pieces of {piece_bytes}\nmemcached {}\nours      {}",
+            self.seed,
+            shown(&whole),
+            shown(&theirs),
+            shown(&apart)
         );
     }
 

@@ -23,7 +23,10 @@ fn meta_requests_are_answered_alike() {
         mg a t v|ms a 1;x;md a I;get a;mg a v;touch a 9;mg a v|ms a 1;1;md a I;incr a 1;mg a v;ms a 1 MA;2;mg a v|\
         ma n|ma n N0;mg n v|ma n N0 J13 v t;ma n v;ma n D5 v;ma n MD v;ma n D500 M- v;ma n M+ v q;mn;ma n v k O9|\
         ma n Dx|ma n D-1|ma n MX|ma n J18446744073709551615 N0 v;ma n v|ms s 2;ab;ma s|ma n q;mn|ma n b|ma n h|\
-        ma n N30 v t;ma n T60 v t;mg n t|ma n N0;ma n v v|me no|mn|mn foo|mx|md a h;md a v|ms a 2 v;ab|ms a 2 t;ab";
+        ma n N30 v t;ma n T60 v t;mg n t|ma n N0;ma n v v|me no|mn|mn foo|mx|md a h;md a v|ms a 2 v;ab|ms a 2 t;ab|\
+        ms a 1 C0;x|ms a 1;x;ms a 1 C0;y;mg a v|ma n C0|ma n C0 N0|ms n 1;1;ma n C0 v|md a C0|ms a 1;x;md a C0 k;mg a v|\
+        ms a 1;x;mg a C0 v|ms a 1;x;ms a 1 C0 I;y;mg a v|ms a 1 C0 I;y;mg a v|ms a 1 C0 MA;x|ms a 1 C0 MR;x|ms a 1 C0 ME;x|\
+        ms a 1;x;ms a 1 C0 ME;y|ms a 1;x;ms a 1 C0 MA;y;mg a v|ms a 1;x;md a C0 I;mg a v";
     let newer = "mg a I|mg a D1|mg a Dx|mg a Jx|ms a 2 M;xx|mg a C|mg a E|mg a R|mg a T|md a Cx|mg a!|ms a 2 !;xx|mg  a  v|\
         set a 0 0 2;hi;mg a v f t;add a 0 0 1;x;ms a 2 ME;xx|mg K v|ms K 2;xx|md K|ma K|me K|ms a 2 c c;xx|\
         mg a v k s t f h l q u O1 R9 T90 P L I c|mg a v k s t f h l q u O1 R9 T90 P L I c D1 J1|ms a 5;x;y|\
@@ -112,9 +115,9 @@ fn request(random: &mut Random, input: &mut Vec<u8>) {
             format!("mg {key}{flags}")
         }
         3 | 4 => {
-            const FLAGS: [&str; 17] = [
+            const FLAGS: [&str; 18] = [
                 "k", "s", "q", "Oz", "F5", "T0", "T100", "MA", "MP", "MS", "ME", "MR", "I", "C900001",
-                "E900001", "E900003", "C900003",
+                "E900001", "E900003", "C900003", "C0",
             ];
             // A number that grows becomes another item there, without the expiration time of the first.
             let value =
@@ -127,12 +130,14 @@ fn request(random: &mut Random, input: &mut Vec<u8>) {
             format!("ms {key} {}{flags}\r\n{value}", value.len())
         }
         5 => {
-            const FLAGS: [&str; 9] = ["k", "q", "O3", "I", "x", "T100", "C900001", "E900003", "C900003"];
+            const FLAGS: [&str; 10] =
+                ["C0", "k", "q", "O3", "I", "x", "T100", "C900001", "E900003", "C900003"];
             let flags = flags(random, &FLAGS);
             format!("md {key}{}", if key == "n" { flags.replace(" I", "") } else { flags })
         }
         6 => {
-            const FLAGS: [&str; 10] = ["v", "k", "q", "O3", "N0", "N100", "J5000", "D3", "T100", "C900001"];
+            const FLAGS: [&str; 11] =
+                ["v", "k", "q", "O3", "N0", "N100", "J5000", "D3", "T100", "C900001", "C0"];
             format!("ma n{}", flags(random, &FLAGS))
         }
         _ => random

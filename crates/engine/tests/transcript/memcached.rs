@@ -1,7 +1,8 @@
 //! The Memcached door.
 
 use crate::client::Session;
-use crate::node::On;
+use crate::node::{On, wait_until};
+use std::io::Write;
 
 on_every_engine!(
     values_come_and_go,
@@ -9,6 +10,9 @@ on_every_engine!(
     noreply_is_silent,
     values_may_come_in_pieces,
     an_end_in_the_middle_stores_nothing,
+    large_values_come_whole,
+    what_is_announced_costs_nothing,
+    a_flood_waits_in_the_socket,
     a_long_pipeline_is_answered,
     who_reads_large_values_leaves_others_their_turn,
     the_node_list_is_written_on_the_unix_socket_only,
@@ -140,6 +144,111 @@ fn an_end_in_the_middle_stores_nothing(on: On) {
     session.send("get k\r\nset k 0 0 3\r\nabc\r\n");
     session.finish();
     assert_eq!(session.rest_text(), "END\r\nSTORED\r\n");
+}
+
+/// Bytes that differ from place to place, so that none can be lost or turn up twice.
+fn numbers(len: usize) -> Vec<u8> {
+    (0..).flat_map(|n: u32| format!("{n} ").into_bytes()).take(len).collect()
+}
+
+#[track_caller]
+fn holds(session: &mut Session, key: &str, value: &[u8]) {
+    let answer = [format!("VALUE {key} 0 {}\r\n", value.len()).as_bytes(), value, b"\r\nEND\r\n"].concat();
+    session.send(format!("get {key}\r\n"));
+    assert!(session.exactly(answer.len()) == answer, "{key} is another value");
+}
+
+fn large_values_come_whole(on: On) {
+    let node = on.node("--memcached-max-item-size 8mb");
+    let mut session = node.memcached();
+    for len in [65_535, 65_536, 65_537, 300_000, 5_000_000] {
+        let value = numbers(len);
+        let set = [format!("set k 0 0 {len}\r\n").as_bytes(), &value, b"\r\n"].concat();
+        let line = set.len() - len - 2;
+        // In one piece, and cut within the line, where the value begins, within it, and within what follows it.
+        for cut in [0, 5, line, line + 1, len / 2, set.len() - 3, set.len() - 2, set.len() - 1] {
+            session.send(&set[..cut]);
+            session.exchange(&set[cut..], "STORED\r\n");
+            holds(&mut session, "k", &value);
+            session.exchange("delete k\r\n", "DELETED\r\n");
+        }
+        // One behind the other, with small ones between.
+        let meta = [format!("ms m {len}\r\n").as_bytes(), &value, b"\r\n"].concat();
+        let more = [format!("append s 0 0 {len}\r\n").as_bytes(), &value, b"\r\n"].concat();
+        let quiet = [format!("set q 0 0 {len} noreply\r\n").as_bytes(), &value, b"\r\n"].concat();
+        let all =
+            [b"set s 0 0 1\r\n1\r\n", &set[..], &quiet, b"mn\r\n", &meta, &more, &set, b"mn\r\n"].concat();
+        session.exchange(all, "STORED\r\nSTORED\r\nMN\r\nHD\r\nSTORED\r\nSTORED\r\nMN\r\n");
+        ["k", "q", "m"].iter().for_each(|key| holds(&mut session, key, &value));
+        holds(&mut session, "s", &[b"1", &value[..]].concat());
+        // What no line end follows is refused, and does not change what is there.
+        let mut bad = [format!("set k 0 0 {len}\r\n").as_bytes(), &numbers(len + 1)[1..], b"\r\n"].concat();
+        bad[line + len] = b'x';
+        session.exchange([&bad[..], b"mn\r\n"].concat(), "CLIENT_ERROR bad data chunk\r\nMN\r\n");
+        let mut bad = quiet.clone();
+        let end = bad.len();
+        bad[end - 2] = b'x';
+        session.exchange(
+            [&bad[..], b"set s 0 0 1\r\n1\r\nget s\r\n"].concat(),
+            "STORED\r\nVALUE s 0 1\r\n1\r\nEND\r\n",
+        );
+        holds(&mut session, "k", &value);
+        session.exchange("flush_all\r\n", "OK\r\n");
+    }
+    // An end in the middle stores nothing.
+    session.send("set k 0 0 5000000\r\n");
+    session.send(numbers(4_999_999));
+    session.finish();
+    assert_eq!(session.rest_text(), "");
+    node.memcached().exchange("get k\r\n", "END\r\n");
+}
+
+fn what_is_announced_costs_nothing(on: On) {
+    const SESSIONS: u64 = 50;
+    const SENT: usize = 100_000;
+    let node = on.node("--memcached-max-item-size 500mb");
+    let mut sessions: Vec<_> = (0..SESSIONS).map(|_| node.memcached()).collect();
+    let before = node.info("used_memory");
+    for session in &mut sessions {
+        session.send("set k 0 0 400000000\r\n");
+        session.send("x".repeat(SENT));
+    }
+    wait_until("all of it is there", || node.info("used_memory") >= before + SESSIONS * SENT as u64);
+    let most = before + SESSIONS * 8 * SENT as u64;
+    assert!(node.info("used_memory") < most, "{} of {most}", node.info("used_memory"));
+    drop(sessions);
+    wait_until("it is given back", || node.info("used_memory") < before + SESSIONS * SENT as u64 / 2);
+    node.memcached().exchange("get k\r\n", "END\r\n");
+}
+
+fn a_flood_waits_in_the_socket(on: On) {
+    const PART_BYTES: usize = 1 << 20;
+    const PARTS: usize = 64;
+    /// What is received in a turn, twice, and the keys.
+    const MOST: u64 = 16 << 20;
+    let node = on.node("");
+    let mut text = node.memcached();
+    let mut resp = node.connect();
+    let before = node.info("used_memory");
+    let flood = |session: &mut Session, request: &str, last: &str, answer: &str| {
+        let part = request.repeat(PART_BYTES / request.len());
+        let mut writer = session.writer();
+        let sent = std::thread::spawn(move || {
+            (0..PARTS).for_each(|_| writer.write_all(part.as_bytes()).unwrap());
+        });
+        let mut peak = 0;
+        while !sent.is_finished() {
+            peak = peak.max(node.info("used_memory"));
+        }
+        sent.join().unwrap();
+        session.exchange(last, answer);
+        assert!(peak < before + MOST, "{peak} from {before}");
+    };
+    let value = "v".repeat(1000);
+    flood(&mut text, &format!("set k 0 0 1000 noreply\r\n{value}\r\n"), "mn\r\n", "MN\r\n");
+    resp.send("CLIENT REPLY OFF\r\n");
+    let set = format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1000\r\n{value}\r\n");
+    flood(&mut resp, &set, "CLIENT REPLY ON\r\n", "+OK\r\n");
 }
 
 fn who_reads_large_values_leaves_others_their_turn(on: On) {

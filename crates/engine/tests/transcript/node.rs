@@ -57,7 +57,8 @@ impl On {
 fn uring_is_allowed() -> bool {
     static ALLOWED: OnceLock<bool> = OnceLock::new();
     *ALLOWED.get_or_init(|| {
-        let ring = Mailbox::new().and_then(|mailbox| Driver::new(Engine::Uring, mailbox.fd()).map(drop));
+        let ring =
+            Mailbox::new().and_then(|mailbox| Driver::new(Engine::Uring, mailbox.fd(), usize::MAX).map(drop));
         if let Err(error) = &ring {
             let text = format!("\n*** THE KERNEL REFUSES io_uring ({error}): only epoll is tested ***\n\n");
             let _ = std::io::stderr().write_all(text.as_bytes());

@@ -4,6 +4,8 @@
 //! the memcached wiki ("Memcached binary protocol", revamped) for the layout and the numbers; behaviour where that is
 //! silent was found by asking memcached.
 
+use super::request::Apart;
+
 /// First byte of a request.
 pub const REQUEST: u8 = 0x80;
 /// First byte of a response.
@@ -254,15 +256,9 @@ pub fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from(u32_at(bytes, at)) << 32 | u64::from(u32_at(bytes, at + 4))
 }
 
-/// Finds the first request of `input`; `body_bytes_max` is the longest body that is taken. O(1).
 #[inline]
-pub fn step(input: &[u8], body_bytes_max: usize) -> Step<'_> {
-    if input.first().is_some_and(|&magic| magic != REQUEST) {
-        return Step::Broken;
-    }
-    let Some((head, rest)) = input.split_at_checked(HEADER_BYTES) else {
-        return Step::Incomplete { need: HEADER_BYTES - input.len() };
-    };
+fn header(input: &[u8]) -> Option<(Header, &[u8])> {
+    let (head, rest) = input.split_at_checked(HEADER_BYTES)?;
     let header = Header {
         opcode: head[1],
         key_bytes: u16_at(head, 2),
@@ -270,6 +266,38 @@ pub fn step(input: &[u8], body_bytes_max: usize) -> Step<'_> {
         body_bytes: u32_at(head, 8),
         opaque: u32_at(head, 12),
         cas: u64_at(head, 16),
+    };
+    Some((header, rest))
+}
+
+/// The value of an incomplete request, if it could do with it elsewhere than in the input: one that is to be stored.
+/// Asked after [`Step::Incomplete`].
+pub fn value_to_come(input: &[u8]) -> Option<Apart> {
+    let (header, rest) = header(input)?;
+    let store = Opcode::of(header.opcode).is_some_and(|(opcode, _)| opcode.is_store());
+    let before = usize::from(header.extras_bytes) + usize::from(header.key_bytes);
+    let bytes = (header.body_bytes as usize).checked_sub(before)?;
+    (store && rest.len() >= before).then_some(Apart { at: HEADER_BYTES + before, bytes })
+}
+
+/// The first request of `input` without its value, which came elsewhere, and where it ends. Only for one of which
+/// [`value_to_come`] told.
+pub fn without_value(input: &[u8]) -> Option<(Frame<'_>, usize)> {
+    let (header, rest) = header(input)?;
+    let extras = usize::from(header.extras_bytes);
+    let before = rest.get(..extras + usize::from(header.key_bytes))?;
+    let frame = Frame { header, extras: &before[..extras], key: &before[extras..], value: b"" };
+    Some((frame, HEADER_BYTES + before.len()))
+}
+
+/// Finds the first request of `input`; `body_bytes_max` is the longest body that is taken. O(1).
+#[inline]
+pub fn step(input: &[u8], body_bytes_max: usize) -> Step<'_> {
+    if input.first().is_some_and(|&magic| magic != REQUEST) {
+        return Step::Broken;
+    }
+    let Some((header, rest)) = header(input) else {
+        return Step::Incomplete { need: HEADER_BYTES - input.len() };
     };
     let (body, extras) = (header.body_bytes as usize, usize::from(header.extras_bytes));
     let key_end = extras + usize::from(header.key_bytes);

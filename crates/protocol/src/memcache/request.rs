@@ -158,6 +158,15 @@ pub enum Request<'a> {
     Reject(Reject),
 }
 
+/// A value that is still to come and could be received elsewhere than in the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Apart {
+    /// Where it begins, counted from the start of its request.
+    pub at: usize,
+    /// Its length.
+    pub bytes: usize,
+}
+
 /// Commands for operators, which are read where they are carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admin {

@@ -9,7 +9,7 @@
 //! to your client library", for `config`.
 
 use super::meta::{self, Meta};
-use super::request::{Admin, KEY_BYTES_MAX, Reject, Request, Verb, Words, item_bytes};
+use super::request::{Admin, Apart, KEY_BYTES_MAX, Reject, Request, Verb, Words, item_bytes};
 use super::strict;
 use memchr::memchr;
 
@@ -72,6 +72,10 @@ pub struct Parser {
     scanned: u32,
     /// Length of the request whose line has been read but whose value is not complete; 0 if none.
     total: u32,
+    /// Where the value of that request begins; 0 if it is not to be kept apart.
+    value_at: u32,
+    /// That value is kept apart: only its line and its end stand in the input.
+    apart: bool,
     /// Bytes of a value still to be dropped.
     skip: u32,
     /// How dropping that value is to be answered.
@@ -105,12 +109,39 @@ pub(super) enum Line<'a> {
 impl Parser {
     /// A parser at the start of a stream.
     pub const fn new() -> Parser {
-        Parser { scanned: 0, total: 0, skip: 0, skip_reply: None }
+        Parser { scanned: 0, total: 0, value_at: 0, apart: false, skip: 0, skip_reply: None }
     }
 
     /// True when no request has been read in part.
     pub fn is_idle(&self) -> bool {
         self.scanned == 0 && self.total == 0 && self.skip == 0
+    }
+
+    /// The value that is still to come, if its request could do with it elsewhere than in the input. Asked after
+    /// `Incomplete`.
+    pub fn value_to_come(&self) -> Option<Apart> {
+        let (at, end) = (self.value_at as usize, (self.total as usize).checked_sub(2)?);
+        (at > 0 && !self.apart).then(|| Apart { at, bytes: end - at })
+    }
+
+    /// Says that the value which is to come will not stand in the input: its request is read without it, with no data.
+    pub fn keep_apart(&mut self) {
+        if self.value_to_come().is_some() {
+            (self.apart, self.total) = (true, self.value_at + 2);
+        }
+    }
+
+    /// Bytes of a value in the input, by what its line says.
+    #[inline]
+    fn bytes_here(&self, value_bytes: usize) -> usize {
+        if self.apart { 0 } else { value_bytes }
+    }
+
+    /// A value of so many bytes is not complete.
+    #[inline]
+    fn wait(&mut self, total: usize, value_at: usize, available: usize) -> Step<'static> {
+        (self.total, self.value_at) = (total as u32, value_at as u32);
+        Step::Incomplete { need: total - available }
     }
 
     /// Reads one request from the start of `input`.
@@ -220,18 +251,18 @@ impl Parser {
         limits: &Limits,
     ) -> Step<'a> {
         if item_bytes(meta.sent_key.len(), value_bytes, meta.client_flags) > limits.item_bytes_max {
-            self.skip = value_bytes as u32 + 2;
+            self.skip = self.bytes_here(value_bytes) as u32 + 2;
             self.skip_reply = Some(Reject::TooLarge);
+            (self.total, self.apart) = (0, false);
             meta.oversized = true;
             return Step::Request { request: Request::Meta(meta), consumed: at };
         }
-        let end = at + value_bytes;
+        let end = at + self.bytes_here(value_bytes);
         let total = end + 2;
         if input.len() < total {
-            self.total = total as u32;
-            return Step::Incomplete { need: total - input.len() };
+            return self.wait(total, at, input.len());
         }
-        self.total = 0;
+        (self.total, self.apart) = (0, false);
         let request = if input[end..total] == *b"\r\n" {
             Request::Meta(Meta { data: &input[at..end], ..meta })
         } else {
@@ -245,13 +276,13 @@ impl Parser {
         if header.size() > limits.item_bytes_max {
             return self.oversized(at, &header);
         }
-        let end = at + header.value_bytes;
+        let end = at + self.bytes_here(header.value_bytes);
         let total = end + 2;
         if input.len() < total {
-            self.total = total as u32;
-            return Step::Incomplete { need: total - input.len() };
+            let for_an_item = matches!(header.target, Target::Item { .. });
+            return self.wait(total, if for_an_item { at } else { 0 }, input.len());
         }
-        self.total = 0;
+        (self.total, self.apart) = (0, false);
         if input[end..total] == *b"\r\n" {
             Step::Request { request: header.with(&input[at..end]), consumed: total }
         } else if header.noreply {
@@ -263,7 +294,8 @@ impl Parser {
 
     #[cold]
     fn oversized<'a>(&mut self, line_bytes: usize, header: &Header<'a>) -> Step<'a> {
-        self.skip = header.value_bytes as u32 + 2;
+        self.skip = self.bytes_here(header.value_bytes) as u32 + 2;
+        (self.total, self.apart) = (0, false);
         self.skip_reply = (!header.noreply).then_some(Reject::TooLarge);
         match header.target {
             Target::Item { verb, key, .. } => {
