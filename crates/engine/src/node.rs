@@ -21,7 +21,7 @@ use crate::replication::{self, Replication};
 use crate::run::Startup;
 use crate::session::Client;
 use crate::session::eviction::Charge;
-use crate::session::registry::Registry;
+use crate::session::registry::{Registry, Shared};
 use crate::snapshot::Snapshots;
 use crate::snapshot::exit::LastSave;
 use crate::snapshot::load::Loading;
@@ -290,6 +290,13 @@ impl Node {
     /// The meter of the worker that serves this session.
     pub fn meter(&self, client: &Client) -> &Meter {
         &self.meters[client.shared.place.worker as usize]
+    }
+
+    /// Counts an error that a session is answered with by somebody else than the command it sent.
+    #[cold]
+    pub fn count_error(&self, shared: &Shared, text: &str) {
+        self.stats.errors.fetch_add(1, Ordering::Relaxed);
+        self.meters[shared.place.worker as usize].error(text);
     }
 
     /// The settings in force.

@@ -498,8 +498,9 @@ fn refused(node: &Node, request: &Request<'_>) -> Option<usize> {
     Some(node.table.number(subcommand(command, request.args).unwrap_or(command)))
 }
 
+/// Answers with an error in the place of what was written since `start`, and counts it.
 #[cold]
-fn fail(node: &Node, out: &mut Reply, start: usize, text: &str) {
+pub(super) fn fail(node: &Node, out: &mut Reply, start: usize, text: &str) {
     node.stats.errors.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     out.truncate(start);
     out.error(text);

@@ -161,7 +161,7 @@ fn changed(node: &Node, primary: Option<(String, u16)>) {
 /// Ends all waits for keys: what they wait for would be a write.
 fn unblock_all(node: &Node, _held: &mut dyn Held) {
     for waiter in node.blocked.all() {
-        wake::end(node, &waiter, ROLE_CHANGED.to_vec(), 0);
+        wake::end_with_error(node, &waiter, ROLE_CHANGED);
     }
 }
 
