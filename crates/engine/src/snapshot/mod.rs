@@ -109,7 +109,8 @@ mod tests {
     #[test]
     fn what_is_being_loaded_is_not_saved() {
         let mailboxes = vec![Mailbox::new().unwrap()];
-        let node = Node::new(Settings::default(), &Startup::default(), 7, mailboxes, crate::command::families());
+        let node =
+            Node::new(Settings::default(), &Startup::default(), 7, mailboxes, crate::command::families());
         let mut held = Locked::all(&node.store);
         for serves in [false, true] {
             node.loading.set_beside(serves);
