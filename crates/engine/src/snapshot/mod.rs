@@ -64,7 +64,7 @@ impl Snapshots {
 /// Begins a snapshot: what `held` holds now, which has to be all partitions, will come out of it, whatever happens to the
 /// keyspace from now on. `aux` are facts that the file tells beside the usual ones. `cut` is called at that instant,
 /// with everything held: there a log notes how far it has come. `None`, without a call of `cut`, while another snapshot
-/// is being taken.
+/// is being taken, or data are being loaded.
 ///
 /// Somebody must take the pieces out of [`Snapshot::queue`], or fail or cancel the snapshot: nothing else ends it. What
 /// comes out is a whole RDB file but for the end and the checksum; a piece's string is to be encoded by
@@ -77,7 +77,8 @@ pub fn begin(
     cut: &mut dyn FnMut(),
 ) -> Option<Arc<Snapshot>> {
     let mut current = node.snapshots.current.lock().unwrap_or_else(PoisonError::into_inner);
-    if current.is_some() {
+    // Who asked may have looked before loading began, and got the partitions only afterwards.
+    if current.is_some() || node.loading.is_on() {
         return None;
     }
     let number = |number: u64| number.to_string().into_bytes();
@@ -95,4 +96,29 @@ pub fn begin(
     *current = Some(snapshot.clone());
     node.snapshots.active.store(true, Ordering::Release);
     Some(snapshot)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::keyspace::Locked;
+    use crate::config::Settings;
+    use crate::mailbox::Mailbox;
+    use crate::run::Startup;
+
+    #[test]
+    fn what_is_being_loaded_is_not_saved() {
+        let mailboxes = vec![Mailbox::new().unwrap()];
+        let node =
+            Node::new(Settings::default(), &Startup::default(), 7, mailboxes, crate::command::families());
+        let mut held = Locked::all(&node.store);
+        for serves in [false, true] {
+            node.loading.set_beside(serves);
+            assert!(begin(&node, Purpose::Save, &[], &mut held, &mut || ()).is_none());
+        }
+        node.loading.set(false);
+        let snapshot = begin(&node, Purpose::Save, &[], &mut held, &mut || ());
+        assert!(snapshot.is_some());
+        node.snapshots.abort(&mut held);
+    }
 }
