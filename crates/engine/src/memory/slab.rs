@@ -225,6 +225,11 @@ mod tests {
             // SAFETY: the layout is not empty; each block is given back once, with the same layout.
             unsafe {
                 let mut blocks: Vec<*mut u8> = (0..BLOCKS).map(|_| Jemalloc.alloc(LAYOUT)).collect();
+                let (mut good, bytes) = (GoodPages::default(), (BLOCKS * LAYOUT.size()) as u64);
+                good.begin(bytes);
+                blocks.iter().for_each(|block| {
+                    good.is_bad(*block);
+                });
                 let bad = |blocks: &[*mut u8]| blocks.iter().filter(|block| lies_badly(**block)).count();
                 assert!(bad(&blocks) < BLOCKS / 64, "full slabs are fine");
                 // Every fifth stays.
@@ -237,9 +242,12 @@ mod tests {
                     }
                 });
                 assert!(bad(&blocks) > blocks.len() / 4);
+                let found = blocks.iter().filter(|block| good.is_bad(**block)).count();
+                assert!(found < bad(&blocks) / 4, "pages are remembered for a walk: {found}");
                 for _ in 0..20 {
+                    good.begin(bytes);
                     for block in &mut blocks {
-                        if lies_badly(*block) {
+                        if good.is_bad(*block) {
                             let other = Jemalloc.alloc(LAYOUT);
                             Jemalloc.dealloc(std::mem::replace(block, other), LAYOUT);
                         }
