@@ -16,6 +16,7 @@ class Peer:
     """Which server is compared with: (7, 0), (8, 0), or a Valkey such as (9, 1)."""
 
     def __init__(self, client):
+        self.client = client
         info = client.call("INFO", "server")[1].decode()
         valkey = re.search(r"^valkey_version:(\d+)\.(\d+)", info, re.M)
         found = valkey or re.search(r"^redis_version:(\d+)\.(\d+)", info, re.M)
@@ -24,9 +25,15 @@ class Peer:
     def forgives(self, args, theirs, ours, unequal):
         """Whether a difference is the version's; `unequal` is told of keys that it left with different values."""
         if self.version < (8, 0):
-            return False
+            return self.version < (7, 2) and is_small_set(self.client, args, theirs, ours)
         own = valkey_9(args, theirs, ours, unequal) if self.valkey else redis_8(args, theirs, ours)
         return own or newer(args, theirs, ours, unequal)
+
+
+def is_small_set(client, args, theirs, ours):
+    """Since 7.2 small sets of strings are listpacks."""
+    encoding = args[:2] == ["OBJECT", "ENCODING"] and (theirs[1], ours[1]) == (b"hashtable", b"listpack")
+    return encoding and client.call("TYPE", args[2])[1] == b"set"
 
 
 def valkey_9(args, theirs, ours, unequal):

@@ -62,6 +62,18 @@ def test_counters_of_keys_and_commands(own):
     wait_until("the key is counted", lambda: watch.moved("expired_keys")["expired_keys"] == 1)
     wait_until("the field is counted", lambda: watch.moved("expired_fields")["expired_fields"] == 1)
 
+    def share_of_the_dead():
+        pipe = client.pipeline(transaction=False)
+        [pipe.set(f"dies:{i}", 1, px=1) for i in range(1000)]
+        pipe.execute()
+        return client.info("stats")["expired_stale_perc"]
+
+    pipe = client.pipeline(transaction=False)
+    [pipe.set(f"lives:{i}", 1, ex=3600) for i in range(100)]
+    pipe.execute()
+    wait_until("keys that die all the time are seen among those that live", lambda: 0 < share_of_the_dead() <= 100)
+    wait_until("they are no longer", lambda: client.info("stats")["expired_stale_perc"] == 0)
+
     watch = Watch(client)
     for wrong in (("GET",), ("NOSUCH",), ("INCR", "h"), ("GET", "h")):
         with pytest.raises(redis.ResponseError):

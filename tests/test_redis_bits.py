@@ -47,6 +47,19 @@ def test_bits_keep_the_deadline_and_tell_watchers(r):
                     transaction.execute()
 
 
+def test_whoever_writes_bits_makes_a_string_raw_also_if_nothing_changes(r):
+    for before, encoding in (("12", "int"), ("abc", "embstr")):
+        r.set("k", before)
+        assert r.object("encoding", "k") == encoding
+        r.getbit("k", 0), r.execute_command("BITFIELD", "k", "GET", "u8", 0)
+        assert r.object("encoding", "k") == encoding
+        assert r.setbit("k", 0, 0) == 0 and r.get("k") == before
+        assert r.object("encoding", "k") == "raw"
+        r.set("k", before)
+        r.execute_command("BITFIELD", "k", "SET", "u1", 0, 0)
+        assert r.object("encoding", "k") == "raw" and r.get("k") == before
+
+
 def test_counting_and_finding_bits(r):
     r.set("k", "foobar")
     assert r.bitcount("k") == 26 and r.bitcount("k", 0, 0) == 4 and r.bitcount("k", 1, 1) == 6

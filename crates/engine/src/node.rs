@@ -87,6 +87,8 @@ pub struct Stats {
     pub expire_stopped: AtomicU64,
     /// Microseconds spent on reclaiming keys.
     pub expire_micros: AtomicU64,
+    /// Milliseconds that dead keys, and hashes with dead fields, had waited, of those reclaimed in the last second.
+    pub late_ms_per_second: [AtomicU64; 2],
     /// Keys in the largest partition, as far as RANDOMKEY knows; 0 = it does not.
     pub largest_partition: AtomicU64,
     /// Payloads of RESTORE that were looked through.

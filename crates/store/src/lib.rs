@@ -18,7 +18,7 @@ pub mod partition;
 pub use key::{Key, Seed};
 pub use partition::item::{Extras, IntegerMut, Owned, State, Value, ValueMut, ValueRef};
 pub use partition::{
-    Cleared, Entry, Gone, Image, ItemMut, ItemRef, Left, Now, Partition, Reason, Removed, Saver, Watcher,
+    Cleared, Due, Entry, Gone, Image, ItemMut, ItemRef, Left, Now, Partition, Reason, Removed, Saver, Watcher,
 };
 
 use lock::{Held, Locks};

@@ -357,6 +357,14 @@ impl<'a> Keyspace<'a> {
         self.note_written(key);
     }
 
+    /// Stores the same value in another form, as clients see it by OBJECT ENCODING: no change. Nothing if there is no key.
+    pub fn recode(&mut self, key: &[u8], value: Value<'_>, extras: Extras) {
+        let db = self.db;
+        if let Some((key, partition)) = self.open(key) {
+            free(partition.recode(db, &key, value, extras));
+        }
+    }
+
     /// Puts a value at a key that does not exist, as used when `access` says (RESTORE); counts as a change.
     pub fn restore(&mut self, key: &[u8], value: Value<'_>, extras: Extras, access: Access) {
         let own = std::mem::replace(&mut self.access, access);

@@ -9,7 +9,7 @@ use larder_store::{Extras, Value, ValueMut};
 
 /// Lets `change` at the bytes of the string at `key`, which is first made at least `len` long with zeros; a missing key
 /// is an empty string. `change` answers whether it changed any, and what this function answers. The deadline stays; the
-/// Memcached CAS unique is forgotten. O(1) beside `change`, unless the string gets longer or was an integer.
+/// Memcached CAS unique is forgotten. Also where nothing changed the string is `raw` then. O(1) beside `change`, unless the string gets longer or was an integer.
 ///
 /// Errors: the key holds another type.
 pub(super) fn patch<T>(
@@ -18,22 +18,24 @@ pub(super) fn patch<T>(
     len: usize,
     change: impl FnOnce(&mut [u8]) -> (bool, T),
 ) -> Result<T, CommandError> {
-    let (mut bytes, extras) = match keys.peek(key) {
-        None => (Vec::new(), Extras { raw: true, ..Extras::default() }),
+    let (mut bytes, extras, recoded) = match keys.peek(key) {
+        None => (Vec::new(), Extras::default(), false),
         Some(item) => {
             let (value, extras) = (element(item.value())?, item.extras());
-            let fits = matches!(value, Element::Bytes(_)) && value.len() >= len;
-            let is_raw = extras.raw || value.len() > EMBEDDED_STRING_BYTES_MAX;
-            if extras.cas == 0 && (fits && is_raw || value.len() > INLINE_STRING_BYTES_MAX) {
+            let is_raw =
+                matches!(value, Element::Bytes(_)) && (extras.raw || value.len() > EMBEDDED_STRING_BYTES_MAX);
+            if extras.cas == 0 && (is_raw && value.len() >= len || value.len() > INLINE_STRING_BYTES_MAX) {
                 return patch_in_place(keys, key, len, change);
             }
-            (value.to_vec(), Extras { cas: 0, raw: true, ..extras })
+            (value.to_vec(), Extras { raw: true, ..extras }, !is_raw)
         }
     };
     let grown = grow(&mut bytes, len);
     let (changed, answer) = change(&mut bytes);
     if grown || changed {
-        keys.set(key, Value::Long(bytes), extras);
+        keys.set(key, Value::Long(bytes), Extras { cas: 0, raw: true, ..extras });
+    } else if recoded {
+        keys.recode(key, Value::Long(bytes), extras);
     }
     Ok(answer)
 }

@@ -303,8 +303,11 @@ fn memory_section(call: &mut Call<'_>, text: &mut String) {
 
 fn stats(call: &mut Call<'_>, text: &mut String) {
     let mut counters = larder_store::partition::Counters::default();
+    let (databases, mut living) = (call.keys.databases(), [0usize; 2]);
     call.keys.each_partition(|_, partition| {
         counters.add(partition.counters());
+        living[0] += (0..databases).map(|db| partition.volatile_len(db)).sum::<usize>();
+        living[1] += (0..databases).map(|db| partition.timed_len(db)).sum::<usize>();
     });
     let (stats, denials, hub) = (&call.node.stats, &call.node.users.log, &call.node.hub);
     let (tracked, replicated) = (call.node.tracking.counts(), &call.node.replication.stats);
@@ -313,6 +316,9 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
     let traffic = call.node.traffic.total();
     let [lag_p50, lag_p99, lag_max] = crate::meter::expire_lag_ms(&call.node.meters);
     let get = |value: &AtomicU64| value.load(Ordering::Relaxed);
+    let still_there = |what: usize| {
+        format!("{:.2}", crate::meter::stale_percent(get(&stats.late_ms_per_second[what]), living[what]))
+    };
     let moved = bound::moved();
     let moving = match get(&stats.moving_since_ms) {
         0 => 0,
@@ -348,8 +354,8 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         "expired_subkeys": counters.expired_fields, // the name in Redis
         "expired_fields": counters.expired_fields,  // the name in Valkey
         "expired_keys": counters.expired,
-        "expired_stale_perc": "0.00",
-        "expired_keys_with_volatile_items_stale_perc": "0.00",
+        "expired_stale_perc": still_there(0),
+        "expired_keys_with_volatile_items_stale_perc": still_there(1),
         "expired_time_cap_reached_count": get(&stats.expire_stopped),
         "expire_cycle_cpu_milliseconds": get(&stats.expire_micros) / 1000,
         "expire_lag_p50_ms": lag_p50,

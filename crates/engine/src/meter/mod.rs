@@ -8,6 +8,7 @@ pub mod stopwatch;
 
 use crate::command::{Command, Table};
 use histogram::{Histogram, Summary};
+use larder_store::Due;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -42,11 +43,26 @@ pub fn expire_lag_ms(meters: &[Meter]) -> [u64; 3] {
     [50.0, 99.0, 100.0].map(|percent| summary.percentile(percent).div_ceil(NANOS_PER_MS))
 }
 
+/// Milliseconds that keys, and hashes with dead fields, stayed after their deadlines, of all that were reclaimed.
+pub fn late_ms(meters: &[Meter]) -> [u64; 2] {
+    [0, 1].map(|what| meters.iter().map(|meter| meter.late_ms[what].load(Ordering::Relaxed)).sum())
+}
+
+/// How many of `living` and the dead among them are dead, percent, where what was reclaimed in a second had waited
+/// `late_ms` milliseconds together: by Little's law (Operations Research 9(3), 1961) a thousandth of that is how many
+/// were there at a time.
+pub fn stale_percent(late_ms: u64, living: usize) -> f64 {
+    let dead = late_ms as f64 / 1000.0;
+    if living == 0 { 0.0 } else { (100.0 * dead / living as f64).min(100.0) }
+}
+
 /// What a worker measured. Its numbers are those of [`Table::number`].
 pub struct Meter {
     rows: Box<[Row]>,
     /// How long after its deadline what was dead was reclaimed.
     expire_lag: Histogram,
+    /// Milliseconds after deadlines: of keys, and of hashes with fields that have them.
+    late_ms: [AtomicU64; 2],
     errors: Mutex<BTreeMap<Box<str>, u64>>,
 }
 
@@ -56,12 +72,14 @@ impl Meter {
         Meter {
             rows: (0..table.count()).map(|_| Row::default()).collect(),
             expire_lag: Histogram::default(),
+            late_ms: Default::default(),
             errors: Mutex::default(),
         }
     }
 
-    /// Counts a key or field that was reclaimed so many milliseconds after its deadline.
-    pub fn reclaimed(&self, late_ms: u64) {
+    /// Counts a key, or fields of a hash, that were reclaimed so many milliseconds after their deadline.
+    pub fn reclaimed(&self, due: Due, late_ms: u64) {
+        add(&self.late_ms[usize::from(due == Due::Fields)], late_ms);
         self.expire_lag.record(late_ms.saturating_mul(NANOS_PER_MS), 1);
     }
 
@@ -184,6 +202,19 @@ mod tests {
         assert_eq!(errors, ["ERR=2", "WRONGTYPE=1"]);
         meters.iter().for_each(Meter::reset);
         assert_eq!(total(&meters, number), Total::default());
+    }
+
+    #[test]
+    fn how_many_are_dead_follows_from_how_long_they_waited() {
+        let meters = [0, 1].map(|_| Meter::new(&Table::new(families())));
+        meters[0].reclaimed(Due::Key, 40);
+        meters[1].reclaimed(Due::Key, 60);
+        meters[1].reclaimed(Due::Fields, 7);
+        assert_eq!(late_ms(&meters), [100, 7]);
+        // 2000 a second that waited 50 ms each: 100 at a time.
+        assert!((stale_percent(2000 * 50, 1000) - 10.0).abs() < 1e-9);
+        assert_eq!((stale_percent(0, 1000), stale_percent(5, 0)), (0.0, 0.0));
+        assert!((stale_percent(u64::MAX, 1) - 100.0).abs() < 1e-9);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::command::wake::tell_of_gone;
 use crate::latency::EXPIRE_CYCLE;
 use crate::log::aof::rewrite;
 use crate::memory::bound;
+use crate::meter::late_ms;
 use crate::node::{Node, now_ms};
 use crate::snapshot::save;
 use crate::socket::{Driver, TICK};
@@ -40,6 +41,8 @@ pub(super) struct Timers {
     counted: [u64; 5],
     /// Rounds and processor time as they were then.
     turned: (u64, u64),
+    /// What [`late_ms`] said then.
+    late_ms: [u64; 2],
 }
 
 /// False while dead keys stay where they are.
@@ -63,6 +66,7 @@ impl Timers {
             partition: worker,
             counted: [0; 5],
             turned: (0, 0),
+            late_ms: [0; 2],
         }
     }
 
@@ -120,8 +124,9 @@ impl Timers {
             while node.store.is_due(id, now) {
                 let mut partition = node.store.lock(id);
                 let waited = now_ms().saturating_sub(now.ms);
-                partition
-                    .expire_due_telling(now, EXPIRE_PER_VISIT, &mut |late| meter.reclaimed(late + waited));
+                partition.expire_due_telling(now, EXPIRE_PER_VISIT, &mut |due, late| {
+                    meter.reclaimed(due, late + waited)
+                });
                 notify::expired(node, self.worker, partition.take_gone());
                 drop(partition);
                 if began.elapsed() > EXPIRE_BUDGET {
@@ -207,6 +212,11 @@ impl Timers {
         stats.turns_per_second.store(turned, Ordering::Relaxed);
         stats.turn_micros.store(took.checked_div(turned).unwrap_or(0), Ordering::Relaxed);
         self.turned = (turns, micros);
+        let late_ms = late_ms(&node.meters);
+        for ((rate, late), before) in stats.late_ms_per_second.iter().zip(late_ms).zip(self.late_ms) {
+            rate.store(late.saturating_sub(before), Ordering::Relaxed);
+        }
+        self.late_ms = late_ms;
     }
 }
 

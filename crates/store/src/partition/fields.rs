@@ -6,6 +6,7 @@
 
 use super::gone::Left;
 use super::item::ValueMut;
+use super::reclaim::{Due, Late};
 use super::table::Place;
 use super::{ItemRef, Key, Now, Partition};
 
@@ -66,14 +67,17 @@ impl Partition {
 
     /// Removes fields that are due from the hashes in the buckets of a leaf: a portion of one of them, because the leaf
     /// stays due while there are more. Takes the mark from hashes that have no deadlines any more.
-    pub(super) fn expire_fields(&mut self, db: u16, leaf: usize, now: Now, late: &mut dyn FnMut(u64)) {
+    pub(super) fn expire_fields(&mut self, db: u16, leaf: usize, now: Now, late: &mut Late<'_>) {
         let due = |item: &ItemRef<'_>| item.timed_hash().is_some_and(|fields| fields.is_due(now.ms));
         let unsettled = |item: &ItemRef<'_>| {
             due(item) || item.timed_hash().is_some_and(|fields| fields.earliest_deadline().is_none())
         };
         while let Some((bucket, place)) = self.table(db).and_then(|table| table.find_due(leaf, unsettled)) {
             let first = self.table(db).and_then(|table| table.get(place).earliest_deadline());
-            first.filter(|first| *first <= now.ms).into_iter().for_each(|first| late(now.ms - first));
+            first
+                .filter(|first| *first <= now.ms)
+                .into_iter()
+                .for_each(|first| late(Due::Fields, now.ms - first));
             self.purge(db, place, now, FIELDS_PER_VISIT);
             let more = due(&self.table_mut(db).get(place));
             self.settle(db, bucket, place);

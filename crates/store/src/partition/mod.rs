@@ -16,6 +16,7 @@ mod fields;
 mod gone;
 mod image;
 pub mod item;
+mod reclaim;
 mod snapshot;
 mod table;
 mod watch;
@@ -34,6 +35,7 @@ use gone::GoneList;
 pub use gone::{Gone, Left};
 pub use image::Image;
 use item::{Extras, Item, Owned, Value};
+pub use reclaim::Due;
 use snapshot::Saving;
 pub use snapshot::{Entry, Saver};
 use std::sync::Arc;
@@ -466,6 +468,15 @@ impl Partition {
         Some(Removed(table.replace(place, item)))
     }
 
+    /// Stores the same value in another form at a key that exists: no change, to nobody. Gives back the old form. O(1).
+    pub fn recode(&mut self, db: u16, key: &Key<'_>, value: Value<'_>, extras: Extras) -> Option<Removed> {
+        let place = self.find(db, key)?;
+        self.save_first(db, place);
+        let table = self.table_mut(db);
+        let item = Item::new(key.bytes, value, extras, table.get(place).access());
+        Some(Removed(table.replace(place, item)))
+    }
+
     /// The common case of a cache: a plain string takes the place of one of the same length. False if it is another case.
     #[inline]
     fn overwrite(&mut self, db: u16, hash: u32, place: Place, bytes: &[u8], access: Access) -> bool {
@@ -687,38 +698,6 @@ impl Partition {
             [] => self.first.next_deadline(),
             more => std::iter::once(&self.first).chain(more).filter_map(Table::next_deadline).min(),
         }
-    }
-
-    /// Removes dead keys in at most `budget` looks at a few buckets each; answers how many looks there were.
-    pub fn expire_due(&mut self, now: Now, budget: usize) -> usize {
-        self.expire_due_telling(now, budget, &mut |_| ())
-    }
-
-    /// The same; `late` hears how many milliseconds after its deadline each key, and the first field of each hash, was
-    /// reclaimed.
-    pub fn expire_due_telling(&mut self, now: Now, budget: usize, late: &mut dyn FnMut(u64)) -> usize {
-        let mut done = 0;
-        for db in 0..=self.more.len() as u16 {
-            while done < budget {
-                let Some(leaf) = self.table(db).and_then(|table| table.due(now.ms)) else { break };
-                self.expire_leaf(db, leaf, now, late);
-                done += 1;
-            }
-        }
-        done
-    }
-
-    /// Removes what is dead in the buckets of a leaf.
-    fn expire_leaf(&mut self, db: u16, leaf: usize, now: Now, late: &mut dyn FnMut(u64)) {
-        while let Some((bucket, place)) =
-            self.table(db).and_then(|table| table.find_due(leaf, |item| item.is_dead(now.ms)))
-        {
-            let due = self.table(db).and_then(|table| table.get(place).earliest_deadline());
-            late(now.ms.saturating_sub(due.unwrap_or(now.ms)));
-            self.reclaim(db, bucket, place);
-        }
-        self.expire_fields(db, leaf, now, late);
-        self.table_mut(db).looked(leaf);
     }
 
     /// Bytes of the index, without items.
