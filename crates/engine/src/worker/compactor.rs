@@ -19,9 +19,10 @@ const HOLD: Duration = Duration::from_micros(100);
 /// processes meanwhile, would let a walk come to nothing just when memory is short.
 const BUCKETS_MIN: usize = 64;
 const BUCKETS_MIN_HELD: usize = 8;
-/// Buckets to look at for each key that was evicted: what leaves makes the holes, however fast the clock goes.
-const BUCKETS_PER_EVICTION: usize = 8;
-/// Buckets that a slice looks at because of evictions, at most: half a millisecond.
+/// Buckets to look at for each key that was evicted from a small node, whatever the clock says: what leaves makes the holes,
+/// and there they are a large part of the memory.
+const BUCKETS_PER_EVICTION: usize = 6;
+/// Buckets that a slice looks at because of evictions, at most: about half a millisecond.
 const BUCKETS_OWED_MAX: usize = 1024;
 /// Times as much time for requests as for a slice: usually, and when it is urgent.
 const PAUSE: u32 = 3;
@@ -67,8 +68,10 @@ impl Compactor {
     #[inline(never)]
     pub(super) fn run(&mut self, node: &Node, (worker, workers): (usize, usize), evicted: usize) {
         let began = Instant::now();
-        self.owed =
-            self.owed.saturating_add(evicted.saturating_mul(BUCKETS_PER_EVICTION)).min(BUCKETS_OWED_MAX);
+        if node.settings().maxmemory <= bound::SMALL_BYTES {
+            let more = evicted.saturating_mul(BUCKETS_PER_EVICTION);
+            self.owed = self.owed.saturating_add(more).min(BUCKETS_OWED_MAX);
+        }
         if self.rests_until.is_some_and(|until| began < until) {
             return;
         }
