@@ -116,6 +116,8 @@ def normal(commands):
             continue
         if words[0] == "XCLAIM":
             words[words.index("TIME") + 1] = "<time>"
+        if words[0] == "HSETEX" and words[2:4] == ["KEEPTTL", "FIELDS"]:  # Redis 8, where no field has a deadline
+            words = ["HSET", words[1], *words[5:]]
         if words[0] == "SET":  # a condition that held
             words = words[:3] + [word for word in words[3:] if word not in ("NX", "XX")]
             words = words[:3] if words[3:4] == ["IFEQ"] else words

@@ -295,3 +295,40 @@ class Proxy:
     def close(self):
         self.listener.close()
         self.cut()
+
+
+class Barrier(Proxy):
+    """A relay that lets only so many bytes through to each who connects, until it is opened; or nobody, while it is shut."""
+
+    def __init__(self, to):
+        self.limit, self.shut, self.opened = None, False, threading.Event()
+        super().__init__(to)
+
+    def hold(self, limit):
+        self.limit, self.shut = limit, False
+        self.opened.clear()
+
+    def copy(self, source, target):
+        inwards = any(source is b for _, b in self.pairs)
+        left, limit = self.limit, self.limit
+        if self.shut:
+            self.cut()
+            return
+        try:
+            while data := source.recv(16384):
+                if inwards and limit is not None and not self.opened.is_set():
+                    left -= len(data)
+                    if left < 0:
+                        self.opened.wait()
+                target.sendall(data)
+        except OSError:
+            pass
+        for end in (source, target):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def close(self):
+        self.opened.set()
+        super().close()

@@ -349,6 +349,34 @@ def test_a_file_of_users(tmp_path):
         node.stop()
 
 
+def test_debug_takes_any_word_for_a_first_argument(admin):
+    admin.execute_command("ACL SETUSER", "u", "reset", "+debug|segfault", "+debug|sleep")
+    assert "+debug|segfault +debug|sleep" in next(line for line in admin.acl_list() if line.startswith("user u "))
+    answer = admin.execute_command("ACL DRYRUN", "u", "DEBUG", "other")
+    assert answer == "User u has no permissions to run the 'debug' command"
+
+
+def test_a_file_is_found_again_after_it_named_another_folder(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "node.conf").write_text("dir data\n")
+    port = free_port()
+    process = subprocess.Popen(
+        [str(BINARY), "node", "node.conf", "--port", str(port)], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    try:
+        def connected():
+            try:
+                return Client(port, 2)
+            except OSError:
+                return None
+
+        admin = wait_until("the node listens", connected)
+        assert admin.call("CONFIG", "REWRITE")[1] == b"OK"
+        assert f"port {port}" in (tmp_path / "node.conf").read_text().splitlines()
+    finally:
+        process.terminate()
+        process.wait()
+
+
 def test_users_in_the_configuration(tmp_path):
     path = tmp_path / "node.conf"
     path.write_text("# my node\nuser alice on >p ~a:* +get (+set ~b)\nacl-pubsub-default allchannels\n")

@@ -275,3 +275,54 @@ def fill(address, lives, items=ITEMS, begin=0):
 
 def is_there(address, number):
     return ask(address, b"get fill:%d\r\n" % number).startswith(b"VALUE")
+
+
+def test_another_node_type_comes_in_stages(own_service):
+    api = own_service.client()
+    before = own_service.create("grows", engine="memcached", nodes=3, CacheNodeType="cache.t3.micro")
+    addresses = [endpoint_of(before, index) for index in range(3)]
+    for address in addresses:
+        assert ask(address, b"set a 0 0 1\r\n1\r\nget a\r\n").endswith(b"END\r\n")
+    version, _ = discover(where(before))
+    stages = {"ScalePercentage": 50, "ScaleIntervalMinutes": 30}
+    changed = api.modify_cache_cluster(
+        CacheClusterId="grows", CacheNodeType="cache.t3.small", ScaleConfig=stages, ApplyImmediately=True
+    )["CacheCluster"]
+    assert changed["CacheClusterStatus"] == "modifying"
+    own_service.kill()
+    own_service.start()
+    api = own_service.client()
+
+    def bytes_of(address):
+        """The memory that a node has for items; nothing while it is being replaced."""
+        try:
+            return int(next(line.split()[2] for line in ask(address, b"stats\r\n").splitlines() if b"limit_maxbytes" in line))
+        except OSError:
+            return None
+
+    # Two of three in the first stage; the third one half an hour later, and until then with all that it has.
+    old = bytes_of(addresses[2])
+    wait_until("the first stage is done", lambda: all((bytes_of(address) or 0) > old for address in addresses[:2]))
+    wait_until("all three are on the list again", lambda: len(discover(addresses[2])[1]) == 3)
+    assert discover(addresses[2])[0] > version
+    assert bytes_of(addresses[2]) == old
+    assert ask(addresses[2], b"get a\r\n") == b"VALUE a 0 1\r\n1\r\nEND\r\n"
+    assert ask(addresses[0], b"get a\r\n") == b"END\r\n"
+    now = own_service.describe("grows")
+    assert (now["CacheClusterStatus"], now["CacheNodeType"]) == ("modifying", "cache.t3.micro")
+    assert now["PendingModifiedValues"] == {"CacheNodeType": "cache.t3.small", "ScaleConfig": stages}
+    shown = own_service.larder("show", "grows").stdout
+    assert "cache.t3.small, 50 % of the nodes every 30 minutes" in shown
+    own_service.delete("grows")
+
+    # All at once.
+    before = own_service.create("jumps", engine="memcached", nodes=2, CacheNodeType="cache.t3.micro")
+    version, _ = discover(where(before))
+    api.modify_cache_cluster(
+        CacheClusterId="jumps", CacheNodeType="cache.t3.small", ScaleConfig={"ScalePercentage": 100}, ApplyImmediately=True
+    )
+    after = own_service.available("jumps")
+    assert (after["CacheNodeType"], after["PendingModifiedValues"]) == ("cache.t3.small", {})
+    assert all(bytes_of(endpoint_of(after, index)) > old for index in range(2))
+    assert discover(where(after))[0] > version
+    assert "Succeeded applying modification to cache node type to cache.t3.small." in own_service.events("jumps")

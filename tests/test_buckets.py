@@ -1,52 +1,20 @@
 """Snapshots to and from the buckets of a server that speaks S3 (moto's), and what is said when that cannot be used."""
 
-import socket
-import subprocess
-import sys
-from pathlib import Path
-
-import boto3
-import botocore.config
 import pytest
 
-from ports import free_port
-from service import REGION, Service, clean_environment, wait_until
+from aws_server import AwsServer
+from service import Service, wait_until
 from test_snapshots import code, connect, describe, done
 
 KEY = {"LARDER_S3_ACCESS_KEY_ID": "AKIATESTTESTTESTTEST", "LARDER_S3_SECRET_ACCESS_KEY": "not-so-secret"}
 
 
-class S3:
-    """moto's server, and a client of it."""
+class S3(AwsServer):
+    """moto's server, and a client of its buckets."""
 
     def __init__(self):
-        self.port = free_port()
-        self.endpoint = f"http://127.0.0.1:{self.port}"
-        self.process = None
-        self.start()
-        self.client = boto3.client(
-            "s3", endpoint_url=self.endpoint, region_name=REGION, aws_access_key_id="x", aws_secret_access_key="y",
-            config=botocore.config.Config(s3={"addressing_style": "path"}),
-        )
-
-    def start(self):
-        command = [str(Path(sys.executable).parent / "moto_server"), "-H", "127.0.0.1", "-p", str(self.port)]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=clean_environment()
-        )
-        wait_until("moto answers", self.answers)
-
-    def answers(self):
-        assert self.process.poll() is None, "moto ended"
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-            return True
-        except OSError:
-            return False
-
-    def stop(self):
-        self.process.kill()
-        self.process.wait()
+        super().__init__()
+        self.client = super().client("s3")
 
     def keys(self, bucket):
         return [found["Key"] for found in self.client.list_objects_v2(Bucket=bucket).get("Contents", [])]

@@ -85,6 +85,34 @@ def test_counters_of_keys_and_commands(own):
     assert stats["cmdstat_incr"]["failed_calls"] == 1 and stats["cmdstat_get"]["rejected_calls"] == 1
 
 
+def test_errors_for_those_who_wait_are_counted(own):
+    client = redis.Redis(port=own.port)
+    client.xgroup_create("stream", "group", mkstream=True)
+    client.config_resetstat()
+
+    def waits(*words):
+        waiter = redis.Redis(port=own.port, single_connection_client=True)
+        number = waiter.client_id()
+        waiter.connection.send_command(*words)
+        wait_until("it waits", lambda: client.info("clients")["blocked_clients"] == 1)
+        return waiter, number
+
+    def fails(waiter, code):
+        with pytest.raises(redis.ResponseError, match=code):
+            waiter.connection.read_response()
+        waiter.close()
+
+    waiter, _ = waits("XREADGROUP", "GROUP", "group", "me", "BLOCK", "0", "STREAMS", "stream", ">")
+    client.xgroup_destroy("stream", "group")
+    fails(waiter, "NOGROUP")
+    waiter, number = waits("BLPOP", "list", "0")
+    client.client_unblock(number, error=True)
+    fails(waiter, "UNBLOCKED")
+    assert client.info("stats")["total_error_replies"] == 2
+    errors = client.info("errorstats")
+    assert errors["errorstat_NOGROUP"] == {"count": 1} and errors["errorstat_UNBLOCKED"] == {"count": 1}
+
+
 def test_counters_of_connections_and_bytes(own):
     client = redis.Redis(port=own.port, single_connection_client=True)
     watch = Watch(client)

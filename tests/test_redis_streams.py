@@ -69,6 +69,9 @@ def test_groups(r):
     assert [consumer["pending"] for consumer in r.xinfo_consumers("s", "g")] == [1, 1]
     assert r.xgroup_delconsumer("s", "g", "two") == 1 and r.xgroup_createconsumer("s", "g", "two") == 1
     assert r.xgroup_setid("s", "g", 0) and r.xgroup_destroy("s", "late") == 1
+    for end, last in (("-", "0-0"), ("+", f"{2**64 - 1}-{2**64 - 1}")):
+        assert r.xgroup_setid("s", "g", end) and r.xinfo_groups("s")[0]["last-delivered-id"] == last
+    fails("Invalid stream ID specified as stream command argument", r.xgroup_create, "s", "other", "-")
 
 
 def test_claiming(r):

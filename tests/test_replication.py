@@ -1,5 +1,6 @@
 """Replication: nodes that follow each other and real servers, through full and partial synchronisations, under load."""
 
+import random
 import socket
 import threading
 import time
@@ -10,7 +11,7 @@ import redis
 
 from certificates import Authority
 from ports import free_port
-from replication import LARDER, PEERS, REDIS, Proxy, Writer, fill, name, names, online, servers, settle
+from replication import LARDER, PEERS, REDIS, Barrier, Proxy, Writer, contents, fill, name, names, online, servers, settle
 from service import PATIENCE_S, wait_until
 
 __all__ = ["servers"]
@@ -69,7 +70,7 @@ def test_a_peer_that_would_synchronise_over_two_connections_does_it_over_one(ser
 
 
 @pytest.mark.parametrize("diskless", ["yes", "no"])
-@pytest.mark.parametrize("load", ["disabled", "flush-before-load"])
+@pytest.mark.parametrize("load", ["disabled", "swapdb", "flush-before-load"])
 def test_nodes_follow_each_other_in_a_chain(servers, diskless, load):
     primary = servers(LARDER, "--repl-diskless-sync", diskless)
     fill(primary)
@@ -86,6 +87,261 @@ def test_nodes_follow_each_other_in_a_chain(servers, diskless, load):
     writer.stop()
     settle(primary, middle, last)
     assert middle.call("ROLE")[0] == b"slave" and primary.call("ROLE")[0] == b"master"
+
+
+HELD_BYTES = 200_000
+# Who is held sends nothing for as long as the test takes.
+PATIENT = ("--repl-timeout", "600")
+
+
+@pytest.fixture
+def barrier():
+    made = []
+
+    def make(to):
+        made.append(Barrier(to))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def fill_much(server, version):
+    """Keys of which a snapshot is much longer than what a barrier lets through."""
+    pipe = server.client.pipeline(transaction=False)
+    for n in range(1000):
+        pipe.set(f"much{n}", random.randbytes(1500), ex=5000)  # nothing that could be compressed
+    pipe.set("version", version)
+    pipe.execute()
+
+
+def loads(server, how):
+    figures = server.client.info("persistence")
+    return figures[how] == 1
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+@pytest.mark.parametrize("program", [LARDER, REDIS], ids=name)
+def test_old_keys_are_served_while_the_new_ones_are_loaded_beside_them(servers, barrier, program, threads):
+    primary = servers(program, "--repl-backlog-size", "16kb", *PATIENT)
+    replica = servers(LARDER, "--repl-diskless-load", "swapdb", "--threads", threads, *PATIENT)
+    fill(primary)
+    fill_much(primary, "old")
+    relay = barrier(primary.port)
+    replica.follow(relay.port)
+    wait_until("the link is up", replica.is_up)
+    settle(primary, replica)
+    relay.shut = True
+    relay.cut()
+    primary.call("DEL", "s1", "h1")
+    fill_much(primary, "new")  # more than the backlog holds: the same history, all of it anew
+    before = replica.call("DBSIZE")
+    watcher = replica.client.pipeline()
+    watcher.watch("version")
+    for comes_to_its_end in (False, True):
+        relay.hold(HELD_BYTES)
+        wait_until("it loads beside", lambda: loads(replica, "async_loading"))
+        assert not loads(replica, "loading")
+        assert replica.call("GET", "version") == b"old" and replica.call("DBSIZE") == before
+        assert replica.call("EXISTS", "s1", "h1") == 2 and replica.info()["master_sync_in_progress"] == 1
+        for refused in (["BGSAVE"], ["REPLICAOF", "NO", "ONE"]):
+            with pytest.raises(redis.exceptions.ResponseError, match="LOADING"):
+                raw(replica, *refused)
+        if not comes_to_its_end:
+            relay.shut = True
+            relay.opened.set()
+            relay.cut()
+            wait_until("it gave up", lambda: not loads(replica, "async_loading"))
+            assert replica.call("GET", "version") == b"old" and replica.call("DBSIZE") == before
+    relay.opened.set()
+    settle(primary, replica)
+    assert replica.call("GET", "version") == b"new" and replica.call("EXISTS", "s1", "h1") == 0
+    assert primary.call("DBSIZE") == replica.call("DBSIZE")
+    watcher.multi()
+    watcher.get("version")
+    with pytest.raises(redis.exceptions.WatchError):
+        watcher.execute()
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_nothing_but_the_end_reaches_keys_that_are_loaded_beside(servers, barrier, threads):
+    primary = servers(LARDER, "--repl-backlog-size", "16kb", *PATIENT)
+    options = [*PATIENT, "--replica-read-only", "no", "--enable-debug-command", "yes", "--appendonly", "yes"]
+    replica = servers(LARDER, "--repl-diskless-load", "swapdb", "--threads", threads, *options)
+    fill(primary)
+    fill_much(primary, "old")
+    relay = barrier(primary.port)
+    replica.follow(relay.port)
+    wait_until("the link is up", replica.is_up)
+    settle(primary, replica)
+    wait_until("no file is written", lambda: not loads(replica, "aof_rewrite_in_progress"))
+    relay.shut = True
+    relay.cut()
+    fill_much(primary, "new")
+    before = [replica.call(*words) for words in (["DBSIZE"], ["DEBUG", "DIGEST"])]
+    listed = replica.client.info("keyspace")
+    relay.hold(HELD_BYTES)
+    wait_until("it loads beside", lambda: loads(replica, "async_loading"))
+    wait_until("many keys came", lambda: replica.client.info("persistence")["rdb_last_load_keys_loaded"] > 20)
+    assert [replica.call(*words) for words in (["DBSIZE"], ["DEBUG", "DIGEST"])] == before
+    assert {db: facts["keys"] for db, facts in replica.client.info("keyspace").items()} == {
+        db: facts["keys"] for db, facts in listed.items()
+    }
+    for refused in (["SAVE"], ["BGSAVE"], ["BGREWRITEAOF"], ["DEBUG", "RELOAD"]):
+        with pytest.raises(redis.exceptions.ResponseError, match="LOADING"):
+            raw(replica, *refused)
+    assert replica.call("EXISTS", replica.call("RANDOMKEY")) == 1
+    replica.call("SWAPDB", "0", "1")
+    assert replica.call("DBSIZE") == listed["db1"]["keys"]
+    replica.call("SWAPDB", "0", "1")
+    # What makes room is what is served.
+    for name, value in (("replica-ignore-maxmemory", "no"), ("maxmemory-policy", "allkeys-lru"), ("maxmemory", "1")):
+        replica.call("CONFIG", "SET", name, value)
+    wait_until("all keys made room", lambda: replica.call("PING") and replica.call("DBSIZE") == 0)
+    replica.call("CONFIG", "SET", "maxmemory", "0")
+    replica.call("SET", "of its own", "1")
+    replica.call("FLUSHALL")
+    assert loads(replica, "async_loading") and replica.call("DBSIZE") == 0
+    relay.opened.set()
+    settle(primary, replica)
+    assert primary.call("DBSIZE") == replica.call("DBSIZE")
+    wait_until("the file is written anew", lambda: not loads(replica, "aof_rewrite_in_progress"))
+    replica.kill()
+    replica.restart("--replicaof", "")
+    assert contents(replica) == contents(primary)
+
+
+def raw(server, *words):
+    """What the server answers, errors as they are: the driver sees LOADING as a connection that is to be made anew."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as connection:
+        connection.sendall(b" ".join(word.encode() for word in words) + b"\r\n")
+        line = connection.makefile("rb").readline().rstrip()
+    if line.startswith(b"-"):
+        raise redis.exceptions.ResponseError(line[1:].decode())
+    return line
+
+
+def test_keys_of_another_history_are_not_served_beside_new_ones_but_come_back(servers, barrier):
+    primary = servers(LARDER, *PATIENT)
+    fill_much(primary, "new")
+    replica = servers(LARDER, "--repl-diskless-load", "swapdb", "--appendonly", "yes", *PATIENT)
+    fill(replica)
+    before = contents(replica)
+    relay = barrier(primary.port)
+    relay.hold(HELD_BYTES)
+    replica.follow(relay.port)
+    wait_until("it loads", lambda: loads(replica, "loading"))
+    with pytest.raises(redis.exceptions.ResponseError, match="LOADING"):
+        raw(replica, "GET", "s1")
+    relay.shut = True
+    relay.opened.set()
+    relay.cut()
+    wait_until("it gave up", lambda: not loads(replica, "loading"))
+    assert contents(replica) == before
+    relay.hold(HELD_BYTES)
+    relay.opened.set()
+    settle(primary, replica)
+    # The file is that of the new keys, too.
+    wait_until("the file is written anew", lambda: replica.client.info("persistence")["aof_rewrites"] >= 1)
+    wait_until("and is whole", lambda: not loads(replica, "aof_rewrite_in_progress"))
+    replica.stop()
+    replica.restart("--replicaof", "", "--appendonly", "yes")
+    assert contents(replica) == contents(primary)
+
+
+def test_in_import_mode_nothing_dies_and_who_imports_sees_it(servers, tmp_path):
+    primary = servers(LARDER, "--appendonly", "yes")
+    replica = servers(LARDER)
+    replica.follow(primary.port)
+    wait_until("the link is up", replica.is_up)
+    source = redis.Redis(port=primary.port, single_connection_client=True)
+    with pytest.raises(redis.ResponseError, match="Server is not in import mode"):
+        source.execute_command("CLIENT", "IMPORT-SOURCE", "ON")
+    assert source.execute_command("CLIENT", "IMPORT-SOURCE", "OFF") == b"OK"
+    primary.call("CONFIG", "SET", "import-mode", "yes")
+    assert source.execute_command("CLIENT", "IMPORT-SOURCE", "ON") == b"OK"
+    assert b"flags=I " in source.execute_command("CLIENT", "LIST", "FLAGS", "I")
+    # Deadlines in the past need no waiting.
+    for client in (source, primary.client):
+        name = "source" if client is source else "other"
+        client.set(f"{name}:string", "5", pxat=1000)
+        client.sadd(f"{name}:set", "a")
+        client.pexpireat(f"{name}:set", 1000)
+        client.hset(f"{name}:hash", mapping={"gone": 1, "here": 2})
+        assert client.execute_command("HPEXPIREAT", f"{name}:hash", 1000, "FIELDS", 1, "gone") == [1]
+    for key in ("source", "other"):
+        assert source.get(f"{key}:string") == b"5" and primary.call("GET", f"{key}:string") is None
+        assert source.smembers(f"{key}:set") == {b"a"} and primary.call("SCARD", f"{key}:set") == 0
+        assert source.hgetall(f"{key}:hash") == {b"gone": b"1", b"here": b"2"}
+        assert primary.client.hgetall(f"{key}:hash") == {b"here": b"2"}
+    for words in (["MULTI"], ["INCR", "source:string"], ["GET", "source:string"]):
+        source.execute_command(*words)
+    assert source.execute_command("EXEC") == [6, b"6"]
+    assert primary.call("DBSIZE") == 6 and len(source.keys()) == 6 and len(primary.client.keys()) == 2
+    # Who does not import, and writes to what is not there any more, begins anew; replicas and the file are told.
+    primary.call("SADD", "source:set", "b")
+    with primary.client.pipeline() as pipe:
+        pipe.incr("other:string")
+        pipe.execute()
+    primary.call("HSET", "other:hash", "more", "3")
+    settle(primary, replica)
+    assert source.smembers("source:set") == {b"b"} and primary.call("GET", "other:string") == b"1"
+    assert source.hgetall("other:hash") == {b"here": b"2", b"more": b"3"}
+    assert replica.call("DBSIZE") == primary.call("DBSIZE") == 7
+    # Nothing makes room either.
+    primary.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    primary.call("CONFIG", "SET", "maxmemory", "1")
+    with pytest.raises(redis.ResponseError, match="OOM|maxmemory"):
+        primary.call("SET", "more", "1")
+    primary.call("CONFIG", "SET", "maxmemory", "0")
+    assert primary.call("DBSIZE") == 7 and primary.stats()["evicted_keys"] == 0
+    assert source.execute_command("RESET") in ("RESET", b"RESET") and source.get("source:string") is None
+    primary.kill()
+    primary.restart("--import-mode", "yes")
+    source = redis.Redis(port=primary.port, single_connection_client=True)
+    source.execute_command("CLIENT", "IMPORT-SOURCE", "ON")
+    assert source.get("source:string") == b"6" and source.smembers("source:set") == {b"b"}
+    wait_until("the link is up again", replica.is_up)
+    primary.call("CONFIG", "SET", "import-mode", "no")
+    wait_until("what is dead goes", lambda: primary.call("DBSIZE") == 5)
+    settle(primary, replica)
+    wait_until("there, too", lambda: replica.call("DBSIZE") == primary.call("DBSIZE"))
+    source.close()
+
+
+def test_digests_say_nothing_of_when_a_consumer_was_seen(servers):
+    primary, replica = (servers(LARDER, "--enable-debug-command", "yes") for _ in range(2))
+    client = primary.client
+    digest = lambda server: server.call("DEBUG", "DIGEST-VALUE", "s")
+    seen = [digest(primary)]
+
+    def changes(does):
+        seen.append(digest(primary))
+        assert (seen[-1] != seen[-2]) == does
+
+    client.xadd("s", {"a": 1}, id="1-1")
+    client.xadd("s", {"a": 1}, id="2-1")
+    changes(True)
+    client.xgroup_create("s", "g", 0)
+    changes(True)
+    client.xreadgroup("g", "c", {"s": ">"}, count=1)
+    changes(True)
+    replica.follow(primary.port)
+    wait_until("the link is up", replica.is_up)
+    for _ in range(3):
+        time.sleep(0.01)  # what is seen later is seen at another time
+        client.xreadgroup("g", "c", {"s": "0"})
+        changes(False)
+    client.xreadgroup("g", "c", {"s": ">"})
+    changes(True)
+    client.xack("s", "g", "1-1")
+    changes(True)
+    client.xdel("s", "1-1")
+    changes(True)
+    settle(primary, replica)
+    assert digest(primary) == digest(replica)
+    assert primary.call("DEBUG", "DIGEST") == replica.call("DEBUG", "DIGEST")
 
 
 def test_wait(servers):

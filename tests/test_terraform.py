@@ -3,6 +3,8 @@
 import pytest
 import redis
 
+from ports import free_port
+from service import Service
 from terraform import prepare
 
 HEAD = """
@@ -58,6 +60,8 @@ resource "aws_elasticache_cluster" "pages" {
   node_type         = "cache.t3.small"
   num_cache_nodes   = 2
   subnet_group_name = aws_elasticache_subnet_group.app.name
+
+  notification_topic_arn = "arn:aws:sns:us-east-1:000000000000:caches"
 }
 
 output "sessions" { value = aws_elasticache_cluster.sessions.cache_nodes[0].address }
@@ -107,6 +111,8 @@ resource "aws_elasticache_replication_group" "shop" {
   num_cache_clusters   = 1
   apply_immediately    = true
   tags                 = { team = "search" }
+
+  notification_topic_arn = "arn:aws:sns:us-east-1:000000000000:caches"
 }
 
 variable "token" {}
@@ -138,6 +144,16 @@ output "primary" { value = data.aws_elasticache_replication_group.shop.primary_e
 
 
 @pytest.fixture
+def own_service(tmp_path):
+    """A service that publishes where nothing answers, which must not matter to anybody."""
+    service = Service(tmp_path / "data", options=["--sns-endpoint", f"http://127.0.0.1:{free_port()}"])
+    try:
+        yield service.start()
+    finally:
+        service.clean_up()
+
+
+@pytest.fixture
 def terraform(tmp_path, own_service):
     return prepare(tmp_path / "tf", own_service, MAIN)
 
@@ -147,6 +163,7 @@ def test_apply_plan_destroy(terraform, own_service):
     terraform("apply", "-auto-approve", "-input=false", "-no-color")
     assert own_service.describe("tf-sessions")["CacheClusterStatus"] == "available"
     assert len(own_service.describe("tf-pages")["CacheNodes"]) == 2
+    assert own_service.describe("tf-pages")["NotificationConfiguration"]["TopicStatus"] == "active"
     again = terraform("plan", "-input=false", "-no-color", "-detailed-exitcode", check=False)
     assert again.returncode == 0, f"the second plan is not empty:\n{again.stdout}"
     terraform("destroy", "-auto-approve", "-input=false", "-no-color")

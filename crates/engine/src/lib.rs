@@ -40,4 +40,5 @@ mod sync;
 pub mod tls;
 pub mod tracking;
 pub mod traffic;
+pub mod usage;
 pub mod worker;

@@ -7,6 +7,7 @@
 pub mod allocator;
 pub mod bound;
 mod mapped;
+mod pool;
 pub mod slab;
 
 use std::alloc::{GlobalAlloc, Layout};
@@ -106,7 +107,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
         count(class(layout.size()));
         if mapped::is_large(layout) {
             // SAFETY: the caller's promise, of a large layout.
-            return unsafe { self.alloc_large(layout, A::alloc) };
+            return unsafe { self.alloc_large(layout, false) };
         }
         // SAFETY: the caller's promise is handed on.
         unsafe { self.0.alloc(layout) }
@@ -128,7 +129,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
         count(class(layout.size()));
         if mapped::is_large(layout) {
             // SAFETY: the caller's promise, of a large layout.
-            return unsafe { self.alloc_large(layout, A::alloc_zeroed) };
+            return unsafe { self.alloc_large(layout, true) };
         }
         // SAFETY: the caller's promise is handed on.
         unsafe { self.0.alloc_zeroed(layout) }
@@ -166,15 +167,15 @@ impl<A: GlobalAlloc> Counting<A> {
     /// A large block: a mapping, or where there are enough of these, a displaced block of the allocator's.
     ///
     /// # Safety
-    /// The layout is large and as [`aligned`] makes it; `take` is a way of the allocator's to take memory.
-    unsafe fn alloc_large(&self, layout: Layout, take: unsafe fn(&A, Layout) -> *mut u8) -> *mut u8 {
-        let mapping = mapped::map(layout.size());
+    /// The layout is large and as [`aligned`] makes it. A `clean` block is full of zeros.
+    unsafe fn alloc_large(&self, layout: Layout, clean: bool) -> *mut u8 {
+        let mapping = mapped::map(layout.size(), clean);
         if !mapping.is_null() {
             return mapping;
         }
         let Some(around) = mapped::around(layout) else { return mapping };
         // SAFETY: the size is not 0.
-        let start = unsafe { take(&self.0, around) };
+        let start = unsafe { if clean { self.0.alloc_zeroed(around) } else { self.0.alloc(around) } };
         if start.is_null() {
             return start;
         }
@@ -222,6 +223,17 @@ pub fn used_bytes() -> u64 {
 /// The most that was ever in use.
 pub fn peak_bytes() -> u64 {
     u64::try_from(PEAK.load(Ordering::Relaxed)).unwrap_or(0)
+}
+
+/// Bytes of large blocks that nobody uses any more, which are kept for the next ones for a moment.
+#[inline]
+pub fn kept_bytes() -> u64 {
+    pool::bytes()
+}
+
+/// Gives back what [`kept_bytes`] tells of.
+pub fn release_kept() {
+    pool::release();
 }
 
 /// Resident bytes of the process, from the kernel; zero where it does not tell.

@@ -21,7 +21,7 @@ use crate::replication::{self, Replication};
 use crate::run::Startup;
 use crate::session::Client;
 use crate::session::eviction::Charge;
-use crate::session::registry::Registry;
+use crate::session::registry::{Registry, Shared};
 use crate::snapshot::Snapshots;
 use crate::snapshot::exit::LastSave;
 use crate::snapshot::load::Loading;
@@ -29,7 +29,7 @@ use crate::tracking::Tracking;
 use crate::traffic::Traffic;
 use crate::{background, iam, memcache, memory, tls};
 use arc_swap::{ArcSwap, Guard};
-use larder_store::evict::{Pool, Round};
+use larder_store::evict::{self, Pool, Round};
 use larder_store::object::Limits;
 use larder_store::partition::access::Access;
 use larder_store::{Now, Store};
@@ -292,6 +292,13 @@ impl Node {
         &self.meters[client.shared.place.worker as usize]
     }
 
+    /// Counts an error that a session is answered with by somebody else than the command it sent.
+    #[cold]
+    pub fn count_error(&self, shared: &Shared, text: &str) {
+        self.stats.errors.fetch_add(1, Ordering::Relaxed);
+        self.meters[shared.place.worker as usize].error(text);
+    }
+
     /// The settings in force.
     #[inline]
     pub fn settings(&self) -> Guard<Arc<Settings>> {
@@ -336,7 +343,13 @@ impl Node {
         if toggled && !files {
             rewrite::turn_off(self);
         }
+        // What keeps dead keys buries those that are written to: no write may come upon a kept one and not know.
+        let keeps = self.replication.is_following() || self.settings().replication.imports;
+        if !keeps {
+            self.store.keep_dead(false);
+        }
         self.find_wanted();
+        self.store.keep_dead(keeps);
         replication::find_restrained(self);
         if toggled {
             self.log.aof.rewrites.wanted.store(true, Ordering::Release);
@@ -363,7 +376,15 @@ impl Node {
         if self.advisor.is_on() {
             wanted = wanted | Classes::ADVICE;
         }
+        if self.imports() {
+            wanted = wanted | Classes::IMPORT;
+        }
         self.wanted.store(wanted.bits(), Ordering::Relaxed);
+    }
+
+    /// True for a primary in import mode.
+    pub fn imports(&self) -> bool {
+        self.settings().replication.imports && !self.replication.is_following()
     }
 
     /// Which events somebody may want to hear of.
@@ -430,8 +451,9 @@ impl Node {
         {
             return false;
         }
+        memory::release_kept(); // before any key goes
         let round = Round {
-            policy: settings.maxmemory_policy,
+            policy: if self.imports() { evict::Policy::NoEviction } else { settings.maxmemory_policy },
             samples: settings.maxmemory_samples,
             decay_minutes: settings.lfu_decay_time,
             now,

@@ -84,6 +84,9 @@ impl Classes {
     /// No letter: uses of keys are watched (LARDER.ADVISE). No event is of this class.
     pub(crate) const ADVICE: Classes = Classes(1 << 28);
 
+    /// No letter: this primary is in import mode. No event is of this class.
+    pub(crate) const IMPORT: Classes = Classes(1 << 27);
+
     /// What the door to the keys notes itself: nothing of it is told when a command is over.
     pub(crate) const DOOR: Classes = Classes(1 << 28 | 1 << 29);
 

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "sns")]
+use larder_service::notify::sns::SnsConfig;
 use larder_service::resource::network::DEFAULT_VPC_BASE;
 use larder_service::resource::service_update::Release;
 #[cfg(feature = "s3")]
@@ -59,6 +61,8 @@ fn config(arguments: &Up, data_dir: PathBuf) -> Result<ServiceConfig, Failure> {
         buckets: arguments.buckets.as_deref().map(std::path::absolute).transpose()?,
         #[cfg(feature = "s3")]
         s3: s3(arguments),
+        #[cfg(feature = "sns")]
+        sns: sns(arguments),
         nodes_max: arguments.nodes_max,
         stop_nodes: !arguments.keep_nodes,
     })
@@ -70,6 +74,13 @@ fn s3(arguments: &Up) -> Option<S3Config> {
     let region = s3.s3_region.as_ref().unwrap_or(&arguments.region);
     let key = s3.s3_access_key_id.clone().zip(s3.s3_secret_access_key.clone());
     Some(S3Config { endpoint: s3.s3_endpoint.clone()?, region: region.clone(), key })
+}
+
+#[cfg(feature = "sns")]
+fn sns(arguments: &Up) -> Option<SnsConfig> {
+    let sns = &arguments.sns;
+    let key = sns.sns_access_key_id.clone().zip(sns.sns_secret_access_key.clone());
+    Some(SnsConfig { endpoint: sns.sns_endpoint.clone()?, key })
 }
 
 fn cannot_start(error: &larder_service::ServeError, arguments: &Up) -> Failure {

@@ -54,7 +54,11 @@ pub(crate) fn read(kind: u8, reader: &mut Reader<'_>) -> Result<Stream, Error> {
     }
     for _ in 0..reader.count(4)? {
         let name = reader.string()?;
-        let group = group(kind, reader)?;
+        let mut group = group(kind, reader)?;
+        if kind == kind::STREAM {
+            // Versions before 7.0 did not count; it is known where nothing was deleted.
+            group.entries_read = stream.added_up_to(group.last_id);
+        }
         if stream.groups.insert(name.into(), group).is_some() {
             return Err(reader.error(Problem::Repeated));
         }

@@ -17,6 +17,7 @@ pub mod identity;
 pub mod login;
 pub mod metric;
 pub mod name;
+pub mod notify;
 pub mod operation;
 pub mod plan;
 mod random;

@@ -28,12 +28,17 @@ use crate::front::http;
 use crate::host::local::LocalHost;
 use crate::host::{Host, HostError, NodeKey};
 use crate::identity::AccessKey;
+#[cfg(feature = "sns")]
+use crate::identity::Credentials;
 use crate::login;
 use crate::metric::{MetricStore, sampler};
 use crate::name::endpoint::{ZONE_ID, Zone};
 use crate::name::server::Server;
 use crate::name::{Names, probe};
-use crate::operation::{App, system_clock};
+#[cfg(feature = "sns")]
+use crate::notify::sns::{Sns, SnsConfig};
+use crate::notify::{self, Counts};
+use crate::operation::{App, mend_security_groups, system_clock};
 use crate::random::{number_below, seventeen_digits};
 use crate::resource::cluster::Cluster;
 use crate::resource::network::{DEFAULT_NETWORK_ID, Network};
@@ -75,6 +80,9 @@ pub struct ServiceConfig {
     /// A server with buckets, in the place of that folder.
     #[cfg(feature = "s3")]
     pub s3: Option<S3Config>,
+    /// Where the events of caches are published.
+    #[cfg(feature = "sns")]
+    pub sns: Option<SnsConfig>,
     /// Most cache nodes of the account, which AWS raises on request.
     pub nodes_max: usize,
     /// Whether nodes are stopped with the service. If not, they run on and the next service takes them over.
@@ -214,6 +222,7 @@ pub async fn serve(
     if let Some(release) = &config.release {
         announce(&*records, release, system_clock())?;
     }
+    mend_security_groups(&*records)?;
     let authority = Authority::open(&data_dir, system_clock()).map_err(io("the certificate authority"))?;
     let authority = Arc::new(authority);
     forget_certificates(&authority, &*records)?;
@@ -237,6 +246,7 @@ pub async fn serve(
     let mut info = first.info(&config, address, dns_address, names.resolves());
     info.authority = Some(authority.path());
     write_info(&data_dir, &info)?;
+    let notifications = notifier(&config, &first.key, &records, &mut tasks)?;
     let app = Arc::new(App {
         records: Arc::clone(&records),
         region: config.region.clone(),
@@ -246,6 +256,7 @@ pub async fn serve(
         metrics: Arc::clone(&metrics),
         release: config.release.clone(),
         nodes_max: config.nodes_max,
+        notifications,
     });
     let prompt = Prompt { host: Arc::clone(&host), runtime: tokio::runtime::Handle::current() };
     let console = Arc::new(Console::new(Arc::clone(&app), Arc::new(prompt)));
@@ -427,6 +438,32 @@ fn vault(config: &ServiceConfig, data_dir: &Path) -> Result<Vault, ServeError> {
         return Ok(Vault::with_buckets(data_dir, Arc::new(S3Buckets::new(s3.clone())?)));
     }
     Ok(Vault::new(data_dir, config.buckets.clone().unwrap_or_else(|| data_dir.join("buckets"))))
+}
+
+/// Begins to publish the events of caches, if there is a server for that.
+fn notifier(
+    config: &ServiceConfig,
+    own: &AccessKey,
+    records: &Arc<dyn Records>,
+    tasks: &mut tokio::task::JoinSet<()>,
+) -> Result<Option<Arc<Counts>>, ServeError> {
+    #[cfg(feature = "sns")]
+    if let Some(sns) = &config.sns {
+        let own = Credentials { access_key_id: own.id.clone(), secret_access_key: own.secret.clone() };
+        let topics = Sns::new(sns, &config.region, own).map_err(ServeError::Config)?;
+        let counts = Arc::new(Counts::default());
+        tasks.spawn(notify::run(Arc::clone(records), topics, Arc::clone(&counts), system_clock));
+        return Ok(Some(counts));
+    }
+    #[cfg(not(feature = "sns"))]
+    let _ = (config, own, tasks);
+    let silent = notify::topics_without_server(records.as_ref())?;
+    if silent > 0 {
+        tracing::warn!(
+            "{silent} cache clusters have a topic, and nothing is published without --sns-endpoint"
+        );
+    }
+    Ok(None)
 }
 
 /// Takes away the certificates of caches that are gone.

@@ -230,7 +230,8 @@ impl Selector {
             if argument.is_empty() || has_blanks(argument) {
                 return Err(RuleError::Syntax);
             }
-            if !entry.subcommands.is_empty() {
+            // DEBUG has none in the original: any word is its first argument there.
+            if !entry.subcommands.is_empty() && base != b"debug" {
                 return Err(RuleError::UnknownCommand);
             }
             let known = self.first_arguments.entry(id).or_default();

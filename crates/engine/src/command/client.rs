@@ -4,6 +4,7 @@ use super::client_filter;
 use super::connection::is_printable;
 use super::table::{Command, Scope, flag};
 use super::waitaof::UNBLOCKED;
+use super::wake::{end, end_with_error};
 use super::{Call, CommandError};
 use crate::mailbox::{Mail, Mailbox};
 use crate::node::Node;
@@ -240,6 +241,7 @@ pub(super) fn flags_of(shared: &Shared) -> String {
         (shared.unix, 'U'),
         (shared.no_evict.load(Ordering::Relaxed), 'e'),
         (shared.no_touch.load(Ordering::Relaxed), 'T'),
+        (shared.imports.load(Ordering::Relaxed), 'I'),
         (shared.killed.load(Ordering::Relaxed), 'c'),
     ] {
         flags.extend(set.then_some(letter));
@@ -354,11 +356,14 @@ fn capa(call: &mut Call<'_>) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// A source of an import may see what is expired, while the server is in import mode: which there is not here.
+/// Who imports sees, and may write, what is expired while the server is in import mode.
 fn import_source(call: &mut Call<'_>) -> Result<(), CommandError> {
-    if !call.args.get(2).eq_ignore_ascii_case(b"off") {
+    let ends = call.args.get(2).eq_ignore_ascii_case(b"off");
+    if !ends && !call.node.settings().replication.imports {
         return Err(text("ERR Server is not in import mode"));
     }
+    call.session.imports = on_or_off(call)?;
+    call.session.shared.imports.store(call.session.imports, Ordering::Relaxed);
     call.out.ok();
     Ok(())
 }
@@ -407,9 +412,9 @@ fn unblock(call: &mut Call<'_>) -> Result<(), CommandError> {
     };
     let id = parse_i64(args.get(2)).ok_or(CommandError::NotInteger)?;
     let waiter = u64::try_from(id).ok().and_then(|id| call.node.blocked.of_session(id));
-    let ended = waiter.is_some_and(|waiter| {
-        let reply = if with_error { UNBLOCKED } else { waiter.nothing() };
-        super::wake::end(call.node, &waiter, reply.to_vec(), 0)
+    let ended = waiter.is_some_and(|waiter| match with_error {
+        true => end_with_error(call.node, &waiter, UNBLOCKED),
+        false => end(call.node, &waiter, waiter.nothing().to_vec(), 0),
     });
     let session = u64::try_from(id).ok().and_then(|id| call.node.sessions.get(id));
     let ended = ended || session.is_some_and(|session| unblock_disk_wait(call.node, &session, with_error));

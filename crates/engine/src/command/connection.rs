@@ -266,7 +266,8 @@ fn reset(call: &mut Call<'_>) -> Result<(), CommandError> {
     session.listen_no_more(&call.node.hub);
     session.cache_no_more(call.node);
     session.reply_mode = ReplyMode::On;
-    (session.no_touch, session.no_evict) = (false, false);
+    (session.no_touch, session.no_evict, session.imports) = (false, false, false);
+    session.shared.imports.store(false, std::sync::atomic::Ordering::Relaxed);
     session.authenticated = session.local || call.node.users.is_open();
     session.identity = Identity::new(session.local);
     session.ends = None;

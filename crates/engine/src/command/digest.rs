@@ -8,7 +8,7 @@ use super::Call;
 use super::collection::{Answer, integer, text};
 use crate::memory::bound;
 use aws_lc_rs::digest::{SHA256, digest};
-use larder_rdb::dump;
+use larder_store::object::stream::{Id, Stream};
 use larder_store::object::{Digits, Element};
 use larder_store::{ItemRef, ValueRef};
 
@@ -68,9 +68,35 @@ fn of_value(value: &ValueRef<'_>) -> Digest {
                 .for_each(|(member, score)| add(&mut members, &of(&[&bytes(member), &score.to_le_bytes()])));
             b"zset"
         }
-        ValueRef::Stream(_) => return of(&[b"stream", &dump::write(value)]),
+        ValueRef::Stream(stream) => return of_stream(stream),
     };
     of(&[kind, &members])
+}
+
+/// The digest of a stream with its groups. When consumers were last seen, and how often and when they read again what they
+/// have, is no part of it: no replica and no file is told of that.
+fn of_stream(stream: &Stream) -> Digest {
+    let mut members = [0; DIGEST_BYTES];
+    stream.range(Id::MIN, Id::MAX, &mut |entry| {
+        let parts: Vec<&[u8]> = entry.parts.to_vec();
+        add(&mut members, &of(&[&id(entry.id), &of(&parts)]));
+        true
+    });
+    for (name, group) in &stream.groups {
+        let (mut held, read) = ([0; DIGEST_BYTES], group.entries_read.map(u64::to_le_bytes));
+        for (pending, facts) in group.pending.iter() {
+            add(&mut held, &of(&[b"pending", &id(pending), &facts.consumer]));
+        }
+        group.consumers.keys().for_each(|consumer| add(&mut held, &of(&[b"consumer", consumer])));
+        let read: &[u8] = read.as_ref().map_or(&[], |read| read);
+        add(&mut members, &of(&[b"group", name, &id(group.last_id), read, &held]));
+    }
+    let (last, deleted) = (id(stream.last_id), id(stream.max_deleted_id));
+    of(&[b"stream", &last, &deleted, &stream.entries_added.to_le_bytes(), &members])
+}
+
+fn id(id: Id) -> [u8; 16] {
+    ((u128::from(id.ms) << 64) | u128::from(id.seq)).to_be_bytes()
 }
 
 fn of_item(db: u16, item: &ItemRef<'_>) -> Digest {

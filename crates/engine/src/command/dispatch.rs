@@ -178,7 +178,12 @@ fn is_held_back(node: &Node, turn: &Turn, client: &Client, command: &Command) ->
 /// Refuses what needs the keys while they are loaded, and writes while they cannot be saved.
 #[cold]
 fn refuse_for_now(node: &Node, client: &Client, command: &Command) -> Result<(), String> {
-    if node.loading.is_on() && !command.is(flag::LOADING) {
+    let loads = match node.loading.is_on() {
+        true if node.loading.is_shut() => !command.is(flag::LOADING),
+        true => command.is(flag::NO_ASYNC_LOADING),
+        false => false,
+    };
+    if loads {
         return Err("LOADING Larder is loading the dataset in memory".into());
     }
     let writes = command.is(flag::WRITE) || command.name == "ping";
@@ -338,6 +343,9 @@ fn run(
         {
             return refuse_by_now(call, command, text);
         }
+        if call.session.imports && call.keys.imports() {
+            call.keys.without_expiry();
+        }
         prepare(&mut call.keys, wakes, command, request.args);
     }
     let start = call.out.len();
@@ -490,8 +498,9 @@ fn refused(node: &Node, request: &Request<'_>) -> Option<usize> {
     Some(node.table.number(subcommand(command, request.args).unwrap_or(command)))
 }
 
+/// Answers with an error in the place of what was written since `start`, and counts it.
 #[cold]
-fn fail(node: &Node, out: &mut Reply, start: usize, text: &str) {
+pub(super) fn fail(node: &Node, out: &mut Reply, start: usize, text: &str) {
     node.stats.errors.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     out.truncate(start);
     out.error(text);

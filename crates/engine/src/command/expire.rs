@@ -214,8 +214,7 @@ pub(super) fn propagate_deadline(keys: &mut Keyspace<'_>, key: &[u8]) {
     if !keys.is_logged() {
         return;
     }
-    let deadline = keys.peek(key).map(|item| item.deadline());
-    match deadline {
+    match keys.deadline(key) {
         None => keys.propagate(&[b"UNLINK", key]),
         Some(None) => keys.propagate(&[b"PERSIST", key]),
         Some(Some(deadline)) => {
@@ -240,7 +239,7 @@ pub(super) fn propagate_string(keys: &mut Keyspace<'_>, key: &[u8], value: &[u8]
 
 /// Tells that a key was given a deadline, which it may not have survived.
 pub(super) fn notify_deadline(keys: &mut Keyspace<'_>, key: &[u8]) {
-    let event = if keys.exists(key) { "expire" } else { "del" };
+    let event = if keys.deadline(key).is_some() { "expire" } else { "del" };
     keys.notify(Classes::GENERIC, event, key);
 }
 

@@ -234,7 +234,9 @@ struct Effect {
 
 impl<'a> Change<'a> {
     fn of(call: &'a mut Call<'_>) -> Result<Option<Change<'a>>, CommandError> {
-        let (now_ms, limits) = (call.keys.now().ms, call.node.limits());
+        // In import mode no field dies.
+        let now_ms = if call.keys.imports() { 0 } else { call.keys.now().ms };
+        let limits = call.node.limits();
         let hash = call.keys.write_hash(call.args.get(1))?;
         Ok(hash.map(|hash| Change { hash, now_ms, limits, effect: Effect::default() }))
     }

@@ -196,12 +196,17 @@ impl<'a> Keyspace<'a> {
         self.clock_ms
     }
 
-    /// True if a deadline has passed. Within a log nothing has, until the log says so.
+    /// True if a deadline has passed. Within a log nothing has, until the log says so, and in import mode until that is over.
     pub fn has_passed(&self, deadline: u64) -> bool {
-        deadline <= self.now.ms
+        deadline <= self.now.ms && !self.imports()
     }
 
-    /// The command comes from a log: nothing dies before the log says so.
+    /// True on a primary in import mode.
+    pub fn imports(&self) -> bool {
+        self.wanted.meets(Classes::IMPORT)
+    }
+
+    /// The command comes from a log, or from who imports: nothing dies before these say so.
     pub fn without_expiry(&mut self) {
         self.now = Now { ms: 0 };
     }
@@ -380,7 +385,7 @@ impl<'a> Keyspace<'a> {
     /// Gives an existing key another deadline; false if there is none. A deadline that has passed removes the key.
     pub fn set_deadline(&mut self, key: &[u8], deadline: Option<u64>) -> bool {
         let (db, now) = (self.db, self.now);
-        if deadline.is_some_and(|deadline| deadline <= now.ms) {
+        if deadline.is_some_and(|deadline| self.has_passed(deadline)) {
             return self.remove(key);
         }
         let bytes = key;
@@ -393,6 +398,14 @@ impl<'a> Keyspace<'a> {
             self.notify(Classes::CHANGES, "", bytes);
         }
         done
+    }
+
+    /// The deadline of a key that is there, or is kept although its time is over, as in import mode.
+    pub fn deadline(&self, key: &[u8]) -> Option<Option<u64>> {
+        let now = if self.imports() { Now { ms: 0 } } else { self.now };
+        let key = self.key(key);
+        let partition = self.locked.peek(self.store.partition_of(key.slot))?;
+        partition.peek(self.db, &key, now).map(|item| item.deadline())
     }
 
     /// Removes a key; true if it was there. Counts as a change. A large value is freed in the background.
@@ -579,6 +592,11 @@ impl<'a> Keyspace<'a> {
     #[inline(never)]
     pub fn bury(&mut self, command: &Command, args: &Args<'_>) {
         let (db, now) = (self.db, self.now);
+        // In import mode only who writes to a key that is not there any more removes it.
+        let imports = self.imports();
+        if imports && !command.is(flag::WRITE) {
+            return self.note_gone();
+        }
         if let Locked::One(_, guard) = &self.locked
             && !guard.has_deadlines(db)
         {
@@ -587,7 +605,10 @@ impl<'a> Keyspace<'a> {
         command.each_key(args, |at| {
             let key = self.key(args.get(at));
             if let Some(partition) = self.locked.get(self.store.partition_of(key.slot)) {
-                partition.bury(db, &key, now);
+                match imports {
+                    true => partition.bury_kept(db, &key, now),
+                    false => partition.bury(db, &key, now),
+                }
             }
         });
         self.note_gone();
@@ -630,7 +651,7 @@ impl<'a> Keyspace<'a> {
     /// True if somebody wants to hear of events or changes, beside the log.
     #[inline]
     pub fn is_heard(&self) -> bool {
-        self.wanted.without(Classes::DOOR) != Classes::LOG
+        !self.wanted.without(Classes::DOOR | Classes::LOG | Classes::IMPORT).is_empty()
     }
 
     /// Logs this instead of the command; said several times, all of it in one step. Nothing while the log is off.
@@ -754,14 +775,14 @@ pub fn free_all(cleared: Vec<Cleared>) {
 impl Keyspace<'_> {
     /// Reads a hash: counts a hit or a miss. Errors: the key holds another type.
     pub fn read_hash(&mut self, key: &[u8]) -> Result<Option<&Hash>, CommandError> {
-        if self.node.replication.is_following() && self.hides_fields(key) {
+        if (self.node.replication.is_following() || self.imports()) && self.hides_fields(key) {
             self.read(key);
             return Ok(self.notes.as_ref().and_then(|notes| notes.living.as_ref()));
         }
         self.read_any_hash(key)
     }
 
-    /// True if a hash has dead fields, which a replica must keep. Makes a copy without them for who reads it: the primary
+    /// True if a hash has dead fields, which a replica, and a primary in import mode, must keep. Makes a copy without them for who reads it: the primary
     /// removes them soon, so this is seldom.
     #[cold]
     fn hides_fields(&mut self, key: &[u8]) -> bool {

@@ -174,6 +174,9 @@ pub(super) fn reload(call: &mut Call<'_>) -> Answer {
         }
     }
     let node = call.node;
+    if node.loading.is_on() {
+        return Err(text("LOADING Larder is loading the dataset in memory"));
+    }
     let keys: &mut Keyspace<'_> = &mut call.keys;
     if saves {
         node.snapshots.abort(keys.locked());
@@ -212,8 +215,8 @@ pub(super) fn section(call: &mut Call<'_>, out: &mut String) {
         settings.append_only.on && (!node.log.is_filed() || aof.rewrites.fresh.load(Ordering::Acquire));
     let begins = (scheduled || unfinished) && !node.snapshots.is_active() && !node.loading.is_on();
     lines!(out,
-        "loading": u8::from(node.loading.is_on()),
-        "async_loading": 0,
+        "loading": u8::from(node.loading.is_shut()),
+        "async_loading": u8::from(node.loading.is_on() && !node.loading.is_shut()),
         "current_cow_peak": current.as_ref().map_or(0, |snapshot| snapshot.queue().peak_bytes()),
         "current_cow_size": buffered,
         "current_cow_size_age": 0,

@@ -130,7 +130,7 @@ fn run_all(call: &mut Call<'_>, transaction: &Transaction, watching: &Watching) 
     let _gate = still.then(|| node.replication.gate()); // taken before partitions
     let mut locked = lock_union(call, transaction, watching);
     // Who wrote a log was entitled to all of it.
-    if !call.keys.is_without_expiry()
+    if (!call.keys.is_without_expiry() || call.session.imports)
         && transaction.queued.iter().any(|(command, _)| command.is(flag::WRITE))
         && let Some(text) = refusal_by_now(node)
     {

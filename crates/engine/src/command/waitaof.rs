@@ -8,7 +8,7 @@ use super::table::{Command, flag};
 use super::{Call, CommandError};
 use crate::node::Node;
 use crate::replication::wait::{ROLE_CHANGED, Waiting, ask};
-use crate::session::registry::disk_wait;
+use crate::session::registry::{Shared, disk_wait};
 use crate::session::{Pending, ReplyMode};
 use larder_protocol::resp::reply::Reply;
 use std::sync::atomic::Ordering;
@@ -28,7 +28,7 @@ pub const COMMANDS: &[Command] = &[Command {
 }];
 
 /// What CLIENT UNBLOCK with ERROR tells who waits.
-pub(super) const UNBLOCKED: &[u8] = b"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n";
+pub(super) const UNBLOCKED: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
 
 const ON_REPLICA: &str = "ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are \
                           just local and are not propagated.";
@@ -43,19 +43,19 @@ pub struct DiskWait {
 }
 
 impl DiskWait {
-    /// Writes the answer and says so, if the wait is over, also because of what somebody `asked` of it (one of
-    /// [`disk_wait`]).
-    pub fn answer(&mut self, node: &Node, now_ms: u64, asked: u8, out: &mut Reply) -> bool {
-        if asked == disk_wait::FAILS {
-            out.raw(UNBLOCKED);
-            return true;
-        }
-        if self.local && !node.settings().append_only.on {
-            out.error(OFF);
-            return true;
-        }
-        if self.waiting.replicas > 0 && node.replication.is_following() {
-            out.raw(ROLE_CHANGED);
+    /// Writes the answer and says so, if the wait is over, also because somebody asked that of the session
+    /// (see [`disk_wait`]).
+    pub fn answer(&mut self, node: &Node, now_ms: u64, shared: &Shared, out: &mut Reply) -> bool {
+        let asked = shared.disk_wait.load(Ordering::Relaxed);
+        let failure = match () {
+            () if asked == disk_wait::FAILS => Some(UNBLOCKED),
+            () if self.local && !node.settings().append_only.on => Some(OFF),
+            () if self.waiting.replicas > 0 && node.replication.is_following() => Some(ROLE_CHANGED),
+            () => None,
+        };
+        if let Some(text) = failure {
+            node.count_error(shared, text);
+            out.error(text);
             return true;
         }
         if self.waiting.resolve(node) && self.waiting.replicas > 0 {
@@ -110,7 +110,7 @@ fn wait_for_disk(call: &mut Call<'_>) -> Answer {
     if !call.session.may_wait {
         wait.waiting.deadline_ms = Some(0);
     }
-    if wait.answer(call.node, call.keys.now_ms(), disk_wait::NONE, call.out) {
+    if wait.answer(call.node, call.keys.now_ms(), &call.session.shared, call.out) {
         call.node.log.aof.awaited.fetch_sub(1, Ordering::SeqCst);
         return Ok(());
     }

@@ -6,7 +6,7 @@
 
 use super::Known;
 use super::call::Call;
-use super::dispatch::{log, partitions, tell};
+use super::dispatch::{fail, log, partitions, tell};
 use super::keyspace::{Held, Keyspace, Locked};
 use super::table::Command;
 use crate::blocked::{Waiter, Wants};
@@ -150,8 +150,7 @@ fn serve(
         if let Err(error) = (waiter.command.handler)(&mut call) {
             let text = error.to_string();
             node.meter(call.session).failed(node.table.number(waiter.command), &text);
-            call.out.truncate(0);
-            call.out.error(&text);
+            fail(node, call.out, 0, &text);
         }
         log(&mut call, waiter.command);
         ready.extend(tell(&mut call, waiter.command));
@@ -175,6 +174,16 @@ pub(crate) fn end(node: &Node, waiter: &Waiter, reply: Vec<u8>, logged: u64) -> 
             reply,
             logged,
         });
+    }
+    ended
+}
+
+/// Ends a wait with an error, given without its `-`; false if it has ended before.
+#[cold]
+pub(crate) fn end_with_error(node: &Node, waiter: &Waiter, text: &str) -> bool {
+    let ended = end(node, waiter, format!("-{text}\r\n").into_bytes(), 0);
+    if ended {
+        node.count_error(&waiter.shared, text);
     }
     ended
 }

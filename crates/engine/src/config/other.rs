@@ -113,7 +113,7 @@ const fn renamed(
 }
 
 const AOF: &str = "the append-only file is";
-const RDB: &str = "snapshots are";
+const DELAYS: &str = "delaying saves and loads for tests is";
 const REPLICATION: &str = "replication is";
 const CLUSTER: &str = "cluster mode is";
 const KEY_PASSWORD: &str = "a password of a key file is";
@@ -186,10 +186,9 @@ pub const TABLE: &[Other] = &[
     hint("hide-user-data-from-log", "yes", Kind::YesNo),
     hint("hz", "10", Kind::Number(1, 500)),
     hint("ignore-warnings", "", Kind::Text),
-    absent("import-mode", "no", REPLICATION),
     hint("io-threads-do-reads", "no", Kind::YesNo),
     hint("jemalloc-bg-thread", "yes", Kind::YesNo),
-    absent("key-load-delay", "0", RDB),
+    absent("key-load-delay", "0", DELAYS),
     hint("lazyfree-lazy-eviction", "yes", Kind::YesNo),
     hint("lazyfree-lazy-expire", "yes", Kind::YesNo),
     hint("lazyfree-lazy-server-del", "yes", Kind::YesNo),
@@ -209,7 +208,7 @@ pub const TABLE: &[Other] = &[
     hint("prefetch-batch-max-size", "16", Kind::Number(0, 128)),
     hint("proc-title-template", "{title} {listen-addr} {server-mode}", Kind::Text),
     hint("rdb-del-sync-files", "no", Kind::YesNo), // no such file is ever kept
-    absent("rdb-key-save-delay", "0", RDB),
+    absent("rdb-key-save-delay", "0", DELAYS),
     absent("rdma-bind", "", RDMA),
     absent("rdma-completion-vector", "-1", RDMA),
     absent("rdma-port", "0", RDMA),

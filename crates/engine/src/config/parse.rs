@@ -182,8 +182,9 @@ pub fn arguments(arguments: &[String]) -> Result<Config, ConfigError> {
     if let Some((first, after)) = rest.split_first()
         && !first.starts_with('-')
     {
-        file(&mut config, Path::new(first), 0)?;
-        config.settings.file = Some(std::path::absolute(first).unwrap_or_else(|_| PathBuf::from(first)));
+        let path = std::path::absolute(first).unwrap_or_else(|_| PathBuf::from(first));
+        file(&mut config, Path::new(first), 0)?; // which may go to another folder
+        config.settings.file = Some(path);
         rest = after;
     }
     if let Some((last, before)) = rest.split_last()

@@ -13,14 +13,18 @@ pub enum Receive {
     Whole,
     /// The same: said by who knows it from Redis.
     WhenEmpty,
+    /// It is loaded as it comes, beside the old keys, which go when it is whole, and are served until then if they are of the
+    /// same history.
+    Beside,
     /// It is loaded as it comes; the old keys go before.
     AsItComes,
 }
 
 impl Receive {
-    const NAMES: [(&'static str, Receive); 3] = [
+    const NAMES: [(&'static str, Receive); 4] = [
         ("disabled", Receive::Whole),
         ("on-empty-db", Receive::WhenEmpty),
+        ("swapdb", Receive::Beside),
         ("flush-before-load", Receive::AsItComes),
     ];
 }
@@ -95,6 +99,8 @@ pub struct Replication {
     pub delays_packets: bool,
     /// `replication-sources`: who may follow this node although `restricted-commands` hides that from others.
     pub sources: Option<Ranges>,
+    /// `import-mode`: a primary lets no key die or make room, and who imports sees those whose time is over.
+    pub imports: bool,
     /// `propagation-error-behavior`.
     pub diverging: Diverging,
     /// `bind-source-addr`: the address from which the primary is connected; none = as the system chooses.
@@ -127,6 +133,7 @@ impl Default for Replication {
             lag_max: 10,
             delays_packets: false,
             sources: None,
+            imports: false,
             diverging: Diverging::default(),
             source: None,
         }
@@ -241,6 +248,7 @@ pub const TABLE: &[Directive] = &[
         MAX
     ),
     number!("min-replicas-max-lag", &["min-slaves-max-lag"], Always, settings.replication.lag_max, 0, MAX),
+    switch!("import-mode", Always, settings.replication.imports),
     switch!("repl-disable-tcp-nodelay", Always, settings.replication.delays_packets),
     Directive {
         name: "replication-sources",

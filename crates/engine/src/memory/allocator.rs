@@ -30,7 +30,7 @@ pub fn figures(used: u64, resident: u64) -> Allocator {
         Some(Allocator {
             allocated: stats::allocated::read().ok()? as u64 + mapped,
             active: stats::active::read().ok()? as u64 + mapped,
-            resident: stats::resident::read().ok()? as u64 + mapped,
+            resident: stats::resident::read().ok()? as u64 + mapped + super::kept_bytes(),
         })
     };
     // One that is not in use holds next to nothing.
@@ -40,6 +40,7 @@ pub fn figures(used: u64, resident: u64) -> Allocator {
 
 /// Gives unused pages back to the machine; false if the allocator refuses.
 pub fn purge() -> bool {
+    super::release_kept();
     // `arena.4096` is all arenas (MALLCTL_ARENAS_ALL).
     let name = c"arena.4096.purge";
     let nothing = std::ptr::null_mut;

@@ -11,7 +11,7 @@
 //! 4. What is still too much beyond [`EXCESS_BYTES`] counts as used, so that keys make room for it (or writes are refused,
 //!    as the policy says).
 
-use super::{allocator, anonymous_bytes, used_bytes};
+use super::{allocator, anonymous_bytes, kept_bytes, pool, used_bytes};
 use crate::background;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -59,10 +59,11 @@ static PRESSED: AtomicBool = AtomicBool::new(false);
 static MOVED: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
 static LARGE_PAGES: AtomicBool = AtomicBool::new(true);
 
-/// Bytes that `maxmemory` bounds: those in use, and those that are resident without being of use, beyond what is allowed.
+/// Bytes that `maxmemory` bounds: those in use, those that are kept for large blocks, and those that are resident without
+/// being of use, beyond what is allowed.
 #[inline]
 pub fn bounded_bytes() -> u64 {
-    used_bytes() + EXCESS.load(Ordering::Relaxed)
+    used_bytes() + kept_bytes() + EXCESS.load(Ordering::Relaxed)
 }
 
 /// Bytes by which the resident size was too large when last measured.
@@ -118,6 +119,9 @@ pub fn prepare(maxmemory: u64) {
 
 /// Measures, in the background; `maxmemory` 0 ends the bound.
 pub fn measure(maxmemory: u64) {
+    if pool::grow_old() {
+        background::run_later(pool::release);
+    }
     if maxmemory == 0 {
         EXCESS.store(0, Ordering::Relaxed);
         SPARSE.store(false, Ordering::Relaxed);
@@ -161,9 +165,11 @@ fn large_pages_are_too_large(resident: u64, maxmemory: u64) -> bool {
     maxmemory <= SMALL_BYTES || resident > maxmemory / 8 * 7
 }
 
-/// Tells the kernel, when that is something new, whether it may make large pages of small ones.
+/// Tells the kernel, when that is something new, whether it may make large pages of small ones; and whether pages of large
+/// blocks are kept.
 fn allow_large_pages(allowed: bool) {
     if LARGE_PAGES.swap(allowed, Ordering::Relaxed) != allowed {
+        pool::allow(allowed);
         // Where the kernel has no such switch, it makes them as before.
         let _ = rustix::thread::disable_transparent_huge_pages(!allowed);
     }

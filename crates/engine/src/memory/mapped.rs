@@ -8,11 +8,14 @@
 //! that bound cannot go on. So there are at most [`MAPPINGS_MAX`]; further large blocks are the allocator's, a little
 //! *displaced*, so that where a block begins tells what it is.
 //!
+//! A block that is not used any more leaves its pages to the next ones for a moment ([`pool`]).
+//!
 //! Invariant: a block of at least [`MAPPED_BYTES`] that begins at a multiple of [`ALIGN`] is a mapping, as long as its size,
 //! rounded up to pages. Another one of that size begins by its [`displacement`] behind a block of the allocator that is
 //! aligned to twice as much (so never at a multiple of [`ALIGN`]). Smaller blocks, and those that must be aligned to [`ALIGN`] or more,
 //! are the allocator's as they are.
 
+use super::pool;
 use rustix::mm::{
     Advice, MapFlags, MremapFlags, ProtFlags, madvise, mmap_anonymous, mremap, mremap_fixed, munmap,
 };
@@ -23,7 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Blocks from this size on are mappings. Smaller ones are copied in a fraction of a millisecond.
 pub(super) const MAPPED_BYTES: usize = 2 << 20;
 /// What a table of pages covers, and a large page.
-const ALIGN: usize = 2 << 20;
+pub(super) const ALIGN: usize = 2 << 20;
 const PAGE_BYTES: usize = 4096;
 const CACHE_LINE_BYTES: usize = 64;
 
@@ -68,12 +71,17 @@ fn length(size: usize) -> usize {
     size.next_multiple_of(PAGE_BYTES)
 }
 
-/// A new mapping, full of zeros; null if there are enough, or the kernel has none. `size` is that of a valid layout.
-pub(super) fn map(size: usize) -> *mut u8 {
+/// A mapping, full of zeros if it is to be `clean`; null if there are enough, or the kernel has none. `size` is that of a
+/// valid layout.
+pub(super) fn map(size: usize, clean: bool) -> *mut u8 {
     let length = length(size);
     if MAPPINGS.fetch_add(1, Ordering::Relaxed) >= MAPPINGS_MAX {
         MAPPINGS.fetch_sub(1, Ordering::Relaxed);
         return std::ptr::null_mut();
+    }
+    if let Some(start) = if clean { None } else { pool::take(length) } {
+        MAPPED.fetch_add(length as u64, Ordering::Relaxed);
+        return start;
     }
     let Some(start) = reserve(length) else {
         MAPPINGS.fetch_sub(1, Ordering::Relaxed);
@@ -122,10 +130,23 @@ fn reserve(length: usize) -> Option<*mut c_void> {
 /// # Safety
 /// The block came from [`map`] or [`remap`] with this size, and is not used any more.
 pub(super) unsafe fn unmap(block: *mut u8, size: usize) {
-    // SAFETY: the caller's promise: the range is a whole mapping of ours.
-    let _ = unsafe { munmap(block.cast(), length(size)) };
+    // SAFETY: the caller's promise: the range is a whole block, of one mapping.
+    unsafe {
+        if !pool::keep(block, length(size)) {
+            give_back(block, length(size));
+        }
+    }
     MAPPED.fetch_sub(length(size) as u64, Ordering::Relaxed);
     MAPPINGS.fetch_sub(1, Ordering::Relaxed);
+}
+
+/// Gives pages back to the kernel.
+///
+/// # Safety
+/// The range is part of a mapping of ours, and nobody uses it any more.
+pub(super) unsafe fn give_back(start: *mut u8, length: usize) {
+    // SAFETY: the caller's promise.
+    let _ = unsafe { munmap(start.cast(), length) };
 }
 
 /// Makes a block longer or shorter; it may move. Null if there is no memory, and then it is as it was.
@@ -137,7 +158,11 @@ pub(super) unsafe fn remap(block: *mut u8, from: usize, to: usize) -> *mut u8 {
     if before == after {
         return block;
     }
-    // SAFETY: the caller's promise: the range is a whole mapping of ours, which stays where it is.
+    if after > before && pool::take_behind(block.wrapping_add(before), after - before) {
+        MAPPED.fetch_add((after - before) as u64, Ordering::Relaxed);
+        return block;
+    }
+    // SAFETY: the caller's promise: the range is a whole block, of one mapping, which stays where it is.
     let there = unsafe { mremap(block.cast(), before, after, MremapFlags::empty()) };
     let start = match there {
         Ok(start) => start,

@@ -107,7 +107,8 @@ impl Meter {
         self.error(text);
     }
 
-    fn error(&self, text: &str) {
+    /// Counts an error by its code, the first word. Any thread may call it.
+    pub fn error(&self, text: &str) {
         let code = text.split(' ').next().unwrap_or("ERR");
         let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
         let code =

@@ -291,19 +291,23 @@ impl Line<'_> {
         figures[0].store(total, Ordering::Relaxed);
         figures[1].store(0, Ordering::Relaxed);
         let (node, epoch) = (self.node, self.epoch);
-        let whole = match node.settings().replication.receive {
-            Receive::AsItComes => false,
+        let wanted = node.settings().replication.receive;
+        let receive = match wanted {
             // Who has no keys loses none if it breaks off, and is spared to keep what comes until it is whole.
-            Receive::Whole | Receive::WhenEmpty => !node.ask(is_empty).unwrap_or(false),
+            Receive::Whole | Receive::WhenEmpty | Receive::Beside if node.ask(is_empty).unwrap_or(false) => {
+                Receive::AsItComes
+            }
+            receive => receive,
         };
-        let result = match whole {
-            true => self.receive_whole(&body).and_then(|spool| {
+        let result = match receive {
+            Receive::Whole | Receive::WhenEmpty => self.receive_whole(&body).and_then(|spool| {
                 self.begin_loading()?;
                 let size = spool.end();
                 let input = Stored { spool: &spool, at: 0, line: self };
                 load_stream(node, input, Size::Sure(size)).map(drop).map_err(|error| error.to_string().into())
             }),
-            false => self.begin_loading().and_then(|()| self.load_as_it_comes(&body)),
+            Receive::Beside => self.begin_beside(id).and_then(|()| self.load_as_it_comes(&body)),
+            Receive::AsItComes => self.begin_loading().and_then(|()| self.load_as_it_comes(&body)),
         };
         if let Err(error) = result {
             node.ask(role::abandon);
@@ -326,6 +330,16 @@ impl Line<'_> {
         self.node.loading.take_origin();
         tracing::info!("MASTER <-> REPLICA sync: Flushing old data");
         match self.node.ask(move |node| role::empty(node, epoch)) {
+            Some(true) => Ok(()),
+            _ => Err(Broken::Unwanted),
+        }
+    }
+
+    fn begin_beside(&mut self, id: &str) -> Result<(), Broken> {
+        let (epoch, id) = (self.epoch, id.to_owned());
+        self.node.loading.take_origin();
+        tracing::info!("MASTER <-> REPLICA sync: Loading beside the old data");
+        match self.node.ask(move |node| role::stand_beside(node, epoch, &id)) {
             Some(true) => Ok(()),
             _ => Err(Broken::Unwanted),
         }

@@ -10,6 +10,8 @@ use crate::command::keyspace::Held;
 use crate::command::wake;
 use crate::log::{Backlog, Cut};
 use crate::node::{Node, now_ms};
+use crate::snapshot::load::beside;
+use larder_store::Cleared;
 use std::convert::Infallible;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -135,7 +137,7 @@ pub fn lead(node: &Node) -> bool {
     tracing::info!("MASTER MODE enabled: a history of its own begins at {}", node.log.offset());
     drop(state);
     replication.following.store(false, Ordering::Release);
-    node.store.keep_dead(false);
+    node.store.keep_dead(node.settings().replication.imports);
     node.log.follow(false);
     // Whoever goes on from here is told the database first.
     node.log.cut(Cut::Replica);
@@ -159,7 +161,7 @@ fn changed(node: &Node, primary: Option<(String, u16)>) {
 /// Ends all waits for keys: what they wait for would be a write.
 fn unblock_all(node: &Node, _held: &mut dyn Held) {
     for waiter in node.blocked.all() {
-        wake::end(node, &waiter, ROLE_CHANGED.to_vec(), 0);
+        wake::end_with_error(node, &waiter, ROLE_CHANGED);
     }
 }
 
@@ -174,11 +176,37 @@ pub(super) fn empty(node: &Node, epoch: u64) -> bool {
     true
 }
 
+/// Makes ready for the primary's keyspace beside this one, on a worker; false if the link it is for is over. What is here is
+/// served meanwhile if it is of the history that the primary is in.
+pub(super) fn stand_beside(node: &Node, epoch: u64, id: &str) -> bool {
+    let _gate = node.replication.gate();
+    if node.replication.epoch() != epoch {
+        return false;
+    }
+    let state = node.replication.state();
+    let serves = state.resumable && state.history.id == id;
+    drop(state);
+    node.loading.keeps_dead.store(true, Ordering::Relaxed);
+    // Nothing is written or saved halfway into it.
+    let held = crate::command::keyspace::Locked::all(&node.store);
+    node.loading.set_beside(serves);
+    drop(held);
+    true
+}
+
 /// What was loaded of a snapshot that came to nothing goes again, on a worker, whatever the node has become meanwhile: part
 /// of a primary's data is nobody's data.
 pub(super) fn abandon(node: &Node) {
     let _gate = node.replication.gate();
-    if node.loading.is_on() {
+    if node.loading.is_beside() {
+        let mut held = crate::command::keyspace::Locked::all(&node.store);
+        let loaded = take_beside(node, &mut held);
+        drop(held);
+        free(node, loaded);
+        tracing::info!(
+            "MASTER <-> REPLICA sync: what was loaded of it is given up, and what was there stays"
+        );
+    } else if node.loading.is_on() {
         clear(node);
         if !node.replication.is_following() {
             // It leads with nothing, which is in no history that others know.
@@ -203,11 +231,43 @@ fn clear(node: &Node) {
     node.loading.set(true);
     node.tracking.flushed(node);
     drop(held);
-    match node.settings().replication.lazy_flush {
-        true => drop_later(cleared),
-        false => drop(cleared),
-    }
+    free(node, cleared);
     node.replication.replicas.close_all(node);
+}
+
+fn free(node: &Node, keys: Vec<Cleared>) {
+    match node.settings().replication.lazy_flush {
+        true => drop_later(keys),
+        false => drop(keys),
+    }
+}
+
+/// Takes out what lies behind the databases that commands see.
+fn take_beside(node: &Node, held: &mut dyn Held) -> Vec<Cleared> {
+    let (mut taken, databases) = (Vec::new(), node.store.databases());
+    held.visit(&mut |partition| {
+        let filled = (0..databases).map(|db| beside(node, db)).filter(|db| partition.len(*db) > 0);
+        let filled: Vec<u16> = filled.collect();
+        taken.extend(filled.into_iter().map(|db| partition.clear(db)));
+        partition.trim(databases);
+    });
+    taken
+}
+
+/// Puts what was loaded beside the keyspace in its place; answers what was there. The gate is held.
+fn change_over(node: &Node, held: &mut dyn Held) -> Vec<Cleared> {
+    node.snapshots.abort(held);
+    let databases = node.store.databases();
+    held.visit(&mut |partition| {
+        for (db, new) in (0..databases).map(|db| (db, beside(node, db))) {
+            if partition.len(db) > 0 || partition.len(new) > 0 {
+                partition.swap(db, new);
+            }
+        }
+    });
+    let before = take_beside(node, held);
+    node.tracking.flushed(node);
+    before
 }
 
 /// All data of the primary is there, on a worker: from here on the stream is applied.
@@ -216,7 +276,9 @@ pub(super) fn enter(node: &Node, epoch: u64, id: &str, offset: u64, db: u16) -> 
     if node.replication.epoch() != epoch {
         return false;
     }
-    let held = crate::command::keyspace::Locked::all(&node.store);
+    let mut held = crate::command::keyspace::Locked::all(&node.store);
+    let changes_over = node.loading.is_beside();
+    let before = if changes_over { change_over(node, &mut held) } else { Vec::new() };
     let capacity = node.settings().replication.backlog_bytes;
     node.log.with_backlog(|backlog| *backlog = Backlog::new(offset, capacity));
     let mut state = node.replication.state();
@@ -230,6 +292,10 @@ pub(super) fn enter(node: &Node, epoch: u64, id: &str, offset: u64, db: u16) -> 
     node.loading.keeps_dead.store(false, Ordering::Relaxed);
     node.loading.set(false);
     drop(held);
+    free(node, before);
+    if changes_over {
+        node.replication.replicas.close_all(node);
+    }
     if node.log.is_filed() {
         // What was loaded is not in the file: a new base is.
         node.log.aof.rewrites.scheduled.store(true, Ordering::Relaxed);

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What a session is told that waits while a primary becomes a replica.
-pub const ROLE_CHANGED: &[u8] =
-    b"-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)\r\n";
+pub const ROLE_CHANGED: &str =
+    "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
 /// Marks of the stream that wait for the disk.
 const MARKS_MAX: usize = 1024;
 
@@ -57,7 +57,7 @@ impl Waits {
     pub(super) fn end_all(&self, node: &Node) {
         for waiting in self.lock().drain(..) {
             if let Some(waiter) = node.blocked.of_session(waiting.session) {
-                wake::end(node, &waiter, ROLE_CHANGED.to_vec(), 0);
+                wake::end_with_error(node, &waiter, ROLE_CHANGED);
             }
         }
         self.count.store(0, Ordering::Release);

@@ -79,6 +79,8 @@ pub struct Client {
     pub no_touch: bool,
     /// CLIENT NO-EVICT.
     pub no_evict: bool,
+    /// CLIENT IMPORT-SOURCE.
+    pub imports: bool,
     /// Set by QUIT and by protocol errors: closed once the replies are gone.
     pub closing: bool,
     /// What it listens to, if to anything.
@@ -127,6 +129,7 @@ impl Client {
             reply_mode: ReplyMode::On,
             no_touch: false,
             no_evict: false,
+            imports: false,
             closing: false,
             subscriptions: None,
             caching: None,

@@ -60,6 +60,8 @@ pub struct Shared {
     pub no_evict: AtomicBool,
     /// CLIENT NO-TOUCH.
     pub no_touch: AtomicBool,
+    /// CLIENT IMPORT-SOURCE.
+    pub imports: AtomicBool,
     /// It is a replica.
     pub is_replica: AtomicBool,
     /// It is the link to the primary.
@@ -208,6 +210,7 @@ impl Registry {
             blocked: AtomicBool::new(false),
             disk_wait: AtomicU8::new(disk_wait::NONE),
             no_evict: AtomicBool::new(false),
+            imports: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
             is_replica: AtomicBool::new(false),
             is_primary: AtomicBool::new(false),

@@ -81,6 +81,11 @@ impl Size {
     }
 }
 
+/// Where a database is filed while it is loaded beside the one that commands see: behind all of those.
+pub fn beside(node: &Node, db: u16) -> u16 {
+    node.store.databases() + db // there are at most 16384
+}
+
 /// What was loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Loaded {
@@ -134,6 +139,10 @@ pub struct Loading {
     work: Mutex<Work>,
     changed: Condvar,
     origin: Mutex<Origin>,
+    /// What is loaded is filed behind the databases that commands see, see [`beside`].
+    beside: AtomicBool,
+    /// Commands see what was there before.
+    serves: AtomicBool,
     /// Keys whose time is over are kept: a log follows, which says when they die.
     pub keeps_dead: AtomicBool,
     /// Unix seconds of its start.
@@ -159,22 +168,44 @@ impl Loading {
         self.on.load(Ordering::Acquire)
     }
 
+    /// True while a file is loaded and nobody is served meanwhile.
+    pub fn is_shut(&self) -> bool {
+        self.is_on() && !self.serves.load(Ordering::Relaxed)
+    }
+
+    /// True while what is loaded is filed beside what was there before.
+    pub fn is_beside(&self) -> bool {
+        self.is_on() && self.beside.load(Ordering::Relaxed)
+    }
+
+    /// The same as [`Loading::set`] with `true`, beside what is there; `serves`: sessions go on to be served with that.
+    pub fn set_beside(&self, serves: bool) {
+        self.begin((true, serves));
+    }
+
     /// From now on sessions are told that the node is loading, or are not.
     pub fn set(&self, on: bool) {
-        if on {
-            self.started.store(now_ms() / 1000, Ordering::Relaxed);
-            for figure in [
-                &self.total_bytes,
-                &self.loaded_bytes,
-                &self.used_memory,
-                &self.keys,
-                &self.expired,
-                &self.functions,
-            ] {
-                figure.store(0, Ordering::Relaxed);
-            }
+        match on {
+            true => self.begin((false, false)),
+            false => self.on.store(false, Ordering::Release),
         }
-        self.on.store(on, Ordering::Release);
+    }
+
+    fn begin(&self, (beside, serves): (bool, bool)) {
+        self.beside.store(beside, Ordering::Relaxed);
+        self.serves.store(serves, Ordering::Relaxed);
+        self.started.store(now_ms() / 1000, Ordering::Relaxed);
+        for figure in [
+            &self.total_bytes,
+            &self.loaded_bytes,
+            &self.used_memory,
+            &self.keys,
+            &self.expired,
+            &self.functions,
+        ] {
+            figure.store(0, Ordering::Relaxed);
+        }
+        self.on.store(true, Ordering::Release);
     }
 
     /// What the last file told of its place in a history.
@@ -225,6 +256,7 @@ impl Loading {
                 if let Ok(db) = u16::try_from(*db)
                     && db < node.store.databases()
                 {
+                    let db = if self.is_beside() { beside(node, db) } else { db };
                     node.store.partitions().for_each(|id| node.store.lock(id).reserve(db, each as usize));
                 }
             }
@@ -414,6 +446,7 @@ fn insert_all(node: &Node, batch: &Batch, door: &mut Door<'_>, merge: bool) -> R
     let databases = node.store.databases();
     let db = u16::try_from(batch.db).ok().filter(|db| *db < databases);
     let db = db.ok_or(LoadError::Database(batch.db, databases))?;
+    let db = if node.loading.is_beside() { beside(node, db) } else { db };
     let settings = node.settings();
     let options = Options { limits: &settings.limits, thorough: false };
     let (now, lfu) = (now_ms(), settings.maxmemory_policy.is_lfu());

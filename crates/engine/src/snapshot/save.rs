@@ -178,14 +178,11 @@ pub fn begin(node: &Node, held: &mut dyn Held) -> Result<(), Refused> {
         match &result {
             Ok(size) => {
                 let (seconds, buffered) = (shared.elapsed().as_secs_f64(), shared.queue().peak_bytes());
-                let [slices, long] = shared.slices();
                 tracing::info!(
                     "Background saving terminated with success: {size} bytes in {seconds:.1} s, at most {buffered} bytes \
-                     of them in memory, the cut {} us of processor time, {slices} slices, none longer than {} us ({} us of \
-                     processor time, {long} of them more than 2 ms)",
+                     of them in memory, the cut {} us of processor time, {}",
                     shared.cut_busy_us(),
-                    shared.longest_slice_us(),
-                    shared.longest_slice_busy_us()
+                    shared.slices()
                 );
             }
             Err(error) if shared.state() == State::Cancelled => tracing::warn!("Background saving {error}"),

@@ -8,6 +8,7 @@ use super::queue::{BUFFER_BYTES, Piece, Queue};
 use crate::background::drop_later;
 use crate::command::keyspace::Held;
 use crate::node::Node;
+use crate::usage::Usage;
 use larder_rdb::file::write::{self, Use};
 use larder_rdb::{Writer, kind};
 use larder_store::evict::Policy;
@@ -97,10 +98,7 @@ pub struct Snapshot {
     state: AtomicU8,
     failure: Mutex<String>,
     saved: AtomicU64,
-    longest_slice_us: AtomicU64,
-    longest_slice_busy_us: AtomicU64,
-    /// Slices, and those longer than [`SLICE_LONG`].
-    slices: [AtomicU64; 2],
+    slices: Slices,
     cut_busy_us: AtomicU64,
     partitions: usize,
     /// Partitions that were given to a worker, and those that are saved.
@@ -220,9 +218,7 @@ impl Snapshot {
             state: AtomicU8::new(WALKING),
             failure: Mutex::default(),
             saved: AtomicU64::new(0),
-            longest_slice_us: AtomicU64::new(0),
-            longest_slice_busy_us: AtomicU64::new(0),
-            slices: Default::default(),
+            slices: Slices::default(),
             cut_busy_us: AtomicU64::new(0),
             partitions: node.store.partition_count(),
             claimed: AtomicUsize::new(0),
@@ -265,19 +261,9 @@ impl Snapshot {
         self.saved.load(Ordering::Relaxed)
     }
 
-    /// The longest time that the walk kept a worker from its sessions, microseconds.
-    pub fn longest_slice_us(&self) -> u64 {
-        self.longest_slice_us.load(Ordering::Relaxed)
-    }
-
-    /// The same in processor time: what other work of the machine took meanwhile is not in it.
-    pub fn longest_slice_busy_us(&self) -> u64 {
-        self.longest_slice_busy_us.load(Ordering::Relaxed)
-    }
-
-    /// How many slices there were, and how many of them took more than 2 ms of processor time.
-    pub fn slices(&self) -> [u64; 2] {
-        self.slices.each_ref().map(|count| count.load(Ordering::Relaxed))
+    /// What the slices of the walk took.
+    pub fn slices(&self) -> &Slices {
+        &self.slices
     }
 
     /// How long all partitions were held for the cut, microseconds of processor time.
@@ -367,6 +353,47 @@ pub struct Walker {
     busy_until: Option<Instant>,
 }
 
+/// How long the slices of a walk took. Processor time does not have in it what other work of the machine took, but what the
+/// host of a virtual machine took it may have: an idle loop shows as much.
+#[derive(Debug, Default)]
+pub struct Slices {
+    count: AtomicU64,
+    total_us: AtomicU64,
+    longest_us: AtomicU64,
+    longest_busy_us: AtomicU64,
+    /// Of those longer than [`SLICE_LONG`]: how many, and in how many of them the kernel had pages to find, or gave the
+    /// processor to others.
+    long: [AtomicU64; 3],
+}
+
+impl Slices {
+    fn note(&self, elapsed: Duration, busy: Duration, usage: Usage) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.total_us.fetch_add(micros(busy), Ordering::Relaxed);
+        self.longest_us.fetch_max(micros(elapsed), Ordering::Relaxed);
+        self.longest_busy_us.fetch_max(micros(busy), Ordering::Relaxed);
+        if busy > SLICE_LONG {
+            for (count, is_so) in self.long.iter().zip([true, usage.faults > 0, usage.displaced > 0]) {
+                count.fetch_add(u64::from(is_so), Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Slices {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let get = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        let [long, touched, displaced] = self.long.each_ref().map(get);
+        let (count, total_ms) = (get(&self.count), get(&self.total_us) / 1000);
+        let (longest, busy) = (get(&self.longest_us), get(&self.longest_busy_us));
+        write!(
+            f,
+            "{count} slices of {total_ms} ms of processor time in all, none longer than {longest} us ({busy} us of processor \
+             time); {long} took more than 2 ms of it, new pages in {touched} of these and other threads in {displaced}"
+        )
+    }
+}
+
 impl Walker {
     /// How long the worker may sleep at most.
     #[inline]
@@ -397,14 +424,11 @@ impl Walker {
             self.waits = Some(SLICE_MIN * PAUSE - since);
             return;
         }
-        let busy_before = busy_time();
+        let (busy_before, usage) = (busy_time(), Usage::of_this_thread());
         let slice = if busy { (since / PAUSE).clamp(SLICE_MIN, SLICE_BUSY) } else { SLICE_IDLE };
         self.waits = self.walk(node, &snapshot, began + slice);
-        snapshot.longest_slice_us.fetch_max(micros(began.elapsed()), Ordering::Relaxed);
         let busy = busy_time().saturating_sub(busy_before);
-        snapshot.longest_slice_busy_us.fetch_max(micros(busy), Ordering::Relaxed);
-        snapshot.slices[0].fetch_add(1, Ordering::Relaxed);
-        snapshot.slices[1].fetch_add(u64::from(busy > SLICE_LONG), Ordering::Relaxed);
+        snapshot.slices.note(began.elapsed(), busy, Usage::of_this_thread().since(usage));
         if self.waits.is_none() {
             self.snapshot = None;
         }

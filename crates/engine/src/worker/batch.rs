@@ -14,6 +14,11 @@ const SESSION_BATCH_MAX: usize = 256;
 /// Most bytes that are reserved for an argument before they came: a claim costs a client nothing.
 const RESERVE_BYTES_MAX: usize = 1024 * 1024;
 
+/// How much more than came is reserved beyond that, as a multiple of it.
+const RESERVE_SHARE: usize = 8;
+/// Room for what comes behind such a request, so that its input need not grow for that.
+const READ_AHEAD_BYTES: usize = 128 * 1024;
+
 /// One request of a batch.
 pub(super) struct Entry {
     pub(super) session: u32,
@@ -92,7 +97,12 @@ impl Batch {
                     }
                 }
                 Ok(Step::Incomplete { need }) => {
-                    session.input.reserve(need.min(RESERVE_BYTES_MAX));
+                    let came = session.input.len() - at;
+                    // Once much of it came, room is made for all of it: it is moved no more, and takes no more than that.
+                    match need <= came.saturating_mul(RESERVE_SHARE) && need > RESERVE_BYTES_MAX {
+                        true => session.input.reserve_exact(need + READ_AHEAD_BYTES),
+                        false => session.input.reserve(need.min(RESERVE_BYTES_MAX)),
+                    }
                     return false;
                 }
                 Err(error) => {

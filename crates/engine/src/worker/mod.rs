@@ -262,7 +262,7 @@ impl Worker {
     /// Carries out a Memcached request that came over UDP. While data is loaded nobody is answered: such clients ask again.
     #[cold]
     fn serve_datagram(&mut self, datagram: &Datagram) {
-        if self.node.loading.is_on() {
+        if self.node.loading.is_shut() {
             return;
         }
         let (settings, now) = (self.node.settings(), Now { ms: now_ms() });
@@ -411,7 +411,7 @@ impl Worker {
                     self.batch.look_ahead(&self.node.store);
                 }
                 // That protocol has no word for it: its clients wait.
-                Protocol::Memcached(_) if turn.restrained && self.node.loading.is_on() => {
+                Protocol::Memcached(_) if turn.restrained && self.node.loading.is_shut() => {
                     self.sessions.make_ready(index);
                 }
                 Protocol::Memcached(_) if session.heavy && self.heavy.defers(index) => session.ready = true,

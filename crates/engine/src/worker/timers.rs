@@ -50,6 +50,7 @@ fn expires(node: &Node, now: Now) -> bool {
     let loads = node.loading.is_on(); // a log says itself what dies when
     !loads
         && !node.replication.is_following()
+        && !node.settings().replication.imports
         && node.active_expire.load(Ordering::Relaxed)
         && node.pause.held(now.ms).is_none()
 }

@@ -91,8 +91,7 @@ impl Waits {
             let Some(pending) = &mut session.client.pending else { continue };
             let Some(wait) = &mut pending.disk else { continue };
             let before = session.out.len();
-            let asked = session.client.shared.disk_wait.load(Ordering::Relaxed);
-            if !wait.answer(node, now_ms, asked, &mut session.out) {
+            if !wait.answer(node, now_ms, &session.client.shared, &mut session.out) {
                 self.disk.push(index);
                 continue;
             }

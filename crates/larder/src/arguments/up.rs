@@ -55,6 +55,9 @@ pub(crate) struct Up {
     #[cfg(feature = "s3")]
     #[command(flatten)]
     pub(crate) s3: S3,
+    #[cfg(feature = "sns")]
+    #[command(flatten)]
+    pub(crate) sns: Sns,
 }
 
 /// Buckets of a server that speaks the protocol of S3, in the place of folders.
@@ -99,6 +102,35 @@ pub(crate) struct S3 {
         hide_env_values = true
     )]
     pub(crate) s3_secret_access_key: Option<String>,
+}
+
+/// Topics of a server that speaks the protocol of SNS.
+#[cfg(feature = "sns")]
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Notifications")]
+pub(crate) struct Sns {
+    /// URL of a server with the protocol of SNS, at whose topics (NotificationTopicArn) the events of caches are published
+    #[arg(long, value_name = "URL", env = "LARDER_SNS_ENDPOINT", hide_env_values = true)]
+    pub(crate) sns_endpoint: Option<String>,
+    /// Access key that signs for that [default: the service's own]
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "LARDER_SNS_ACCESS_KEY_ID",
+        requires = "sns_endpoint",
+        requires = "sns_secret_access_key",
+        hide_env_values = true
+    )]
+    pub(crate) sns_access_key_id: Option<String>,
+    /// Its secret; better given by the variable, as other users can see the arguments of programs
+    #[arg(
+        long,
+        value_name = "SECRET",
+        env = "LARDER_SNS_SECRET_ACCESS_KEY",
+        requires = "sns_access_key_id",
+        hide_env_values = true
+    )]
+    pub(crate) sns_secret_access_key: Option<String>,
 }
 
 /// An address to listen on, or none.

@@ -38,6 +38,12 @@ pub(crate) struct Cache {
     pub(crate) engine_version: String,
     pub(crate) status: String,
     pub(crate) node_type: String,
+    /// What that is being changed to, or will be in the maintenance window.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pending_node_type: Option<String>,
+    /// Memcached: share of the nodes and minutes of each stage of that.
+    #[serde(skip)]
+    pub(crate) stages: Option<(String, String)>,
     pub(crate) node_count: u32,
     /// Memcached: where Auto Discovery answers.
     pub(crate) configuration_endpoint: Option<Endpoint>,
@@ -80,7 +86,15 @@ impl Endpoint {
 impl Cache {
     fn read(element: &Element) -> Self {
         let text = |name: &str| element.text_at(&[name]).to_owned();
+        let pending = |path: &[&str]| {
+            let path: Vec<&str> =
+                std::iter::once("PendingModifiedValues").chain(path.iter().copied()).collect();
+            Some(element.text_at(&path).to_owned()).filter(|text| !text.is_empty())
+        };
         Self {
+            pending_node_type: pending(&["CacheNodeType"]),
+            stages: pending(&["ScaleConfig", "ScalePercentage"])
+                .zip(pending(&["ScaleConfig", "ScaleIntervalMinutes"])),
             name: text("CacheClusterId"),
             engine: text("Engine"),
             engine_version: text("EngineVersion"),

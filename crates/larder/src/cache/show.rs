@@ -46,9 +46,16 @@ fn page(cache: &Cache, events: &[Event], paint: Paint) -> String {
         format!("{}  {}\n\n", paint.bold(&clean(&cache.name)), paint.status(&clean(&cache.status)));
     let engine = format!("{} {}", cache.engine, cache.engine_version);
     let configuration = cache.configuration_endpoint.as_ref().map(|e| super::join(&e.address, e.port));
+    let becoming = match (&cache.pending_node_type, &cache.stages) {
+        (Some(node_type), Some((share, minutes))) => {
+            format!("{node_type}, {share} % of the nodes every {minutes} minutes")
+        }
+        (node_type, _) => node_type.clone().unwrap_or_default(),
+    };
     let facts = [
         ("Engine", engine.as_str()),
         ("Node type", &cache.node_type),
+        ("Becoming", &becoming),
         ("Configuration endpoint", configuration.as_deref().unwrap_or_default()),
         ("Parameter group", &cache.parameter_group),
         ("Subnet group", &cache.subnet_group),

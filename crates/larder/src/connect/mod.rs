@@ -254,6 +254,8 @@ mod tests {
             engine_version: String::new(),
             status: "creating".into(),
             node_type: String::new(),
+            pending_node_type: None,
+            stages: None,
             node_count: 0,
             configuration_endpoint: None,
             nodes: addresses.iter().enumerate().map(node).collect(),

@@ -174,6 +174,30 @@ fn deadlines_of_fields_come_in_three_forms() {
     assert!(load(late, &Limits::default(), false).is_err());
 }
 
+/// As redis-server 5.0 to 6.2 write it: [`STREAM`] without what is counted since 7.0.
+fn old_stream() -> Vec<u8> {
+    // Behind the node: length, last id, [first id, greatest deleted id, entries added], groups; of a group: name, id,
+    // [entries read], what is pending, consumers.
+    let node_end = STREAM.iter().position(|byte| *byte == 0xff).unwrap() + 1;
+    let (node, rest) = STREAM.split_at(node_end);
+    let mut old = node.to_vec();
+    old[0] = 15;
+    old.extend(&rest[..3]);
+    old.extend(&rest[8..13]); // one group, its name and its id
+    old.extend(&rest[14..]);
+    old
+}
+
+#[test]
+fn what_old_streams_do_not_count_is_told_by_their_entries() {
+    let bytes = old_stream();
+    let value = load(&bytes, &Limits::default(), true);
+    let Ok(Value::Stream(stream)) = &value else { panic!("{value:?}") };
+    let Some(group) = stream.groups.get(b"g".as_slice()) else { panic!("{:?}", stream.groups) };
+    assert_eq!((stream.entries_added, group.entries_read, stream.lag(group)), (1, Some(1), Some(0)));
+    assert_eq!(group.pending.len(), 1);
+}
+
 /// Of redis-server 7.0: one entry, pending for a consumer of a group.
 const STREAM: &[u8] = b"\x13\x01\x10\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x01\x1d\x1d\0\0\0\x0a\0\x01\x01\0\x01\x01\x01\x81f\x02\0\x01\x02\x01\0\x01\0\x01\x81v\x02\x04\x01\xff\x01\x01\x01\x01\x01\0\0\x01\x01\x01g\x01\x01\x01\x01\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x01\x1cQ\xdb\t\xa2\x01\0\0\x01\x01\x02me\x1cQ\xdb\t\xa2\x01\0\0\x01\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x01";
 

@@ -33,7 +33,19 @@ pub async fn follow(records: Arc<dyn Records>, clock: fn() -> u64) {
 
 /// Events that were written after the revision `last`, in the order in which they were written.
 fn fresh(records: &dyn Records, now_ms: u64, last: u64) -> Result<Vec<(u64, Event)>, StateError> {
-    let after = first_id_at(now_ms.saturating_sub(LOOK_BACK_MS));
+    written_after(records, now_ms.saturating_sub(LOOK_BACK_MS), last)
+}
+
+/// Events from that time on that were written after the revision `last`, in the order in which they were written.
+///
+/// # Errors
+/// If a record cannot be read.
+pub(crate) fn written_after(
+    records: &dyn Records,
+    from_ms: u64,
+    last: u64,
+) -> Result<Vec<(u64, Event)>, StateError> {
+    let after = first_id_at(from_ms);
     let stored = list::<Event>(records, Page { after: Some(&after), ..Page::default() })?;
     let written = stored.into_iter().map(|stored| (stored.revision, stored.value));
     let mut events: Vec<_> = written.filter(|(revision, _)| *revision > last).collect();
@@ -63,6 +75,7 @@ mod tests {
                 source_id: "sessions".to_owned(),
                 source_type: SourceType::CacheCluster,
                 message: message.to_owned(),
+                topic: None,
             };
             records.apply(&[create(&event).unwrap()]).unwrap();
         };

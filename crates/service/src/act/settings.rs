@@ -11,7 +11,7 @@ use crate::api::ec2::security_groups_of;
 use crate::certificate::{AUTHORITY, Authority, FOLDER, Files};
 use crate::login;
 use crate::name::endpoint::Zone;
-use crate::plan::{Applies, CLOSED, SOURCE_ADDRESS, Setting, WantedSettings};
+use crate::plan::{Applies, CLOSED, NODE_MEMORY, SOURCE_ADDRESS, Setting, WantedSettings};
 use crate::resource::cluster::{Cluster, Engine};
 use crate::resource::ec2::{self, Peer, SecurityGroup, SubnetOfVpc, Vpc};
 use crate::resource::group::{Group, ONLY_SHARD};
@@ -60,7 +60,7 @@ pub fn wanted(
     let mut own = |name: &str, value: String, applies| {
         wanted.insert(name.to_owned(), Setting { value, applies, is_default: false })
     };
-    own("node-memory-bytes", node_type.memory_bytes.to_string(), Applies::Own);
+    own(NODE_MEMORY, node_type.memory_bytes.to_string(), Applies::Own);
     let is_memcached = cluster.engine == Engine::Memcached;
     // A new version empties a memcached node, as it does in ElastiCache; the others keep their data.
     let version_applies = if is_memcached { Applies::Restart } else { Applies::Own };

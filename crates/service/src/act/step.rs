@@ -14,7 +14,8 @@ use crate::resource::ec2::SubnetOfVpc;
 use crate::resource::event::{Event, SourceType};
 use crate::resource::group::Group;
 use crate::resource::network::{Address, DEFAULT_NETWORK_ID, Network};
-use crate::resource::node::{Membership, NodePhase, Observed, ObservedNode, Settings, StepRecord};
+use crate::resource::node::{Membership, NodePhase, Observed, ObservedNode, Settings, Stage, StepRecord};
+use crate::resource::notification::Topic;
 use crate::resource::service_update::Runs;
 use crate::resource::tag::TagSet;
 use crate::state::{Change, Expect, Records, StateError, Stored, create, find, list_all, remove, replace};
@@ -60,6 +61,7 @@ impl<H: Host> Tools<H> {
             Step::Stop { node } => self.stop(cluster, node, step).await,
             Step::Set { node, changes } => self.set(cluster, node, changes, step).await,
             Step::NotePending { node, pending } => self.note_pending(cluster, node, *pending).await,
+            Step::Stage { nodes, next_ms } => self.stage(cluster, nodes.clone(), *next_ms).await,
             Step::Enlist { nodes, with_names } => self.enlist(cluster, nodes.clone(), *with_names).await,
             Step::Tell { node } => self.tell(cluster, node).await,
             Step::Remove { node } => self.remove(cluster, node, step).await,
@@ -197,9 +199,13 @@ impl<H: Host> Tools<H> {
         match started {
             Ok(started) => {
                 let reboots = cluster.nodes.get(node).map_or(0, |wanted| wanted.reboots);
-                let (id, now_ms) = (node.to_owned(), (self.clock)());
+                let (id, now_ms, node_type) = (node.to_owned(), (self.clock)(), cluster.node_type.clone());
                 self.observe(cluster, move |observed| {
-                    ((), end_start(observed, &id, started, reboots, now_ms))
+                    let also = end_start(observed, &id, started, reboots, now_ms);
+                    if let Some(node) = observed.nodes.get_mut(&id) {
+                        node.node_type = node_type;
+                    }
+                    ((), also)
                 })
                 .await?;
                 Ok(())
@@ -311,6 +317,18 @@ impl<H: Host> Tools<H> {
         Ok(())
     }
 
+    async fn stage(&self, cluster: &Cluster, nodes: Vec<String>, next_ms: u64) -> Result<(), ActError> {
+        let message = format!("Replacing cache nodes {} by {}", nodes.join(", "), cluster.node_type);
+        self.observe(cluster, move |observed| {
+            // Where all are replaced at once the list stays as it is, and clients are to look at it all the same.
+            observed.membership.version += u64::from(nodes.len() == observed.membership.node_ids.len());
+            observed.stage = Some(Stage { nodes, next_ms });
+            ((), Also::event(message))
+        })
+        .await?;
+        Ok(())
+    }
+
     async fn enlist(&self, cluster: &Cluster, nodes: Vec<String>, with_names: bool) -> Result<(), ActError> {
         self.observe(cluster, move |observed| {
             let list = &mut observed.membership;
@@ -386,7 +404,11 @@ impl<H: Host> Tools<H> {
             }
             observed.applied_generation = observed.applied_generation.max(generation);
             observed.parameter_group = group;
+            for node in observed.nodes.values_mut() {
+                node.node_type.clone_from(&node_type);
+            }
             observed.node_type = node_type;
+            observed.stage = None;
             observed.version = version;
             observed.step = None;
             ((), Also { events, ..Also::default() })
@@ -396,14 +418,17 @@ impl<H: Host> Tools<H> {
     }
 
     async fn forget(&self, cluster: &Cluster) -> Result<(), ActError> {
-        let (id, now_ms) = (cluster.id.clone(), (self.clock)());
+        let id = cluster.id.clone();
+        let mut deleted = event(&id, "Cache cluster deleted".to_owned(), (self.clock)());
+        // Nobody could look it up any more.
+        deleted.topic = cluster.topic.as_ref().and_then(Topic::active).map(str::to_owned);
         self.forget_seed(cluster).await?;
         self.with_records(move |records| {
             let changes = [
                 remove::<Cluster>(&id, Expect::Anything),
                 remove::<Observed>(&id, Expect::Anything),
                 remove::<TagSet>(&TagSet::id_of("cluster", &id), Expect::Anything),
-                create(&event(&id, "Cache cluster deleted".to_owned(), now_ms))?,
+                create(&deleted)?,
             ];
             records.apply(&changes).map(drop)
         })
@@ -478,7 +503,14 @@ fn event(cluster_id: &str, message: String, now_ms: u64) -> Event {
 
 /// Something that happened to a resource of any sort.
 pub(super) fn event_of(source_type: SourceType, id: &str, message: String, now_ms: u64) -> Event {
-    Event { date_ms: now_ms, sequence: sequence(), source_id: id.to_owned(), source_type, message }
+    Event {
+        date_ms: now_ms,
+        sequence: sequence(),
+        source_id: id.to_owned(),
+        source_type,
+        message,
+        topic: None,
+    }
 }
 
 /// Keeps events of one millisecond in their order, and those of two services in one millisecond apart.
@@ -506,6 +538,7 @@ fn fresh_node(cluster: &Cluster, zone: &str, address: Ipv4Addr, now_ms: u64) -> 
         failures: 0,
         not_before_ms: 0,
         runs: Runs::Unrecorded,
+        node_type: String::new(),
     }
 }
 

@@ -29,7 +29,7 @@ mod tests {
 
     fn event(date_ms: u64, sequence: u64) -> Event {
         let (source_id, message) = ("a".to_owned(), "m".to_owned());
-        Event { date_ms, sequence, source_id, source_type: SourceType::CacheCluster, message }
+        Event { date_ms, sequence, source_id, source_type: SourceType::CacheCluster, message, topic: None }
     }
 
     fn store(records: &FileRecords, events: impl Iterator<Item = Event>) {

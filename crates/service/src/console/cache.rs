@@ -331,6 +331,11 @@ fn of_group(group: &Element, clusters: &[Element]) -> Cache {
 fn pending(element: &Element) -> Vec<(String, String)> {
     let values = element.child("PendingModifiedValues").map_or(&[][..], |values| &values.children);
     let shown = |value: &Element| {
+        if value.name == "ScaleConfig" {
+            let (share, minutes) =
+                (value.text_at(&["ScalePercentage"]), value.text_at(&["ScaleIntervalMinutes"]));
+            return (value.name.clone(), format!("{share} % of the nodes every {minutes} minutes"));
+        }
         let below = texts(&value.children).join(", ");
         (value.name.clone(), if below.is_empty() { value.text.trim().to_owned() } else { below })
     };

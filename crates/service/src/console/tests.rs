@@ -54,6 +54,7 @@ impl Site {
             metrics: Arc::new(MetricStore::in_memory().unwrap()),
             release: None,
             nodes_max: REGION_NODES_MAX,
+            notifications: None,
         });
         let mut count = 0;
         let mut digits = || {

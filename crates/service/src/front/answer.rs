@@ -63,7 +63,10 @@ fn metrics(app: &App, request: &Request, request_id: &str) -> Answer {
         return Answer::refusal(&error, request_id);
     }
     match crate::metric::prometheus(app.records.as_ref(), &app.metrics, app.now_ms()) {
-        Ok(text) => Answer::of(200, text.into_bytes(), "text/plain; version=0.0.4; charset=utf-8"),
+        Ok(mut text) => {
+            text.extend(app.notifications.as_deref().map(crate::metric::notifications));
+            Answer::of(200, text.into_bytes(), "text/plain; version=0.0.4; charset=utf-8")
+        }
         Err(error) => Answer::refusal(&ApiError::from(error), request_id),
     }
 }

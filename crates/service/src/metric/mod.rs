@@ -16,7 +16,7 @@ pub mod sampler;
 mod store;
 pub mod values;
 
-pub use page::prometheus;
+pub use page::{notifications, prometheus};
 pub use store::{MetricStore, Point};
 
 /// Namespace of all of them.

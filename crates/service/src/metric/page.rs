@@ -1,8 +1,10 @@
 //! The latest values for Prometheus, in its text format.
 
 use std::fmt::Write;
+use std::sync::atomic::Ordering;
 
 use super::{MetricStore, catalogue};
+use crate::notify::Counts;
 use crate::resource::node::Observed;
 use crate::state::{Records, StateError, list_all};
 
@@ -42,6 +44,19 @@ pub fn prometheus(records: &dyn Records, store: &MetricStore, now_ms: u64) -> Re
         }
     }
     Ok(text)
+}
+
+/// What became of notifications, for the same page.
+pub fn notifications(counts: &Counts) -> String {
+    let mut text =
+        String::from("# HELP larder_notifications_total Notifications of events by what became of them\n");
+    text.push_str("# TYPE larder_notifications_total counter\n");
+    for (outcome, count) in [("published", &counts.published), ("failed", &counts.failed)] {
+        let count = count.load(Ordering::Relaxed);
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "larder_notifications_total{{outcome=\"{outcome}\"}} {count}");
+    }
+    text
 }
 
 /// `CPUUtilization` as `cpu_utilization`.

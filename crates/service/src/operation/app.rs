@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::identity::{AccessKey, Principal, Verified};
 use crate::metric::MetricStore;
 use crate::name::Names;
+use crate::notify::Counts;
 use crate::resource::arn::Arn;
 use crate::resource::service_update::Release;
 use crate::state::{self, Records, StateError};
@@ -29,6 +30,8 @@ pub struct App {
     pub release: Option<Release>,
     /// Most cache nodes of the account.
     pub nodes_max: usize,
+    /// What became of notifications; none where nothing is published.
+    pub notifications: Option<Arc<Counts>>,
 }
 
 impl App {

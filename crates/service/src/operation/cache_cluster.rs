@@ -7,6 +7,7 @@ use super::retry::retrying;
 use super::{App, Caller, log_delivery};
 use crate::front::{ApiError, Xml};
 use crate::metric::catalogue;
+use crate::resource::cluster::scale::Scale;
 use crate::resource::cluster::{Cluster, Engine, Pending, Status, node_status};
 use crate::resource::ec2::{SecurityGroup, Vpc};
 use crate::resource::engine_version::{self, EngineVersion};
@@ -15,6 +16,7 @@ use crate::resource::log_delivery::{Deliveries, ObservedDeliveries};
 use crate::resource::network::Subnet;
 use crate::resource::node::Observed;
 use crate::resource::node_type::{self, NodeType};
+use crate::resource::notification::{self, Topic};
 use crate::resource::parameter_group::{DEFAULT_PREFIX, ParameterGroup, maxmemory_bytes};
 use crate::resource::refusal::Refusal;
 use crate::resource::transit::Transit;
@@ -220,7 +222,9 @@ impl Load {
         let group = super::parameter_group::find(app, &cluster.parameter_group)?;
         let policy = group.parameters().find(|parameter| parameter.name == MAXMEMORY_POLICY);
         let policy = policy.and_then(|policy| group.value(policy)).unwrap_or_default();
-        let used_bytes = if policy.starts_with("allkeys-") { 0 } else { used_bytes(app, cluster)? };
+        // Nodes of memcached are replaced by empty ones.
+        let moves_nothing = cluster.engine == Engine::Memcached || policy.starts_with("allkeys-");
+        let used_bytes = if moves_nothing { 0 } else { used_bytes(app, cluster)? };
         Ok(Load { group, used_bytes })
     }
 
@@ -267,6 +271,27 @@ pub(super) fn not_available(parameter: &str, given: bool) -> Result<(), Refusal>
     )))
 }
 
+/// Publishes the events of a cache elsewhere from now on, or no more, if the caller asked for that. Whether it did.
+pub(super) fn change_topic(
+    app: &App,
+    caller: &Caller,
+    topic: &mut Option<Topic>,
+    arn: Option<&str>,
+    status: Option<&str>,
+) -> Result<bool, Refusal> {
+    if arn.is_none() && status.is_none() {
+        return Ok(false);
+    }
+    if app.notifications.is_none() {
+        let parameter = if arn.is_some() { "NotificationTopicArn" } else { "NotificationTopicStatus" };
+        return Err(Refusal::combination(format!(
+            "The parameter {parameter} is not available: the service was started without --sns-endpoint."
+        )));
+    }
+    notification::change(topic, arn, status, &app.region, &caller.account)?;
+    Ok(true)
+}
+
 /// Refuses cache security groups as ElastiCache does in a VPC.
 pub(super) fn no_cache_security_groups(names: &[String]) -> Result<(), Refusal> {
     if names.is_empty() {
@@ -308,6 +333,7 @@ pub(super) fn write(
 ) {
     let observed = seen.observed;
     let (status, is_member) = (cluster.status(observed), cluster.group.is_some());
+    let node_type = cluster.scaling(observed).map_or(cluster.node_type.as_str(), |(now, _)| now);
     xml.text("CacheClusterId", &cluster.id);
     if cluster.engine == Engine::Memcached {
         let address = observed.and_then(|observed| app.names.configuration_address(observed));
@@ -316,7 +342,7 @@ pub(super) fn write(
         }
     }
     xml.text("ClientDownloadLandingPage", LANDING_PAGE)
-        .text("CacheNodeType", &cluster.node_type)
+        .text("CacheNodeType", node_type)
         .text("Engine", cluster.engine.as_str())
         .text("EngineVersion", &cluster.engine_version)
         .text("CacheClusterStatus", status.as_str())
@@ -329,8 +355,13 @@ pub(super) fn write(
             if !is_member {
                 log_delivery::write_pending(xml, cluster, seen.logs);
             }
-        })
-        .empty("CacheSecurityGroups")
+        });
+    if let Some(topic) = &cluster.topic {
+        xml.element("NotificationConfiguration", |xml| {
+            xml.text("TopicArn", &topic.arn).text("TopicStatus", topic.status());
+        });
+    }
+    xml.empty("CacheSecurityGroups")
         .element("CacheParameterGroup", |xml| {
             xml.text("CacheParameterGroupName", &cluster.parameter_group)
                 .text("ParameterApplyStatus", cluster.parameter_apply_status(observed));
@@ -398,16 +429,26 @@ pub(super) fn endpoint(xml: &mut Xml, name: &str, address: &str, port: u16) {
 }
 
 fn pending(xml: &mut Xml, cluster: &Cluster, observed: Option<&Observed>) {
-    let Pending { add, remove, node_type, engine, transit } = &cluster.pending;
+    let Pending { add, remove, node_type, scale, engine, transit } = &cluster.pending;
+    let under_way = cluster.scaling(observed).map(|(_, scale)| (&cluster.node_type, scale));
+    let (node_type, scale) = match under_way {
+        Some((node_type, scale)) => (Some(node_type), Some(scale)),
+        None => (node_type.as_ref(), *scale),
+    };
     if !add.is_empty() || !remove.is_empty() {
         xml.number("NumCacheNodes", cluster.nodes.len() + add.len() - remove.len());
         let ids: Vec<&str> = remove.iter().map(String::as_str).collect();
         ids_list(xml, "CacheNodeIdsToRemove", &ids);
     }
     xml.optional("EngineVersion", engine.as_ref().map(|change| change.version.as_str()));
-    xml.optional("CacheNodeType", node_type.as_deref());
+    xml.optional("CacheNodeType", node_type.map(String::as_str));
     xml.optional("AuthTokenStatus", cluster.auth_status(observed));
     pending_transit(xml, *transit);
+    if let Some(Scale { percentage, interval_minutes }) = scale {
+        xml.element("ScaleConfig", |xml| {
+            xml.number("ScalePercentage", percentage).number("ScaleIntervalMinutes", interval_minutes);
+        });
+    }
 }
 
 /// Writes a mode of encryption in transit that waits for the maintenance window.

@@ -3,8 +3,9 @@
 use serde::Deserialize;
 
 use super::cache_cluster::{
-    self, answer_new, check_node_type, check_quota, check_security_groups, default_security_group, engine_of,
-    no_cache_security_groups, not_available, only_ipv4, parameter_group, store_new, subnets,
+    self, answer_new, change_topic, check_node_type, check_quota, check_security_groups,
+    default_security_group, engine_of, no_cache_security_groups, not_available, only_ipv4, parameter_group,
+    store_new, subnets,
 };
 use super::increase_replica_count::add_members;
 use super::replication_group::{find_group, update_group};
@@ -120,6 +121,7 @@ pub(super) fn run(app: &App, caller: &Caller, input: CreateCacheCluster) -> Resu
     if cluster.auth.is_enabled() {
         check_cache(engine, version.full, cluster.transit.is_enabled())?;
     }
+    change_topic(app, caller, &mut cluster.topic, input.notification_topic_arn.as_deref(), None)?;
     let logs = &input.log_delivery_configurations;
     log_delivery::change(&mut cluster.log_delivery, logs, engine, version.full, app.now_ms())?;
     let mut holds: Vec<Change> = group_hold.into_iter().chain(subnet_hold).collect();
@@ -159,6 +161,7 @@ fn join(
         ("TransitEncryptionEnabled", input.transit_encryption_enabled == Some(true)),
         ("PreferredAvailabilityZones", !input.preferred_availability_zones.is_empty()),
         ("LogDeliveryConfigurations", !input.log_delivery_configurations.is_empty()),
+        ("NotificationTopicArn", input.notification_topic_arn.is_some()),
         ("NumCacheNodes", input.num_cache_nodes.is_some_and(|count| count != 1)),
     ];
     if let Some((name, _)) = inherited.iter().find(|(_, given)| *given) {
@@ -186,7 +189,6 @@ fn join(
 /// Refuses what is not built, rather than ignoring it.
 fn check_built(input: &CreateCacheCluster) -> Result<(), Refusal> {
     no_cache_security_groups(&input.cache_security_group_names)?;
-    not_available("NotificationTopicArn", input.notification_topic_arn.is_some())?;
     not_available("OutpostMode", input.outpost_mode.is_some())?;
     not_available("PreferredOutpostArn", input.preferred_outpost_arn.is_some())?;
     not_available("PreferredOutpostArns", !input.preferred_outpost_arns.is_empty())?;

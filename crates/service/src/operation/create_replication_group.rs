@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::cache_cluster::{
-    check_node_type, check_quota, check_security_groups, default_security_group, engine_of,
+    change_topic, check_node_type, check_quota, check_security_groups, default_security_group, engine_of,
     no_cache_security_groups, not_available, only_ipv4, parameter_group, subnets,
 };
 use super::modify_cache_cluster::versions;
@@ -103,8 +103,8 @@ pub(super) fn run(app: &App, caller: &Caller, input: CreateReplicationGroup) -> 
     check_built(&input)?;
     check_description(&input.replication_group_description)?;
     let (members, mut changes) = match &input.primary_cluster_id {
-        Some(primary) => adopt(app, &input, &id, primary)?,
-        None => fresh(app, &input, &id)?,
+        Some(primary) => adopt(app, caller, &input, &id, primary)?,
+        None => fresh(app, caller, &input, &id)?,
     };
     let first = members.first().ok_or_else(|| ApiError::internal(&"a group without members"))?;
     not_available(
@@ -172,6 +172,7 @@ pub(super) fn check_description(text: &str) -> Result<(), Refusal> {
 /// A running cluster becomes the primary, and further members are made after its image.
 fn adopt(
     app: &App,
+    caller: &Caller,
     input: &CreateReplicationGroup,
     id: &str,
     primary: &str,
@@ -219,6 +220,7 @@ fn adopt(
     let (mut adopted, mut changes) = changed(app, input, &found)?;
     changes.extend(hold);
     adopted.group = Some(id.to_owned());
+    change_topic(app, caller, &mut adopted.topic, input.notification_topic_arn.as_deref(), None)?;
     let (engine, version, logs) =
         (adopted.engine, adopted.engine_version.clone(), &input.log_delivery_configurations);
     log_delivery::change(&mut adopted.log_delivery, logs, engine, &version, app.now_ms())?;
@@ -296,6 +298,7 @@ fn changed(
 /// New clusters, all alike but for their zones.
 fn fresh(
     app: &App,
+    caller: &Caller,
     input: &CreateReplicationGroup,
     id: &str,
 ) -> Result<(Vec<Cluster>, Vec<Change>), ApiError> {
@@ -354,6 +357,7 @@ fn fresh(
     };
     let mut first = create(&request, &chosen, &mut crate::random::number_below)?;
     first.group = Some(id.to_owned());
+    change_topic(app, caller, &mut first.topic, input.notification_topic_arn.as_deref(), None)?;
     first.auth = AuthTokens::of_new(input.auth_token.as_deref(), app.now_ms())?;
     if first.auth.is_enabled() {
         check_cache(engine, version.full, first.transit.is_enabled())?;
@@ -391,7 +395,6 @@ fn check_built(input: &CreateReplicationGroup) -> Result<(), Refusal> {
     not_available("NodeGroupConfiguration", !input.node_group_configuration.is_empty())?;
     not_available("GlobalReplicationGroupId", input.global_replication_group_id.is_some())?;
     not_available("ServerlessCacheSnapshotName", input.serverless_cache_snapshot_name.is_some())?;
-    not_available("NotificationTopicArn", input.notification_topic_arn.is_some())?;
     if input.auth_token.is_some() && !input.user_group_ids.is_empty() {
         return Err(Refusal::combination("AuthToken cannot be specified together with UserGroupIds."));
     }

@@ -17,5 +17,6 @@ pub(super) fn note(
         source_id: source_id.to_owned(),
         source_type,
         message: message.into(),
+        topic: None,
     })
 }

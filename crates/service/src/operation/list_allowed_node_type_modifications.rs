@@ -7,7 +7,7 @@ use super::replication_group::{self, find_group};
 use super::{App, Caller, Input};
 use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
-use crate::resource::cluster::{Cluster, Engine};
+use crate::resource::cluster::Cluster;
 use crate::resource::node_type;
 
 /// The parameters.
@@ -44,9 +44,6 @@ pub(super) fn run(
             ));
         }
     };
-    if cluster.engine == Engine::Memcached {
-        return Err(ApiError::invalid_combination("The node type of a memcached cluster cannot be changed."));
-    }
     let present = node_type::find(&cluster.node_type);
     let present = present.ok_or_else(|| ApiError::internal(&"a cluster of an unknown node type"))?;
     let offered = || {

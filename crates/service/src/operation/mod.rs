@@ -62,6 +62,7 @@ mod increase_replica_count;
 mod list_allowed_node_type_modifications;
 mod list_tags_for_resource;
 mod log_delivery;
+mod mend;
 mod modify_cache_cluster;
 mod modify_cache_parameter_group;
 mod modify_cache_subnet_group;
@@ -85,6 +86,7 @@ mod tests;
 
 pub use app::{App, Caller, system_clock};
 pub use frame::{Input, Operation, Run, perform};
+pub use mend::mend_security_groups;
 pub use page::{Page, Paging};
 pub use rehearsal::rehearse;
 pub use retry::retrying;

@@ -1,11 +1,10 @@
 //! ModifyCacheCluster.
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use super::cache_cluster::{
-    self, answer, check_node_type, check_quota, check_room, check_security_groups, engine_of,
-    no_cache_security_groups, not_available, only_ipv4, parameter_group, subnets, update, version_of,
+    self, answer, change_topic, check_node_type, check_quota, check_room, check_security_groups, engine_of,
+    no_cache_security_groups, only_ipv4, parameter_group, subnets, update, version_of,
 };
 use super::event::note;
 use super::log_delivery::check_at_once;
@@ -14,6 +13,7 @@ use crate::front::{ApiError, Xml};
 use crate::resource::arn::Arn;
 use crate::resource::auth_token::{Strategy, check_cache};
 use crate::resource::cluster::modify::{ModifyRequest, modify};
+use crate::resource::cluster::scale::Scale;
 use crate::resource::cluster::{Changing, Cluster, EngineChange};
 use crate::resource::engine_version;
 use crate::resource::event::SourceType;
@@ -54,7 +54,14 @@ pub(super) struct ModifyCacheCluster {
     #[serde(default)]
     log_delivery_configurations: Vec<LogRequest>,
     ip_discovery: Option<String>,
-    scale_config: Option<IgnoredAny>,
+    scale_config: Option<ScaleConfig>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ScaleConfig {
+    scale_percentage: Option<i64>,
+    scale_interval_minutes: Option<i64>,
 }
 
 impl Input for ModifyCacheCluster {
@@ -73,6 +80,8 @@ pub(super) fn run(app: &App, caller: &Caller, input: ModifyCacheCluster) -> Resu
         changes.extend(admitted(app, cluster, request.security_group_ids.as_deref())?);
         let (subnets, hold) = subnets(app, &cluster.subnet_group)?;
         modify(cluster, observed, request, &subnets)?;
+        let (arn, status) = (&input.notification_topic_arn, &input.notification_topic_status);
+        change_topic(app, caller, &mut cluster.topic, arn.as_deref(), status.as_deref())?;
         tokens(cluster, &input, app.now_ms())?;
         let (engine, version) = (cluster.engine, cluster.engine_version.clone());
         let logs = &input.log_delivery_configurations;
@@ -137,10 +146,7 @@ pub(super) fn check_tokens_at_once(apply_immediately: Option<bool>) -> Result<()
 /// Refuses what is not built, rather than ignoring it.
 fn check_built(input: &ModifyCacheCluster) -> Result<(), Refusal> {
     no_cache_security_groups(&input.cache_security_group_names)?;
-    not_available("NotificationTopicArn", input.notification_topic_arn.is_some())?;
-    not_available("NotificationTopicStatus", input.notification_topic_status.is_some())?;
     check_at_once(!input.log_delivery_configurations.is_empty(), input.apply_immediately)?;
-    not_available("ScaleConfig", input.scale_config.is_some())?;
     only_ipv4("IpDiscovery", input.ip_discovery.as_deref())
 }
 
@@ -161,6 +167,8 @@ fn request(
         input.cache_parameter_group_name.as_deref(),
     )?;
     let groups = (!input.security_group_ids.is_empty()).then(|| input.security_group_ids.clone());
+    let scale = input.scale_config.as_ref();
+    let scale = scale.map(|config| Scale::of(config.scale_percentage, config.scale_interval_minutes));
     let request = ModifyRequest {
         node_count: input.num_cache_nodes,
         remove: input.cache_node_ids_to_remove.clone(),
@@ -173,6 +181,7 @@ fn request(
         parameter_group,
         engine,
         node_type: input.cache_node_type.clone(),
+        scale: scale.transpose()?,
         auto_minor_version_upgrade: input.auto_minor_version_upgrade,
         apply_immediately: input.apply_immediately == Some(true),
     };

@@ -3,7 +3,8 @@
 use serde::Deserialize;
 
 use super::cache_cluster::{
-    check_node_type, check_room, check_security_groups, no_cache_security_groups, not_available, only_ipv4,
+    change_topic, check_node_type, check_room, check_security_groups, no_cache_security_groups,
+    not_available, only_ipv4,
 };
 use super::log_delivery::check_at_once;
 use super::modify_cache_cluster::{admitted, check_tokens_at_once, versions};
@@ -84,6 +85,7 @@ pub(super) fn run(app: &App, caller: &Caller, input: ModifyReplicationGroup) -> 
         group(whole, &input)?;
         transit(whole, &input)?;
         logs(app, whole, &input)?;
+        topics(app, caller, whole, &input)?;
         changes.extend(users(app, whole, &input)?);
         tokens(whole, &input, app.now_ms())?;
         Ok(changes)
@@ -99,6 +101,8 @@ impl ModifyReplicationGroup {
             || self.automatic_failover_enabled.is_some()
             || self.multi_az_enabled.is_some()
             || self.asks_members()
+            || self.notification_topic_arn.is_some()
+            || self.notification_topic_status.is_some()
             || self.asks_users()
             || self.asks_tokens()
             || !self.log_delivery_configurations.is_empty()
@@ -258,6 +262,21 @@ fn logs(app: &App, whole: &mut WholeGroup, input: &ModifyReplicationGroup) -> Re
     Ok(())
 }
 
+/// Another topic for its events: they are published from now on.
+fn topics(
+    app: &App,
+    caller: &Caller,
+    whole: &mut WholeGroup,
+    input: &ModifyReplicationGroup,
+) -> Result<(), ApiError> {
+    let (arn, status) = (&input.notification_topic_arn, &input.notification_topic_status);
+    for member in &mut whole.members {
+        let topic = &mut member.cluster.value.topic;
+        change_topic(app, caller, topic, arn.as_deref(), status.as_deref())?;
+    }
+    Ok(())
+}
+
 /// Another user group, or none: all members follow at once.
 fn users(app: &App, whole: &mut WholeGroup, input: &ModifyReplicationGroup) -> Result<Vec<Change>, ApiError> {
     if !input.asks_users() {
@@ -352,8 +371,6 @@ fn tokens(whole: &mut WholeGroup, input: &ModifyReplicationGroup, now_ms: u64) -
 /// Refuses what is not built, rather than ignoring it.
 fn check_built(input: &ModifyReplicationGroup) -> Result<(), Refusal> {
     no_cache_security_groups(&input.cache_security_group_names)?;
-    not_available("NotificationTopicArn", input.notification_topic_arn.is_some())?;
-    not_available("NotificationTopicStatus", input.notification_topic_status.is_some())?;
     not_available("ClusterMode", input.cluster_mode.as_deref().is_some_and(|word| word != "disabled"))?;
     not_available(
         "Durability",

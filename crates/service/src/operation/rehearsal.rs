@@ -29,6 +29,7 @@ pub fn rehearse(app: &App, caller: &Caller, calls: &[Form]) -> Result<(), ApiErr
         metrics: Arc::clone(&app.metrics),
         release: app.release.clone(),
         nodes_max: app.nodes_max,
+        notifications: app.notifications.clone(),
     };
     calls.iter().try_for_each(|call| perform(&stage, caller, call, "").map(drop))
 }

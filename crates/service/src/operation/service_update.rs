@@ -11,7 +11,7 @@ use crate::resource::engine_version::VERSIONS;
 use crate::resource::group::Group;
 use crate::resource::node::Observed;
 use crate::resource::service_update::{NodeUpdate, Release, ServiceUpdate, UpdateAction, nodes, status};
-use crate::state::{Page, Resource, find, list_all, list_shared};
+use crate::state::{Page, Resource, find, find_shared, list_all, list_shared};
 
 /// Most caches of one call.
 pub(super) const CACHES_MAX: usize = 20;
@@ -87,6 +87,9 @@ pub(super) fn check_words(parameter: &str, words: &[String], allowed: &[&str]) -
     }
 }
 
+/// A cluster with what is observed of it.
+pub(super) type Member = (Arc<Cluster>, Option<Arc<Observed>>);
+
 /// A cache as service updates see it: a group with its members, or a cluster that is in none.
 pub(super) struct Cache {
     pub(super) id: String,
@@ -94,7 +97,7 @@ pub(super) struct Cache {
     pub(super) created_ms: u64,
     pub(super) engine: &'static str,
     /// Clusters with what is observed of them, in the order of the group.
-    pub(super) members: Vec<(Arc<Cluster>, Option<Arc<Observed>>)>,
+    pub(super) members: Vec<Member>,
 }
 
 impl Cache {
@@ -127,7 +130,12 @@ impl Cache {
         update: &str,
     ) -> Option<&'a UpdateAction> {
         let action = actions.get(&UpdateAction::id_of(update, &self.id, self.is_group))?;
-        (action.cache_created_ms == self.created_ms).then_some(action)
+        self.is_of(action).then_some(action)
+    }
+
+    /// Whether a wish is for this cache, and not for an earlier one of its name.
+    fn is_of(&self, action: &UpdateAction) -> bool {
+        action.cache_created_ms == self.created_ms
     }
 }
 
@@ -143,7 +151,7 @@ pub(super) fn caches(app: &App) -> Result<Vec<Cache>, ApiError> {
     let mut caches = Vec::new();
     let groups = list_shared::<Group>(records, Page::default())?.into_iter().map(|stored| stored.value);
     for group in groups.filter(|group| !group.deleting) {
-        let members: Vec<(Arc<Cluster>, Option<Arc<Observed>>)> =
+        let members: Vec<Member> =
             group.members().filter_map(|id| Some((clusters.remove(id)?, observed.remove(id)))).collect();
         let engine = members.first().map_or("redis", |(cluster, _)| cluster.engine.as_str());
         caches.push(Cache {
@@ -163,6 +171,37 @@ pub(super) fn caches(app: &App) -> Result<Vec<Cache>, ApiError> {
         members: vec![(Arc::clone(&cluster), observed.remove(&cluster.id))],
     }));
     Ok(caches)
+}
+
+/// The cache of that name, unless it is being deleted.
+fn cache(app: &App, id: &str, is_group: bool) -> Result<Option<Cache>, ApiError> {
+    let records = app.records.as_ref();
+    let member = |id: &str| -> Result<Option<Member>, ApiError> {
+        let Some(cluster) = find_shared::<Cluster>(records, id)? else { return Ok(None) };
+        Ok(Some((cluster.value, find_shared::<Observed>(records, id)?.map(|stored| stored.value))))
+    };
+    if is_group {
+        let group = find_shared::<Group>(records, id)?.map(|stored| stored.value);
+        let Some(group) = group.filter(|group| !group.deleting) else { return Ok(None) };
+        let members = group.members().map(|id| member(id)).collect::<Result<Vec<_>, _>>()?;
+        let members: Vec<_> = members.into_iter().flatten().collect();
+        let engine = members.first().map_or("redis", |(cluster, _)| cluster.engine.as_str());
+        return Ok(Some(Cache {
+            id: id.to_owned(),
+            is_group,
+            created_ms: group.created_ms,
+            engine,
+            members,
+        }));
+    }
+    let alone = member(id)?.filter(|(cluster, _)| cluster.group.is_none() && !cluster.deleting);
+    Ok(alone.map(|(cluster, observed)| Cache {
+        id: id.to_owned(),
+        is_group,
+        created_ms: cluster.created_ms,
+        engine: cluster.engine.as_str(),
+        members: vec![(cluster, observed)],
+    }))
 }
 
 /// All wishes by id.
@@ -208,13 +247,19 @@ pub(super) fn batch(
     each: impl Fn(&Cache, Option<&UpdateAction>) -> Result<Result<&'static str, (&'static str, String)>, ApiError>,
 ) -> Result<Xml, ApiError> {
     check_count(groups, clusters)?;
-    let (caches, actions) = (caches(app)?, actions(app)?);
     let named = groups.iter().map(|id| (id, true)).chain(clusters.iter().map(|id| (id, false)));
     let mut processed = Vec::new();
     for (id, is_group) in named {
         let id = id.to_ascii_lowercase();
-        let outcome = match caches.iter().find(|cache| cache.id == id && cache.is_group == is_group) {
-            Some(cache) => each(cache, cache.action(&actions, &update.name()))?,
+        let outcome = match cache(app, &id, is_group)? {
+            Some(cache) => {
+                let action = find::<UpdateAction>(
+                    app.records.as_ref(),
+                    &UpdateAction::id_of(&update.name(), &id, is_group),
+                )?;
+                let action = action.map(|stored| stored.value);
+                each(&cache, action.as_ref().filter(|action| cache.is_of(action)))?
+            }
             None => Err(missing(app, &id, is_group)?),
         };
         processed.push(Processed { id, is_group, outcome });

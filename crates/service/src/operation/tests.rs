@@ -40,6 +40,7 @@ impl Service {
             metrics: Arc::new(MetricStore::in_memory().unwrap()),
             release: Release::parse("0.2.0"),
             nodes_max: REGION_NODES_MAX,
+            notifications: None,
         };
         let caller = Caller {
             access_key_id: "AKIAEXAMPLE".to_owned(),
@@ -105,6 +106,8 @@ impl Service {
             auth: Default::default(),
             auth_generation: 0,
             log_delivery: Default::default(),
+            scale: None,
+            topic: None,
         };
         self.app.records.apply(&[state::create(&cluster).unwrap()]).unwrap();
     }
@@ -116,6 +119,7 @@ impl Service {
             source_id: source_id.to_owned(),
             source_type: SourceType::CacheCluster,
             message: format!("event {sequence}"),
+            topic: None,
         };
         self.app.records.apply(&[state::create(&event).unwrap()]).unwrap();
     }

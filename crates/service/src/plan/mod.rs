@@ -9,12 +9,17 @@ use std::fmt;
 
 use crate::resource::cluster::{Cluster, Engine};
 use crate::resource::node::{NodePhase, Observed, ObservedNode};
+use stage::Stages;
 
 pub mod group;
+mod stage;
 pub mod update;
 
 #[cfg(test)]
 mod tests;
+
+/// The directive with the memory of the machine that a node plays.
+pub const NODE_MEMORY: &str = "node-memory-bytes";
 
 /// When a changed setting comes into force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +85,13 @@ pub enum Step {
         /// Whether some do.
         pending: bool,
     },
+    /// Note that these nodes are the next to be given another node type.
+    Stage {
+        /// Ids of the nodes.
+        nodes: Vec<String>,
+        /// The next ones follow not before this time, Unix milliseconds.
+        next_ms: u64,
+    },
     /// Make a new list of members with the next version.
     Enlist {
         /// Ids of the members.
@@ -117,7 +129,7 @@ impl Step {
             | Step::NotePending { node, .. }
             | Step::Tell { node }
             | Step::Remove { node } => Some(node),
-            Step::Enlist { .. } | Step::Settle { .. } | Step::Forget => None,
+            Step::Stage { .. } | Step::Enlist { .. } | Step::Settle { .. } | Step::Forget => None,
         }
     }
 }
@@ -134,6 +146,9 @@ impl fmt::Display for Step {
                 };
                 let changes: Vec<String> = changes.iter().map(shown).collect();
                 write!(f, "set {node} {}", changes.join(" "))
+            }
+            Step::Stage { nodes, next_ms } => {
+                write!(f, "replace {} in a stage, the next one from {next_ms}", nodes.join(" "))
             }
             Step::NotePending { node, pending: true } => write!(f, "note {node} needs a reboot"),
             Step::NotePending { node, pending: false } => write!(f, "note {node} needs no reboot"),
@@ -179,24 +194,29 @@ pub fn plan(facts: &Facts<'_>) -> Plan {
     if facts.cluster.deleting {
         return removal(facts.observed);
     }
-    let mut plan = Plan::default();
-    for (id, wanted) in &facts.cluster.nodes {
+    let mut stages = Stages::of(facts);
+    if let Some(begins) = stages.begins.take() {
+        return Plan { steps: vec![begins], again_ms: None };
+    }
+    let mut plan = Plan { steps: vec![], again_ms: stages.next_ms };
+    for (id, wanted) in facts.cluster.nodes.iter().filter(|(id, _)| !stages.is_now(id)) {
         match facts.observed.nodes.get(id) {
             None => {
                 plan.steps.push(Step::Place { node: id.clone(), subnet_id: wanted.subnet_id.clone() });
                 plan.steps.push(Step::Start { node: id.clone() });
             }
-            Some(node) => keep(facts, id, wanted.reboots, node, &mut plan),
+            Some(node) => keep(facts, id, wanted.reboots, node, stages.waits(id), &mut plan),
         }
     }
     if facts.cluster.engine == Engine::Memcached {
-        members(facts, &mut plan);
+        members(facts, &stages, &mut plan);
     }
+    stages.replace(facts, &mut plan);
     let leaving = facts.observed.nodes.keys().filter(|id| !facts.cluster.nodes.contains_key(*id));
     plan.steps.extend(leaving.map(|id| Step::Remove { node: id.clone() }));
     let is_settled = facts.observed.applied_generation >= facts.cluster.generation
         && facts.observed.parameter_group == facts.cluster.parameter_group;
-    if plan.again_ms.is_none() && !is_settled {
+    if plan.again_ms.is_none() && stages.are_over() && !is_settled {
         plan.steps.push(Step::Settle { generation: facts.cluster.generation });
     }
     plan
@@ -208,9 +228,17 @@ fn removal(observed: &Observed) -> Plan {
     Plan { steps, again_ms: None }
 }
 
-/// Steps for a node that was there before and stays.
-fn keep(facts: &Facts<'_>, id: &str, reboots: u64, node: &ObservedNode, plan: &mut Plan) {
+impl Plan {
+    /// Plans again at that time, or earlier.
+    fn put_off(&mut self, until_ms: u64) {
+        self.again_ms = Some(self.again_ms.map_or(until_ms, |other| other.min(until_ms)));
+    }
+}
+
+/// Steps for a node that was there before and stays; one that `waits` for another node type goes on as it is.
+fn keep(facts: &Facts<'_>, id: &str, reboots: u64, node: &ObservedNode, waits: bool, plan: &mut Plan) {
     let differences = Differences::of(facts.settings, node);
+    let differences = if waits { differences.of_waiting(facts) } else { differences };
     let must_stop = node.reboots < reboots || !differences.restart.is_empty();
     if facts.alive.contains(id) {
         // A process that lives on while its node is rebooting is one whose stop was interrupted.
@@ -222,15 +250,14 @@ fn keep(facts: &Facts<'_>, id: &str, reboots: u64, node: &ObservedNode, plan: &m
         if !differences.live.is_empty() {
             plan.steps.push(Step::Set { node: id.to_owned(), changes: differences.live });
         }
-        if node.pending_reboot == differences.reboot.is_empty() {
+        if !waits && node.pending_reboot == differences.reboot.is_empty() {
             let pending = !node.pending_reboot;
             plan.steps.push(Step::NotePending { node: id.to_owned(), pending });
         }
         return;
     }
     if facts.now_ms < node.not_before_ms {
-        let again = plan.again_ms.map_or(node.not_before_ms, |other| other.min(node.not_before_ms));
-        plan.again_ms = Some(again);
+        plan.put_off(node.not_before_ms);
         return;
     }
     plan.steps.push(Step::Start { node: id.to_owned() });
@@ -311,12 +338,15 @@ impl Differences {
 }
 
 /// Steps for Auto Discovery: leaving nodes go from the list before they stop, new ones come when they answer.
-fn members(facts: &Facts<'_>, plan: &mut Plan) {
+fn members(facts: &Facts<'_>, stages: &Stages<'_>, plan: &mut Plan) {
     let will_start: BTreeSet<String> = plan.steps.iter().filter_map(started).collect();
     let has_answered = |id: &String| {
         will_start.contains(id) || facts.observed.nodes.get(id).is_some_and(ObservedNode::is_member)
     };
-    let members: Vec<String> = facts.cluster.nodes.keys().filter(|id| has_answered(id)).cloned().collect();
+    let mut members: Vec<String> =
+        facts.cluster.nodes.keys().filter(|id| has_answered(id)).cloned().collect();
+    let count = members.len();
+    members.retain(|id| !stages.hides(id, count));
     let membership = &facts.observed.membership;
     let is_new = members != membership.node_ids || facts.with_names != membership.with_names;
     if is_new {

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::resource::cluster::Changing;
+use crate::resource::cluster::scale::Scale;
 use crate::resource::cluster::tests::{memcached, redis, settled};
+use crate::resource::node::Stage;
 
 struct Scene {
     cluster: Cluster,
@@ -113,6 +115,66 @@ fn a_node_that_leaves_disappears_from_the_list_first() {
     tell 0003 the members
     remove 0002
     settle generation 2
+    ");
+}
+
+#[test]
+fn another_node_type_comes_stage_by_stage() {
+    let mut scene = Scene::settled(memcached(3));
+    scene.cluster.node_type = "cache.m5.large".to_owned();
+    scene.cluster.scale = Some(Scale { percentage: 34, interval_minutes: 2 });
+    scene.cluster.generation += 1;
+    scene.want(NODE_MEMORY, "9", Applies::Own);
+    scene.want("maxmemory", "8", Applies::Live);
+    scene.want("engine-version", "1.6.24", Applies::Restart);
+    scene.want("allowed-sources", "none", Applies::Own);
+    insta::assert_snapshot!(scene.text(), @"replace 0001 0002 in a stage, the next one from 121000");
+    let stage =
+        |nodes: &[&str]| Stage { nodes: nodes.iter().map(|id| (*id).into()).collect(), next_ms: 121_000 };
+    scene.observed.stage = Some(stage(&["0001", "0002"]));
+    insta::assert_snapshot!(scene.text(), @r"
+    set 0003 allowed-sources=none
+    enlist 0003 by address
+    tell 0003 the members
+    stop 0001
+    start 0001
+    stop 0002
+    start 0002
+    ");
+    // The stage is done: its nodes come back to the list, and the other one waits.
+    for id in ["0001", "0002"] {
+        let node = scene.observed.nodes.get_mut(id).unwrap();
+        node.node_type = scene.cluster.node_type.clone();
+        node.settings = scene.settings.iter().map(|(name, s)| (name.clone(), s.value.clone())).collect();
+        node.told_version = 0;
+    }
+    scene.observed.membership.node_ids = vec!["0003".to_owned()];
+    insta::assert_snapshot!(scene.text(), @r"
+    set 0003 allowed-sources=none
+    enlist 0001 0002 0003 by address
+    tell 0001 the members
+    tell 0002 the members
+    tell 0003 the members
+    plan again at 121000
+    ");
+    // One that ends by itself has nothing to wait for.
+    scene.alive.remove("0003");
+    assert!(scene.text().contains("start 0003"), "{}", scene.text());
+    scene.alive.insert("0003".to_owned());
+    scene.now_ms = 121_000;
+    insta::assert_snapshot!(scene.text(), @"replace 0003 in a stage, the next one from 241000");
+}
+
+/// Where all nodes are replaced at once, nobody would be left on a list without them.
+#[test]
+fn a_stage_of_all_nodes_leaves_the_list_alone() {
+    let mut scene = Scene::settled(memcached(1));
+    scene.cluster.node_type = "cache.m5.large".to_owned();
+    scene.observed.stage = Some(Stage { nodes: vec!["0001".to_owned()], next_ms: 9 });
+    scene.cluster.generation += 1;
+    insta::assert_snapshot!(scene.text(), @r"
+    stop 0001
+    start 0001
     ");
 }
 

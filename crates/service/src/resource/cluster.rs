@@ -8,12 +8,15 @@ use serde::{Deserialize, Serialize};
 use super::auth_token::AuthTokens;
 use super::log_delivery::Deliveries;
 use super::node::{NodePhase, Observed, ObservedNode};
+use super::notification::Topic;
 use super::snapshot::Seed;
 use super::transit::Transit;
 use crate::state::Resource;
+use scale::Scale;
 
 pub mod create;
 pub mod modify;
+pub mod scale;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -99,6 +102,9 @@ pub struct Pending {
     pub remove: Vec<String>,
     /// Other node type.
     pub node_type: Option<String>,
+    /// The stages in which nodes of a memcached cluster are replaced for that.
+    #[serde(default)]
+    pub scale: Option<Scale>,
     /// Other engine version.
     pub engine: Option<EngineChange>,
     /// Another mode of encryption in transit.
@@ -176,6 +182,12 @@ pub struct Cluster {
     /// Logs that are to be delivered.
     #[serde(default)]
     pub log_delivery: Deliveries,
+    /// The stages in which nodes of a memcached cluster are replaced where its node type changes.
+    #[serde(default)]
+    pub scale: Option<Scale>,
+    /// Where its events are published.
+    #[serde(default)]
+    pub topic: Option<Topic>,
 }
 
 impl Resource for Cluster {
@@ -296,6 +308,7 @@ impl Cluster {
         }
         if let Some(node_type) = pending.node_type {
             self.node_type = node_type;
+            self.scale = pending.scale;
         }
         if let Some(change) = pending.engine {
             self.engine = change.engine;

@@ -63,6 +63,9 @@ pub struct Event {
     pub source_type: SourceType,
     /// English, in ElastiCache's words where they are known.
     pub message: String,
+    /// Where it is published, if the resource is no more there to say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
 }
 
 impl Resource for Event {

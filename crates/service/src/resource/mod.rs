@@ -18,6 +18,7 @@ pub mod log_delivery;
 pub mod network;
 pub mod node;
 pub mod node_type;
+pub mod notification;
 pub mod parameter;
 pub mod parameter_group;
 pub mod refusal;

@@ -76,6 +76,9 @@ pub struct ObservedNode {
     /// What the running process is.
     #[serde(default)]
     pub runs: Runs,
+    /// The node type that it has; nothing in a record that is older than this field.
+    #[serde(default)]
+    pub node_type: String,
 }
 
 /// What a node says about its replication.
@@ -104,6 +107,15 @@ pub struct Membership {
     pub node_ids: Vec<String>,
     /// Whether clients are given names (or else addresses).
     pub with_names: bool,
+}
+
+/// Nodes of a memcached cluster that are replaced together, because its node type changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stage {
+    /// Ids of the nodes.
+    pub nodes: Vec<String>,
+    /// The next ones follow not before this time, Unix milliseconds.
+    pub next_ms: u64,
 }
 
 /// What the driver is doing, for people who look into the records.
@@ -140,6 +152,9 @@ pub struct Observed {
     /// Snapshots that were taken, or given up.
     #[serde(default)]
     pub snapshots: u64,
+    /// The newest stage of a change of the node type, until that is done.
+    #[serde(default)]
+    pub stage: Option<Stage>,
 }
 
 impl Resource for Observed {
@@ -147,6 +162,13 @@ impl Resource for Observed {
 
     fn id(&self) -> String {
         self.id.clone()
+    }
+}
+
+impl Observed {
+    /// The node type that one of its nodes has.
+    pub fn type_of<'a>(&'a self, node: &'a ObservedNode) -> &'a str {
+        if node.node_type.is_empty() { &self.node_type } else { &node.node_type }
     }
 }
 

@@ -51,6 +51,8 @@ impl Service {
             buckets: None,
             #[cfg(feature = "s3")]
             s3: None,
+            #[cfg(feature = "sns")]
+            sns: None,
             nodes_max: 300,
             stop_nodes: true,
         };
@@ -326,6 +328,8 @@ async fn one_service_per_folder_and_only_its_owner_reads_the_key() {
         buckets: None,
         #[cfg(feature = "s3")]
         s3: None,
+        #[cfg(feature = "sns")]
+        sns: None,
         nodes_max: 300,
         stop_nodes: true,
     };

@@ -373,10 +373,15 @@ impl Partition {
 
     /// For a key that has deadlines: whether it lives. Reclaims what does not: the key, or fields of it.
     fn survives(&mut self, db: u16, hash: u32, place: Place, now: Now) -> bool {
-        let Some(item) = self.table(db).map(|table| table.get(place)) else { return false };
         if self.gone.keeps() {
-            return !item.is_dead(now.ms);
+            return self.table(db).is_some_and(|table| !table.get(place).is_dead(now.ms));
         }
+        self.reclaim_dead(db, hash, place, now)
+    }
+
+    /// The same, also while what is dead is kept.
+    fn reclaim_dead(&mut self, db: u16, hash: u32, place: Place, now: Now) -> bool {
+        let Some(item) = self.table(db).map(|table| table.get(place)) else { return false };
         if item.is_dead(now.ms) {
             self.reclaim(db, hash, place);
             return false;
@@ -538,6 +543,13 @@ impl Partition {
         self.living(db, key, now);
     }
 
+    /// Removes a key if its time is over, or fields of it, also while such are kept.
+    pub fn bury_kept(&mut self, db: u16, key: &Key<'_>, now: Now) {
+        if let Some(place) = self.find(db, key) {
+            self.reclaim_dead(db, key.hash, place, now);
+        }
+    }
+
     /// True if anything in a database has a deadline.
     #[inline]
     pub fn has_deadlines(&self, db: u16) -> bool {
@@ -689,6 +701,14 @@ impl Partition {
         }
         self.save_swapped(low, high);
         self.watches.swapped(low, high);
+    }
+
+    /// Lets go of the databases from this number on, which are empty.
+    pub fn trim(&mut self, databases: u16) {
+        let kept = usize::from(databases.max(1)) - 1;
+        debug_assert!(self.more.iter().skip(kept).all(|table| table.len() == 0), "no key is lost");
+        self.more.truncate(kept);
+        self.more.shrink_to_fit();
     }
 
     /// When the next look for dead keys is due, in Unix milliseconds rounded up; `None` when no key has a deadline.

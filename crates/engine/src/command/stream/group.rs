@@ -111,10 +111,14 @@ fn options(call: &Call<'_>, creating: bool) -> Result<(bool, Option<u64>), Comma
     Ok((make, read))
 }
 
-fn start(bytes: &[u8], stream: Option<&Stream>) -> Result<Id, CommandError> {
+fn start(
+    bytes: &[u8],
+    stream: Option<&Stream>,
+    parse: fn(&[u8], u64) -> Result<Id, CommandError>,
+) -> Result<Id, CommandError> {
     match bytes {
         b"$" => Ok(stream.map_or(Id::MIN, |stream| stream.last_id)),
-        _ => id::strict(bytes, 0),
+        _ => parse(bytes, 0),
     }
 }
 
@@ -126,7 +130,7 @@ fn create(call: &mut Call<'_>) -> Answer {
     if found.is_none() && !make {
         return Err(text(NO_KEY));
     }
-    let (last_id, made) = (start(args.get(4), found)?, found.is_none());
+    let (last_id, made) = (start(args.get(4), found, id::strict)?, found.is_none());
     let stream = call.keys.write_stream_or_create(key)?;
     if stream.groups.contains_key(name) {
         return Err(text("BUSYGROUP Consumer Group name already exists"));
@@ -154,7 +158,7 @@ fn setid(call: &mut Call<'_>) -> Answer {
     if !found {
         return Err(no_group(args.get(3), args.get(2)));
     }
-    let last_id = start(args.get(4), Some(stream))?;
+    let last_id = start(args.get(4), Some(stream), id::loose)?;
     if let Some(group) = stream.groups.get_mut(args.get(3)) {
         group.last_id = last_id;
         group.entries_read = entries_read;

@@ -21,7 +21,7 @@ pub(super) fn strict(bytes: &[u8], missing: u64) -> Result<Id, CommandError> {
 }
 
 /// An id, or `-` or `+` for the smallest and largest.
-fn loose(bytes: &[u8], missing: u64) -> Result<Id, CommandError> {
+pub(super) fn loose(bytes: &[u8], missing: u64) -> Result<Id, CommandError> {
     match bytes {
         b"-" => Ok(Id::MIN),
         b"+" => Ok(Id::MAX),

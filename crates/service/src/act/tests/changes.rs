@@ -3,6 +3,7 @@
 use super::group::killed_everywhere;
 use super::*;
 use crate::act::update;
+use crate::resource::cluster::scale::Scale;
 use crate::resource::group::ONLY_NODE;
 use crate::resource::service_update::{Release, UpdateAction};
 use crate::resource::transit::Transit;
@@ -168,4 +169,82 @@ async fn an_update_action_survives_a_kill_at_every_instant_and_loses_nothing() {
             return;
         }
     }
+}
+
+/// What ModifyCacheCluster makes of a memcached cluster with another node type.
+fn scaled(before: &Cluster, percentage: u8) -> Cluster {
+    changed(before, |cluster| {
+        cluster.node_type = "cache.m5.large".to_owned();
+        cluster.scale = Some(Scale { percentage, interval_minutes: 2 });
+    })
+}
+
+#[tokio::test]
+async fn another_node_type_of_memcached_in_stages_survives_a_kill_at_every_instant() {
+    let before = memcached(3);
+    for (percentage, stages) in [(10, 3), (50, 2), (100, 1)] {
+        let after = scaled(&before, percentage);
+        super::killed_everywhere(Some(before.clone()), after.clone(), |world| {
+            world.check_settled(&after);
+            let observed = world.observed(&after.id).unwrap();
+            assert!(observed.nodes.values().all(|node| node.node_type == after.node_type));
+            assert_eq!((observed.node_type, observed.stage), (after.node_type.clone(), None));
+            assert_eq!(world.host.starts.load(Ordering::SeqCst), 6, "each was started anew exactly once");
+            assert!(observed.membership.version > 1, "clients look at the list again");
+            let events = world.events();
+            let begun = events.iter().filter(|text| text.starts_with("Replacing cache nodes")).count();
+            assert_eq!(begun, stages, "{events:?}");
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn nodes_leave_the_list_before_they_are_replaced_and_stages_keep_their_distance() {
+    let world = World::new();
+    let before = memcached(4);
+    world.desire(&before);
+    world.run(&before.id).await.unwrap();
+    let addresses: BTreeMap<String, String> = world
+        .observed(&before.id)
+        .unwrap()
+        .nodes
+        .iter()
+        .map(|(id, node)| (id.clone(), node.address.to_string()))
+        .collect();
+    let first_starts = world.host.snapshot();
+    let gone = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&gone);
+    *world.host.meanwhile.lock().unwrap() = Some(Box::new(move |nodes| {
+        let runs = |id: &str| nodes.keys().any(|key| key.node == id);
+        for (id, address) in addresses.iter().filter(|(id, _)| !runs(id)) {
+            seen.lock().unwrap().push((clock(), id.clone()));
+            // Those of the same stage are on their way out, too, and clients of the others do not ask them.
+            let stays = |other: &str| (other <= "0002") != (id.as_str() <= "0002");
+            for (_, node) in nodes.iter().filter(|(key, _)| stays(&key.node)) {
+                let told = node.told.clone().unwrap_or_default();
+                assert!(!told.contains(address), "{id} is gone, and clients are told of it: {told}");
+            }
+        }
+    }));
+    let after = scaled(&before, 50);
+    world.desire(&after);
+    world.wanted.lock().unwrap().get_mut("maxmemory-policy").unwrap().value = "allkeys-lhd".into();
+    let tools = world.tools();
+    let begun = clock();
+    let Outcome::Until(next_ms) = tools.turn(&after.id).await.unwrap() else { panic!("no second stage") };
+    assert!(next_ms >= begun + 120_000, "two minutes after the first stage");
+    for (key, node) in world.host.snapshot() {
+        let is_new = node.process != first_starts[&key].process;
+        assert_eq!(is_new, ["0001", "0002"].contains(&key.node.as_str()), "half of them");
+        let policy = if is_new { "allkeys-lhd" } else { "volatile-lru" };
+        assert_eq!(node.settings["maxmemory-policy"], policy, "who waits stays as it is");
+    }
+    assert_eq!(after.status(world.observed(&after.id).as_ref()), Status::Modifying);
+    world.run(&after.id).await.unwrap();
+    *world.host.meanwhile.lock().unwrap() = None;
+    world.check_settled(&after);
+    let late: HashSet<String> =
+        gone.lock().unwrap().iter().filter(|(at, _)| *at >= next_ms).map(|(_, id)| id.clone()).collect();
+    assert_eq!(late, HashSet::from(["0003".to_owned(), "0004".to_owned()]), "the others came later");
 }

@@ -14,6 +14,7 @@ pub(in crate::console) enum Act {
     Backup,
     Delete,
     FailOver,
+    NodeType,
     Reboot,
     Replicas,
     Scale,
@@ -26,6 +27,7 @@ impl Act {
             "backup" => Act::Backup,
             "delete" => Act::Delete,
             "failover" => Act::FailOver,
+            "node-type" => Act::NodeType,
             "reboot" => Act::Reboot,
             "replicas" => Act::Replicas,
             "scale" => Act::Scale,
@@ -42,7 +44,7 @@ impl Act {
             Act::Reboot => format!("Reboot {id}"),
             Act::Replicas => format!("Change the replicas of {id}"),
             Act::Scale if cache.is_memcached() => format!("Change the number of nodes of {id}"),
-            Act::Scale => format!("Change the node type of {id}"),
+            Act::Scale | Act::NodeType => format!("Change the node type of {id}"),
         }
     }
 
@@ -52,7 +54,7 @@ impl Act {
             Act::Delete => "Delete",
             Act::FailOver => "Fail over",
             Act::Reboot => "Reboot",
-            Act::Replicas | Act::Scale => "Change",
+            Act::NodeType | Act::Replicas | Act::Scale => "Change",
         }
     }
 
@@ -71,6 +73,11 @@ impl Act {
                 "A replica takes the place of the primary, and the primary becomes a replica.",
                 "Writes fail for a moment, usually less than two seconds; clients connect anew.",
                 "What replicas had not received by then is lost; a primary that is well waits for them first.",
+            ],
+            Act::NodeType => vec![
+                "Some nodes at a time leave the list of members, and are replaced by empty ones of the new type.",
+                "The next ones follow when the minutes are over, until all are replaced; everything that was in them is lost.",
+                "Clients with Auto Discovery go on with the other nodes meanwhile.",
             ],
             Act::Reboot if cache.is_group() => vec![
                 "The node stops and starts again; it answers nobody meanwhile.",
@@ -148,6 +155,19 @@ fn fields(visit: &Visit<'_>, cache: &Cache, act: Act) -> Result<Vec<Field>, ApiE
             fields
         }
         Act::FailOver => Vec::new(),
+        Act::NodeType => vec![
+            Field::choice(visit, "node_type", "Node type", allowed_types(visit, cache)?),
+            Field::Number {
+                name: "percentage",
+                label: "Nodes at a time, in percent of all (10 to 100)",
+                value: or("percentage", "20".to_owned()),
+            },
+            Field::Number {
+                name: "minutes",
+                label: "Minutes from one stage to the next (2 to 30)",
+                value: or("minutes", "5".to_owned()),
+            },
+        ],
         Act::Reboot if cache.is_group() => {
             let replica = cache.nodes.iter().find(|node| node.role == "replica").or(cache.nodes.first());
             let value = or("node", replica.map(|node| node.cluster.clone()).unwrap_or_default());
@@ -215,6 +235,14 @@ fn perform(visit: &Visit<'_>, cache: &Cache, act: Act) -> Result<String, ApiErro
         Act::FailOver => (
             Parameters::of("TestFailover").text("ReplicationGroupId", id).text("NodeGroupId", "0001"),
             "The failover has begun. Watch the roles of the nodes.".to_owned(),
+        ),
+        Act::NodeType => (
+            of_cache(Parameters::of("ModifyCacheCluster"))
+                .text("CacheNodeType", typed("node_type"))
+                .number("ScaleConfig.ScalePercentage", typed("percentage"))
+                .number("ScaleConfig.ScaleIntervalMinutes", typed("minutes"))
+                .flag("ApplyImmediately", true),
+            format!("The node type of {id} is being changed, stage by stage."),
         ),
         Act::Reboot if cache.is_group() => (
             Parameters::of("RebootCacheCluster").text("CacheClusterId", typed("node")).list(

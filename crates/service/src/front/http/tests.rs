@@ -51,6 +51,7 @@ impl Server {
             metrics,
             release: None,
             nodes_max: 300,
+            notifications: None,
         });
         let key = AccessKey::generate("000000000000", "root").unwrap();
         let network = Network::default_of("us-east-1", DEFAULT_VPC_BASE, || "0".repeat(17));

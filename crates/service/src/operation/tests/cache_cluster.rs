@@ -99,11 +99,83 @@ fn a_memcached_cluster_grows_and_shrinks() {
     let now = service.ok(&format!("{modify}{spread}"));
     assert_eq!(texts(&now, "PreferredAvailabilityZone"), ["Multiple"]);
     service.settle("pages");
-    service.refused(&format!("{modify}&CacheNodeType=cache.m5.large"), "InvalidParameterCombination");
     service
         .refused(&format!("{modify}&NumCacheNodes=61&ApplyImmediately=true"), "NodeQuotaForClusterExceeded");
     service.refused(&format!("{modify}&NumCacheNodes=four"), "InvalidParameterValue");
     assert_eq!(service.desired("pages").nodes.len(), 5);
+}
+
+#[test]
+fn a_memcached_cluster_changes_its_node_type_in_stages() {
+    let service = Service::new();
+    service.ok(MEMCACHED);
+    service.settle("pages");
+    let modify = "Action=ModifyCacheCluster&CacheClusterId=pages";
+    let (share, interval) = ("ScaleConfig.ScalePercentage", "ScaleConfig.ScaleIntervalMinutes");
+    let to = "CacheNodeType=cache.m5.large";
+    for (parameters, code) in [
+        (format!("{to}&{share}=9&ApplyImmediately=true"), "InvalidParameterValue"),
+        (format!("{to}&{share}=101&ApplyImmediately=true"), "InvalidParameterValue"),
+        (format!("{to}&{interval}=1&ApplyImmediately=true"), "InvalidParameterValue"),
+        (format!("{to}&{interval}=31&ApplyImmediately=true"), "InvalidParameterValue"),
+        (format!("{to}&{share}=half&ApplyImmediately=true"), "InvalidParameterValue"),
+        (format!("{to}&{share}=50"), "InvalidParameterCombination"),
+        (format!("{share}=50&ApplyImmediately=true"), "InvalidParameterCombination"),
+        (format!("CacheNodeType=cache.x9.huge&{share}=50&ApplyImmediately=true"), "InvalidParameterValue"),
+    ] {
+        service.refused(&format!("{modify}&{parameters}"), code);
+    }
+    let shown = |xml: &str| {
+        ["CacheNodeType", "ScalePercentage", "ScaleIntervalMinutes"].map(|name| texts(xml, name).join(" "))
+    };
+    // Without ScaleConfig, ElastiCache's own stages, also in the window.
+    let waits = service.ok(&format!("{modify}&{to}"));
+    assert_eq!(shown(&waits), ["cache.t3.small cache.m5.large", "20", "5"]);
+    assert_eq!(texts(&waits, "CacheClusterStatus"), ["available"]);
+    let back = service.ok(&format!("{modify}&CacheNodeType=cache.t3.small"));
+    assert_eq!(shown(&back), ["cache.t3.small", "", ""], "the type that is there cancels it");
+    let now = service.ok(&format!("{modify}&{to}&{share}=50&ApplyImmediately=true"));
+    assert_eq!(shown(&now), ["cache.t3.small cache.m5.large", "50", "5"], "until all nodes are replaced");
+    assert_eq!(texts(&now, "CacheClusterStatus"), ["modifying"]);
+    service.refused(&format!("{modify}&{to}&{share}=100&ApplyImmediately=true"), "InvalidCacheClusterState");
+    service.settle("pages");
+    let done = service.ok("Action=DescribeCacheClusters&CacheClusterId=pages");
+    assert_eq!(shown(&done), ["cache.m5.large", "", ""]);
+    let allowed = service.ok("Action=ListAllowedNodeTypeModifications&CacheClusterId=pages");
+    assert!(allowed.contains("cache.t3.small"), "{allowed}");
+
+    service.ok(REDIS);
+    service.settle("sessions");
+    service.refused(
+        &format!("Action=ModifyCacheCluster&CacheClusterId=sessions&{to}&{share}=50&ApplyImmediately=true"),
+        "InvalidParameterCombination",
+    );
+}
+
+#[test]
+fn a_cache_has_a_topic_where_events_are_published() {
+    let mut service = Service::new();
+    let arn = "arn:aws:sns:us-east-1:000000000000:caches";
+    let refused =
+        service.refused(&format!("{REDIS}&NotificationTopicArn={arn}"), "InvalidParameterCombination");
+    assert!(refused.contains("--sns-endpoint"), "{refused}");
+    service.app.notifications = Some(Default::default());
+    service.refused(&format!("{REDIS}&NotificationTopicArn=caches"), "InvalidParameterValue");
+    let shown = |xml: &str| (texts(xml, "TopicArn").join(" "), texts(xml, "TopicStatus").join(" "));
+    let created = service.ok(&format!("{REDIS}&NotificationTopicArn={arn}"));
+    assert_eq!(shown(&created), (arn.to_owned(), "active".to_owned()));
+    service.settle("sessions");
+    let modify = "Action=ModifyCacheCluster&CacheClusterId=sessions";
+    service.refused(&format!("{modify}&NotificationTopicStatus=off"), "InvalidParameterValue");
+    let silent = service.ok(&format!("{modify}&NotificationTopicStatus=inactive"));
+    assert_eq!(shown(&silent), (arn.to_owned(), "inactive".to_owned()));
+    assert_eq!(texts(&silent, "CacheClusterStatus"), ["available"], "no node follows it");
+    let other = service.ok(&format!("{modify}&NotificationTopicArn={arn}-2"));
+    assert_eq!(shown(&other), (format!("{arn}-2"), "active".to_owned()));
+    service.ok(MEMCACHED);
+    service.settle("pages");
+    let modify = "Action=ModifyCacheCluster&CacheClusterId=pages";
+    service.refused(&format!("{modify}&NotificationTopicStatus=active"), "InvalidParameterCombination");
 }
 
 #[test]
@@ -149,7 +221,6 @@ fn what_is_not_built_is_refused_and_nothing_is_made() {
         ("SnapshotName=s", "SnapshotNotFoundFault"),
         ("SnapshotArns.SnapshotArn.1=arn:aws:s3:::bucket/f.rdb", "InvalidParameterValue"),
         ("AuthToken=abcdefghijklmnopqrst", "InvalidParameterCombination"),
-        ("NotificationTopicArn=arn:aws:sns:us-east-1:000000000000:t", "InvalidParameterCombination"),
         ("CacheSecurityGroupNames.CacheSecurityGroupName.1=g", "InvalidParameterCombination"),
         ("OutpostMode=single-outpost", "InvalidParameterCombination"),
         ("NetworkType=ipv6", "InvalidParameterCombination"),
@@ -266,6 +337,21 @@ fn a_cache_that_names_no_security_group_has_the_default_one_of_its_own_vpc() {
         ));
         let member = service.ok(&format!("Action=DescribeCacheClusters&CacheClusterId={subnet_group}-g-001"));
         assert_eq!(texts(&member, "SecurityGroupId"), [expected.as_str()]);
+    }
+    // A version before had given all of them that of the default VPC.
+    let earlier = |id: &str| {
+        let found = state::find::<Cluster>(service.app.records.as_ref(), id).unwrap().unwrap();
+        let security_group_ids = vec![network.default_security_group_id.clone()];
+        let cluster = Cluster { security_group_ids, ..found.value };
+        service.app.records.apply(&[state::replace(&cluster, found.revision).unwrap()]).unwrap();
+    };
+    let ids = ["far-c", "far-g-001", "default-c", "default-g-001"];
+    ids.iter().for_each(|id| earlier(id));
+    for _ in 0..2 {
+        crate::operation::mend_security_groups(service.app.records.as_ref()).unwrap();
+        let now = ids.map(|id| service.desired(id).security_group_ids.join(" "));
+        let default = network.default_security_group_id.clone();
+        assert_eq!(now, [group.clone(), group.clone(), default.clone(), default]);
     }
     // The default group of another VPC is one of another VPC.
     service.refused(

@@ -286,3 +286,32 @@ fn the_key_for_encryption_at_rest_is_kept_and_shown() {
         service.ok("Action=CreateSnapshot&ReplicationGroupId=h-none&SnapshotName=t&KmsKeyId=alias/backups");
     assert_eq!(texts(&named, "KmsKeyId"), ["alias/backups"]);
 }
+
+#[test]
+fn the_topic_of_a_group_is_that_of_its_members() {
+    let mut service = Service::new();
+    service.app.notifications = Some(Default::default());
+    let arn = "arn:aws:sns:us-east-1:000000000000:caches";
+    let topics = |service: &Service| {
+        let mut all = Vec::new();
+        for member in
+            state::find::<Group>(service.app.records.as_ref(), "g").unwrap().unwrap().value.members()
+        {
+            all.push(service.of(member).topic.map(|topic| (topic.arn.clone(), topic.status())));
+        }
+        all
+    };
+    service
+        .ok(&format!("{GROUP}&CacheNodeType=cache.t3.small&NumCacheClusters=2&NotificationTopicArn={arn}"));
+    assert_eq!(topics(&service), vec![Some((arn.to_owned(), "active")); 2]);
+    service.settle_group("g");
+    service.ok("Action=IncreaseReplicaCount&ReplicationGroupId=g&NewReplicaCount=2&ApplyImmediately=true");
+    assert_eq!(topics(&service), vec![Some((arn.to_owned(), "active")); 3], "a new replica has it, too");
+    service.settle_group("g");
+    let modify = "Action=ModifyReplicationGroup&ReplicationGroupId=g";
+    service.refused(&format!("{modify}&NotificationTopicArn={arn}:x"), "InvalidParameterValue");
+    service.ok(&format!("{modify}&NotificationTopicStatus=inactive"));
+    assert_eq!(topics(&service), vec![Some((arn.to_owned(), "inactive")); 3]);
+    service.app.notifications = None;
+    service.refused(&format!("{modify}&NotificationTopicStatus=active"), "InvalidParameterCombination");
+}

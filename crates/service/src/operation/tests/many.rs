@@ -112,6 +112,7 @@ fn others() -> Vec<Change> {
             source_id: format!("cache-{:03}", n % 500),
             source_type: SourceType::CacheCluster,
             message: "Cache cluster created".into(),
+            topic: None,
         };
         changes.push(create(&event).unwrap());
     }

@@ -40,6 +40,7 @@ fn node(number: u8) -> ObservedNode {
         told_version: 0,
         failures: 0,
         not_before_ms: 0,
+        node_type: String::new(),
         runs: Runs::Unrecorded,
     }
 }

@@ -109,6 +109,8 @@ pub fn create(
         auth: AuthTokens::default(),
         auth_generation: 0,
         log_delivery: Default::default(),
+        scale: None,
+        topic: None,
     })
 }
 

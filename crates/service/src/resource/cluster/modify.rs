@@ -3,11 +3,15 @@
 use super::create::{
     check_zones, cross_zone, no_memcached_snapshots, node_count, retention, wanted_node, zone_names,
 };
+use super::scale::Scale;
 use super::{Changing, Cluster, Engine, EngineChange, Pending, Status, WantedNode};
 use crate::resource::network::Subnet;
 use crate::resource::node::Observed;
 use crate::resource::refusal::Refusal;
 use crate::resource::window::{Daily, Weekly, check_apart};
+
+/// The first version of memcached whose node type can be changed.
+const SCALABLE_MEMCACHED: [u32; 2] = [1, 5];
 
 /// A request as it came, with names already looked up.
 #[derive(Debug, Clone, Default)]
@@ -34,6 +38,8 @@ pub struct ModifyRequest {
     pub engine: Option<EngineChange>,
     /// CacheNodeType, known.
     pub node_type: Option<String>,
+    /// ScaleConfig.
+    pub scale: Option<Scale>,
     /// AutoMinorVersionUpgrade.
     pub auto_minor_version_upgrade: Option<bool>,
     /// ApplyImmediately.
@@ -236,11 +242,30 @@ fn default_new_zones(cluster: &Cluster, known: &[&str], cross: bool, count: usiz
 }
 
 fn node_type(cluster: &Cluster, pending: &mut Pending, request: &ModifyRequest) -> Result<(), Refusal> {
-    let Some(node_type) = &request.node_type else { return Ok(()) };
-    if cluster.engine == Engine::Memcached && *node_type != cluster.node_type {
-        return Err(Refusal::combination("The node type of a memcached cluster cannot be changed."));
+    let is_memcached = cluster.engine == Engine::Memcached;
+    if request.scale.is_some() {
+        if !is_memcached {
+            return Err(Refusal::combination("ScaleConfig can only be specified for a memcached cluster."));
+        }
+        if request.node_type.is_none() {
+            return Err(Refusal::combination(
+                "ScaleConfig can only be specified together with CacheNodeType.",
+            ));
+        }
+        if !request.apply_immediately {
+            return Err(Refusal::combination("ApplyImmediately must be true: ScaleConfig cannot wait."));
+        }
     }
-    pending.node_type = (*node_type != cluster.node_type).then(|| node_type.clone());
+    let Some(node_type) = &request.node_type else { return Ok(()) };
+    let is_other = *node_type != cluster.node_type;
+    if is_memcached && is_other && numbers(&cluster.engine_version).as_slice() < SCALABLE_MEMCACHED.as_slice()
+    {
+        return Err(Refusal::combination(
+            "The node type of a memcached cluster can be changed from engine version 1.5 on.",
+        ));
+    }
+    pending.node_type = is_other.then(|| node_type.clone());
+    pending.scale = (is_memcached && is_other).then(|| request.scale.unwrap_or_default());
     Ok(())
 }
 

@@ -66,6 +66,7 @@ pub(crate) fn settled(cluster: &Cluster) -> Observed {
             failures: 0,
             not_before_ms: 0,
             runs: Runs::Unrecorded,
+            node_type: cluster.node_type.clone(),
         };
         (id.clone(), node)
     };
