@@ -29,7 +29,7 @@ use crate::tracking::Tracking;
 use crate::traffic::Traffic;
 use crate::{background, iam, memcache, memory, tls};
 use arc_swap::{ArcSwap, Guard};
-use larder_store::evict::{self, Round};
+use larder_store::evict::{self, Pool, Round};
 use larder_store::object::Limits;
 use larder_store::partition::access::Access;
 use larder_store::{Now, Store};
@@ -436,8 +436,14 @@ impl Node {
     }
 
     /// Evicts keys while more than `maxmemory` is in use, up to a share per batch; true when there is no room and
-    /// nothing can leave.
-    pub fn make_room(&self, settings: &Settings, worker: usize, now: Now, random: &mut u64) -> bool {
+    /// nothing can leave. `pool` and `random` are the worker's own.
+    pub fn make_room(
+        &self,
+        settings: &Settings,
+        worker: usize,
+        now: Now,
+        (pool, random): (&mut Pool, &mut u64),
+    ) -> bool {
         // While writes are held back, a replica must find what its primary has.
         let follows = self.replication.is_following() && settings.replication.ignores_maxmemory;
         if settings.maxmemory == 0
@@ -468,7 +474,7 @@ impl Node {
         };
         while !fits() {
             let mut told = |db, key: &[u8]| notify::evicted(self, worker, db, key);
-            let Some((db, key, removed)) = self.store.evict_one(&round, &mut dice, &mut told) else {
+            let Some((db, key, removed)) = self.store.evict_one(&round, pool, &mut dice, &mut told) else {
                 full = !await_background(began, fits);
                 break;
             };

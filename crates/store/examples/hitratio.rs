@@ -11,7 +11,7 @@
 
 mod trace;
 
-use larder_store::evict::{Policy, Round};
+use larder_store::evict::{Policy, Pool, Round};
 use larder_store::partition::access::Access;
 use larder_store::{Config, Extras, Now, Store, Value};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -138,7 +138,7 @@ fn replay(trace: &Trace, policy: Policy, budget: usize) -> (f64, usize, f64) {
     let empty = USED.load(Relaxed);
     let value = vec![b'x'; trace.requests.iter().map(|r| r.1).max().unwrap_or(0) as usize];
     let empty = empty + (USED.load(Relaxed) - empty);
-    let (mut dice, mut hits) = (Dice(3), 0);
+    let (mut dice, mut hits, mut pool) = (Dice(3), 0, Pool::default());
     for (at, (id, size)) in trace.requests.iter().enumerate() {
         let now = Now { ms: START_MS + (at as f64 / trace.per_ms) as u64 };
         let random = dice.next() as u32;
@@ -159,7 +159,7 @@ fn replay(trace: &Trace, policy: Policy, budget: usize) -> (f64, usize, f64) {
         drop(partition);
         let round = Round { policy, samples: 5, decay_minutes: 1, now };
         while USED.load(Relaxed) - empty > budget {
-            store.evict_one(&round, &mut || dice.next(), &mut |_, _| ()).expect("a key to evict");
+            store.evict_one(&round, &mut pool, &mut || dice.next(), &mut |_, _| ()).expect("a key to evict");
         }
     }
     let used = USED.load(Relaxed) - empty;

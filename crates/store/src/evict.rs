@@ -6,7 +6,7 @@
 use crate::Store;
 use crate::partition::access::{Access, decayed, idle_seconds};
 use crate::partition::density::Densities;
-use crate::partition::{ItemRef, Now, Removed};
+use crate::partition::{ItemRef, Now, Partition, Removed};
 
 /// `maxmemory-policy`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -110,12 +110,64 @@ const LOOKS_MAX: usize = 64;
 /// Densities differ more than ages do: it pays to look at so many times more keys.
 const LHD_SAMPLES: usize = 3;
 
+/// Keys that a pool keeps.
+const POOL_MAX: usize = 16;
+
+/// Longer keys are compared with the others of their round, and not kept.
+const POOL_KEY_BYTES_MAX: usize = 256;
+
 /// A key that may leave.
+#[derive(Debug)]
 struct Candidate {
     score: u64,
     partition: crate::PartitionId,
     db: u16,
     key: Vec<u8>,
+}
+
+/// What a thread that evicts remembers between rounds: keys that it looked at and would have let go next, of `allkeys-lhd`,
+/// so that a round compares more keys than it looks at. That is a hint: a key is judged anew before it leaves.
+#[derive(Debug, Default)]
+pub struct Pool {
+    /// In the order of their scores: the last leaves first.
+    candidates: Vec<Candidate>,
+    /// The policy that they were judged by.
+    policy: Policy,
+    /// Keys that left.
+    evicted: usize,
+}
+
+impl Pool {
+    /// How many keys left since this was asked last.
+    pub fn take_evicted(&mut self) -> usize {
+        std::mem::take(&mut self.evicted)
+    }
+
+    /// Puts a candidate in its place, unless all others are worse.
+    fn offer(&mut self, score: u64, partition: crate::PartitionId, db: u16, key: &[u8]) {
+        let is_full = self.candidates.len() >= POOL_MAX;
+        if is_full && self.candidates.first().is_some_and(|first| score <= first.score) {
+            return;
+        }
+        let same = |other: &Candidate| other.partition == partition && other.db == db && other.key == key;
+        let mut candidate = match self.candidates.iter().position(same) {
+            Some(at) => self.candidates.remove(at),
+            None => {
+                let old = is_full.then(|| self.candidates.remove(0).key);
+                let mut bytes = old.filter(|old| old.capacity() <= POOL_KEY_BYTES_MAX).unwrap_or_default();
+                bytes.clear();
+                bytes.extend_from_slice(key);
+                Candidate { score, partition, db, key: bytes }
+            }
+        };
+        candidate.score = score;
+        self.put(candidate);
+    }
+
+    fn put(&mut self, candidate: Candidate) {
+        let at = self.candidates.partition_point(|other| other.score <= candidate.score);
+        self.candidates.insert(at, candidate);
+    }
 }
 
 /// The worst of the keys that were looked at.
@@ -125,6 +177,8 @@ struct Sample<'a> {
     /// Keys to look at.
     wanted: usize,
     best: Option<Candidate>,
+    /// Takes part instead of `best` where the policy has one.
+    pool: Option<&'a mut Pool>,
     seen: usize,
 }
 
@@ -134,11 +188,15 @@ impl Store {
     pub fn evict_one(
         &self,
         round: &Round,
+        pool: &mut Pool,
         random: &mut dyn FnMut() -> u64,
         told: &mut dyn FnMut(u16, &[u8]),
     ) -> Option<(u16, Vec<u8>, Removed)> {
         if round.policy == Policy::NoEviction {
             return None;
+        }
+        if pool.policy != round.policy {
+            *pool = Pool { policy: round.policy, evicted: pool.evicted, ..Pool::default() };
         }
         let access = match round.policy {
             Policy::AllKeysLhd => {
@@ -147,27 +205,45 @@ impl Store {
             }
             _ => Access::None { created: 0 },
         };
-        (0..TRIES_MAX).find_map(|_| match self.choose(round, random) {
+        let left = (0..TRIES_MAX).find_map(|_| match self.choose(round, pool, random) {
             None => Some(None),
             Some(chosen) => {
                 let mut partition = self.lock(chosen.partition);
+                if let Some(better) = pool.candidates.last() {
+                    // It may have been used since it was judged.
+                    let score = self.score_of(&partition, &chosen, round)?;
+                    if score < better.score {
+                        pool.put(Candidate { score, ..chosen });
+                        return None;
+                    }
+                }
                 let removed = partition.evict(chosen.db, &self.key(&chosen.key, 0), access)?;
                 told(chosen.db, &chosen.key);
                 drop(partition);
                 Some(Some((chosen.db, chosen.key, removed)))
             }
-        })?
+        });
+        pool.candidates.retain(|kept| kept.key.len() <= POOL_KEY_BYTES_MAX);
+        pool.evicted += usize::from(matches!(left, Some(Some(_))));
+        left?
+    }
+
+    /// How gladly a key is let go now; `None` if it is there no more.
+    fn score_of(&self, partition: &Partition, chosen: &Candidate, round: &Round) -> Option<u64> {
+        let item = partition.peek(chosen.db, &self.key(&chosen.key, 0), Now { ms: 0 })?;
+        Some(round.policy.score(&item, round.now, round.decay_minutes, &self.common.densities))
     }
 
     fn new_sample<'a>(&'a self, round: &'a Round) -> Sample<'a> {
         let factor = if round.policy.is_lhd() { LHD_SAMPLES } else { 1 };
         let wanted = round.samples.saturating_mul(factor);
-        Sample { round, densities: &self.common.densities, wanted, best: None, seen: 0 }
+        Sample { round, densities: &self.common.densities, wanted, best: None, pool: None, seen: 0 }
     }
 
     /// The worst of a sample. Where keys are few a partition holds less than a sample: its neighbours add theirs.
-    fn choose(&self, round: &Round, random: &mut dyn FnMut() -> u64) -> Option<Candidate> {
+    fn choose(&self, round: &Round, pool: &mut Pool, random: &mut dyn FnMut() -> u64) -> Option<Candidate> {
         let mut sample = self.new_sample(round);
+        sample.pool = round.policy.is_lhd().then_some(pool);
         let start = random() as usize;
         let mut overlooked = None;
         for step in 0..self.partition_count() {
@@ -175,13 +251,13 @@ impl Store {
             let before = sample.seen;
             let any = self.sample(id, random, &mut sample);
             if sample.seen >= sample.wanted {
-                return sample.best;
+                return sample.worst();
             }
             if any && sample.seen == before {
                 overlooked = Some(id);
             }
         }
-        match (sample.best, overlooked) {
+        match (sample.worst(), overlooked) {
             (None, Some(id)) => self.search(id, round),
             (best, _) => best,
         }
@@ -264,11 +340,21 @@ impl Store {
 }
 
 impl Sample<'_> {
+    /// What leaves first of what was seen, and of the pool.
+    fn worst(&mut self) -> Option<Candidate> {
+        match &mut self.pool {
+            Some(pool) => pool.candidates.pop(),
+            None => self.best.take(),
+        }
+    }
+
     /// Compares a key with the worst so far.
     fn see(&mut self, partition: crate::PartitionId, db: u16, item: &ItemRef<'_>) {
         let Round { policy, now, decay_minutes, .. } = *self.round;
         let score = policy.score(item, now, decay_minutes, self.densities);
-        if self.best.as_ref().is_none_or(|worst| score > worst.score) {
+        if let Some(pool) = &mut self.pool {
+            pool.offer(score, partition, db, item.key());
+        } else if self.best.as_ref().is_none_or(|worst| score > worst.score) {
             self.best = Some(Candidate { score, partition, db, key: item.key().to_vec() });
         }
     }

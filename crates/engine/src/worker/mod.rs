@@ -46,6 +46,7 @@ use larder_protocol::resp::args::Args;
 use larder_protocol::resp::reply::Reply;
 use larder_protocol::resp::request::Limits;
 use larder_store::Now;
+use larder_store::evict::Pool;
 use larder_store::partition::access::Access;
 use parcel::{PARCEL_BYTES_MIN, Parcel};
 use sessions::{Protocol, Session, Sessions};
@@ -107,6 +108,8 @@ pub struct Worker {
     /// The worker that gets the next connection.
     next: usize,
     random: u64,
+    /// Keys that may leave soon.
+    pool: Pool,
     /// Unix milliseconds until which every command is timed on its own.
     exact_until_ms: u64,
 }
@@ -125,6 +128,7 @@ impl Worker {
             compactor: Compactor::new(id),
             walker: Walker::default(),
             waits: Waits::default(),
+            pool: Pool::default(),
             random: node.started_ms ^ (id as u64) << 32 | 1,
             node,
             id,
@@ -190,7 +194,8 @@ impl Worker {
         }
         self.timers.run(&self.node, now, &mut self.sessions, &mut self.driver);
         if bound::is_sparse() {
-            self.compactor.run(&self.node, self.id, self.node.mailboxes.len());
+            let workers = self.node.mailboxes.len();
+            self.compactor.run(&self.node, (self.id, workers), self.pool.take_evicted());
         }
         if self.node.snapshots.is_active() || self.walker.waits().is_some() {
             self.walker.run(&self.node, served);
@@ -279,7 +284,7 @@ impl Worker {
             return;
         }
         let (settings, now) = (self.node.settings(), Now { ms: now_ms() });
-        let memory_full = self.node.make_room(&settings, self.id, now, &mut self.random);
+        let memory_full = self.node.make_room(&settings, self.id, now, (&mut self.pool, &mut self.random));
         let access = self.node.access(&settings, now.ms, self.random as u32);
         let mut turn = memcached_turn(&self.node, self.id, &mut self.run, (now, access, memory_full));
         datagram.serve(&mut turn);
@@ -368,7 +373,8 @@ impl Worker {
         let mut ready = std::mem::take(&mut self.sessions.ready);
         self.heavy.begin(&mut ready, &mut self.sessions);
         for part in ready.chunks(BATCH_SESSIONS_MAX) {
-            turn.out_of_memory = self.node.make_room(&settings, self.id, now, &mut self.random);
+            turn.out_of_memory =
+                self.node.make_room(&settings, self.id, now, (&mut self.pool, &mut self.random));
             self.read_batch(part, &turn, bulk_bytes_max);
             self.execute_batch(&turn, &rules);
             self.settle_tracking();

@@ -29,7 +29,7 @@ fn evict(store: &Store, policy: Policy, dice: &mut u64) -> Option<String> {
         *dice = dice.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
         *dice ^ *dice >> 32
     };
-    let (_, key, _) = store.evict_one(&round, &mut random, &mut |_, _| ())?;
+    let (_, key, _) = store.evict_one(&round, &mut Pool::default(), &mut random, &mut |_, _| ())?;
     Some(String::from_utf8(key).unwrap())
 }
 
@@ -103,7 +103,7 @@ fn hits(policy: Policy) -> [u64; 2] {
         dice = dice.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
         dice ^ dice >> 32
     };
-    let (mut hits, mut keys) = ([0; 2], 0);
+    let (mut hits, mut keys, mut pool) = ([0; 2], 0, Pool::default());
     for at in 0..REQUESTS {
         now.ms += 1;
         let (name, bytes) = match (at % 4, random() % 1500) {
@@ -127,7 +127,7 @@ fn hits(policy: Policy) -> [u64; 2] {
         keys += 1;
         let round = Round { policy, samples: 5, decay_minutes: 1, now };
         while keys > 2000 {
-            assert!(store.evict_one(&round, &mut random, &mut |_, _| ()).is_some());
+            assert!(store.evict_one(&round, &mut pool, &mut random, &mut |_, _| ()).is_some());
             keys -= 1;
         }
     }
@@ -138,4 +138,56 @@ fn hits(policy: Policy) -> [u64; 2] {
 fn what_brings_hits_for_its_bytes_stays() {
     let ([small, large], lru) = (hits(Policy::AllKeysLhd), hits(Policy::AllKeysLru));
     assert!(small > 2 * large && small > 3 * lru[0] / 2, "{small} {large}, least recently used: {lru:?}");
+}
+
+/// Three rounds over thirty keys see most of them, so the pool is full of keys that are to leave soon.
+#[test]
+fn keys_that_are_remembered_to_leave_are_judged_anew() {
+    let store = store();
+    let name = |n: usize| format!("{}:{n}", "long".repeat(if n == 29 { 100 } else { 1 }));
+    let key_of = |n: usize| name(n).into_bytes();
+    let mut now = NOW;
+    let mut touch = |n: usize, ms: u64, read: bool| {
+        now.ms += ms;
+        let (bytes, access) = (key_of(n), store.lhd_access(now.ms, 0));
+        let key = store.key(&bytes, 0);
+        let mut partition = store.lock(store.partition_of(0));
+        match read {
+            true => assert!(partition.read(0, &key, now, access).is_some()),
+            false => {
+                assert!(partition.set(0, &key, Value::String(b"v"), Extras::default(), access).is_none())
+            }
+        };
+        now
+    };
+    (0..30).for_each(|n| {
+        touch(n, 1000, false);
+    });
+    let (mut pool, mut dice) = (Pool::default(), 5u64);
+    let mut random = || {
+        dice = dice.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        dice ^ dice >> 32
+    };
+    let mut evict = |now: Now, pool: &mut Pool| {
+        let round = Round { policy: Policy::AllKeysLhd, samples: 5, decay_minutes: 1, now };
+        store.evict_one(&round, pool, &mut random, &mut |_, _| ()).map(|(_, key, _)| key)
+    };
+    let mut left = Vec::new();
+    left.extend((0..3).filter_map(|_| evict(Now { ms: NOW.ms + 30_000 }, &mut pool)));
+    assert!(pool.candidates.len() > 5 && pool.candidates.len() <= POOL_MAX);
+    assert!(pool.candidates.iter().all(|kept| kept.key.len() <= POOL_KEY_BYTES_MAX));
+    // One that is to leave next is used often meanwhile, the one after it is deleted.
+    let next = pool.candidates.pop().unwrap();
+    let gone = pool.candidates.last().unwrap().key.clone();
+    let used = (0..30).find(|n| key_of(*n) == next.key).unwrap();
+    pool.put(next);
+    let now = (0..10).map(|_| touch(used, 10, true)).last().unwrap();
+    assert!(store.lock(store.partition_of(0)).remove(0, &store.key(&gone, 0), now).is_some());
+    left.extend(std::iter::from_fn(|| evict(now, &mut pool)));
+    assert_eq!(left.last(), Some(&key_of(used)), "what was used most leaves last");
+    left.push(gone);
+    left.sort();
+    left.dedup();
+    assert_eq!(left.len(), 30, "each key left once");
+    assert!(pool.candidates.is_empty() && evict(now, &mut pool).is_none());
 }

@@ -47,6 +47,8 @@ const FADE_SIXTEENTHS: u32 = 14;
 const COUNT_MAX: u32 = 1 << 30;
 /// Counted ends of a class older than an age, below which nothing is believed about it.
 const EVIDENCE: f32 = 2.0;
+/// Counted events of a span of ages, below which it is looked at together with the next.
+const SPAN_EVENTS: f32 = 8.0;
 /// Unit before anything was evicted: about a second.
 const UNIT_INITIAL: u32 = 4;
 /// Units that an item which leaves is old, at least.
@@ -136,6 +138,23 @@ fn width(step: usize) -> f32 {
 
 fn class(word: u32) -> usize {
     (word >> GAP_SHIFT) as usize & (CLASSES - 1)
+}
+
+/// What happened to the items of a class while they were of some ages that follow each other.
+#[derive(Debug)]
+struct Span {
+    hits: f32,
+    /// Hits and ends.
+    events: f32,
+    /// Ticks that items were held.
+    time: f32,
+}
+
+impl Span {
+    /// True if it brought more hits for its time.
+    fn is_better_than(&self, other: &Span) -> bool {
+        self.hits * other.time > other.hits * self.time
+    }
 }
 
 type Counts = Box<[AtomicU32]>;
@@ -243,20 +262,39 @@ impl Densities {
             return;
         }
         self.fresh.store(0, Relaxed);
+        let mut spans = Vec::with_capacity(AGES);
         for class in 0..CLASSES {
-            let (mut hits, mut all, mut time) = (0.0, 0.0, 0.0);
-            for at in (class * AGES..(class + 1) * AGES).rev() {
-                let (hit, end) = (fade(&self.hits[at]), fade(&self.ends[at]));
-                hits += hit;
-                all += hit + end;
-                time += all * width(at % AGES);
-                if all > EVIDENCE {
-                    self.believed[at].store((hits / time).to_bits(), Relaxed);
-                }
-            }
+            self.learn_class(class * AGES, &mut spans);
         }
         self.choose_unit();
         self.learning.store(false, Relaxed);
+    }
+
+    /// Computes what is believed of a class, whose counts begin at `first`.
+    ///
+    /// An item need not be kept until it is used or leaves: only for as long as that pays. So what counts at an age is the
+    /// best that any span from there on brings: the largest quotient of the hits in it and the time that items were held
+    /// in it. These spans follow from the back: one that brings less than the next goes together with it.
+    fn learn_class(&self, first: usize, spans: &mut Vec<Span>) {
+        spans.clear();
+        let mut older = 0.0;
+        for at in (first..first + AGES).rev() {
+            let (hits, ends) = (fade(&self.hits[at]), fade(&self.ends[at]));
+            let events = hits + ends;
+            let mut span = Span { hits, events, time: (older + events / 2.0) * width(at - first) };
+            while let Some(next) =
+                spans.pop_if(|next| span.events < SPAN_EVENTS || next.is_better_than(&span))
+            {
+                span.hits += next.hits;
+                span.events += next.events;
+                span.time += next.time;
+            }
+            older += events;
+            if older > EVIDENCE {
+                self.believed[at].store((span.hits / span.time).to_bits(), Relaxed);
+            }
+            spans.push(span);
+        }
     }
 
     /// The unit that suits the age at which half of the evicted items were evicted.

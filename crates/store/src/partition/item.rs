@@ -798,6 +798,10 @@ impl Item {
 
     /// About as many bytes as the key costs, its place in the index included. O(1).
     pub fn approximate_bytes(&self) -> usize {
+        let shape = self.shape();
+        if matches!(shape.head & KIND, INLINE | INTEGER) {
+            return INDEX_BYTES + shape.size(); // eviction asks that of many
+        }
         let members = match self.value() {
             ValueRef::String(_) | ValueRef::Integer(_) => return INDEX_BYTES + self.memory_bytes(),
             ValueRef::Hash(hash) => hash.len(),

@@ -94,6 +94,25 @@ fn what_is_believed_follows_what_happens() {
     assert!(densities.is_active());
 }
 
+/// Of items used once half come back after four seconds, and the others never. Before that they are worth keeping for
+/// those four seconds, whatever it would cost to keep them for good; afterwards they are worth nothing.
+#[test]
+fn an_item_is_worth_what_it_brings_soon() {
+    let densities = Densities::new();
+    let word = densities.moment(START_MS, 0).of_new();
+    let at = |seconds: u64| densities.moment(START_MS + seconds * 1000, 0);
+    for _ in 0..20 * ENDS {
+        densities.used(0, word, at(4));
+        densities.evicted(0, word, at(1000));
+        densities.learn();
+    }
+    let worth = |ms: u64| densities.of(word, START_MS + ms);
+    let second = 1000.0 / TICK_MS as f32;
+    assert!(worth(3500) > 0.5 / 2.0 / second, "a hit of two in a second: {}", worth(3500));
+    assert!(worth(3500) > 2.0 * worth(0) && worth(0) > 0.5 / 6.0 / second, "{} {}", worth(3500), worth(0));
+    assert!(worth(20_000) < worth(0) / 100.0, "{}", worth(20_000));
+}
+
 #[test]
 fn the_unit_follows_the_age_of_what_leaves() {
     let densities = Densities::new();

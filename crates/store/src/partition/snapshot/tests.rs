@@ -1,7 +1,7 @@
 //! A snapshot holds each key once and as it was at the cut, whatever happens to the keyspace while it is taken.
 
 use super::{Entry, Saver};
-use crate::evict::{Policy, Round};
+use crate::evict::{Policy, Pool, Round};
 use crate::object::stream::{Id, Stream};
 use crate::object::{End, Hash, Limits};
 use crate::partition::access::Access;
@@ -296,7 +296,7 @@ impl Subject {
                     random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
                     random >> 32
                 };
-                self.store.evict_one(&round, &mut dice, &mut |_, _| {});
+                self.store.evict_one(&round, &mut Pool::default(), &mut dice, &mut |_, _| {});
             }
             Act::Wait { ms } => self.now.ms += u64::from(ms),
             Act::Reclaim { budget } => self.store.partitions().for_each(|id| {
