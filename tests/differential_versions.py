@@ -26,7 +26,7 @@ class Peer:
         """Whether a difference is the version's; `unequal` is told of keys that it left with different values."""
         if self.version < (8, 0):
             return self.version < (7, 2) and is_small_set(self.client, args, theirs, ours)
-        own = valkey_9(args, theirs, ours, unequal) if self.valkey else redis_8(args, theirs, ours)
+        own = valkey_9(args, theirs, ours, unequal) if self.valkey else redis_8(self.client, args, theirs, ours)
         return own or newer(args, theirs, ours, unequal)
 
 
@@ -64,8 +64,11 @@ def is_about_shapes(theirs, ours):
     return ours[1].startswith(SHAPES) and theirs[1] == ours[1].replace(b"BYRADIUS and BYBOX", b"BYRADIUS, BYBOX and BYPOLYGON")
 
 
-def redis_8(args, theirs, ours):
+def redis_8(client, args, theirs, ours):
     name = args[0]
+    # Groups have nothing to read in a stream that is empty, whatever was added to it.
+    if [str(word).upper() for word in args[:2]] == ["XINFO", "GROUPS"] and len(args) == 3 and ours[0] == b"*":
+        return client.call("XLEN", args[2])[1] == b"0" and list(map(without_lag, theirs[1])) == list(map(without_lag, ours[1]))
     # Coordinates in as few digits as read back equal; 7.2, Valkey and Larder print seventeen places.
     if name.startswith("GEO"):
         return alike(theirs, ours)
@@ -74,6 +77,11 @@ def redis_8(args, theirs, ours):
         return True
     # An end may be left out in Valkey and in Larder.
     return name == "BITCOUNT" and len(args) == 3 and theirs[1] == b"ERR syntax error"
+
+
+def without_lag(group):
+    facts = group[1]
+    return dict(zip(facts[::2], facts[1::2])) | {(b"$", b"lag"): None}
 
 
 def newer(args, theirs, ours, unequal):
