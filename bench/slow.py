@@ -22,7 +22,7 @@ RATE = 500  # requests per second and worker
 SLOW_EVERY = 2.0
 FILL = 2_000  # a line is at most 64 KiB long
 START_SECONDS_MAX = 30
-COMMANDS = ["", "KEYS *", "SMEMBERS set", "DEL set", "UNLINK set", "SUNIONSTORE other set", "FLUSHALL"]
+COMMANDS = ["", "KEYS *", "SMEMBERS set", "SUNIONSTORE other set", "DEL set", "UNLINK set", "FLUSHALL"]
 # What these remove is made anew before each of them.
 REMOVING = {"DEL set", "UNLINK set", "FLUSHALL"}
 

@@ -133,16 +133,9 @@ pub struct Pool {
     candidates: Vec<Candidate>,
     /// The policy that they were judged by.
     policy: Policy,
-    /// Keys that left.
-    evicted: usize,
 }
 
 impl Pool {
-    /// How many keys left since this was asked last.
-    pub fn take_evicted(&mut self) -> usize {
-        std::mem::take(&mut self.evicted)
-    }
-
     /// Puts a candidate in its place, unless all others are worse.
     fn offer(&mut self, score: u64, partition: crate::PartitionId, db: u16, key: &[u8]) {
         let is_full = self.candidates.len() >= POOL_MAX;
@@ -196,7 +189,7 @@ impl Store {
             return None;
         }
         if pool.policy != round.policy {
-            *pool = Pool { policy: round.policy, evicted: pool.evicted, ..Pool::default() };
+            *pool = Pool { policy: round.policy, ..Pool::default() };
         }
         let access = match round.policy {
             Policy::AllKeysLhd => {
@@ -224,7 +217,6 @@ impl Store {
             }
         });
         pool.candidates.retain(|kept| kept.key.len() <= POOL_KEY_BYTES_MAX);
-        pool.evicted += usize::from(matches!(left, Some(Some(_))));
         left?
     }
 

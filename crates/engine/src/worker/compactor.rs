@@ -3,7 +3,7 @@
 //! A worker looks after its share of the partitions, bucket by bucket, as expiry does. A busy worker gives it a quarter of
 //! its time, half when it is urgent; an idle one a slice per turn.
 
-use crate::memory::{self, bound, slab};
+use crate::memory::{bound, slab};
 use crate::node::Node;
 use larder_store::compact::Mover;
 use std::time::{Duration, Instant};
@@ -19,11 +19,6 @@ const HOLD: Duration = Duration::from_micros(100);
 /// processes meanwhile, would let a walk come to nothing just when memory is short.
 const BUCKETS_MIN: usize = 64;
 const BUCKETS_MIN_HELD: usize = 8;
-/// Buckets to look at for each key that was evicted from a small node, whatever the clock says: what leaves makes the holes,
-/// and there they are a large part of the memory.
-const BUCKETS_PER_EVICTION: usize = 6;
-/// Buckets that a slice looks at because of evictions, at most: about half a millisecond.
-const BUCKETS_OWED_MAX: usize = 1024;
 /// Times as much time for requests as for a slice: usually, and when it is urgent.
 const PAUSE: u32 = 3;
 const PAUSE_PRESSED: u32 = 1;
@@ -42,9 +37,6 @@ pub(super) struct Compactor {
     moved: usize,
     last: Instant,
     rests_until: Option<Instant>,
-    good: slab::GoodPages,
-    /// Buckets to be looked at because of evictions.
-    owed: usize,
 }
 
 impl Compactor {
@@ -57,21 +49,14 @@ impl Compactor {
             moved: 0,
             last: Instant::now(),
             rests_until: None,
-            good: slab::GoodPages::default(),
-            owed: 0,
         }
     }
 
-    /// Moves things for a slice of time, if it is time for one. To be called once per turn while it is wanted; `evicted` is
-    /// how many keys the worker evicted since the last time.
+    /// Moves things for a slice of time, if it is time for one. To be called once per turn while it is wanted.
     #[cold]
     #[inline(never)]
-    pub(super) fn run(&mut self, node: &Node, (worker, workers): (usize, usize), evicted: usize) {
+    pub(super) fn run(&mut self, node: &Node, worker: usize, workers: usize) {
         let began = Instant::now();
-        if node.settings().maxmemory <= bound::SMALL_BYTES {
-            let more = evicted.saturating_mul(BUCKETS_PER_EVICTION);
-            self.owed = self.owed.saturating_add(more).min(BUCKETS_OWED_MAX);
-        }
         if self.rests_until.is_some_and(|until| began < until) {
             return;
         }
@@ -82,14 +67,9 @@ impl Compactor {
             return;
         }
         let until = began + (since / pause).min(slice);
-        if self.looked == 0 {
-            self.good.begin(memory::used_bytes());
-        }
-        let mut good = std::mem::take(&mut self.good);
-        let least = BUCKETS_MIN.max(std::mem::take(&mut self.owed));
-        let done = slab::with_mover(&mut good, |mover| {
+        let done = slab::with_mover(|mover| {
             let mut buckets = 0;
-            while buckets < least || Instant::now() < until {
+            while buckets < BUCKETS_MIN || Instant::now() < until {
                 let hold = (Instant::now() + HOLD).min(until);
                 let (seen, ended) = self.step(node, mover, hold);
                 // A partition with nothing in it is a look too.
@@ -100,7 +80,6 @@ impl Compactor {
             }
             self.count(mover);
         });
-        self.good = good;
         self.last = Instant::now();
         if done.is_none() {
             self.rests_until = Some(self.last + REST);

@@ -194,8 +194,7 @@ impl Worker {
         }
         self.timers.run(&self.node, now, &mut self.sessions, &mut self.driver);
         if bound::is_sparse() {
-            let workers = self.node.mailboxes.len();
-            self.compactor.run(&self.node, (self.id, workers), self.pool.take_evicted());
+            self.compactor.run(&self.node, self.id, self.node.mailboxes.len());
         }
         if self.node.snapshots.is_active() || self.walker.waits().is_some() {
             self.walker.run(&self.node, served);
