@@ -349,6 +349,16 @@ def test_a_file_of_users(tmp_path):
         node.stop()
 
 
+def when_it_listens(port):
+    def connected():
+        try:
+            return Client(port, 2)
+        except OSError:
+            return None
+
+    return wait_until("the node listens", connected)
+
+
 def test_debug_takes_any_word_for_a_first_argument(admin):
     admin.execute_command("ACL SETUSER", "u", "reset", "+debug|segfault", "+debug|sleep")
     assert "+debug|segfault +debug|sleep" in next(line for line in admin.acl_list() if line.startswith("user u "))
@@ -363,13 +373,7 @@ def test_a_file_is_found_again_after_it_named_another_folder(tmp_path):
     process = subprocess.Popen(
         [str(BINARY), "node", "node.conf", "--port", str(port)], cwd=tmp_path, stdout=subprocess.DEVNULL)
     try:
-        def connected():
-            try:
-                return Client(port, 2)
-            except OSError:
-                return None
-
-        admin = wait_until("the node listens", connected)
+        admin = when_it_listens(port)
         assert admin.call("CONFIG", "REWRITE")[1] == b"OK"
         assert f"port {port}" in (tmp_path / "node.conf").read_text().splitlines()
     finally:
@@ -383,13 +387,7 @@ def test_users_in_the_configuration(tmp_path):
     port = free_port()
     process = subprocess.Popen([str(BINARY), "node", str(path), "--port", str(port)], stdout=subprocess.DEVNULL)
     try:
-        def connected():
-            try:
-                return Client(port, 2)
-            except OSError:
-                return None
-
-        admin = wait_until("the node listens", connected)
+        admin = when_it_listens(port)
         expected = "user alice on #148de9c5a7a44d19e56cd9ae1a554bf67847afb0c58f6e12fa29ac7ddfca9940 ~a:* &* -@all +get (~b &* -@all +set)"
         assert plain(admin.call("ACL", "LIST")) == [expected, "user default on nopass ~* &* +@all"]
         assert admin.call("ACL", "SAVE")[1].startswith(b"ERR This Redis instance is not configured to use an ACL file.")
