@@ -50,7 +50,7 @@ def document(items, into):
 
 
 KEYS_OF = """
-    GET k | SET k v | SET k v GET | SETEX k 1 v | MSET a 1 b 2 | BITFIELD k GET u8 0 | BITFIELD k SET u8 0 1 | BITOP AND d a b
+    GET k | SET k v | SET k v GET | SET k get | ZINTER 9223372036854775807 a | SETEX k 1 v | MSET a 1 b 2 | BITFIELD k GET u8 0 | BITFIELD k SET u8 0 1 | BITOP AND d a b
     SORT k | SORT k STORE d | SORT_RO k | ZUNIONSTORE d 2 a b | ZINTER 2 a b | XREAD STREAMS a b 0 0 | COPY a b | RENAME a b
     XREADGROUP GROUP g c COUNT 1 STREAMS a b > > | LMOVE a b LEFT LEFT | LMPOP 2 a b LEFT | BLPOP a b 0 | BLMPOP 0 1 a LEFT
     GEORADIUS a 0 0 1 m STORE d | GETDEL a | PFCOUNT a b | PFMERGE d a | MEMORY USAGE k | OBJECT ENCODING k | LCS a b

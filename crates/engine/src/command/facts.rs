@@ -120,7 +120,8 @@ impl Specification<'_> {
             Find::Range { last, step, .. } => (first, first + last, step),
             Find::Counted { step } => {
                 let count = args.get(first.clamp(0, len - 1) as usize);
-                (first + 1, first + parse_i64(count).unwrap_or(0).saturating_mul(step), step)
+                let last = first.saturating_add(parse_i64(count).unwrap_or(0).saturating_mul(step));
+                (first + 1, last, step)
             }
         };
         (first..=last).contains(&at) && (at - first) % step.max(1) == 0

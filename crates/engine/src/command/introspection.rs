@@ -5,6 +5,7 @@ use super::dispatch::full_name;
 use super::table::{Command, Keys, flag};
 use super::{Call, CommandError, facts};
 use larder_protocol::glob;
+use larder_protocol::number::parse_i64;
 use larder_protocol::resp::args::Args;
 use larder_protocol::resp::reply::Reply;
 
@@ -347,7 +348,17 @@ fn keys_of(call: &Call<'_>) -> Result<(&'static Command, Vec<usize>), CommandErr
     }
     let mut keys = Vec::new();
     row.each_key(&args, |at| keys.push(at));
-    if keys.is_empty() {
+    let counted = match row.keys {
+        Keys::Counted { count_at, .. } => Some((usize::from(count_at), 1)),
+        Keys::CountedPairs { count_at } => Some((usize::from(count_at), 2)),
+        _ => None,
+    };
+    // More keys are announced than follow.
+    let lacks = counted.is_some_and(|(at, step)| {
+        let count = parse_i64(args.get(at)).and_then(|count| usize::try_from(count).ok());
+        count.is_none_or(|count| count > (args.len() - at - 1) / step)
+    });
+    if keys.is_empty() || lacks {
         return Err(text("ERR Invalid arguments specified for command"));
     }
     Ok((row, keys))
@@ -377,13 +388,13 @@ fn getkeysandflags(call: &mut Call<'_>) -> Result<(), CommandError> {
 
 /// What a command does to the key at an argument; `args` are its own.
 fn flags_of_key(call: &Call<'_>, row: &Command, args: &Args<'_>, at: usize) -> Vec<&'static str> {
-    let has = |words: &[&str]| {
-        args.iter().skip(2).any(|word| words.iter().any(|w| word.eq_ignore_ascii_case(w.as_bytes())))
+    let has = |from: usize, words: &[&str]| {
+        args.iter().skip(from).any(|word| words.iter().any(|w| word.eq_ignore_ascii_case(w.as_bytes())))
     };
     match row.name {
         // Their options decide.
-        "set" if !has(&["get"]) => return vec!["OW", "update"],
-        "bitfield" if !has(&["set", "incrby"]) => return vec!["RO", "access"],
+        "set" if !has(3, &["get"]) => return vec!["OW", "update"],
+        "bitfield" if !has(2, &["set", "incrby"]) => return vec!["RO", "access"],
         // No specification leads to the key behind STORE.
         "sort" if at != 1 => return vec!["OW", "update"],
         _ => {}
