@@ -148,3 +148,57 @@ impl Compactor {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+    use crate::mailbox::Mailbox;
+    use crate::run::Startup;
+
+    fn node() -> Node {
+        let mailboxes = (0..2).map(|_| Mailbox::new().unwrap()).collect();
+        Node::new(Settings::default(), &Startup::default(), 7, mailboxes, crate::command::families())
+    }
+
+    /// Takes partitions until so many were taken, or a walk ends: which ones, and whether it ended.
+    fn take(compactor: &mut Compactor, node: &Node, count: usize) -> (Vec<usize>, bool) {
+        let (mut taken, mut nowhere) = (Vec::new(), |_| false);
+        let mut mover = Mover::new(&mut nowhere);
+        while taken.len() < count {
+            let before = compactor.partition;
+            let ended = compactor.next(node, &mut mover);
+            taken.extend(compactor.partition.filter(|_| compactor.partition != before));
+            if ended {
+                return (taken, true);
+            }
+        }
+        (taken, false)
+    }
+
+    #[test]
+    fn a_worker_goes_through_all_partitions_while_the_others_sleep() {
+        let node = node();
+        let (all, mut busy) = (node.store.partition_count(), Compactor::default());
+        assert_eq!(take(&mut busy, &node, all), ((0..all).collect(), false));
+        let (next, ended) = take(&mut busy, &node, 1);
+        assert_eq!((next, ended), (vec![0], true));
+        assert!(busy.rests_until.is_some(), "nothing was there to be moved");
+    }
+
+    #[test]
+    fn workers_share_a_walk_and_a_late_one_does_not_rest_for_what_others_found() {
+        let node = node();
+        let (all, mut one, mut other) =
+            (node.store.partition_count(), Compactor::default(), Compactor::default());
+        let mut taken = Vec::new();
+        for _ in 0..all / 2 {
+            taken.extend(take(&mut one, &node, 1).0);
+            taken.extend(take(&mut other, &node, 1).0);
+        }
+        assert_eq!(taken, (0..all).collect::<Vec<_>>());
+        let mut late = Compactor::default();
+        assert_eq!(take(&mut late, &node, 1), (vec![0], true));
+        assert!(late.rests_until.is_none());
+    }
+}
