@@ -8,7 +8,7 @@ use super::collection::{Answer, cursor, dice, integer, is};
 use super::keys::type_name;
 use super::keyspace::free_all;
 use super::table::{Scope, flag};
-use super::{Call, Command, CommandError};
+use super::{Call, Command, CommandError, long};
 use crate::mailbox::{Job, Mail};
 use crate::node::Node;
 use larder_protocol::resp::reply::Reply;
@@ -148,6 +148,10 @@ impl Listing {
 
 fn keys(call: &mut Call<'_>) -> Answer {
     let (db, now, pattern) = (call.keys.db(), call.keys.now(), call.args.get(1));
+    if long::may_begin(call.session) && is_large(call, db) {
+        let listing = long::Listing::new(&call.node.store, pattern, db, now);
+        return long::begin(call, listing);
+    }
     let mut listing = Listing::new();
     call.keys.each_partition(|_, partition| {
         let mut position = Some(0);
@@ -161,6 +165,15 @@ fn keys(call: &mut Call<'_>) -> Answer {
     });
     listing.write(call.out);
     Ok(())
+}
+
+/// True if a database has so many keys that listing them takes long.
+fn is_large(call: &mut Call<'_>, db: u16) -> bool {
+    let (mut ids, mut total) = (call.keys.store().partitions(), 0);
+    ids.any(|id| {
+        total += call.keys.partition(id, |partition| partition.len(db));
+        total > long::MEMBERS_MIN
+    })
 }
 
 /// The options of SCAN.
