@@ -128,6 +128,8 @@ pub struct Partition {
     common: Arc<Common>,
     /// Frees what is reclaimed.
     free: fn(Removed),
+    /// How often two databases were exchanged.
+    swaps: u64,
 }
 
 /// A key and its value, taken out of a partition. Dropping it frees the value, which may take long.
@@ -212,6 +214,7 @@ impl Partition {
             departed: Departed::default(),
             common,
             free: drop,
+            swaps: 0,
             generation: 0,
             saving: None,
         }
@@ -700,11 +703,17 @@ impl Partition {
             self.more.swap(low as usize - 1, high as usize - 1);
         }
         self.save_swapped(low, high);
+        self.swaps += 1;
         let lives = |db, hash, key: &[u8]| self.table(db).is_some_and(|table| table.lives(hash, key, now.ms));
         self.watches.swapped(low, high, |key| {
             let hash = self.seed.hash(key);
             lives(low, hash, key) || lives(high, hash, key)
         });
+    }
+
+    /// How often databases were exchanged; the same in all partitions of a store when none is held. O(1).
+    pub fn swaps(&self) -> u64 {
+        self.swaps
     }
 
     /// Lets go of the databases from this number on, which are empty.
