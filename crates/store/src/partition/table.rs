@@ -401,7 +401,7 @@ impl Table {
     /// as likely to be visited as another, however full its bucket is.
     pub(super) fn sample(&self, random: u32, wanted: usize, mut visit: impl FnMut(ItemRef<'_>)) {
         let count = self.buckets.len();
-        let first = (u64::from(random) * count as u64 >> 32) as usize;
+        let first = ((u64::from(random) * count as u64) >> 32) as usize;
         let around = || self.buckets[first..].iter().chain(&self.buckets[..first]);
         // The processor waits for the buckets once, and for the items once.
         let ahead = (wanted * 16).div_ceil(GROW_AT_SIXTEENTHS).min(AHEAD_MAX);
