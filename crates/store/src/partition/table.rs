@@ -397,8 +397,8 @@ impl Table {
         next
     }
 
-    /// Visits the items of neighbouring buckets, from some place on and once around, until so many were visited. Any item is
-    /// as likely to be visited as another, however full its bucket is.
+    /// Visits the items of neighbouring buckets, from some place on and once around, until so many were visited. One whose
+    /// neighbours are full is visited less often: about once for each time that its own bucket is the first.
     pub(super) fn sample(&self, random: u32, wanted: usize, mut visit: impl FnMut(ItemRef<'_>)) {
         let count = self.buckets.len();
         let first = ((u64::from(random) * count as u64) >> 32) as usize;
