@@ -93,7 +93,9 @@ fn log(
 ) {
     let settings = node.settings();
     let most = room(&settings.observation, kind);
-    if most > 0 {
+    // The command itself may have asked to log no more.
+    let off = kind == Kind::Slow && settings.observation.slower_than_us < 0;
+    if most > 0 && !off {
         let name = client.shared.names().name;
         node.commandlog.add(kind, value, shortened(command, args), (address, name), most);
     }

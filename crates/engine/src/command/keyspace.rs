@@ -457,9 +457,9 @@ impl<'a> Keyspace<'a> {
 
     /// Marks a watcher when a key changes, until that is ended at its partition.
     pub fn watch(&mut self, key: &[u8], watcher: &Watcher) {
-        let db = self.db;
+        let (db, now) = (self.db, self.now());
         if let Some((key, partition)) = self.open(key) {
-            partition.watch(db, &key, watcher);
+            partition.watch(db, &key, watcher, now);
         }
     }
 

@@ -391,10 +391,11 @@ fn is_sync(call: &Call<'_>) -> Result<bool, CommandError> {
 fn flush(call: &mut Call<'_>, databases: std::ops::Range<u16>) -> Answer {
     let sync = is_sync(call)?;
     let (mut emptied, mut keys): (Vec<Emptied>, usize) = (Vec::new(), 0);
+    let now = call.keys.now();
     call.keys.each_partition(|partition_id, partition| {
         for db in databases.clone().filter(|db| partition.len(*db) > 0).collect::<Vec<_>>() {
             keys += partition.len(db);
-            let cleared = partition.clear(db);
+            let cleared = partition.clear(db, now);
             if sync {
                 partition.note_flushed(db, &cleared);
             }
@@ -463,7 +464,8 @@ fn swapdb(call: &mut Call<'_>) -> Answer {
         known.ok_or(CommandError::Text("ERR DB index is out of range".into()))
     };
     let (first, second) = (known(first)?, known(second)?);
-    call.keys.each_partition(|_, partition| partition.swap(first, second));
+    let now = call.keys.now();
+    call.keys.each_partition(|_, partition| partition.swap(first, second, now));
     call.keys.count_changes(1);
     call.out.ok();
     Ok(())

@@ -48,7 +48,10 @@ impl Waits {
                 }
             }
             None if pending.asks || self.paused.contains(&index) => {}
-            None => self.paused.push(index),
+            None => {
+                session.client.shared.paused.store(true, Ordering::Relaxed);
+                self.paused.push(index);
+            }
             Some(waiter) => {
                 self.deadlines.extend(waiter.deadline_ms.map(|deadline| (deadline, index, waiter.ticket)));
             }
@@ -87,6 +90,11 @@ impl Waits {
             self.look_at_disk(node, now_ms, sessions);
         }
         if !self.paused.is_empty() && node.pause.held(now_ms).is_none() {
+            for index in &self.paused {
+                if let Some(session) = sessions.get(*index) {
+                    session.client.shared.paused.store(false, Ordering::Relaxed);
+                }
+            }
             self.resumed.append(&mut self.paused);
         }
     }

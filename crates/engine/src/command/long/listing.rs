@@ -8,12 +8,9 @@ use super::super::dispatch::fail;
 use super::{Budget, Gathered, Progress, Work};
 use crate::node::Node;
 use larder_protocol::glob;
-use larder_protocol::resp::reply::Reply;
+use larder_protocol::resp::reply::{Reply, Version};
 use larder_protocol::slot::slot_of;
-use larder_store::{Key, Now, Partition, PartitionId, Store, Watcher};
-
-/// The key by which it hears that databases were exchanged: any key does that nobody uses.
-const HEARD_BY: &[u8] = b"\xff\0KEYS";
+use larder_store::{Now, Partition, PartitionId, Store};
 
 /// Keys of a database.
 pub struct Listing {
@@ -24,11 +21,8 @@ pub struct Listing {
     /// The partition that is looked at, and the position in it.
     at: (usize, u32),
     gathered: Gathered,
-    /// Marked when databases are exchanged.
-    watcher: Watcher,
-    watches: bool,
-    /// All at once, because it was disturbed.
-    whole: bool,
+    /// How often databases had been exchanged when it looked at the first partition.
+    swaps: Option<u64>,
 }
 
 impl Listing {
@@ -40,62 +34,69 @@ impl Listing {
             now,
             partitions: store.partitions().collect(),
             at: (0, 0),
-            gathered: Gathered::new(larder_protocol::resp::reply::Version::default()),
-            watcher: Watcher::default(),
-            watches: false,
-            whole: false,
+            gathered: Gathered::new(Version::default()),
+            swaps: None,
         }
     }
 
-    fn heard_by(store: &Store) -> (Key<'static>, PartitionId) {
-        let key = store.key(HEARD_BY, slot_of(HEARD_BY));
-        let id = store.partition_of(key.slot);
-        (key, id)
-    }
-
-    /// Begins to hear of exchanges.
-    fn watch(&mut self, store: &Store) {
-        let (key, id) = Listing::heard_by(store);
-        store.lock(id).watch(self.db, &key, &self.watcher);
-        self.watches = true;
-    }
-
-    fn unwatch(&mut self, store: &Store) {
-        if std::mem::replace(&mut self.watches, false) {
-            let (key, id) = Listing::heard_by(store);
-            store.lock(id).unwatch(self.db, &key, &self.watcher);
-        }
-    }
-
-    /// Looks at keys until the budget is spent; true when all were looked at.
+    /// Looks at keys until the budget is spent. False if databases were exchanged since it began.
     fn look(&mut self, store: &Store, budget: &mut Budget) -> bool {
-        let (mut at, partitions) = (self.at, &self.partitions);
-        let (pattern, db, now, whole) = (&self.pattern, self.db, self.now, self.whole);
-        self.gathered.add(|piece| {
+        let Listing { pattern, db, now, partitions, at, gathered, swaps, .. } = self;
+        let mut undisturbed = true;
+        gathered.add(|piece| {
             let mut count = 0;
-            while at.0 < partitions.len() && (whole || budget.spend(0)) {
+            while at.0 < partitions.len() && budget.spend(0) {
                 let held = store.lock(partitions[at.0]);
+                undisturbed = *swaps.get_or_insert(held.swaps()) == held.swaps();
+                if !undisturbed {
+                    break;
+                }
                 let mut first = Some(at.1);
-                at = loop {
-                    let next = visit(store, &held, (db, at.1, first.take(), now), |key| {
+                *at = loop {
+                    let next = visit(store, &held, (*db, at.1, first.take(), *now), |key| {
                         budget.spend(key.len());
-                        if glob::matches(pattern, key, false) {
-                            piece.bulk(key);
-                            count += 1;
-                        }
+                        count += usize::from(put(piece, pattern, key));
                     });
                     match next {
                         None => break (at.0 + 1, 0),
-                        Some(position) if !whole && !budget.spend(0) => break (at.0, position),
+                        Some(position) if !budget.spend(0) => break (at.0, position),
                         Some(position) => at.1 = position,
                     }
                 };
             }
             count
         });
-        self.at = at;
-        at.0 == partitions.len()
+        undisturbed
     }
+
+    /// Looks at all keys at one instant.
+    #[cold]
+    fn look_at_all(&mut self, store: &Store) {
+        let Listing { pattern, db, now, partitions, at, gathered, .. } = self;
+        *gathered = Gathered::new(Version::default());
+        *at = (partitions.len(), 0);
+        gathered.add(|piece| {
+            let mut count = 0;
+            for partition in &store.lock_all() {
+                let mut position = Some(0);
+                while let Some(from) = position {
+                    position = partition.scan(*db, from, *now, |item| {
+                        count += usize::from(put(piece, pattern, item.key()));
+                    });
+                }
+            }
+            count
+        });
+    }
+}
+
+/// Writes a key, if it matches.
+fn put(piece: &mut Reply, pattern: &[u8], key: &[u8]) -> bool {
+    let matches = glob::matches(pattern, key, false);
+    if matches {
+        piece.bulk(key);
+    }
+    matches
 }
 
 /// Visits the keys of a bucket; of the first one of a slice only those that lie at its position or behind, because what is
@@ -123,30 +124,17 @@ impl Work for Listing {
             return if done { Progress::Done } else { Progress::More };
         }
         if node.loading.is_shut() {
-            self.unwatch(&node.store);
             let start = out.len();
             fail(node, out, start, "LOADING Larder is loading the dataset in memory");
             return Progress::Done;
         }
-        if !self.watches {
-            self.watch(&node.store);
-        }
-        let over = self.look(&node.store, budget);
-        if self.watcher.is_changed() && !self.whole {
-            self.gathered = Gathered::new(larder_protocol::resp::reply::Version::default());
-            (self.at, self.whole) = ((0, 0), true);
-        }
-        if over && self.at.0 == self.partitions.len() {
-            self.unwatch(&node.store);
+        if !self.look(&node.store, budget) {
+            self.look_at_all(&node.store);
         }
         Progress::More
     }
 
     fn memory_bytes(&self) -> usize {
         self.gathered.bytes
-    }
-
-    fn abandon(&mut self, store: &Store) {
-        self.unwatch(store);
     }
 }
