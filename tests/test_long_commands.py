@@ -34,6 +34,9 @@ READS = {
     "sinter": ("SINTER", "set", "half"),
     "sdiff": ("SDIFF", "set", "few", "half"),
     "sunion of one": ("SUNION", "set"),
+    "zunion": ("ZUNION", "3", "zset", "named", "few", "WEIGHTS", "1", "2", "-0.5", "WITHSCORES"),
+    "zinter": ("ZINTER", "2", "zset", "half", "AGGREGATE", "MAX", "WITHSCORES"),
+    "zdiff": ("ZDIFF", "3", "zset", "half", "missing"),
     "keys": ("KEYS", "*"),
     "some keys": ("KEYS", "key:*7"),
 }
@@ -44,6 +47,10 @@ STORES = {
     "sunionstore of one": ("SUNIONSTORE", "{to}", "set"),
     "sinterstore of nothing": ("SINTERSTORE", "{to}", "set", "numbers"),
     "sunionstore at a source": ("SUNIONSTORE", "few", "few", "set"),
+    "zunionstore": ("ZUNIONSTORE", "{to}", "2", "zset", "few", "WEIGHTS", "2", "1"),
+    "zinterstore": ("ZINTERSTORE", "{to}", "2", "half", "zset", "AGGREGATE", "MIN"),
+    "zdiffstore": ("ZDIFFSTORE", "{to}", "2", "zset", "half"),
+    "zdiffstore of nothing": ("ZDIFFSTORE", "{to}", "2", "zset", "zset"),
 }
 
 
@@ -135,12 +142,16 @@ def test_what_is_stored_is_what_is_stored_at_once(filled, name):
             command = [word.format(to=to) for word in STORES[name]]
             target = command[1]
             count = ask(*command)
-            assert talk.ask("SCARD", target) == count
+            assert talk.ask("ZCARD" if name.startswith("z") else "SCARD", target) == count
             assert talk.ask("TTL", target) == (-1 if count else -2)
             talk.ask("COPY", target, f"{to}:result", "REPLACE")
             if not count:
                 talk.ask("DEL", f"{to}:result")
-        assert sorted(talk.ask("SMEMBERS", "sliced:result")) == sorted(talk.ask("SMEMBERS", "whole:result"))
+        if name.startswith("z"):
+            read = [talk.ask("ZRANGE", f"{to}:result", "0", "-1", "WITHSCORES") for to in ("sliced", "whole")]
+        else:
+            read = [sorted(talk.ask("SMEMBERS", f"{to}:result")) for to in ("sliced", "whole")]
+        assert read[0] == read[1]
         assert talk.ask("OBJECT", "ENCODING", "sliced:result") == talk.ask("OBJECT", "ENCODING", "whole:result")
         talk.ask("DEL", "sliced", "whole", "sliced:result", "whole:result")
 
@@ -210,6 +221,56 @@ def test_a_reader_sees_one_instant(filled):
         writer.client.delete("pairs", "sums", "ring", "stored")
         writer.client.close()
     assert not writer.is_alive() and writer.moved > 0
+
+
+def test_others_are_answered_in_the_middle(filled):
+    """A pipeline of long commands is read at once: were each of them carried out at once, nobody could see some done."""
+    pipeline = [("SMEMBERS", "set")] * 20
+
+    def some_are_done():
+        # Two of three connections are served by the same worker.
+        with Talk(filled) as first, Talk(filled) as second, Talk(filled) as third:
+            at = {}
+            for one in (first, second, third):
+                at.setdefault(one.ask("CLIENT", "INFO").split(b"io-thread=")[1].split()[0], []).append(one)
+            talk, other = max(at.values(), key=len)[:2]
+            other.ask("CONFIG", "RESETSTAT")
+            talk.send(*pipeline)
+            seen = {0}
+            while max(seen) < len(pipeline):
+                figures = other.ask("INFO", "commandstats")
+                if b"cmdstat_smembers:" in figures:
+                    seen.add(int(figures.split(b"cmdstat_smembers:calls=")[1].split(b",")[0]))
+            assert [len(talk.receive()) for _ in pipeline] == [MEMBERS] * len(pipeline)
+        return len(seen) > 2
+
+    wait_until("some are done and others are not", some_are_done)
+
+
+def test_each_key_once_while_others_come_and_go(filled):
+    over = threading.Event()
+
+    def come_and_go():
+        client = redis.Redis(port=filled.port)
+        while not over.is_set():
+            for start in range(0, MEMBERS, FILL):
+                client.mset({f"guest:{n}": n for n in range(start, start + FILL)})
+            for start in range(0, MEMBERS, FILL):
+                client.delete(*(f"guest:{n}" for n in range(start, start + FILL)))
+        client.close()
+
+    guests = threading.Thread(target=come_and_go, daemon=True)
+    guests.start()
+    try:
+        with Talk(filled) as talk:
+            for _ in range(10):
+                keys = talk.ask("KEYS", "*")
+                assert len(keys) == len(set(keys))
+                assert sum(key.startswith(b"key:") for key in keys) == MEMBERS
+    finally:
+        over.set()
+        guests.join(PATIENCE_S)
+    assert not guests.is_alive()
 
 
 def test_requests_behind_a_long_one_are_answered_behind_it(filled):

@@ -4,7 +4,7 @@ use super::collection::{
     Answer, Draw, Scan, at_least, bulk, cursor, dice, distinct, is, keys_end, note_reads, positive, scanned,
     text,
 };
-use super::long::{self, Combination, Stored};
+use super::long::{self, Combination, Stored, Watched};
 use super::table::{ALL_KEYS, ONE_KEY, TWO_KEYS, flag};
 use super::{Call, Command, CommandError, Keys};
 use crate::notify::Classes;
@@ -458,8 +458,14 @@ fn difference(sets: &[Option<&Set>]) -> Vec<Vec<u8>> {
 
 fn answer(call: &mut Call<'_>, algebra: Algebra) -> Answer {
     note_reads(call, 1, call.args.len());
-    if let Some(work) = Combination::of(call, algebra, call.args.from(1).iter(), false) {
-        return long::begin(call, work);
+    if let Some(work) = Combination::of(call, algebra, call.args.from(1).iter()) {
+        if long::may_begin(call.session) {
+            return long::begin(call, work);
+        }
+        let set = work.at_once();
+        call.out.set(set.len());
+        set.iter().for_each(|member| bulk(call.out, member));
+        return Ok(());
     }
     let members = combine(algebra, &sources(call, 1, call.args.len())?);
     call.out.set(members.len());
@@ -468,23 +474,29 @@ fn answer(call: &mut Call<'_>, algebra: Algebra) -> Answer {
 }
 
 fn store(call: &mut Call<'_>, algebra: Algebra, event: &'static str) -> Answer {
-    if let Some(work) = Combination::of(call, algebra, call.args.from(2).iter(), true) {
-        return long::begin_storing(call, work);
-    }
-    note_reads(call, 2, call.args.len());
+    let (args, limits) = (call.args, call.node.limits());
     let prepared = long::prepared(call);
-    let sources = sources(call, 2, call.args.len())?;
-    let (target, limits) = (call.args.get(1), call.node.limits());
+    if long::may_begin(call.session)
+        && let Some(work) = Combination::of(call, algebra, args.from(2).iter())
+    {
+        let watched = Watched::of(&mut call.keys, args.from(2).iter());
+        return long::begin_storing(call, work.stored(watched));
+    }
+    note_reads(call, 2, args.len());
     let set = match prepared {
         Some(Stored::Set(set)) => set,
-        _ => {
-            let mut set = Set::new();
-            combine(algebra, &sources).iter().for_each(|member| {
-                set.insert(member, &limits);
-            });
-            set
-        }
+        _ => match Combination::of(call, algebra, args.from(2).iter()) {
+            Some(work) => work.at_once(),
+            None => {
+                let mut set = Set::new();
+                combine(algebra, &sources(call, 2, args.len())?).iter().for_each(|member| {
+                    set.insert(member, &limits);
+                });
+                set
+            }
+        },
     };
+    let target = args.get(1);
     let len = set.len();
     if len > 0 {
         call.keys.put_set(target, set);

@@ -391,7 +391,7 @@ impl Worker {
             self.sessions.ready = ready;
         }
         if !self.waits.long.is_empty() {
-            self.slice(&turn, &rules, &settings, began.map(|began| began.elapsed()));
+            self.slice(turn, &rules, &settings, began.map(|began| began.elapsed()));
         }
     }
 

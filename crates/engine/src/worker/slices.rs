@@ -20,7 +20,7 @@ impl Worker {
     #[cold]
     pub(super) fn slice(
         &mut self,
-        turn: &Turn,
+        mut turn: Turn,
         rules: &Rules,
         settings: &Settings,
         served: Option<Duration>,
@@ -39,6 +39,10 @@ impl Worker {
             false => long.slice(&self.node, &mut session.out),
         };
         let mut changes = 0;
+        if !matches!(progress, Progress::More) {
+            let dice = (&mut self.pool, &mut self.random);
+            turn.out_of_memory = self.node.make_room(settings, self.id, turn.now, dice);
+        }
         if matches!(progress, Progress::More) {
             self.waits.long.push_back(index);
         } else if let Some(mut long) = pending.long.take() {
@@ -46,7 +50,7 @@ impl Worker {
                 Progress::Ready(prepared) => {
                     changes += finish(
                         &self.node,
-                        turn,
+                        &turn,
                         rules,
                         &mut session.client,
                         &mut session.out,
@@ -57,7 +61,7 @@ impl Worker {
             }
             session.out.raw(&long.aside);
             long.end(&self.node.store);
-            changes += go_on(&self.node, turn, rules, session);
+            changes += go_on(&self.node, &turn, rules, session);
             self.sessions.make_ready(index);
         }
         self.sliced = began.elapsed();

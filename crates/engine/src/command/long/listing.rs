@@ -4,6 +4,7 @@
 //! the time, and each key once. Each partition is held for as long as some of its buckets are looked at. If databases are
 //! exchanged meanwhile, it begins anew and looks at all at once.
 
+use super::super::dispatch::fail;
 use super::{Budget, Gathered, Progress, Work};
 use crate::node::Node;
 use larder_protocol::glob;
@@ -123,7 +124,8 @@ impl Work for Listing {
             return if done { Progress::Done } else { Progress::More };
         }
         if node.loading.is_shut() {
-            out.error("LOADING Larder is loading the dataset in memory");
+            let start = out.len();
+            fail(node, out, start, "LOADING Larder is loading the dataset in memory");
             return Progress::Done;
         }
         if !self.look(&node.store, budget) {

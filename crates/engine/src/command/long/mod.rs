@@ -62,6 +62,11 @@ impl Budget {
         Budget(SLICE_UNITS)
     }
 
+    /// For work that is done at once.
+    pub(crate) fn unlimited() -> Budget {
+        Budget(usize::MAX)
+    }
+
     /// A member of so many bytes was looked at; false if it was enough.
     #[inline]
     pub fn spend(&mut self, bytes: usize) -> bool {
@@ -185,7 +190,13 @@ impl Long {
 /// True if a command that looks at `count` of `len` members should be carried out in slices.
 #[inline]
 pub fn is_long(session: &Client, count: usize, len: usize) -> bool {
-    count > MEMBERS_MIN && count >= len / IMAGE_SHARE && may_begin(session)
+    is_large(count, len) && may_begin(session)
+}
+
+/// True if looking at `count` of `len` members takes long, and much longer than an image of them.
+#[inline]
+pub fn is_large(count: usize, len: usize) -> bool {
+    count > MEMBERS_MIN && count >= len / IMAGE_SHARE
 }
 
 /// True if the session may go on later.

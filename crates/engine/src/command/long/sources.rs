@@ -62,15 +62,14 @@ pub struct Combination {
 }
 
 impl Combination {
-    /// Begins if there is much to do. `stores` is for a command that stores the result.
+    /// Takes images of the sources if there is much to do.
     pub fn of<'k>(
-        call: &mut Call<'_>,
+        call: &Call<'_>,
         algebra: Algebra,
-        named: impl Iterator<Item = &'k [u8]> + Clone,
-        stores: bool,
+        named: impl Iterator<Item = &'k [u8]>,
     ) -> Option<Combination> {
         // What holds something else is left to the handler to refuse.
-        let sets: Result<Vec<_>, _> = named.clone().map(|key| call.keys.peek_set(key)).collect();
+        let sets: Result<Vec<_>, _> = named.map(|key| call.keys.peek_set(key)).collect();
         let sets = sets.ok()?;
         let lens = || sets.iter().flatten().map(|set| set.len());
         let work = match algebra {
@@ -79,7 +78,7 @@ impl Combination {
             Algebra::Intersection => lens().min()?.saturating_mul(sets.len()),
             Algebra::Difference => (*sets.first()?)?.len().saturating_mul(sets.len()),
         };
-        if !super::is_long(call.session, work, lens().sum()) {
+        if !super::is_large(work, lens().sum()) {
             return None;
         }
         // Of a difference the first is the one that is walked; missing ones say nothing.
@@ -98,7 +97,6 @@ impl Combination {
             }
             Algebra::Difference => {}
         }
-        let watched = stores.then(|| Watched::of(&mut call.keys, named));
         Some(Combination {
             algebra,
             sources,
@@ -107,9 +105,21 @@ impl Combination {
             result,
             limits,
             added_bytes: 0,
-            watched,
+            watched: None,
             members: None,
         })
+    }
+
+    /// The same for a command that stores the result.
+    pub fn stored(mut self, watched: Watched) -> Combination {
+        self.watched = Some(watched);
+        self
+    }
+
+    /// All of it now.
+    pub fn at_once(mut self) -> Set {
+        self.gather(&mut Budget::unlimited());
+        mem::take(&mut self.result)
     }
 
     /// Gathers a part; true when all is gathered.
