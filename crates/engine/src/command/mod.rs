@@ -37,6 +37,7 @@ pub mod latency;
 mod lcs;
 pub mod list;
 pub mod memory;
+pub mod migrate;
 pub mod monitor;
 mod patch;
 pub mod persistence;
@@ -75,6 +76,7 @@ pub fn families() -> &'static [&'static [Command]] {
         keys::COMMANDS,
         expire::COMMANDS,
         dump::COMMANDS,
+        migrate::COMMANDS,
         sort::COMMANDS,
         scan::COMMANDS,
         hash::COMMANDS,

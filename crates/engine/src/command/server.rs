@@ -157,6 +157,9 @@ fn server(call: &mut Call<'_>, text: &mut String) {
         "executable": std::env::current_exe().map_or(String::new(), |path| path.display().to_string()),
         "config_file": settings.file.as_ref().map_or(String::new(), |path| path.display().to_string()),
     );
+    if let Some(left) = node.exit.left_ms() {
+        lines!(text, "shutdown_in_milliseconds": left);
+    }
     for (number, listener) in listeners(node).iter().enumerate() {
         line(text, format_args!("listener{number}:{listener}"));
     }
@@ -388,7 +391,7 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         "total_forks": 0,
         "dump_payload_sanitizations": get(&stats.sanitized),
         "migrate_cached_sockets": 0,
-        "slave_expires_tracked_keys": 0,
+        "slave_expires_tracked_keys": call.node.replication.own.count(),
         "tracking_total_keys": tracked[1],
         "tracking_total_items": tracked[2],
         "tracking_total_prefixes": tracked[3],

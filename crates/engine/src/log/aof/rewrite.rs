@@ -5,7 +5,7 @@
 //! the place of the old one. So whenever the node dies, the manifest on disk names files that have everything.
 
 use super::commands;
-use super::file::{folder, read_manifest, write_manifest};
+use super::file::{folder, read_manifest, remove_unnamed, write_manifest};
 use super::manifest::{Kind, Manifest, Part};
 use crate::command::keyspace::{Held, Locked};
 use crate::log::Cut;
@@ -197,7 +197,11 @@ fn write_base_file(node: &Node, snapshot: &Snapshot, number: Option<u64>) -> io:
     };
     let replaced = old.base.into_iter().chain(old.increments.into_iter().filter(|part| part.number < first));
     manifest.history.extend(replaced.map(|part| Part { kind: Kind::History, ..part }));
-    write_manifest(&folder, &settings.file, &manifest)?;
+    write_manifest(&folder, &settings.file, &manifest).inspect_err(|_| {
+        if let Some(base) = &manifest.base {
+            remove_unnamed(&folder, &settings.file, &base.name);
+        }
+    })?;
     files.manifest = manifest;
     if rewrites.fresh.swap(false, Ordering::AcqRel) {
         node.log.aof.failing.store(false, Ordering::Relaxed);
