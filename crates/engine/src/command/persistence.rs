@@ -210,12 +210,15 @@ pub(super) fn section(call: &mut Call<'_>, out: &mut String) {
     let (processed, total) =
         current.as_ref().map_or((0, 0), |snapshot| (snapshot.keys_saved(), snapshot.keys));
     let (settings, aof) = (node.settings(), &node.log.aof);
+    // Asked for before what runs: who begins in between is seen in one way or another.
+    let busy = node.snapshots.is_active() || node.loading.is_on();
     let rewriting = aof.rewrites.running();
     // Who asks between the command and the turn in which a worker begins is told that it goes on.
     let scheduled = aof.rewrites.scheduled.load(Ordering::Relaxed);
     let unfinished =
         settings.append_only.on && (!node.log.is_filed() || aof.rewrites.fresh.load(Ordering::Acquire));
-    let begins = (scheduled || unfinished) && !node.snapshots.is_active() && !node.loading.is_on();
+    let wanted = scheduled || unfinished;
+    let rewrites = rewriting.is_some() || wanted && !busy;
     lines!(out,
         "loading": u8::from(node.loading.is_shut()),
         "async_loading": u8::from(node.loading.is_on() && !node.loading.is_shut()),
@@ -236,8 +239,8 @@ pub(super) fn section(call: &mut Call<'_>, out: &mut String) {
         "rdb_last_load_keys_expired": get(&node.loading.expired),
         "rdb_last_load_keys_loaded": get(&node.loading.keys),
         "aof_enabled": u8::from(settings.append_only.on),
-        "aof_rewrite_in_progress": u8::from(rewriting.is_some() || begins),
-        "aof_rewrite_scheduled": u8::from(scheduled && !begins),
+        "aof_rewrite_in_progress": u8::from(rewrites),
+        "aof_rewrite_scheduled": u8::from(wanted && !rewrites),
         "aof_last_rewrite_time_sec": aof.rewrites.last_seconds.load(Ordering::Relaxed),
         "aof_current_rewrite_time_sec": rewriting.map_or(-1, |snapshot| snapshot.elapsed().as_secs() as i64),
         "aof_rewrites": aof.rewrites.counts[0].load(Ordering::Relaxed),
