@@ -45,14 +45,15 @@ pub fn write_manifest(folder: &Path, name: &str, manifest: &Manifest) -> io::Res
 }
 
 /// Removes a file that was made for a manifest which could not be written: a disk that is full should not fill further. One
-/// that the manifest names stays; it may only be that nobody knows whether it is durable.
-pub fn remove_unnamed(folder: &Path, name: &str, part: &str) {
+/// that the manifest names stays, as it may only be that nobody knows whether that is durable: then this is true.
+pub fn is_kept(folder: &Path, name: &str, part: &str) -> bool {
     let is_named = |manifest: Manifest| manifest.live().any(|live| live.name == part);
-    if let Ok(manifest) = read_manifest(folder, name)
-        && !manifest.is_some_and(is_named)
-    {
+    // A manifest that cannot be read may name it.
+    let kept = read_manifest(folder, name).map_or(true, |manifest| manifest.is_some_and(is_named));
+    if !kept {
         let _ = std::fs::remove_file(folder.join(part)); // it may never have been made
     }
+    kept
 }
 
 /// Makes names in a folder outlive the machine's death.

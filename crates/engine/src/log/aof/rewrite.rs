@@ -5,7 +5,7 @@
 //! the place of the old one. So whenever the node dies, the manifest on disk names files that have everything.
 
 use super::commands;
-use super::file::{folder, read_manifest, remove_unnamed, write_manifest};
+use super::file::{folder, is_kept, read_manifest, write_manifest};
 use super::manifest::{Kind, Manifest, Part};
 use crate::command::keyspace::{Held, Locked};
 use crate::log::Cut;
@@ -197,7 +197,13 @@ fn write_base_file(node: &Node, snapshot: &Snapshot, number: Option<u64>) -> io:
         files.manifest = manifest;
         Ok(size)
     };
-    let size = place().inspect_err(|_| remove_unnamed(&folder, &settings.file, &name))?;
+    let size = place().inspect_err(|_| {
+        if is_kept(&folder, &settings.file, &name) {
+            // Whatever manifest comes next has another one.
+            let part = Part { name: name.clone(), number: base, kind: Kind::History };
+            rewrites.files().manifest.history.push(part);
+        }
+    })?;
     let mut files = rewrites.files();
     if rewrites.fresh.swap(false, Ordering::AcqRel) {
         node.log.aof.failing.store(false, Ordering::Relaxed);

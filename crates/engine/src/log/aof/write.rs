@@ -3,7 +3,7 @@
 //! What is to be written comes in batches of the [`super::feed`]. A batch is one write and, with `appendfsync always`, one
 //! fsync, whoever wrote what is in it.
 
-use super::file::{folder, read_manifest, remove_unnamed, write_manifest};
+use super::file::{folder, is_kept, read_manifest, write_manifest};
 use super::manifest::{Kind, Part};
 use super::rewrite;
 use crate::config::Fsync;
@@ -196,7 +196,9 @@ impl Writer {
             }
             Ok(file)
         });
-        let file = file.inspect_err(|_| remove_unnamed(&folder, &name, &part.name))?;
+        let file = file.inspect_err(|_| {
+            is_kept(&folder, &name, &part.name); // its number, and so its name, is that of the next one
+        })?;
         files.manifest = manifest;
         self.increment = Some(Increment { file, len: 0 });
         Ok(number)
