@@ -63,6 +63,8 @@ def test_slow_commands_are_logged(logs_everything):
     r.ping()
     assert r.slowlog_len() == 2
     assert r.slowlog_reset()
+    r.config_set("slowlog-log-slower-than", -1)
+    assert [entry["command"] for entry in r.slowlog_get()] == [b"SLOWLOG RESET"]
     fails("count should be greater than or equal to -1", r.execute_command, "SLOWLOG", "GET", -2)
 
 
@@ -206,6 +208,26 @@ def test_every_directive_is_known(r):
     before = r.config_get("timeout")["timeout"]
     fails("maxmemory", r.config_set, "timeout", 99, "maxmemory", "x")
     assert r.config_get("timeout")["timeout"] == before
+
+
+FORMS = {
+    ("2", "bignum"): b"$37\r\n1234567999999999999999999999999999999\r\n",
+    ("3", "bignum"): b"(1234567999999999999999999999999999999\r\n",
+    ("2", "attrib"): b"$39\r\nSome real reply following the attribute\r\n",
+    ("3", "attrib"): b"|1\r\n$14\r\nkey-popularity\r\n*2\r\n$7\r\nkey:123\r\n:90\r\n$39\r\nSome real reply following the attribute\r\n",
+    ("2", "push"): b"-ERR RESP2 is not supported by this command\r\n",
+    ("3", "push"): b">2\r\n$16\r\nserver-cpu-usage\r\n:42\r\n$40\r\nSome real reply following the push reply\r\n",
+}
+
+
+@pytest.mark.parametrize("version, form", FORMS)
+def test_debug_protocol_answers_in_forms_that_commands_seldom_have(open_node, version, form):
+    with socket.create_connection(("127.0.0.1", open_node.port)) as client:
+        client.sendall(b"HELLO %s\r\nDEBUG PROTOCOL %s\r\nECHO the-end\r\n" % (version.encode(), form.encode()))
+        heard = b""
+        while not heard.endswith(b"the-end\r\n"):
+            heard += client.recv(65536)
+    assert heard.removesuffix(b"$7\r\nthe-end\r\n").endswith(b"modules\r\n*0\r\n" + FORMS[version, form])
 
 
 def test_debug_needs_permission(r, open_node):

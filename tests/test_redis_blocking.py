@@ -91,3 +91,14 @@ def test_pausing(r):
     assert r.get("k") is None and r.client_unpause() and r.set("k", "w")
     # The held request of the client that went away ran first, or not at all.
     assert r.get("k") == "w"
+
+
+def test_who_is_held_back_by_a_pause_counts_among_those_who_wait(r):
+    r.client_pause(60_000, all=False)
+    end = in_background(r, "set", "key", "value")
+    assert "b" in {flag for client in r.client_list() for flag in client["flags"]}
+    assert r.get("key") is None
+    r.client_unpause()
+    assert end() is True
+    assert r.info("clients")["blocked_clients"] == 0
+    assert "b" not in {flag for client in r.client_list() for flag in client["flags"]}

@@ -1,5 +1,6 @@
 """Publish and subscribe through redis-py, in RESP2 and RESP3 alike."""
 
+import socket
 import threading
 import time
 
@@ -137,3 +138,15 @@ def test_a_session_that_is_killed_listens_no_more(r):
         (line,) = r.client_list(_type="pubsub")
         assert r.client_kill_filter(_id=line["id"]) == 1
         wait_until("nobody listens", lambda: r.publish("a", "x") == 0)
+
+
+def test_who_has_quit_is_not_there_any_more(node):
+    with redis.Redis(port=node.port, decode_responses=True) as other:
+        for _ in range(20):
+            with socket.create_connection(("127.0.0.1", node.port)) as listener:
+                listener.sendall(b"CLIENT SETNAME listener\r\nSUBSCRIBE channel\r\nQUIT\r\n")
+                heard = b""
+                while heard.count(b"+OK\r\n") < 2:
+                    heard += listener.recv(4096)
+                assert other.publish("channel", "message") == 0
+                assert "listener" not in {client["name"] for client in other.client_list()}

@@ -1,6 +1,7 @@
 //! What is noted of a command that ran: slow, large, or watched. Everything here is off the common path.
 
 use crate::command::Command;
+use crate::command::long::Long;
 use crate::command::table::flag;
 use crate::commandlog::{Kind, shortened};
 use crate::config::Observation;
@@ -30,6 +31,16 @@ pub fn inner(
     }
     if rules.monitored {
         tell(node, client, command, args, from);
+    }
+}
+
+/// A command that was carried out in slices is over. Those who watch were told of it when it began.
+#[cold]
+pub fn over(node: &Node, rules: &Rules, client: &Client, long: &Long) {
+    let (nanos, args) = (long.took.as_nanos() as u64, long.args.view());
+    node.meter(client).record(node.table.number(long.command), 1, nanos, rules.track);
+    if nanos >= rules.slow_ns.min(rules.latency_ns) {
+        self::long(node, rules, client, long.command, &args, nanos, &client.shared.address);
     }
 }
 
@@ -82,7 +93,9 @@ fn log(
 ) {
     let settings = node.settings();
     let most = room(&settings.observation, kind);
-    if most > 0 {
+    // The command itself may have asked to log no more.
+    let off = kind == Kind::Slow && settings.observation.slower_than_us < 0;
+    if most > 0 && !off {
         let name = client.shared.names().name;
         node.commandlog.add(kind, value, shortened(command, args), (address, name), most);
     }

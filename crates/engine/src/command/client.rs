@@ -237,7 +237,7 @@ pub(super) fn flags_of(shared: &Shared) -> String {
         (tracks(|_| true), 't'),
         (tracks(Tracker::is_broken), 'R'),
         (tracks(|tracker| tracker.broadcasts), 'B'),
-        (shared.blocked.load(Ordering::Relaxed), 'b'),
+        (shared.blocked.load(Ordering::Relaxed) || shared.waits_beside_keys(), 'b'),
         (shared.unix, 'U'),
         (shared.no_evict.load(Ordering::Relaxed), 'e'),
         (shared.no_touch.load(Ordering::Relaxed), 'T'),

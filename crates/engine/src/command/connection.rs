@@ -252,7 +252,13 @@ fn greet(call: &mut Call<'_>) {
 }
 
 fn quit(call: &mut Call<'_>) -> Result<(), CommandError> {
-    call.session.closing = true;
+    let (session, node) = (&mut *call.session, call.node);
+    session.closing = true;
+    // Whoever has seen the reply finds nobody here: no listener is counted, and who redirects here hears that it is broken.
+    session.listen_no_more(&node.hub);
+    session.cache_no_more(node);
+    node.monitors.remove(session.shared.place);
+    node.sessions.remove(session.id());
     call.out.ok();
     Ok(())
 }

@@ -375,12 +375,23 @@ fn protocol(call: &mut Call<'_>) -> Result<(), CommandError> {
             out.push(2);
             out.bulk(b"server-cpu-usage");
             out.integer(42);
+            out.bulk(b"Some real reply following the push reply");
+        }
+        b"attrib" => {
+            if out.is_resp3() {
+                out.raw(b"|1\r\n");
+                out.bulk(b"key-popularity");
+                out.array(2);
+                out.bulk(b"key:123");
+                out.integer(90);
+            }
+            out.bulk(b"Some real reply following the attribute");
         }
         b"push" => return Err(text("ERR RESP2 is not supported by this command")),
         _ => {
             return Err(text(
                 "ERR Wrong protocol type name. Please use one of the following: \
-                 string|integer|double|null|array|set|map|attrib|push|verbatim|true|false",
+                 string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
             ));
         }
     }

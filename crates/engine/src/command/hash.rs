@@ -5,7 +5,7 @@ use super::collection::{
 };
 use super::extended::{Extended, Trouble};
 use super::table::{ONE_KEY, flag};
-use super::{Call, Command, CommandError};
+use super::{Call, Command, CommandError, long};
 use crate::notify::Classes;
 use larder_protocol::number;
 
@@ -286,6 +286,10 @@ fn hmget(call: &mut Call<'_>) -> Answer {
 fn hgetall(call: &mut Call<'_>) -> Answer {
     let hash = call.keys.read_hash(call.args.get(1))?;
     call.out.map(hash.map_or(0, |hash| hash.len()));
+    if let Some(hash) = hash.filter(|hash| long::is_long(call.session, hash.len(), hash.len())) {
+        let fields = long::Fields::new(hash.clone(), true, true);
+        return long::begin(call, fields);
+    }
     for (field, value) in hash.into_iter().flat_map(|hash| hash.iter()) {
         bulk(call.out, field);
         bulk(call.out, value);
@@ -296,6 +300,10 @@ fn hgetall(call: &mut Call<'_>) -> Answer {
 fn hkeys(call: &mut Call<'_>) -> Answer {
     let hash = call.keys.read_hash(call.args.get(1))?;
     call.out.array(hash.map_or(0, |hash| hash.len()));
+    if let Some(hash) = hash.filter(|hash| long::is_long(call.session, hash.len(), hash.len())) {
+        let fields = long::Fields::new(hash.clone(), true, false);
+        return long::begin(call, fields);
+    }
     hash.into_iter().flat_map(|hash| hash.iter()).for_each(|(field, _)| bulk(call.out, field));
     Ok(())
 }
@@ -303,6 +311,10 @@ fn hkeys(call: &mut Call<'_>) -> Answer {
 fn hvals(call: &mut Call<'_>) -> Answer {
     let hash = call.keys.read_hash(call.args.get(1))?;
     call.out.array(hash.map_or(0, |hash| hash.len()));
+    if let Some(hash) = hash.filter(|hash| long::is_long(call.session, hash.len(), hash.len())) {
+        let fields = long::Fields::new(hash.clone(), false, true);
+        return long::begin(call, fields);
+    }
     hash.into_iter().flat_map(|hash| hash.iter()).for_each(|(_, value)| bulk(call.out, value));
     Ok(())
 }

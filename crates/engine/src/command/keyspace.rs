@@ -17,7 +17,7 @@ use larder_store::object::{Hash, Limits, List, Set, SortedSet, Stream};
 use larder_store::partition::access::Access;
 use larder_store::{
     Cleared, Extras, Guard, IntegerMut, ItemRef, Key, Now, Owned, Partition, PartitionId, Reason, Removed,
-    Store, Value, ValueMut, ValueRef,
+    Store, Value, ValueMut, ValueRef, Watcher,
 };
 use std::cell::Cell;
 
@@ -458,6 +458,14 @@ impl<'a> Keyspace<'a> {
             partition.changed(db, &key);
             partition.fields_changed(db, &key);
             partition.count_expired_fields(expired);
+        }
+    }
+
+    /// Marks a watcher when a key changes, until that is ended at its partition.
+    pub fn watch(&mut self, key: &[u8], watcher: &Watcher) {
+        let (db, now) = (self.db, self.now());
+        if let Some((key, partition)) = self.open(key) {
+            partition.watch(db, &key, watcher, now);
         }
     }
 

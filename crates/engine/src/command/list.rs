@@ -4,7 +4,7 @@ use super::collection::{
     Answer, at_least, bulk, bulk_of, end, integer, is, keys_end, negatable, positive, text, window,
 };
 use super::table::{ONE_KEY, TWO_KEYS, flag};
-use super::{Call, Command, CommandError, Keys};
+use super::{Call, Command, CommandError, Keys, long};
 use crate::notify::Classes;
 use larder_store::object::{Element, End, List};
 use std::ops::Range;
@@ -336,6 +336,10 @@ fn lrange(call: &mut Call<'_>) -> Answer {
     };
     let (start, count) = window(start, stop, list.len());
     call.out.array(count);
+    if long::is_long(call.session, count, 0) {
+        let elements = long::Elements::new(list.part(start, count), count);
+        return long::begin(call, elements);
+    }
     call.out.bulks(|bulks| list.visit(start, count, |value| bulk_of(bulks, value)));
     Ok(())
 }

@@ -36,6 +36,7 @@ pub mod known;
 pub mod latency;
 mod lcs;
 pub mod list;
+pub mod long;
 pub mod memory;
 pub mod migrate;
 pub mod monitor;

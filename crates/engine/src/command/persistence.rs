@@ -186,8 +186,9 @@ pub(super) fn reload(call: &mut Call<'_>) -> Answer {
     }
     if empties {
         let mut cleared = Vec::new();
-        let databases = node.store.databases();
-        keys.locked().visit(&mut |partition| cleared.extend((0..databases).map(|db| partition.clear(db))));
+        let (databases, now) = (node.store.databases(), keys.now());
+        keys.locked()
+            .visit(&mut |partition| cleared.extend((0..databases).map(|db| partition.clear(db, now))));
         free_all(cleared);
     }
     let path = PathBuf::from(&node.settings().persistence.dbfilename);

@@ -8,7 +8,7 @@ use super::collection::{Answer, cursor, dice, integer, is};
 use super::keys::type_name;
 use super::keyspace::free_all;
 use super::table::{Scope, flag};
-use super::{Call, Command, CommandError};
+use super::{Call, Command, CommandError, long};
 use crate::mailbox::{Job, Mail};
 use crate::node::Node;
 use larder_protocol::resp::reply::Reply;
@@ -148,6 +148,10 @@ impl Listing {
 
 fn keys(call: &mut Call<'_>) -> Answer {
     let (db, now, pattern) = (call.keys.db(), call.keys.now(), call.args.get(1));
+    if long::may_begin(call.session) && is_large(call, db) {
+        let listing = long::Listing::new(&call.node.store, pattern, db, now);
+        return long::begin(call, listing);
+    }
     let mut listing = Listing::new();
     call.keys.each_partition(|_, partition| {
         let mut position = Some(0);
@@ -161,6 +165,15 @@ fn keys(call: &mut Call<'_>) -> Answer {
     });
     listing.write(call.out);
     Ok(())
+}
+
+/// True if a database has so many keys that listing them takes long.
+fn is_large(call: &mut Call<'_>, db: u16) -> bool {
+    let (mut ids, mut total) = (call.keys.store().partitions(), 0);
+    ids.any(|id| {
+        total += call.keys.partition(id, |partition| partition.len(db));
+        total > long::MEMBERS_MIN
+    })
 }
 
 /// The options of SCAN.
@@ -378,10 +391,11 @@ fn is_sync(call: &Call<'_>) -> Result<bool, CommandError> {
 fn flush(call: &mut Call<'_>, databases: std::ops::Range<u16>) -> Answer {
     let sync = is_sync(call)?;
     let (mut emptied, mut keys): (Vec<Emptied>, usize) = (Vec::new(), 0);
+    let now = call.keys.now();
     call.keys.each_partition(|partition_id, partition| {
         for db in databases.clone().filter(|db| partition.len(*db) > 0).collect::<Vec<_>>() {
             keys += partition.len(db);
-            let cleared = partition.clear(db);
+            let cleared = partition.clear(db, now);
             if sync {
                 partition.note_flushed(db, &cleared);
             }
@@ -450,7 +464,8 @@ fn swapdb(call: &mut Call<'_>) -> Answer {
         known.ok_or(CommandError::Text("ERR DB index is out of range".into()))
     };
     let (first, second) = (known(first)?, known(second)?);
-    call.keys.each_partition(|_, partition| partition.swap(first, second));
+    let now = call.keys.now();
+    call.keys.each_partition(|_, partition| partition.swap(first, second, now));
     call.keys.count_changes(1);
     call.out.ok();
     Ok(())

@@ -212,7 +212,7 @@ fn clients(call: &mut Call<'_>, text: &mut String) {
         "maxclients": call.node.settings().maxclients,
         "client_recent_max_input_buffer": largest(|s| &s.input_bytes),
         "client_recent_max_output_buffer": largest(|s| &s.output_bytes),
-        "blocked_clients": blocked.sessions,
+        "blocked_clients": blocked.sessions + sessions.iter().filter(|s| s.waits_beside_keys()).count(),
         "tracking_clients": call.node.tracking.counts()[0],
         "pubsub_clients": sessions.iter().filter(|s| s.listens()).count(),
         "watching_clients": sessions.iter().filter(|s| watched(s) > 0).count(),

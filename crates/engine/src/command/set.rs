@@ -4,6 +4,7 @@ use super::collection::{
     Answer, Draw, Scan, at_least, bulk, cursor, dice, distinct, is, keys_end, note_reads, positive, scanned,
     text,
 };
+use super::long::{self, Combination, Stored};
 use super::table::{ALL_KEYS, ONE_KEY, TWO_KEYS, flag};
 use super::{Call, Command, CommandError, Keys};
 use crate::notify::Classes;
@@ -309,6 +310,10 @@ fn scard(call: &mut Call<'_>) -> Answer {
 fn smembers(call: &mut Call<'_>) -> Answer {
     let set = call.keys.read_set(call.args.get(1))?;
     call.out.set(set.map_or(0, Set::len));
+    if let Some(set) = set.filter(|set| long::is_long(call.session, set.len(), set.len())) {
+        let members = long::Members::new(set.clone());
+        return long::begin(call, members);
+    }
     set.into_iter().flat_map(Set::iter).for_each(|member| bulk(call.out, member));
     Ok(())
 }
@@ -409,10 +414,14 @@ fn sources<'k>(call: &'k Call<'_>, from: usize, to: usize) -> Result<Vec<Option<
     (from..to).map(|at| call.keys.peek_set(call.args.get(at))).collect()
 }
 
+/// What is made of several sets.
 #[derive(Clone, Copy)]
-enum Algebra {
+pub enum Algebra {
+    /// What all have.
     Intersection,
+    /// What any has.
     Union,
+    /// What the first has and no other.
     Difference,
 }
 
@@ -449,6 +458,9 @@ fn difference(sets: &[Option<&Set>]) -> Vec<Vec<u8>> {
 
 fn answer(call: &mut Call<'_>, algebra: Algebra) -> Answer {
     note_reads(call, 1, call.args.len());
+    if let Some(work) = Combination::of(call, algebra, call.args.from(1).iter(), false) {
+        return long::begin(call, work);
+    }
     let members = combine(algebra, &sources(call, 1, call.args.len())?);
     call.out.set(members.len());
     members.iter().for_each(|member| call.out.bulk(member));
@@ -456,13 +468,23 @@ fn answer(call: &mut Call<'_>, algebra: Algebra) -> Answer {
 }
 
 fn store(call: &mut Call<'_>, algebra: Algebra, event: &'static str) -> Answer {
+    if let Some(work) = Combination::of(call, algebra, call.args.from(2).iter(), true) {
+        return long::begin_storing(call, work);
+    }
     note_reads(call, 2, call.args.len());
-    let members = combine(algebra, &sources(call, 2, call.args.len())?);
+    let prepared = long::prepared(call);
+    let sources = sources(call, 2, call.args.len())?;
     let (target, limits) = (call.args.get(1), call.node.limits());
-    let mut set = Set::new();
-    members.iter().for_each(|member| {
-        set.insert(member, &limits);
-    });
+    let set = match prepared {
+        Some(Stored::Set(set)) => set,
+        _ => {
+            let mut set = Set::new();
+            combine(algebra, &sources).iter().for_each(|member| {
+                set.insert(member, &limits);
+            });
+            set
+        }
+    };
     let len = set.len();
     if len > 0 {
         call.keys.put_set(target, set);

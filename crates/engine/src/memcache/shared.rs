@@ -155,7 +155,7 @@ impl Shared {
         if at <= now.ms
             && self.flush_at_ms.compare_exchange(at, NEVER, Ordering::AcqRel, Ordering::Relaxed).is_ok()
         {
-            flush(store, log, follows);
+            flush(store, log, now, follows);
         }
     }
 }
@@ -168,7 +168,7 @@ fn is_strict(version: &str) -> bool {
 }
 
 /// Takes everything out of the database; it is freed in the background. O(partitions).
-fn flush(store: &Store, log: Option<(&Log, usize)>, follows: impl FnOnce() -> bool) {
+fn flush(store: &Store, log: Option<(&Log, usize)>, now: Now, follows: impl FnOnce() -> bool) {
     let mut cleared = Vec::new();
     // For the log it is one step: so nothing else may happen meanwhile.
     let mut held = store.lock_all();
@@ -182,7 +182,7 @@ fn flush(store: &Store, log: Option<(&Log, usize)>, follows: impl FnOnce() -> bo
         log.append(worker, &effects);
     }
     held.iter_mut().filter(|partition| partition.len(DB) > 0).for_each(|partition| {
-        let keys = partition.clear(DB);
+        let keys = partition.clear(DB, now);
         partition.note_flushed(DB, &keys);
         cleared.push(keys);
     });

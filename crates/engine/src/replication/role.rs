@@ -12,7 +12,7 @@ use crate::log::aof::rewrite;
 use crate::log::{Backlog, Cut};
 use crate::node::{Node, now_ms};
 use crate::snapshot::load::beside;
-use larder_store::Cleared;
+use larder_store::{Cleared, Now};
 use std::convert::Infallible;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -228,8 +228,8 @@ fn clear(node: &Node) {
     let capacity = node.settings().replication.backlog_bytes;
     node.log.with_backlog(|backlog| *backlog = Backlog::new(0, capacity));
     let mut cleared = Vec::new();
-    let databases = node.store.databases();
-    held.visit(&mut |partition| cleared.extend((0..databases).map(|db| partition.clear(db))));
+    let (databases, now) = (node.store.databases(), Now { ms: now_ms() });
+    held.visit(&mut |partition| cleared.extend((0..databases).map(|db| partition.clear(db, now))));
     node.loading.set(true);
     node.replication.own.clear();
     node.tracking.flushed(node);
@@ -247,11 +247,11 @@ fn free(node: &Node, keys: Vec<Cleared>) {
 
 /// Takes out what lies behind the databases that commands see.
 fn take_beside(node: &Node, held: &mut dyn Held) -> Vec<Cleared> {
-    let (mut taken, databases) = (Vec::new(), node.store.databases());
+    let (mut taken, databases, now) = (Vec::new(), node.store.databases(), Now { ms: now_ms() });
     held.visit(&mut |partition| {
         let filled = (0..databases).map(|db| beside(node, db)).filter(|db| partition.len(*db) > 0);
         let filled: Vec<u16> = filled.collect();
-        taken.extend(filled.into_iter().map(|db| partition.clear(db)));
+        taken.extend(filled.into_iter().map(|db| partition.clear(db, now)));
         partition.trim(databases);
     });
     taken
@@ -260,11 +260,11 @@ fn take_beside(node: &Node, held: &mut dyn Held) -> Vec<Cleared> {
 /// Puts what was loaded beside the keyspace in its place; answers what was there. The gate is held.
 fn change_over(node: &Node, held: &mut dyn Held) -> Vec<Cleared> {
     node.snapshots.abort(held);
-    let databases = node.store.databases();
+    let (databases, now) = (node.store.databases(), Now { ms: now_ms() });
     held.visit(&mut |partition| {
         for (db, new) in (0..databases).map(|db| (db, beside(node, db))) {
             if partition.len(db) > 0 || partition.len(new) > 0 {
-                partition.swap(db, new);
+                partition.swap(db, new, now);
             }
         }
     });

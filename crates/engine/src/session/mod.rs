@@ -12,6 +12,7 @@ pub mod transaction;
 use crate::acl::identity::Identity;
 use crate::blocked::{Wait, Waiter};
 use crate::command::Command;
+use crate::command::long::{Long, Prepared};
 use crate::command::waitaof::DiskWait;
 use crate::iam::Verdict;
 use crate::node::Node;
@@ -51,6 +52,8 @@ pub struct Pending {
     pub disk: Option<DiskWait>,
     /// The reply that comes at the end is not sent (CLIENT REPLY).
     pub silent: bool,
+    /// Its last command is carried out in slices.
+    pub long: Option<Box<Long>>,
     /// It waits for the verdict on a token of IAM.
     pub asks: bool,
     /// Requests that were read already, to be executed afterwards.
@@ -99,6 +102,8 @@ pub struct Client {
     pub may_wait: bool,
     /// Set while it waits.
     pub pending: Option<Box<Pending>>,
+    /// What was gathered for the command that it executes.
+    pub prepared: Option<Box<Prepared>>,
     /// Sequence number of the last of its commands that was logged.
     pub logged: u64,
     /// How many commands of a log have failed, in whose name it executes them.
@@ -139,6 +144,7 @@ impl Client {
             wait: None,
             may_wait: true,
             pending: None,
+            prepared: None,
             logged: 0,
             failed: 0,
             sealed: false,
@@ -153,6 +159,12 @@ impl Client {
     #[inline]
     pub fn listens(&self) -> bool {
         self.listens
+    }
+
+    /// Its command that is carried out in slices, if there is one.
+    #[inline]
+    pub fn long(&self) -> Option<&Long> {
+        self.pending.as_ref()?.long.as_deref()
     }
 
     /// Finds out again whether messages of others may come for it. Said after each change of what it listens to.

@@ -54,6 +54,8 @@ pub struct Shared {
     pub total_bytes: AtomicU64,
     /// True while it waits for a key.
     pub blocked: AtomicBool,
+    /// True while CLIENT PAUSE holds back what it asked for.
+    pub paused: AtomicBool,
     /// Its wait for the disk (WAITAOF): one of [`disk_wait`].
     pub disk_wait: AtomicU8,
     /// CLIENT NO-EVICT.
@@ -119,6 +121,11 @@ pub fn is_loopback(address: &str) -> bool {
 }
 
 impl Shared {
+    /// True while it waits for something else than a key: the disk, or the end of a pause.
+    pub fn waits_beside_keys(&self) -> bool {
+        self.paused.load(Ordering::Relaxed) || self.disk_wait.load(Ordering::Relaxed) != disk_wait::NONE
+    }
+
     /// True if it listens to anything.
     pub fn listens(&self) -> bool {
         self.subscriptions.iter().any(|count| count.load(Ordering::Relaxed) > 0)
@@ -208,6 +215,7 @@ impl Registry {
             output_bytes: AtomicU64::new(0),
             total_bytes: AtomicU64::new(0),
             blocked: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
             disk_wait: AtomicU8::new(disk_wait::NONE),
             no_evict: AtomicBool::new(false),
             imports: AtomicBool::new(false),

@@ -70,9 +70,7 @@ impl Watching {
         let Entry::Vacant(place) = self.keys.entry((db, bytes.into())) else { return };
         let key = store.key(bytes, slot_of(bytes));
         let mut partition = store.lock(store.partition_of(key.slot));
-        partition.watch(db, &key, &self.watcher);
-        let existed = partition.peek(db, &key, now).is_some();
-        place.insert(existed);
+        place.insert(partition.watch(db, &key, &self.watcher, now));
         // Here, and at the partition.
         self.bytes += 2 * (bytes.len() + WATCHED_BYTES);
     }

@@ -58,9 +58,14 @@ fn watched(node: &Node, session: &mut Session, bytes: &[u8]) {
 }
 
 fn append(session: &mut Session, bytes: &[u8], form: Form, limits: &OutputLimits) {
-    let (start, resp3) = (session.out.len(), session.out.is_resp3());
+    let resp3 = session.out.is_resp3();
     let listens = session.client.subscriptions.is_some();
-    let buffer = session.out.buffer();
+    // A message has no place within a reply.
+    let buffer = match session.client.pending.as_mut().and_then(|pending| pending.long.as_mut()) {
+        Some(long) => &mut long.aside,
+        None => session.out.buffer(),
+    };
+    let start = buffer.len();
     match form {
         Form::Line | Form::Watched => buffer.extend_from_slice(bytes),
         Form::Push => {
@@ -75,7 +80,7 @@ fn append(session: &mut Session, bytes: &[u8], form: Form, limits: &OutputLimits
     }
     // Nothing more is added to what is too much already. The session is closed when replies are sent.
     let limit = limits.of(&session.client);
-    session.client.closing |= limit.is_hard_exceeded(session.output_bytes());
+    session.client.closing |= limit.is_hard_exceeded(session.output_bytes() + session.gathered_bytes());
 }
 
 /// Mail in a box beyond which its worker has fallen behind.

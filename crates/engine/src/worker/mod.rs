@@ -6,7 +6,7 @@
 //! in all, so that nobody waits long; a session with more to do stays ready, and then the turn does not wait.
 //!
 //! In reading order: `doors` (who comes in), `sessions` (buffers), `parcel` (large values), `batch` (requests), `heavy` (who comes last), this file (the turn), `waits` (sessions
-//! that execute nothing for now), `commit` (replies that wait for the disk, and loading), `feed` (replicas), `timers` and
+//! that execute nothing for now), `slices` (commands that take long), `commit` (replies that wait for the disk, and loading), `feed` (replicas), `timers` and
 //! `compactor` (what happens without a request).
 
 mod batch;
@@ -19,6 +19,7 @@ mod handshake;
 mod heavy;
 mod parcel;
 mod sessions;
+mod slices;
 mod timers;
 mod waits;
 
@@ -55,7 +56,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use timers::Timers;
 use waits::Waits;
 
@@ -102,6 +103,8 @@ pub struct Worker {
     compactor: Compactor,
     walker: Walker,
     waits: Waits,
+    /// What slices took that the other sessions have not had yet.
+    sliced: Duration,
     doors: Vec<Door>,
     /// Memcached connections beyond `maxclients` that wait until there is room, and their listeners.
     patient: VecDeque<(usize, OwnedFd)>,
@@ -128,6 +131,7 @@ impl Worker {
             compactor: Compactor::new(id),
             walker: Walker::default(),
             waits: Waits::default(),
+            sliced: Duration::ZERO,
             pool: Pool::default(),
             random: node.started_ms ^ (id as u64) << 32 | 1,
             node,
@@ -226,7 +230,7 @@ impl Worker {
             REST
         } else if self.node.loading.is_on() {
             Duration::ZERO
-        } else if self.sessions.ready.is_empty() {
+        } else if self.sessions.ready.is_empty() && self.waits.long.is_empty() {
             let next = self.timers.next();
             self.walker.waits().map_or(next, |wait| wait.min(next))
         } else {
@@ -342,7 +346,7 @@ impl Worker {
     }
 
     fn serve(&mut self, now: Now) {
-        if self.sessions.ready.is_empty() && self.waits.resumed.is_empty() {
+        if self.sessions.ready.is_empty() && self.waits.resumed.is_empty() && self.waits.long.is_empty() {
             return;
         }
         self.resting = delivery::is_anybody_behind(&self.node) || self.node.log.is_behind();
@@ -370,6 +374,7 @@ impl Worker {
             self.resume(&turn, &rules, &settings);
         }
         let mut ready = std::mem::take(&mut self.sessions.ready);
+        let began = (!self.waits.long.is_empty() && !ready.is_empty()).then(Instant::now);
         self.heavy.begin(&mut ready, &mut self.sessions);
         for part in ready.chunks(BATCH_SESSIONS_MAX) {
             turn.out_of_memory =
@@ -384,6 +389,9 @@ impl Worker {
         if self.sessions.ready.is_empty() {
             ready.clear();
             self.sessions.ready = ready;
+        }
+        if !self.waits.long.is_empty() {
+            self.slice(&turn, &rules, &settings, began.map(|began| began.elapsed()));
         }
     }
 
@@ -576,16 +584,16 @@ impl Worker {
                 self.driver.close(token, true);
                 continue;
             }
-            // One that waits for its replies to be sent has requests left to execute.
-            let paused = session.is_output_paused();
-            let done = session.client.closing || session.ended && !session.ready && !paused;
+            // One that waits for its replies to be sent, or complete, has requests left to execute.
+            let busy = session.is_output_paused() || session.client.long().is_some();
+            let done = session.client.closing || session.ended && !session.ready && !busy;
             if session.sending_bytes == 0 && session.has_out(done) {
                 let buffer = session.take_out(done);
                 output_bytes += buffer.len() as u64;
                 writes += 1;
                 self.driver.send(token, buffer);
             }
-            let done = session.client.closing || session.ended && !session.ready && !paused;
+            let done = session.client.closing || session.ended && !session.ready && !busy;
             let silent = session.out.is_empty() && !(session.tls.is_some() && session.has_out(true));
             if done && silent && !std::mem::replace(&mut session.closed, true) {
                 self.driver.close(token, false);

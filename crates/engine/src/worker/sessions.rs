@@ -1,6 +1,7 @@
 //! The sessions of a worker, with their buffers: what the sockets talk to.
 
 use super::parcel::Parcel;
+use crate::command::long::Long;
 use crate::config::OutputLimits;
 use crate::replication::replicas;
 use crate::session::Client;
@@ -152,7 +153,7 @@ impl Session {
     /// True if more waits to be sent than may, or has done so for too long.
     #[inline]
     pub(super) fn is_output_exceeded(&mut self, limits: &OutputLimits) -> bool {
-        let (limit, bytes) = (limits.of(&self.client), self.output_bytes());
+        let (limit, bytes) = (limits.of(&self.client), self.output_bytes() + self.gathered_bytes());
         if limit.is_hard_exceeded(bytes) {
             return true;
         }
@@ -166,6 +167,12 @@ impl Session {
 
     pub(super) fn output_bytes(&self) -> usize {
         self.out.len() + self.sending_bytes
+    }
+
+    /// Bytes that are kept for a reply which is not complete.
+    #[inline]
+    pub(super) fn gathered_bytes(&self) -> usize {
+        self.client.long().map_or(0, Long::memory_bytes)
     }
 
     /// True if so much waits to be sent that nothing more is executed until it is.
@@ -197,7 +204,7 @@ impl Session {
         let parcel = self.parcel.as_ref().map_or(0, Parcel::memory_bytes);
         let buffers =
             self.input.capacity() + self.out.capacity() + self.sending_bytes + self.spare.capacity();
-        (size_of::<Session>() + buffers + parcel + queued + named) as u64
+        (size_of::<Session>() + buffers + parcel + queued + named + self.gathered_bytes()) as u64
     }
 
     /// Brings what counts of it up to date.

@@ -1,4 +1,4 @@
-//! Sessions of this worker that execute nothing for now: they wait for a key, or CLIENT PAUSE holds them.
+//! Sessions of this worker that execute nothing for now: they wait for a key or their own command, or CLIENT PAUSE holds them.
 //!
 //! Owns when their waits end for want of time, and what becomes of what they sent meanwhile.
 
@@ -12,7 +12,7 @@ use crate::observe;
 use crate::session::Pending;
 use crate::session::registry::disk_wait;
 use larder_protocol::resp::args::{Args, OwnedArgs};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -25,14 +25,22 @@ pub(super) struct Waits {
     paused: Vec<u32>,
     /// Sessions that wait for the disk (WAITAOF).
     disk: Vec<u32>,
+    /// Sessions whose commands are carried out in slices, in the order of their turns.
+    pub(super) long: VecDeque<u32>,
     /// Sessions that go on.
     pub(super) resumed: Vec<u32>,
 }
 
 impl Waits {
     /// Notes a session that waits since its last command, if it does. Saying it twice does no harm.
-    pub(super) fn note(&mut self, index: u32, session: &Session) {
-        let Some(pending) = &session.client.pending else { return };
+    pub(super) fn note(&mut self, index: u32, session: &mut Session) {
+        let Some(pending) = &mut session.client.pending else { return };
+        if let Some(long) = &mut pending.long {
+            if !std::mem::replace(&mut long.listed, true) {
+                self.long.push_back(index);
+            }
+            return;
+        }
         match &pending.waiter {
             None if pending.disk.is_some() => {
                 if !self.disk.contains(&index) {
@@ -40,7 +48,10 @@ impl Waits {
                 }
             }
             None if pending.asks || self.paused.contains(&index) => {}
-            None => self.paused.push(index),
+            None => {
+                session.client.shared.paused.store(true, Ordering::Relaxed);
+                self.paused.push(index);
+            }
             Some(waiter) => {
                 self.deadlines.extend(waiter.deadline_ms.map(|deadline| (deadline, index, waiter.ticket)));
             }
@@ -79,6 +90,11 @@ impl Waits {
             self.look_at_disk(node, now_ms, sessions);
         }
         if !self.paused.is_empty() && node.pause.held(now_ms).is_none() {
+            for index in &self.paused {
+                if let Some(session) = sessions.get(*index) {
+                    session.client.shared.paused.store(false, Ordering::Relaxed);
+                }
+            }
             self.resumed.append(&mut self.paused);
         }
     }
@@ -117,6 +133,10 @@ impl Waits {
         }
         if pending.disk.is_some() {
             node.log.aof.awaited.fetch_sub(1, Ordering::SeqCst);
+        }
+        if let Some(mut long) = pending.long {
+            long.end(&node.store);
+            self.long.retain(|index| *index != session.token.index);
         }
         for waiting in [&mut self.paused, &mut self.disk] {
             waiting.retain(|index| *index != session.token.index);

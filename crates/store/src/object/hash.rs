@@ -183,6 +183,26 @@ impl Hash {
         }
     }
 
+    /// Visits fields in the order of [`Hash::iter`] from a place on (0 at first) until about when a visit says that it was
+    /// enough; gives the next place, `None` at the end. A packed hash is visited whole. Places are worth something until the
+    /// hash is changed.
+    pub fn walk(
+        &self,
+        place: usize,
+        visit: &mut dyn FnMut(Element<'_>, Element<'_>) -> bool,
+    ) -> Option<usize> {
+        match &self.plain().form {
+            Form::Table(table) => table
+                .walk(place, &mut |entry| visit(Element::Bytes(entry.name), Element::Bytes(entry.payload))),
+            _ => {
+                self.iter().for_each(|(field, value)| {
+                    visit(field, value);
+                });
+                None
+            }
+        }
+    }
+
     /// A uniformly random field with its value.
     pub fn random(&self, random: Random<'_>) -> Option<(Element<'_>, Element<'_>)> {
         match &self.form {

@@ -196,6 +196,38 @@ impl List {
         }
     }
 
+    /// The nodes in which `count` elements from number `start` on lie, shared, as a list of their own, and the number of the
+    /// first of these elements in it. O(nodes).
+    pub fn part(&self, start: usize, count: usize) -> (List, usize) {
+        let (mut skipped, mut part) = (0, List::new());
+        for node in &self.nodes {
+            let behind = skipped + node.len();
+            if behind <= start && part.nodes.is_empty() {
+                skipped = behind;
+                continue;
+            }
+            if part.len >= (start - skipped).saturating_add(count) {
+                break;
+            }
+            part.len += node.len();
+            part.nodes.push_back(node.clone());
+        }
+        (part, start - skipped)
+    }
+
+    /// Visits up to `count` elements of one node from its element `start` on; tells how many there were, `None` if there is
+    /// no such node.
+    pub fn visit_node(
+        &self,
+        node: usize,
+        start: usize,
+        count: usize,
+        visit: impl FnMut(Element<'_>),
+    ) -> Option<usize> {
+        let node = self.nodes.get(node)?;
+        Some(node.seek(start).map_or(0, |at| node.visit(at, count, visit)))
+    }
+
     /// Elements from the tail towards the head, beginning with number `start`. O(nodes) to start.
     pub fn iter_back_from(&self, start: usize) -> impl Iterator<Item = Element<'_>> {
         let behind = self.place(start).map(|place| {

@@ -147,6 +147,21 @@ impl Set {
         }
     }
 
+    /// Visits members in the order of [`Set::iter`] from a place on (0 at first) until about when a visit says that it was
+    /// enough; gives the next place, `None` at the end. A small form is visited whole. Places are worth something until the
+    /// set is changed.
+    pub fn walk(&self, place: usize, visit: &mut dyn FnMut(Element<'_>) -> bool) -> Option<usize> {
+        match &self.form {
+            Form::Table(table) => table.walk(place, &mut |entry| visit(Element::Bytes(entry.name))),
+            _ => {
+                self.iter().for_each(|member| {
+                    visit(member);
+                });
+                None
+            }
+        }
+    }
+
     /// A uniformly random member.
     pub fn random(&self, random: Random<'_>) -> Option<Element<'_>> {
         if self.is_empty() {

@@ -282,6 +282,27 @@ impl Table {
         buckets.chain(spills).filter(|&handle| handle != 0)
     }
 
+    /// Visits members in the order of [`Table::iter`] from a place on, a whole bucket or spill at a time, until a visit says
+    /// that it was enough; gives the next place, `None` at the end. Places are worth something until the table is changed.
+    pub(super) fn walk<'a>(
+        &'a self,
+        place: usize,
+        visit: &mut dyn FnMut(Entry<'a>) -> bool,
+    ) -> Option<usize> {
+        let (mut at, mut more) = (place, true);
+        while more {
+            let slots: &[Handle] = match at.checked_sub(self.bucket_count) {
+                None => &self.segments[at / SEGMENT][at % SEGMENT].slots,
+                Some(spill) => &self.spills.get(spill / SEGMENT)?.get(spill % SEGMENT)?.slots,
+            };
+            for &handle in slots.iter().filter(|&&handle| handle != 0) {
+                more &= visit(self.entry(handle));
+            }
+            at += 1;
+        }
+        Some(at)
+    }
+
     /// Visits whole buckets from `cursor` on until `count` members were seen; gives the next cursor, 0 at the end.
     pub(super) fn scan<'a>(&'a self, cursor: u64, count: usize, visit: &mut dyn FnMut(Entry<'a>)) -> u64 {
         let mut place = cursor & u64::from(u32::MAX);

@@ -419,3 +419,69 @@ fn minus_zero_keeps_its_sign() {
         assert!(zset.iter().all(|(_, score)| score.is_sign_negative()));
     }
 }
+
+#[test]
+fn a_walk_in_pieces_visits_what_an_iterator_does() {
+    let (limits, mut random) = (tight(), dice(3));
+    for members in [0, 1, 7, 12, 13, 3000] {
+        let (mut set, mut hash) = (Set::new(), Hash::new());
+        for n in 0..members {
+            set.insert(format!("m{n}").as_bytes(), &limits);
+            hash.insert(format!("f{n}").as_bytes(), &n.to_string().into_bytes(), &limits);
+        }
+        // Holes, and more spills than there would be otherwise.
+        for n in (0..members).step_by(3).skip(4) {
+            set.remove(format!("m{n}").as_bytes());
+            hash.remove(format!("f{n}").as_bytes());
+        }
+        hash.set_deadline(b"f1", Some(1), &limits);
+        let (mut walked, mut place) = (Vec::new(), Some(0));
+        while let Some(at) = place {
+            let mut left = below(&mut random, 100);
+            place = set.walk(at, &mut |member| {
+                walked.push(member.to_vec());
+                left = left.saturating_sub(1);
+                left > 0
+            });
+        }
+        assert_eq!(walked, set.iter().map(|member| member.to_vec()).collect::<Vec<_>>());
+        let (mut walked, mut place) = (Vec::new(), Some(0));
+        while let Some(at) = place {
+            let mut left = below(&mut random, 100);
+            place = hash.walk(at, &mut |field, value| {
+                walked.push((field.to_vec(), value.to_vec()));
+                left = left.saturating_sub(1);
+                left > 0
+            });
+        }
+        assert_eq!(walked, hash.iter().map(|(f, v)| (f.to_vec(), v.to_vec())).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_part_of_a_list_is_shared_and_stays_as_it_was() {
+    let (limits, mut random) = (tight(), dice(4));
+    let mut list = List::new();
+    let value = |n: usize| format!("{n}:{}", "x".repeat(n % 40)).into_bytes();
+    (0..500).for_each(|n| list.push(End::Right, &value(n), &limits));
+    for round in 0..200 {
+        let start = below(&mut random, 500);
+        let count = 1 + below(&mut random, 500 - start);
+        let (part, skipped) = list.part(start, count);
+        assert!(part.nodes().len() <= list.nodes().len() && skipped < 4, "nodes of four elements");
+        // What becomes of the list is nothing to it.
+        let changed = below(&mut random, 500);
+        list.set(changed, b"changed", &limits);
+        let (mut found, mut node, mut at) = (Vec::new(), 0, skipped);
+        while let Some(visited) = part.visit_node(node, at, 3.min(count - found.len()), |element| {
+            found.push(element.to_vec());
+        }) {
+            (node, at) = if visited == 0 { (node + 1, 0) } else { (node, at + visited) };
+            if found.len() == count {
+                break;
+            }
+        }
+        assert_eq!(found, (start..start + count).map(value).collect::<Vec<_>>(), "round {round}");
+        list.set(changed, &value(changed), &limits);
+    }
+}

@@ -128,6 +128,8 @@ pub struct Partition {
     common: Arc<Common>,
     /// Frees what is reclaimed.
     free: fn(Removed),
+    /// How often two databases were exchanged.
+    swaps: u64,
 }
 
 /// A key and its value, taken out of a partition. Dropping it frees the value, which may take long.
@@ -212,6 +214,7 @@ impl Partition {
             departed: Departed::default(),
             common,
             free: drop,
+            swaps: 0,
             generation: 0,
             saving: None,
         }
@@ -395,7 +398,7 @@ impl Partition {
     fn reclaim(&mut self, db: u16, hash: u32, place: Place) {
         self.save_first(db, place);
         let item = self.table_mut(db).remove(hash, place);
-        self.watches.changed(db, item.key());
+        self.watches.reclaimed(db, item.key());
         let left = match item.timed_hash() {
             Some(fields) if item.deadline().is_none() => {
                 self.counters.expired_fields += fields.len() as u64;
@@ -600,9 +603,12 @@ impl Partition {
         }
     }
 
-    /// Watches a key until [`Partition::unwatch`].
-    pub fn watch(&mut self, db: u16, key: &Key<'_>, watcher: &Watcher) {
-        self.watches.add(db, key.bytes, watcher);
+    /// Watches a key until [`Partition::unwatch`]; true if it lives. That a key which is dead already goes is no change.
+    pub fn watch(&mut self, db: u16, key: &Key<'_>, watcher: &Watcher, now: Now) -> bool {
+        let lives = self.living(db, key, now).is_some();
+        let dead = !lives && self.find(db, key).is_some();
+        self.watches.add(db, key.bytes, watcher, dead);
+        lives
     }
 
     /// Ends a watch.
@@ -663,12 +669,9 @@ impl Partition {
     }
 
     /// Takes all keys of a database out. Why they left is not noted: see [`Partition::note_flushed`].
-    pub fn clear(&mut self, db: u16) -> Cleared {
+    pub fn clear(&mut self, db: u16, now: Now) -> Cleared {
         let table = self.table_mut(db).take();
-        self.watches.cleared(db, |key| {
-            let hash = self.seed.hash(key);
-            table.find(hash, key).is_some()
-        });
+        self.watches.cleared(db, |key| table.lives(self.seed.hash(key), key, now.ms));
         Cleared(self.save_cleared(db, table))
     }
 
@@ -691,7 +694,7 @@ impl Partition {
     }
 
     /// Exchanges two databases.
-    pub fn swap(&mut self, a: u16, b: u16) {
+    pub fn swap(&mut self, a: u16, b: u16, now: Now) {
         let (low, high) = (a.min(b), a.max(b));
         self.table_mut(high);
         if low == 0 && high > 0 {
@@ -700,7 +703,17 @@ impl Partition {
             self.more.swap(low as usize - 1, high as usize - 1);
         }
         self.save_swapped(low, high);
-        self.watches.swapped(low, high);
+        self.swaps += 1;
+        let lives = |db, hash, key: &[u8]| self.table(db).is_some_and(|table| table.lives(hash, key, now.ms));
+        self.watches.swapped(low, high, |key| {
+            let hash = self.seed.hash(key);
+            lives(low, hash, key) || lives(high, hash, key)
+        });
+    }
+
+    /// How often databases were exchanged; the same in all partitions of a store when none is held. O(1).
+    pub fn swaps(&self) -> u64 {
+        self.swaps
     }
 
     /// Lets go of the databases from this number on, which are empty.

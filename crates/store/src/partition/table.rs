@@ -199,6 +199,11 @@ impl Table {
         bucket.find(hash, key).or_else(|| bucket.overflow().find_map(|chunk| chunk.find(hash, key)))
     }
 
+    /// True if the key is here, and its time is not over.
+    pub(super) fn lives(&self, hash: u32, key: &[u8], now_ms: u64) -> bool {
+        self.find(hash, key).is_some_and(|place| !self.get(place).is_dead(now_ms))
+    }
+
     /// Hints the processor to load the items whose tag fits.
     #[inline]
     pub(crate) fn prefetch_item(&self, hash: u32) -> bool {

@@ -264,7 +264,7 @@ fn watchers_are_told() {
     let (mut part, seed) = partition();
     let (k, other) = (key(&seed, b"k"), key(&seed, b"other"));
     let watcher = Watcher::default();
-    part.watch(0, &k, &watcher);
+    part.watch(0, &k, &watcher, NOW);
     part.set(0, &other, Value::String(b"v"), Extras::default(), access());
     part.set(1, &k, Value::String(b"v"), Extras::default(), access());
     assert!(!watcher.is_changed());
@@ -273,15 +273,59 @@ fn watchers_are_told() {
 }
 
 #[test]
+fn that_a_dead_key_goes_is_no_change_for_who_watched_it_dead() {
+    let (seed, keeping) = (Seed::new(7), Arc::new(AtomicBool::new(false)));
+    let flags = (Arc::new(AtomicBool::new(true)), keeping.clone());
+    let mut part = Partition::new(seed, 0, flags, Common::new(4096));
+    let (dead, alive, none) = (key(&seed, b"dead"), key(&seed, b"alive"), key(&seed, b"none"));
+    let soon = Extras { deadline: Some(NOW.ms + 5), ..Extras::default() };
+    let later = Now { ms: NOW.ms + 10 };
+    let watch = |part: &mut Partition, key: &Key<'_>, lives: bool, now: Now| {
+        let watcher = Watcher::default();
+        assert_eq!(part.watch(0, key, &watcher, now), lives);
+        watcher
+    };
+    // Reclaimed, cleared, exchanged, with what is dead kept or not.
+    for keeps in [false, true] {
+        part.set(0, &dead, Value::String(b"v"), soon, access());
+        part.set(0, &alive, Value::String(b"v"), soon, access());
+        keeping.store(keeps, Ordering::Relaxed);
+        let early = watch(&mut part, &alive, true, NOW);
+        let late = watch(&mut part, &dead, false, later);
+        part.bury_kept(0, &dead, later);
+        assert!(!late.is_changed());
+        part.set(0, &dead, Value::String(b"v"), Extras::default(), access());
+        assert!(late.is_changed(), "it came back");
+        part.bury_kept(0, &alive, later);
+        assert!(early.is_changed(), "it was seen alive");
+
+        part.set(0, &dead, Value::String(b"v"), soon, access());
+        let late = watch(&mut part, &dead, false, later);
+        part.set(1, &none, Value::String(b"v"), soon, access());
+        let absent = watch(&mut part, &none, false, later);
+        part.swap(0, 1, later);
+        assert!(!late.is_changed() && !absent.is_changed());
+        part.swap(0, 1, later);
+        part.clear(0, later);
+        assert!(!late.is_changed() && !absent.is_changed());
+        part.set(1, &none, Value::String(b"v"), Extras::default(), access());
+        part.swap(0, 1, later);
+        assert!(!late.is_changed() && absent.is_changed());
+        part.clear(0, later);
+        part.clear(1, later);
+    }
+}
+
+#[test]
 fn databases_are_apart_and_can_be_exchanged() {
     let (mut part, seed) = partition();
     let k = key(&seed, b"k");
     part.set(0, &k, Value::String(b"zero"), Extras::default(), access());
     part.set(3, &k, Value::String(b"three"), Extras::default(), access());
-    part.swap(0, 3);
+    part.swap(0, 3, NOW);
     assert_eq!(string(part.peek(0, &k, NOW)), Some(b"three".to_vec()));
     assert_eq!(string(part.peek(3, &k, NOW)), Some(b"zero".to_vec()));
-    drop(part.clear(3));
+    drop(part.clear(3, NOW));
     assert_eq!((part.len(0), part.len(3)), (1, 0));
 }
 
@@ -430,7 +474,7 @@ fn a_miss_is_known_by_why_the_key_left() {
     assert!(part.evict(0, &evicted, access()).is_some() && part.remove(0, &deleted, NOW).is_some());
     assert!(part.remove(0, &back, NOW).is_some());
     part.set(0, &back, Value::String(b"v"), Extras::default(), access());
-    let cleared = part.clear(1);
+    let cleared = part.clear(1, NOW);
     part.note_flushed(1, &cleared);
     let later = Now { ms: NOW.ms + 10 };
     for (db, key) in [(0, &evicted), (0, &expired), (0, &deleted), (1, &flushed), (0, &never), (1, &deleted)]
@@ -451,7 +495,7 @@ fn of_a_flushed_database_those_are_noted_that_did_not_come_back() {
     for key in [&gone, &back] {
         set(&mut part, key);
     }
-    let cleared = part.clear(0);
+    let cleared = part.clear(0, NOW);
     assert_eq!((cleared.len(), part.len(0), part.reason(0, &gone, NOW)), (2, 0, None));
     set(&mut part, &back);
     part.note_flushed(0, &cleared);

@@ -24,6 +24,8 @@ struct Watch {
     db: u16,
     key: Box<[u8]>,
     watcher: Watcher,
+    /// The key was dead already, and is still here: when it is reclaimed, nothing changes.
+    dead: bool,
 }
 
 /// The watches of a partition.
@@ -36,8 +38,8 @@ impl Watches {
         self.0.is_empty()
     }
 
-    pub(super) fn add(&mut self, db: u16, key: &[u8], watcher: &Watcher) {
-        self.0.push(Watch { db, key: key.into(), watcher: watcher.clone() });
+    pub(super) fn add(&mut self, db: u16, key: &[u8], watcher: &Watcher, dead: bool) {
+        self.0.push(Watch { db, key: key.into(), watcher: watcher.clone(), dead });
     }
 
     pub(super) fn remove(&mut self, db: u16, key: &[u8], watcher: &Watcher) {
@@ -51,13 +53,24 @@ impl Watches {
         self.0.iter().filter(|w| w.db == db && *w.key == *key).for_each(|w| w.watcher.mark());
     }
 
-    /// A database was emptied: keys that `existed` have changed.
-    pub(super) fn cleared(&self, db: u16, existed: impl Fn(&[u8]) -> bool) {
-        self.0.iter().filter(|w| w.db == db && existed(&w.key)).for_each(|w| w.watcher.mark());
+    /// A dead key was removed: a change for those who saw it alive.
+    pub(super) fn reclaimed(&mut self, db: u16, key: &[u8]) {
+        for watch in self.0.iter_mut().filter(|watch| watch.db == db && *watch.key == *key) {
+            match watch.dead {
+                true => watch.dead = false,
+                false => watch.watcher.mark(),
+            }
+        }
     }
 
-    /// Two databases were exchanged: whoever watches a key in either sees a change.
-    pub(super) fn swapped(&self, a: u16, b: u16) {
-        self.0.iter().filter(|w| w.db == a || w.db == b).for_each(|w| w.watcher.mark());
+    /// A database was emptied: keys that `lived` have changed.
+    pub(super) fn cleared(&self, db: u16, lived: impl Fn(&[u8]) -> bool) {
+        self.0.iter().filter(|w| w.db == db && lived(&w.key)).for_each(|w| w.watcher.mark());
+    }
+
+    /// Two databases were exchanged: keys that `lived` in either have changed in both.
+    pub(super) fn swapped(&self, a: u16, b: u16, lived: impl Fn(&[u8]) -> bool) {
+        let either = self.0.iter().filter(|watch| watch.db == a || watch.db == b);
+        either.filter(|watch| lived(&watch.key)).for_each(|watch| watch.watcher.mark());
     }
 }

@@ -3,7 +3,7 @@
 use super::id::{self, INVALID};
 use super::{put_array, put_entry, put_id, scratch};
 use crate::command::collection::{Answer, integer, is, text};
-use crate::command::{Call, CommandError};
+use crate::command::{Call, CommandError, long};
 use crate::notify::Classes;
 use larder_store::object::stream::{Id, Stream, Trim};
 
@@ -11,6 +11,9 @@ use larder_store::object::stream::{Id, Stream, Trim};
 const TRIM_NODES_DEFAULT: u64 = 100;
 /// The same in entries when nodes have no bound.
 const TRIM_ENTRIES_DEFAULT: u64 = 10_000;
+
+/// Entries of a range that are answered at once.
+const ENTRIES_MIN: i64 = 1024;
 
 /// What XADD and XTRIM were told about trimming.
 #[derive(Default)]
@@ -229,14 +232,27 @@ fn range(call: &mut Call<'_>, low: Id, high: Id, back: bool) -> Answer {
         call.out.null_array();
         return Ok(());
     }
+    // How many there are is not known before: what comes behind so many is left to slices.
+    let may_be_long =
+        most > ENTRIES_MIN && stream.len() as i64 > ENTRIES_MIN && long::may_begin(call.session);
+    let most_now = if may_be_long { ENTRIES_MIN } else { most };
+    let mut last = None;
     let mut visit = |entry: larder_store::object::stream::Entry<'_>| {
         put_entry(&mut items, &entry);
+        last = Some(entry.id);
         count += 1;
-        count < most
+        count < most_now
     };
     match back {
         false => stream.range(low, high, &mut visit),
         true => stream.range_back(low, high, &mut visit),
+    }
+    let rest = if back { last.and_then(Id::previous) } else { last.and_then(Id::next) };
+    if let Some(rest) = rest.filter(|_| may_be_long && count == most_now) {
+        let span = if back { (low, rest) } else { (rest, high) };
+        let most = usize::try_from(most - count).unwrap_or(usize::MAX);
+        let entries = long::Entries::new(stream.clone(), span, back, most, (items, count as usize));
+        return long::begin(call, entries);
     }
     put_array(call.out, count as usize, &items);
     Ok(())

@@ -178,7 +178,7 @@ fn put_id(out: &mut Reply, id: Id) {
     out.bulk(id.to_string().as_bytes());
 }
 
-fn put_entry(out: &mut Reply, entry: &Entry<'_>) {
+pub(super) fn put_entry(out: &mut Reply, entry: &Entry<'_>) {
     out.array(2);
     put_id(out, entry.id);
     out.array(entry.parts.len());

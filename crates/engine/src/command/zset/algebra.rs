@@ -1,15 +1,17 @@
 //! Intersections, unions and differences of sorted sets and plain sets (whose members count as score 1).
 
 use super::super::collection::{Answer, float, integer, is, note_reads, text};
+use super::super::long::{self, Stored, Watched};
 use super::super::set::card_limit;
 use super::super::{Call, CommandError};
+use super::slices::Combination;
 use super::{put, scored};
 use larder_store::ValueRef;
 use larder_store::object::{Limits, Set, SortedSet};
 
 /// One input.
 #[derive(Clone, Copy)]
-enum Source<'k> {
+pub(super) enum Source<'k> {
     Missing,
     Plain(&'k Set),
     Sorted(&'k SortedSet),
@@ -25,7 +27,7 @@ impl<'k> Source<'k> {
         }
     }
 
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
             Source::Missing => 0,
             Source::Plain(set) => set.len(),
@@ -55,7 +57,7 @@ impl<'k> Source<'k> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Algebra {
+pub(super) enum Algebra {
     Intersection,
     Union,
     Difference,
@@ -102,6 +104,47 @@ struct Request<'k> {
     with_scores: bool,
 }
 
+/// How inputs become a result.
+#[derive(Clone, Copy)]
+pub(super) struct Rule {
+    pub(super) algebra: Algebra,
+    aggregate: Aggregate,
+}
+
+impl Rule {
+    /// How many of the inputs are walked, from the first one on.
+    pub(super) fn walked(self, inputs: usize) -> usize {
+        if self.algebra == Algebra::Union { inputs } else { inputs.min(1) }
+    }
+
+    /// Takes a member of the input `at` into the result: of a union any, of an intersection one that all others have, of a
+    /// difference one that none has.
+    pub(super) fn take(
+        self,
+        (inputs, at): (&[(Source<'_>, f64)], usize),
+        (member, score): (&[u8], f64),
+        result: &mut SortedSet,
+        limits: &Limits,
+    ) {
+        let (score, others) = (number_or_zero(score * inputs[at].1), &inputs[1..]);
+        let total = match self.algebra {
+            Algebra::Union => {
+                Some(result.score(member).map_or(score, |old| self.aggregate.apply(old, score)))
+            }
+            Algebra::Difference => {
+                others.iter().all(|(other, _)| other.score(member).is_none()).then_some(score)
+            }
+            Algebra::Intersection => others.iter().try_fold(score, |total, (other, weight)| {
+                let score = number_or_zero(other.score(member)? * weight);
+                Some(self.aggregate.apply(total, score))
+            }),
+        };
+        if let Some(total) = total {
+            result.insert(member, total, limits);
+        }
+    }
+}
+
 impl<'k> Request<'k> {
     /// Reads `numkeys key [key ...] [options]` from argument `at` on.
     fn parse(
@@ -142,49 +185,34 @@ impl<'k> Request<'k> {
         Ok(())
     }
 
-    fn result(mut self, algebra: Algebra, limits: &Limits) -> SortedSet {
-        // Small inputs first, as the original does: it is cheaper, and the order decides how sums round.
+    /// Small inputs first, as the original does: it is cheaper, and the order decides how sums round.
+    fn sort(&mut self, algebra: Algebra) -> Rule {
         if algebra != Algebra::Difference {
             self.inputs.sort_by_key(|(source, _)| source.len());
         }
-        match algebra {
-            Algebra::Union => self.union(limits),
-            _ => self.filtered(algebra, limits),
-        }
+        Rule { algebra, aggregate: self.aggregate }
     }
 
-    fn union(&self, limits: &Limits) -> SortedSet {
-        let mut result = SortedSet::new();
-        for (source, weight) in &self.inputs {
-            for (member, score) in source.members() {
-                let score = number_or_zero(score * weight);
-                let total = result.score(&member).map_or(score, |old| self.aggregate.apply(old, score));
-                result.insert(&member, total, limits);
+    fn result(mut self, algebra: Algebra, limits: &Limits) -> SortedSet {
+        let (rule, mut result) = (self.sort(algebra), SortedSet::new());
+        for at in 0..rule.walked(self.inputs.len()) {
+            for (member, score) in self.inputs[at].0.members() {
+                rule.take((&self.inputs, at), (&member, score), &mut result, limits);
             }
         }
         result
     }
 
-    /// Members of the first input that all others have (intersection) or none has (difference).
-    fn filtered(&self, algebra: Algebra, limits: &Limits) -> SortedSet {
-        let mut result = SortedSet::new();
-        let Some(((first, weight), others)) = self.inputs.split_first() else { return result };
-        for (member, score) in first.members() {
-            let score = number_or_zero(score * weight);
-            let total = match algebra {
-                Algebra::Difference => {
-                    others.iter().all(|(other, _)| other.score(&member).is_none()).then_some(score)
-                }
-                _ => others.iter().try_fold(score, |total, (other, weight)| {
-                    let score = number_or_zero(other.score(&member)? * weight);
-                    Some(self.aggregate.apply(total, score))
-                }),
-            };
-            if let Some(total) = total {
-                result.insert(&member, total, limits);
-            }
-        }
-        result
+    /// Gathers it in slices, if there is much to do.
+    fn in_slices(mut self, call: &Call<'_>, algebra: Algebra) -> Option<Combination> {
+        let rule = self.sort(algebra);
+        let total = self.inputs.iter().map(|(source, _)| source.len()).sum();
+        let work = match algebra {
+            Algebra::Union => total,
+            _ => self.inputs.first()?.0.len().saturating_mul(self.inputs.len()),
+        };
+        let is_long = long::is_long(call.session, work, total);
+        is_long.then(|| Combination::new(rule, &self.inputs, self.with_scores, call.node.limits()))
     }
 }
 
@@ -216,6 +244,9 @@ fn aggregate(word: &[u8]) -> Result<Aggregate, CommandError> {
 
 fn answer(call: &mut Call<'_>, algebra: Algebra, name: &'static str) -> Answer {
     note_inputs(call, 1, name)?;
+    if let Some(work) = Request::parse(call, 1, algebra, name)?.in_slices(call, algebra) {
+        return long::begin(call, work);
+    }
     let request = Request::parse(call, 1, algebra, name)?;
     let with_scores = request.with_scores;
     let result = request.result(algebra, &call.node.limits());
@@ -224,8 +255,22 @@ fn answer(call: &mut Call<'_>, algebra: Algebra, name: &'static str) -> Answer {
 }
 
 fn store(call: &mut Call<'_>, algebra: Algebra, name: &'static str) -> Answer {
-    note_inputs(call, 2, name)?;
-    let result = Request::parse(call, 2, algebra, name)?.result(algebra, &call.node.limits());
+    let end = inputs_end(call, 2, name)?;
+    // What is refused is refused below.
+    let work =
+        Request::parse(call, 2, algebra, name).ok().and_then(|request| request.in_slices(call, algebra));
+    if let Some(work) = work {
+        let args = call.args;
+        let watched = Watched::of(&mut call.keys, (3..end).map(|at| args.get(at)));
+        return long::begin_storing(call, work.stored(watched));
+    }
+    note_reads(call, 3, end);
+    let prepared = long::prepared(call);
+    let request = Request::parse(call, 2, algebra, name)?;
+    let result = match prepared {
+        Some(Stored::Sorted(result)) => result,
+        _ => request.result(algebra, &call.node.limits()),
+    };
     put(call, result, name);
     Ok(())
 }

@@ -4,6 +4,7 @@ mod algebra;
 mod member;
 mod pop;
 mod range;
+mod slices;
 
 use super::collection::bulk;
 use super::table::{ONE_KEY, TWO_KEYS, flag};

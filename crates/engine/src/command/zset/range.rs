@@ -3,7 +3,7 @@
 //! Every range is first turned into a range of ranks, which costs O(log n); the rest is walking.
 
 use super::super::collection::{Answer, integer, is, text, window};
-use super::super::{Call, CommandError};
+use super::super::{Call, CommandError, long};
 use super::{put, scored};
 use crate::notify::Classes;
 use larder_protocol::number;
@@ -182,8 +182,12 @@ fn range(call: &mut Call<'_>, by: Option<By>, reverse: Option<bool>) -> Answer {
         return Ok(());
     };
     let (start, count) = request.find(zset);
-    let members = zset.iter_from(start, request.reverse).take(count);
-    scored(call.out, count, request.with_scores, members);
+    if long::is_long(call.session, count, zset.len()) {
+        scored(call.out, count, request.with_scores, std::iter::empty());
+        let ranked = long::Ranked::new(zset.clone(), (start, count), request.reverse, request.with_scores);
+        return long::begin(call, ranked);
+    }
+    scored(call.out, count, request.with_scores, zset.iter_from(start, request.reverse).take(count));
     Ok(())
 }
 

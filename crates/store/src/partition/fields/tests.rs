@@ -237,7 +237,7 @@ fn a_hash_that_is_over_goes_as_a_whole() {
     let (big, late) = (key(&seed, b"big"), Now { ms: START.ms + 1000 });
     filled(&mut part, &big, 3 * FIELDS_PER_VISIT, START.ms + 100);
     let watcher = Watcher::default();
-    part.watch(0, &big, &watcher);
+    part.watch(0, &big, &watcher, START);
     assert!(part.peek(0, &big, late).is_none() && part.scan(0, 0, late, |_| panic!("it is over")).is_none());
     part.expire_due(late, 1);
     assert_eq!((part.len(0), part.counters().expired_fields), (0, 3 * FIELDS_PER_VISIT as u64));
@@ -267,7 +267,7 @@ fn watchers_hear_of_a_field_that_went() {
     filled(&mut part, &one, 1, START.ms + 100);
     edit(&mut part, &one, START, |hash| _ = hash.insert(b"stays", b"v", &Limits::default()));
     let watcher = Watcher::default();
-    part.watch(0, &one, &watcher);
+    part.watch(0, &one, &watcher, START);
     part.read(0, &one, Now { ms: START.ms + 99 }, access());
     assert!(!watcher.is_changed());
     part.read(0, &one, Now { ms: START.ms + 100 }, access());

@@ -284,10 +284,10 @@ impl Subject {
                 }
             }
             Act::Clear { db } => self.store.lock_all().iter_mut().for_each(|partition| {
-                partition.clear(db);
+                partition.clear(db, now);
             }),
             Act::Swap { a, b } => {
-                self.store.lock_all().iter_mut().for_each(|partition| partition.swap(a, b));
+                self.store.lock_all().iter_mut().for_each(|partition| partition.swap(a, b, now));
             }
             Act::Evict { random } => {
                 let round = Round { policy: Policy::AllKeysRandom, samples: 3, decay_minutes: 1, now };

@@ -1,0 +1,337 @@
+"""Commands over many members, which a node carries out in slices: the same replies as at once, of one instant, in order."""
+
+import itertools
+import socket
+import threading
+
+import pytest
+import redis
+
+from service import PATIENCE_S, Node, wait_until
+
+# Beyond what is done at once, and of some slices.
+MEMBERS = 20_000
+FILL = 1_000
+
+READS = {
+    "smembers": ("SMEMBERS", "set"),
+    "smembers of integers": ("SMEMBERS", "numbers"),
+    "hgetall": ("HGETALL", "hash"),
+    "hkeys": ("HKEYS", "hash"),
+    "hvals": ("HVALS", "hash"),
+    "lrange": ("LRANGE", "list", "0", "-1"),
+    "a part of a list": ("LRANGE", "list", "777", "-1234"),
+    "zrange": ("ZRANGE", "zset", "0", "-1"),
+    "zrange with scores": ("ZRANGE", "zset", "5", "-7", "WITHSCORES"),
+    "zrange from the top": ("ZRANGE", "zset", "0", "-1", "REV", "WITHSCORES"),
+    "zrange by score": ("ZRANGEBYSCORE", "zset", "(3", "+inf", "WITHSCORES", "LIMIT", "5", "12000"),
+    "zrange by name": ("ZRANGEBYLEX", "named", "[member:1", "+"),
+    "zrange by name from the top": ("ZREVRANGEBYLEX", "named", "+", "[member:1"),
+    "xrange": ("XRANGE", "stream", "-", "+"),
+    "xrange with a count": ("XRANGE", "stream", "5", "+", "COUNT", "9000"),
+    "xrevrange": ("XREVRANGE", "stream", "+", "7"),
+    "sunion": ("SUNION", "set", "numbers", "few", "missing"),
+    "sinter": ("SINTER", "set", "half"),
+    "sdiff": ("SDIFF", "set", "few", "half"),
+    "sunion of one": ("SUNION", "set"),
+    "keys": ("KEYS", "*"),
+    "some keys": ("KEYS", "key:*7"),
+}
+STORES = {
+    "sunionstore": ("SUNIONSTORE", "{to}", "set", "numbers", "few"),
+    "sinterstore": ("SINTERSTORE", "{to}", "set", "half"),
+    "sdiffstore": ("SDIFFSTORE", "{to}", "set", "half"),
+    "sunionstore of one": ("SUNIONSTORE", "{to}", "set"),
+    "sinterstore of nothing": ("SINTERSTORE", "{to}", "set", "numbers"),
+    "sunionstore at a source": ("SUNIONSTORE", "few", "few", "set"),
+}
+
+
+def fill(client):
+    """A value of each type."""
+    for start in range(0, MEMBERS, FILL):
+        numbers = range(start, start + FILL)
+        pipe = client.pipeline(transaction=False)
+        pipe.sadd("set", *(f"member:{n}" for n in numbers))
+        pipe.sadd("half", *(f"member:{n}" for n in numbers if n % 2), *(f"other:{n}" for n in numbers))
+        pipe.sadd("numbers", *numbers)
+        pipe.hset("hash", mapping={f"field:{n}": n if n % 100 else "x" * 2000 for n in numbers})
+        pipe.rpush("list", *(n if n % 3 else f"element:{n}" for n in numbers))
+        pipe.zadd("zset", {f"member:{n}": n // 3 + 0.5 for n in numbers})
+        pipe.zadd("named", {f"member:{n}": 0 for n in numbers})
+        for n in numbers:
+            pipe.xadd("stream", {"n": n, "text": "x" * (n % 50)}, id=f"{n + 1}-0")
+            pipe.set(f"key:{n}", n)
+        pipe.execute()
+    client.sadd("few", "member:1", "another", "17")
+    # What the fields' deadlines are kept in must not matter.
+    client.execute_command("HEXPIRE", "hash", "1000000", "FIELDS", "1", "field:5")
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["one worker", "two workers"])
+def filled(request):
+    node = Node("--threads", str(request.param))
+    client = redis.Redis(port=node.port)
+    fill(client)
+    client.close()
+    yield node
+    node.stop()
+
+
+class Talk:
+    """A connection that is spoken to directly."""
+
+    def __init__(self, node, protocol=2):
+        self.connection = redis.Redis(port=node.port, protocol=protocol).connection_pool.get_connection()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.connection.disconnect()
+
+    def send(self, *requests):
+        self.connection.send_packed_command(
+            itertools.chain(*(self.connection.pack_command(*request) for request in requests))
+        )
+
+    def receive(self):
+        return self.connection.read_response(disable_decoding=True)
+
+    def ask(self, *request):
+        self.send(request)
+        return self.receive()
+
+    def ask_at_once(self, *request):
+        """What a transaction answers, in which nothing is done in slices."""
+        self.send(("MULTI",), request, ("EXEC",))
+        assert (self.receive(), self.receive()) == (b"OK", b"QUEUED")
+        return self.receive()[0]
+
+
+def unordered(name, reply):
+    command = name.split()[0]
+    if isinstance(reply, list) and command in ("keys", "some", "sunion", "sinter", "sdiff"):
+        return sorted(reply)
+    return reply
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+@pytest.mark.parametrize("name", READS)
+def test_replies_are_those_that_are_given_at_once(filled, name, protocol):
+    with Talk(filled, protocol) as talk:
+        sliced, whole = talk.ask(*READS[name]), talk.ask_at_once(*READS[name])
+        assert len(sliced) >= 2_000
+        assert unordered(name, sliced) == unordered(name, whole)
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_what_is_stored_is_what_is_stored_at_once(filled, name):
+    with Talk(filled) as talk:
+        for to, ask in (("sliced", talk.ask), ("whole", talk.ask_at_once)):
+            talk.ask("DEL", to, "few")
+            talk.ask("SADD", "few", "member:1", "another", "17")
+            talk.ask("SET", to, "something else", "EX", "1000")
+            command = [word.format(to=to) for word in STORES[name]]
+            target = command[1]
+            count = ask(*command)
+            assert talk.ask("SCARD", target) == count
+            assert talk.ask("TTL", target) == (-1 if count else -2)
+            talk.ask("COPY", target, f"{to}:result", "REPLACE")
+            if not count:
+                talk.ask("DEL", f"{to}:result")
+        assert sorted(talk.ask("SMEMBERS", "sliced:result")) == sorted(talk.ask("SMEMBERS", "whole:result"))
+        assert talk.ask("OBJECT", "ENCODING", "sliced:result") == talk.ask("OBJECT", "ENCODING", "whole:result")
+        talk.ask("DEL", "sliced", "whole", "sliced:result", "whole:result")
+
+
+class Writer(threading.Thread):
+    """Moves every member of a set to its partner and back, in steps that are atomic, until it is told to stop."""
+
+    def __init__(self, node):
+        super().__init__(daemon=True)
+        self.client = redis.Redis(port=node.port)
+        self.over = threading.Event()
+        self.moved = 0
+
+    def run(self):
+        for n in itertools.cycle(range(MEMBERS)):
+            if self.over.is_set():
+                return
+            pipe = self.client.pipeline(transaction=True)
+            present = pipe.immediate_execute_command("SISMEMBER", "pairs", f"a:{n}")
+            gone, come = ("a", "b") if present else ("b", "a")
+            pipe.multi()
+            pipe.srem("pairs", f"{gone}:{n}")
+            pipe.sadd("pairs", f"{come}:{n}")
+            pipe.hset("sums", mapping={f"{n}": self.moved, f"{(n + MEMBERS // 2) % MEMBERS}": -self.moved})
+            pipe.rpoplpush("ring", "ring")
+            pipe.execute()
+            self.moved += 1
+
+
+def check_pairs(members):
+    assert len(members) == MEMBERS
+    assert len({member.split(b":")[1] for member in members}) == MEMBERS
+
+
+def check_sums(pairs):
+    assert len(pairs) == 2 * MEMBERS
+    assert sum(int(value) for value in pairs[1::2]) == 0
+
+
+def check_ring(elements):
+    values = [int(element) for element in elements]
+    assert sorted(values) == list(range(MEMBERS))
+    least = values.index(0)
+    assert values[least:] + values[:least] == list(range(MEMBERS))
+
+
+def test_a_reader_sees_one_instant(filled):
+    writer = Writer(filled)
+    for start in range(0, MEMBERS, FILL):
+        numbers = range(start, start + FILL)
+        writer.client.sadd("pairs", *(f"a:{n}" for n in numbers))
+        writer.client.hset("sums", mapping={str(n): 0 for n in numbers})
+        writer.client.rpush("ring", *numbers)
+    writer.start()
+    try:
+        with Talk(filled) as talk:
+            for _ in range(10):
+                check_pairs(talk.ask("SMEMBERS", "pairs"))
+                check_pairs(talk.ask("SUNION", "pairs", "missing"))
+                check_sums(talk.ask("HGETALL", "sums"))
+                check_ring(talk.ask("LRANGE", "ring", "0", "-1"))
+                assert talk.ask("SINTERSTORE", "stored", "pairs", "pairs") == MEMBERS
+                check_pairs(talk.ask("SMEMBERS", "stored"))
+    finally:
+        writer.over.set()
+        writer.join(PATIENCE_S)
+        writer.client.delete("pairs", "sums", "ring", "stored")
+        writer.client.close()
+    assert not writer.is_alive() and writer.moved > 0
+
+
+def test_requests_behind_a_long_one_are_answered_behind_it(filled):
+    with Talk(filled) as talk:
+        for _ in range(5):
+            talk.send(
+                ("SMEMBERS", "set"), ("PING", "1"), ("KEYS", "*"), ("SUNIONSTORE", "stored", "set", "half"),
+                ("SCARD", "stored"), ("LRANGE", "list", "0", "-1"), ("UNLINK", "stored"), ("PING", "2"),
+            )
+            assert len(talk.receive()) == MEMBERS
+            assert talk.receive() == b"1"
+            assert len(talk.receive()) >= MEMBERS
+            stored = talk.receive()
+            assert stored == MEMBERS * 2 == talk.receive()
+            assert len(talk.receive()) == MEMBERS
+            assert (talk.receive(), talk.receive()) == (1, b"2")
+
+
+def test_who_sends_nothing_more_gets_the_whole_reply(filled):
+    with socket.create_connection(("127.0.0.1", filled.port), timeout=PATIENCE_S) as client:
+        client.sendall(b"SMEMBERS set\r\nKEYS key:*\r\n")
+        client.shutdown(socket.SHUT_WR)
+        received = b"".join(iter(lambda: client.recv(1 << 20), b""))
+    assert received.count(b"\r\n$") == 2 * MEMBERS and received.endswith(b"\r\n")
+
+
+@pytest.mark.parametrize(
+    "request_line", [b"SMEMBERS set", b"KEYS *", b"SUNIONSTORE stored set half", b"HGETALL hash", b"SUNION set half"]
+)
+def test_a_session_that_goes_in_the_middle_leaves_nothing(filled, request_line):
+    with Talk(filled) as talk:
+        for turn in range(20):
+            client = socket.create_connection(("127.0.0.1", filled.port), timeout=PATIENCE_S)
+            client.sendall(b"CLIENT ID\r\n")
+            number = client.recv(100)[1:].split()[0]
+            client.sendall(request_line + b"\r\n" + request_line + b"\r\n")
+            if turn % 2:
+                client.close()
+            else:
+                talk.ask("CLIENT", "KILL", "ID", number)
+                try:
+                    while client.recv(1 << 20):
+                        pass
+                except ConnectionError:
+                    pass
+                client.close()
+        wait_until("they are gone", lambda: talk.ask("CLIENT", "LIST").count(b"\n") == 1)
+        assert talk.ask("SCARD", "set") == MEMBERS
+        assert len(talk.ask("SMEMBERS", "set")) == MEMBERS
+        talk.ask("DEL", "stored")
+
+
+def test_nothing_is_answered_to_who_wants_no_answer(filled):
+    with Talk(filled) as talk:
+        talk.send(
+            ("CLIENT", "REPLY", "SKIP"), ("SMEMBERS", "set"), ("CLIENT", "REPLY", "SKIP"),
+            ("SUNIONSTORE", "stored", "set", "half"), ("CLIENT", "REPLY", "SKIP"), ("KEYS", "*"), ("SCARD", "stored"),
+        )
+        assert talk.receive() == 2 * MEMBERS
+        talk.send(("CLIENT", "REPLY", "OFF"), ("HVALS", "hash"), ("SDIFFSTORE", "stored", "set", "half"))
+        talk.send(("CLIENT", "REPLY", "ON"), ("SCARD", "stored"))
+        assert (talk.receive(), talk.receive()) == (b"OK", MEMBERS // 2)
+        assert len(talk.ask("HVALS", "hash")) == MEMBERS
+        talk.ask("DEL", "stored")
+
+
+def test_each_is_counted_watched_and_logged_once(filled):
+    with Talk(filled) as talk, Talk(filled) as monitor:
+        talk.ask("CONFIG", "SET", "slowlog-log-slower-than", "0", "slowlog-max-len", "1000")
+        try:
+            assert monitor.ask("MONITOR") == b"OK"
+            talk.ask("CONFIG", "RESETSTAT")
+            talk.ask("SLOWLOG", "RESET")
+            talk.send(("ECHO", "before"), ("SMEMBERS", "set"), ("SUNIONSTORE", "stored", "set", "half"))
+            talk.send(("KEYS", "*"), ("ECHO", "behind"))
+            [talk.receive() for _ in range(5)]
+            lines = []
+            while b'"behind"' not in (line := monitor.receive()):
+                lines.append(line)
+            said = [line.split(b'"')[1].lower() for line in lines]
+            assert said[said.index(b"echo"):] == [b"echo", b"smembers", b"sunionstore", b"keys"]
+            figures = talk.ask("INFO", "commandstats").decode()
+            slow = [entry[3][0].lower() for entry in talk.ask("SLOWLOG", "GET", "-1")]
+            for command in ("smembers", "sunionstore", "keys"):
+                assert f"cmdstat_{command}:calls=1,usec=" in figures
+                assert slow.count(command.encode()) == 1
+            counted = talk.ask("INFO", "stats")
+            # The keys of SMEMBERS and SUNIONSTORE; KEYS reads none.
+            assert b"keyspace_hits:3\r" in counted and b"keyspace_misses:0\r" in counted
+        finally:
+            talk.ask("CONFIG", "SET", "slowlog-log-slower-than", "10000")
+            talk.ask("DEL", "stored")
+
+
+def test_messages_come_between_replies(filled):
+    """What a cache is told of a key comes behind the reply that it read the key with, never within it."""
+    with Talk(filled, 3) as cache, Talk(filled) as writer:
+        pushed = []
+        cache.connection._parser.set_invalidation_push_handler(pushed.append)
+        cache.connection._parser.set_pubsub_push_handler(lambda message: message)
+        assert cache.ask("CLIENT", "TRACKING", "ON") == b"OK"
+        for n in range(20):
+            cache.send(("SMEMBERS", "set"), ("HGETALL", "hash"))
+            writer.ask("SADD", "set", f"new:{n}")
+            members = cache.receive()
+            assert len(cache.receive()) in (MEMBERS, 2 * MEMBERS)
+            # It was read before the change, and is told of it, or behind it.
+            assert len(members) in (MEMBERS + n, MEMBERS + n + 1)
+            if len(members) == MEMBERS + n:
+                wait_until("the change is told", lambda: cache.ask("PING") == b"PONG" and pushed)
+            pushed.clear()
+        writer.ask("SREM", "set", *(f"new:{n}" for n in range(20)))
+
+
+def test_databases_that_are_exchanged_are_not_mixed(filled):
+    with Talk(filled) as talk, Talk(filled) as other:
+        other.ask("SELECT", "1")
+        for start in range(0, MEMBERS, FILL):
+            other.ask("MSET", *itertools.chain(*((f"else:{n}", "") for n in range(start, start + FILL))))
+        for n in range(10):
+            talk.send(("KEYS", "*"))
+            other.ask("SWAPDB", "0", "1")
+            kinds = {key.startswith(b"else:") for key in talk.receive()}
+            assert len(kinds) == 1
+        assert other.ask("FLUSHDB") == b"OK"
