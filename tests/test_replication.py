@@ -428,6 +428,21 @@ def test_hand_over_without_a_lost_write(servers):
 REFUSED = (redis.exceptions.ReadOnlyError, redis.exceptions.ExecAbortError, redis.exceptions.BusyLoadingError)
 
 
+@pytest.mark.parametrize("program", [LARDER, REDIS], ids=name)
+def test_a_replica_that_does_not_want_to_lead_is_not_waited_for(servers, program):
+    primary, replica = servers(program), servers(program)
+    replica.follow(primary.port)
+    online(primary)
+    settle(primary, replica)
+    replica.call("ACL", "SETUSER", "default", "-psync")
+    primary.call("FAILOVER", "TO", "127.0.0.1", replica.port)
+    primary.call("SET", "a", "1")  # waits until it is decided
+    wait_until("it is over", lambda: primary.info()["master_failover_state"] == "no-failover")
+    assert primary.info()["role"] == "master" and replica.info()["role"] == "slave"
+    wait_until("the link is up", replica.is_up)
+    settle(primary, replica)
+
+
 class PipelinedWriters:
     """Clients that append numbers to lists of their own, many at a time, wherever there is a primary."""
 

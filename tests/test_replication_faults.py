@@ -48,6 +48,29 @@ def test_a_replica_that_starts_takes_no_writes_at_any_instant(servers):
     replica.call("SET", "a", "1")
 
 
+def test_a_replica_that_loads_its_own_file_is_a_replica(servers):
+    """Sentinel asks it meanwhile, and would take it for a primary."""
+    replica = servers(LARDER)
+    replica.call("SET", "a", "1")
+    replica.call("SAVE")
+    replica.kill()
+    replica.answers = lambda: replica.process.poll() is None and is_asked(replica)
+    replica.restart("--replicaof", "127.0.0.1 1", "--key-load-delay", "1000000000")
+    wait_until("it loads", lambda: replica.client.info("persistence")["loading"] == 1)
+    assert replica.info()["role"] == "slave" and replica.info()["master_port"] == 1
+    assert replica.call("ROLE")[:3] == [b"slave", b"127.0.0.1", 1]
+    replica.call("CONFIG", "SET", "key-load-delay", "0")
+    wait_until("it has loaded", lambda: replica.client.info("persistence")["loading"] == 0)
+    assert replica.call("ROLE")[:3] == [b"slave", b"127.0.0.1", 1] and replica.call("GET", "a") == b"1"
+
+
+def is_asked(server):
+    try:
+        return server.info()
+    except redis.exceptions.ConnectionError:
+        return False
+
+
 def test_a_primary_that_was_killed_comes_back_empty_and_so_do_its_replicas(servers):
     primary, replica = servers(), servers()
     fill(primary)
