@@ -95,6 +95,7 @@ fn apply(config: &mut Config, words: &[String]) -> Result<(), String> {
     }
     let row = Row::find(&words[0]).ok_or("Bad directive or wrong number of arguments")?;
     match words.len() {
+        1 if row.name() == "save" => row.set(config, ""), // alone it means the empty list
         1 => Err("wrong number of arguments".into()),
         2 => row.set(config, &words[1]),
         _ if row.takes_words() => row.set(config, &words[1..].join(" ")),
@@ -223,10 +224,6 @@ fn directives(arguments: &[String]) -> Vec<Vec<String>> {
             (None, None) => lines.push(vec![argument.clone()]),
         }
     }
-    // `--save` alone means the empty list, as the servers that brought it read it.
-    for line in lines.iter_mut().filter(|line| line.len() == 1 && line[0].eq_ignore_ascii_case("save")) {
-        line.push(String::new());
-    }
     lines
 }
 
@@ -246,6 +243,10 @@ mod tests {
         assert_eq!(config.settings.maxmemory, 100 << 20);
         assert_eq!(config.settings.requirepass, "a b!");
         assert_eq!(config.settings.bind, ["127.0.0.1", "-::1"]);
+        for (source, points) in [("save 1 2", 1), ("save", 0), ("save 1 2\nsave ", 0), ("save\nsave 1 2", 1)]
+        {
+            assert_eq!(of(source).unwrap().settings.persistence.save_points.len(), points, "{source}");
+        }
     }
 
     #[test]
