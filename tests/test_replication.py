@@ -436,9 +436,10 @@ def test_a_replica_that_does_not_want_to_lead_is_not_waited_for(servers, program
     settle(primary, replica)
     replica.call("ACL", "SETUSER", "default", "-psync")
     primary.call("FAILOVER", "TO", "127.0.0.1", replica.port)
-    primary.call("SET", "a", "1")  # waits until it is decided
     wait_until("it is over", lambda: primary.info()["master_failover_state"] == "no-failover")
     assert primary.info()["role"] == "master" and replica.info()["role"] == "slave"
+    primary.call("SET", "a", "1")
+    replica.call("ACL", "SETUSER", "default", "+psync")
     wait_until("the link is up", replica.is_up)
     settle(primary, replica)
 
@@ -516,8 +517,8 @@ def test_what_is_written_on_a_replica_dies_there(servers, program):
     primary, replica = servers(program, *debug), servers(program, "--replica-read-only", "no", "--appendonly", "yes")
     replica.follow(primary.port)
     online(primary)
-    primary.client.set("theirs", 1, px=60)
     settle(primary, replica)
+    primary.client.set("theirs", 1, px=60)
     replica.client.set("a", 1, px=50)
     replica.client.set("b", 1)
     replica.client.pexpire("b", 50)
