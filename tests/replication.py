@@ -35,9 +35,10 @@ def is_free(port):
 class Server:
     """A server in a folder of its own, which can be killed and started again."""
 
-    def __init__(self, program, folder, *more):
+    def __init__(self, program, folder, *more, environment=None):
         folder.mkdir(parents=True, exist_ok=True)
         self.program, self.folder, self.more = program, folder, more
+        self.environment = {**os.environ, **(environment or {})}
         self.port = free_port()
         self.start()
 
@@ -49,7 +50,12 @@ class Server:
             command += ["--dir", "/tmp", "--dbfilename", f"replication-{self.port}.rdb"]
         self.log = open(self.folder / "log", "ab")
         self.process = subprocess.Popen(
-            command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log
+            command,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=self.log,
+            env=self.environment,
         )
         self.client = redis.Redis(port=self.port, socket_timeout=PATIENCE_S)
         wait_until("the server answers", self.answers)
@@ -110,8 +116,8 @@ class Server:
 def servers(tmp_path):
     made = []
 
-    def make(program=LARDER, *more):
-        server = Server(program, tmp_path / f"server{len(made)}", *more)
+    def make(program=LARDER, *more, **environment):
+        server = Server(program, tmp_path / f"server{len(made)}", *more, **environment)
         made.append(server)
         return server
 

@@ -204,7 +204,7 @@ def test_it_is_written_anew_with_everything_in_it_and_peers_load_it(tmp_path, pr
     before = contents(server.port)
     server.stop()
     names = sorted(path.name for path in (folder / "appendonlydir").iterdir())
-    base = f"appendonly.aof.1.base.{'rdb' if preamble == 'yes' else 'aof'}"
+    base = f"appendonly.aof.2.base.{'rdb' if preamble == 'yes' else 'aof'}"
     assert names == [base, "appendonly.aof.2.incr.aof", "appendonly.aof.manifest"]
     # Redis 7.0 is too old for the snapshots that a node writes.
     peers = [peer for peer in PEERS if preamble == "no" or peer != ["redis-server"]]

@@ -227,6 +227,40 @@ def test_a_single_file_of_older_versions_is_taken_over(tmp_path):
     assert not (tmp_path / "appendonly.aof").exists()
 
 
+def test_an_upgrade_that_redis_began_is_finished(tmp_path):
+    """Redis names the old file in a manifest, and brings it into the folder only then."""
+    (tmp_path / "appendonly.aof").write_bytes(differential_log.encode([b"SET", b"a", b"1"]))
+    (tmp_path / "appendonlydir").mkdir()
+    (tmp_path / "appendonlydir" / "appendonly.aof.manifest").write_text("file appendonly.aof seq 1 type b\n")
+    for _ in range(2):
+        server = Server(LARDER, tmp_path)
+        assert contents(server.port)[0, b"a"][1] == b"1"
+        server.stop()
+    assert not (tmp_path / "appendonly.aof").exists()
+
+
+@pytest.mark.parametrize("preamble", ["yes", "no"])
+@pytest.mark.skipif(not shutil.which("redis-server"), reason="needs redis-server")
+def test_a_file_that_begins_with_nothing_has_a_base(tmp_path, preamble):
+    server = Server([*LARDER, "--aof-use-rdb-preamble", preamble], tmp_path)
+    server.stop()
+    kind = "rdb" if preamble == "yes" else "aof"
+    names = {path.name for path in (tmp_path / "appendonlydir").iterdir()}
+    assert names == {f"appendonly.aof.1.base.{kind}", "appendonly.aof.1.incr.aof", "appendonly.aof.manifest"}
+    peer = Server(["redis-server"], tmp_path)
+    assert contents(peer.port) == {}
+    peer.stop()
+
+
+def test_why_a_file_is_not_loaded_stands_in_the_log(tmp_path):
+    (tmp_path / "appendonlydir").mkdir()
+    (tmp_path / "appendonlydir" / "appendonly.aof.manifest").write_text("file appendonly.aof.1.incr.aof seq 1 type i\n")
+    options = ["--appendonly", "yes", "--port", "0", "--unixsocket", "s", "--logfile", "log", "--dir", str(tmp_path)]
+    ended = subprocess.run([*LARDER, *options], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+    said = "appendonly.aof.1.incr.aof: No such file or directory"
+    assert ended.returncode == 1 and said in ended.stderr and said in (tmp_path / "log").read_text()
+
+
 def test_nothing_dies_while_a_file_is_loaded_before_the_file_says_so(tmp_path):
     commands = [
         "SET dead v PXAT 1000", "APPEND dead x", "SET again v PXAT 1000", "UNLINK again", "APPEND again x",

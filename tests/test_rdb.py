@@ -415,6 +415,33 @@ def test_bgsave_is_refused_scheduled_and_cancelled(start):
     assert (server.folder / "dump.rdb").exists()
 
 
+def test_saves_and_loads_can_be_made_slow(start):
+    server = start(larder("--rdb-key-save-delay", "1000000000"))
+    server.client.mset({f"key{n}": n for n in range(10)})
+    server.client.bgsave()
+    assert server.client.info("persistence")["rdb_bgsave_in_progress"] == 1
+    server.client.config_set("rdb-key-save-delay", 0)
+    wait(lambda: server.client.info("persistence")["rdb_bgsave_in_progress"] == 0)
+    server.client.config_set("rdb-key-save-delay", 1_000_000_000)
+    server.client.bgsave()
+    assert server.client.execute_command("BGSAVE", "CANCEL") in (b"Background saving cancelled", True)
+    wait(lambda: server.client.info("persistence")["rdb_bgsave_in_progress"] == 0)
+    server.end()
+    server = start(larder("--key-load-delay", "1000000000"), expect=False)
+    loads = lambda: server.client.info("persistence")
+    wait(lambda: server.process.poll() is None and is_asked(loads) and loads()["rdb_last_load_keys_loaded"] == 10)
+    assert loads()["loading"] == 1
+    server.client.config_set("key-load-delay", 0)
+    wait(lambda: loads()["loading"] == 0 and server.client.dbsize() == 10)
+
+
+def is_asked(ask):
+    try:
+        return ask()
+    except redis.exceptions.ConnectionError:
+        return False
+
+
 def test_a_node_that_loads_says_so(start, tmp_path):
     server = start()
     pipe = server.client.pipeline(transaction=False)

@@ -428,6 +428,22 @@ def test_hand_over_without_a_lost_write(servers):
 REFUSED = (redis.exceptions.ReadOnlyError, redis.exceptions.ExecAbortError, redis.exceptions.BusyLoadingError)
 
 
+@pytest.mark.parametrize("program", [LARDER, REDIS], ids=name)
+def test_a_replica_that_does_not_want_to_lead_is_not_waited_for(servers, program):
+    primary, replica = servers(program), servers(program)
+    replica.follow(primary.port)
+    online(primary)
+    settle(primary, replica)
+    replica.call("ACL", "SETUSER", "default", "-psync")
+    primary.call("FAILOVER", "TO", "127.0.0.1", replica.port)
+    wait_until("it is over", lambda: primary.info()["master_failover_state"] == "no-failover")
+    assert primary.info()["role"] == "master" and replica.info()["role"] == "slave"
+    primary.call("SET", "a", "1")
+    replica.call("ACL", "SETUSER", "default", "+psync")
+    wait_until("the link is up", replica.is_up)
+    settle(primary, replica)
+
+
 class PipelinedWriters:
     """Clients that append numbers to lists of their own, many at a time, wherever there is a primary."""
 
@@ -493,6 +509,39 @@ def test_expired_keys_wait_for_the_primary(servers):
     wait_until("it is gone", lambda: replica.call("GET", "a") is None)
     wait_until("the primary says so", lambda: replica.call("DBSIZE") == 0)
     assert replica.client.info("stats")["expired_keys"] == 0
+
+
+@pytest.mark.parametrize("program", [LARDER, REDIS], ids=name)
+def test_what_is_written_on_a_replica_dies_there(servers, program):
+    debug = ["--enable-debug-command", "yes"]
+    primary, replica = servers(program, *debug), servers(program, "--replica-read-only", "no", "--appendonly", "yes")
+    replica.follow(primary.port)
+    online(primary)
+    settle(primary, replica)
+    primary.client.set("theirs", 1, px=60)
+    replica.client.set("a", 1, px=50)
+    replica.client.set("b", 1)
+    replica.client.pexpire("b", 50)
+    replica.client.set("stays", 1, px=50)
+    replica.client.persist("stays")
+    replica.client.set("c", 1, px=3_600_000)
+    replica.client.rename("c", "d")
+    replica.client.pexpireat("d", 1 + int(time.time() * 1000))
+    primary.client.set("later", 1, px=3_600_000)
+    wait_until("its own keys are gone", lambda: replica.client.keys() and int(replica.stats()["slave_expires_tracked_keys"]) == 0)
+    wait_until("the primary's are", lambda: sorted(replica.client.keys()) == [b"later", b"settled", b"stays"])
+    wait_until("they are there no more", lambda: replica.client.dbsize() == 3)
+    # Those of the primary are only hidden.
+    primary.call("DEBUG", "SET-ACTIVE-EXPIRE", "0")
+    primary.client.set("theirs", 1, px=1)
+    wait_until("it is hidden", lambda: replica.client.dbsize() == 4 and not replica.client.exists("theirs"))
+    replica.client.set("e", 1, px=1)
+    wait_until("its own is gone", lambda: replica.client.dbsize() == 4 and int(replica.stats()["slave_expires_tracked_keys"]) == 0)
+    # The file of the replica says so, too.
+    wait_until("the file is written anew", lambda: not loads(replica, "aof_rewrite_in_progress"))
+    replica.kill()
+    replica.restart()
+    assert not replica.client.exists("a", "b", "d", "e") and replica.client.get("stays") == b"1"
 
 
 def test_fields_die_when_the_primary_says_so(servers):

@@ -48,6 +48,29 @@ def test_a_replica_that_starts_takes_no_writes_at_any_instant(servers):
     replica.call("SET", "a", "1")
 
 
+def test_a_replica_that_loads_its_own_file_is_a_replica(servers):
+    """Sentinel asks it meanwhile, and would take it for a primary."""
+    replica = servers(LARDER)
+    replica.call("SET", "a", "1")
+    replica.call("SAVE")
+    replica.kill()
+    replica.answers = lambda: replica.process.poll() is None and is_asked(replica)
+    replica.restart("--replicaof", "127.0.0.1 1", "--key-load-delay", "1000000000")
+    wait_until("it loads", lambda: replica.client.info("persistence")["loading"] == 1)
+    assert replica.info()["role"] == "slave" and replica.info()["master_port"] == 1
+    assert replica.call("ROLE")[:3] == [b"slave", b"127.0.0.1", 1]
+    replica.call("CONFIG", "SET", "key-load-delay", "0")
+    wait_until("it has loaded", lambda: replica.client.info("persistence")["loading"] == 0)
+    assert replica.call("ROLE")[:3] == [b"slave", b"127.0.0.1", 1] and replica.call("GET", "a") == b"1"
+
+
+def is_asked(server):
+    try:
+        return server.info()
+    except redis.exceptions.ConnectionError:
+        return False
+
+
 def test_a_primary_that_was_killed_comes_back_empty_and_so_do_its_replicas(servers):
     primary, replica = servers(), servers()
     fill(primary)
@@ -151,6 +174,93 @@ def test_too_few_replicas(servers):
     wait_until("the lag is too long", is_refused)
     replica.go_on()
     wait_until("it is good again", lambda: not is_refused())
+
+
+class Pairs(threading.Thread):
+    """Writes two keys at once, again and again, wherever the primary is just now."""
+
+    def __init__(self, server):
+        super().__init__(daemon=True)
+        self.server, self.going, self.acknowledged = server, True, 0
+
+    def run(self):
+        while self.going:
+            try:
+                client = redis.Redis(port=self.server.port, socket_timeout=PATIENCE_S, retry=None)
+                while self.going:
+                    n = self.acknowledged + 1
+                    client.mset({"left": n, "right": n, f"more{n % 400}": "x" * 500})
+                    self.acknowledged = n
+            except redis.exceptions.RedisError:
+                time.sleep(0.05)
+
+    def stop(self):
+        self.going = False
+        self.join()
+
+
+class Reader(threading.Thread):
+    """Reads both keys of a replica and notes where they are no pair: half of one set of data, half of another."""
+
+    def __init__(self, server):
+        super().__init__(daemon=True)
+        self.server, self.going, self.wrong, self.seen = server, True, [], 0
+
+    def run(self):
+        while self.going:
+            try:
+                client = redis.Redis(port=self.server.port, socket_timeout=PATIENCE_S, retry=None)
+                while self.going:
+                    pair = client.mget("left", "right")
+                    self.seen += pair[0] is not None
+                    if pair[0] != pair[1]:
+                        self.wrong.append(pair)
+            except redis.exceptions.RedisError:
+                time.sleep(0.05)
+
+    def stop(self):
+        self.going = False
+        self.join()
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_a_replica_that_loads_beside_its_keys_is_whole_whoever_is_killed(servers, threads):
+    """Its primary or itself is killed at any moment, of a load too; each synchronisation is a full one."""
+    chance = random.Random(int(os.environ.get("LARDER_CHAOS_SEED", time.time_ns() % 1_000_000)))
+    logs = ["--appendonly", "yes", "--repl-backlog-size", "16kb"]
+    primary = servers(LARDER, "--appendfsync", "always", "--threads", threads, *logs)
+    replica = servers(LARDER, "--repl-diskless-load", "swapdb", "--threads", threads, *logs)
+    fill(primary)
+    replica.follow(primary.port)
+    wait_until("the link is up", replica.is_up)
+    pairs, reader = Pairs(primary), Reader(replica)
+    pairs.start()
+    reader.start()
+    # All of it anew at random instants, and a kill a random while later.
+    for _ in range(max(6, int(CHAOS_SECONDS / 2))):
+        if chance.random() < 0.5:
+            replica.call("REPLICAOF", "NO", "ONE")
+            time.sleep(chance.uniform(0, 0.2))
+            replica.follow(primary.port)
+        time.sleep(chance.uniform(0, 0.3))
+        act = chance.choice(["replica", "primary", "both", "nobody"])
+        if act in ("primary", "both"):
+            primary.kill()
+        if act in ("replica", "both"):
+            replica.kill()
+        if act in ("primary", "both"):
+            primary.restart()
+            assert int(primary.call("GET", "left") or 0) >= pairs.acknowledged - 1
+        if act in ("replica", "both"):
+            replica.restart("--replicaof", f"127.0.0.1 {primary.port}")
+    last = pairs.acknowledged
+    wait_until("it writes on", lambda: pairs.acknowledged > last)
+    wait_until("the link is up", replica.is_up)
+    pairs.stop()
+    settle(primary, replica)
+    reader.stop()
+    assert reader.seen and reader.wrong == []
+    assert int(primary.call("GET", "left")) >= pairs.acknowledged
 
 
 class Careful(threading.Thread):

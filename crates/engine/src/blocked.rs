@@ -60,6 +60,20 @@ pub struct Wait {
     pub args: Option<OwnedArgs>,
 }
 
+impl Wait {
+    /// A wait whose end comes from elsewhere: for no key, and for as long as it takes.
+    pub fn elsewhere() -> Wait {
+        Wait {
+            deadline_ms: None,
+            wants: Wants::List,
+            keys: 0..0,
+            target: None,
+            nothing: Nothing::Array,
+            args: None,
+        }
+    }
+}
+
 /// A session that waits.
 #[derive(Debug)]
 pub struct Waiter {

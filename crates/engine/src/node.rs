@@ -23,7 +23,7 @@ use crate::session::Client;
 use crate::session::eviction::Charge;
 use crate::session::registry::{Registry, Shared};
 use crate::snapshot::Snapshots;
-use crate::snapshot::exit::LastSave;
+use crate::snapshot::exit::Exit;
 use crate::snapshot::load::Loading;
 use crate::tracking::Tracking;
 use crate::traffic::Traffic;
@@ -194,7 +194,7 @@ pub struct Node {
     /// A file that is being loaded.
     pub loading: Loading,
     /// The save before the end.
-    pub last_save: LastSave,
+    pub exit: Exit,
     /// Set once: workers end.
     pub stopping: AtomicBool,
     settings: ArcSwap<Settings>,
@@ -278,7 +278,7 @@ impl Node {
             snapshots: Arc::default(),
             moving_turn: AtomicUsize::new(0),
             loading: Loading::default(),
-            last_save: LastSave::default(),
+            exit: Exit::default(),
             stopping: AtomicBool::new(false),
             wanted: AtomicU32::new(0),
             finding: Mutex::new(()),
@@ -287,6 +287,7 @@ impl Node {
             socket_engine: OnceLock::new(),
         };
         node.store.remember(node.settings().miss_history_keys);
+        node.set_delays();
         node.prefixes.set_delimiter(node.settings().miss_prefix_delimiter);
         node.find_wanted();
         node
@@ -345,6 +346,7 @@ impl Node {
         let toggled = files != before.append_only.on;
         drop(before);
         self.settings.store(Arc::new(config.settings));
+        self.set_delays();
         if toggled && !files {
             rewrite::turn_off(self);
         }
@@ -360,6 +362,12 @@ impl Node {
             self.log.aof.rewrites.wanted.store(true, Ordering::Release);
             self.mailboxes[0].wake();
         }
+    }
+
+    fn set_delays(&self) {
+        let persistence = &self.settings().persistence;
+        self.snapshots.delay.per_key.store(persistence.save_delay, Ordering::Relaxed);
+        self.loading.delay.per_key.store(persistence.load_delay, Ordering::Relaxed);
     }
 
     /// Finds out again which events somebody may want to hear of.
@@ -383,6 +391,9 @@ impl Node {
         }
         if self.imports() {
             wanted = wanted | Classes::IMPORT;
+        }
+        if self.replication.is_following() && !self.settings().replication.read_only {
+            wanted = wanted | Classes::OWN;
         }
         self.wanted.store(wanted.bits(), Ordering::Relaxed);
     }

@@ -87,8 +87,11 @@ impl Classes {
     /// No letter: this primary is in import mode. No event is of this class.
     pub(crate) const IMPORT: Classes = Classes(1 << 27);
 
+    /// No letter: this replica takes writes of its own. No event is of this class.
+    pub(crate) const OWN: Classes = Classes(1 << 26);
+
     /// What the door to the keys notes itself: nothing of it is told when a command is over.
-    pub(crate) const DOOR: Classes = Classes(1 << 28 | 1 << 29);
+    pub(crate) const DOOR: Classes = Classes(1 << 26 | 1 << 28 | 1 << 29);
 
     /// Reads the letters of `notify-keyspace-events`.
     ///

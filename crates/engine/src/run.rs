@@ -4,18 +4,19 @@ use crate::acl::file;
 use crate::command::families;
 use crate::command::keyspace::Locked;
 use crate::config::memcached::Memcached;
-use crate::config::{Config, Settings};
+use crate::config::{Config, Ending, Settings};
 use crate::log::aof;
 use crate::mailbox::Mailbox;
 use crate::memcache::{Auth, AuthError, Binding, Rules, udp};
 use crate::memcache::{memory_file, port_file};
 use crate::memory::{self, bound};
 use crate::node::Node;
+use crate::signal::{self, Stop};
 use crate::snapshot::load::{LoadError, Loaded, load_file};
 use crate::socket::{Engine, listen};
 use crate::tls::TlsError;
 use crate::worker::{Door, Worker};
-use crate::{process, replication, signal, snapshot};
+use crate::{process, replication, snapshot};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -244,7 +245,8 @@ pub fn run(config: Config) -> Result<(), RunError> {
     if startup.lock_memory {
         lock_memory();
     }
-    let running = start(config)?;
+    // Who looks for the reason looks into the log: nobody may see what else the process says.
+    let running = start(config).inspect_err(|error| tracing::error!("{error}"))?;
     announce(&running.node);
     if let Some(path) = &startup.memcached.port_file
         && let Err(error) = port_file::write(&running.node, path)
@@ -255,7 +257,13 @@ pub fn run(config: Config) -> Result<(), RunError> {
     loop {
         let stop = signal::wait(|| reload(&running.node));
         tracing::warn!("Received {}, shutting down...", stop.name());
-        match running.node.last_save.ask(&running.node) {
+        let ways = running.node.settings().shutdown.clone();
+        let ending = match stop {
+            Stop::Terminate => ways.on_sigterm,
+            Stop::Interrupt => ways.on_sigint,
+            Stop::User => Ending::default(),
+        };
+        match running.node.exit.prepare(&running.node, ending) {
             Ok(()) => break,
             Err(error) => tracing::warn!("Error trying to save the DB, can't exit: {error}"),
         }
@@ -391,7 +399,9 @@ pub fn start(config: Config) -> Result<Running, RunError> {
                     shared.set_socket_engine(worker.engine());
                     let _ = told.send(Ok(worker.engine())); // the starter waits for it
                     // Sessions of a worker that failed would hang: whoever watches the node starts it again.
-                    let ended = worker.run().inspect_err(|_| signal::raise());
+                    // Nothing is saved: nobody may be left to do it.
+                    let at_once = Ending { saves: Some(false), now: true, forced: true };
+                    let ended = worker.run().inspect_err(|_| shared.exit.ask(at_once));
                     if ended.is_ok() && threads == 1 {
                         save_memory(&shared);
                     }

@@ -1,6 +1,7 @@
 //! SIGTERM, SIGINT, SIGUSR1 and SIGHUP: blocked in all threads, waited for by one.
 
 use std::io;
+use std::time::Duration;
 
 /// A signal that asks the process to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +66,18 @@ pub fn wait(mut reload: impl FnMut()) -> Stop {
             _ => {}
         }
     }
+}
+
+/// Waits for a while; true as soon as the process is asked to end. [`block`] must have been called.
+pub fn comes_within(time: Duration) -> bool {
+    let mut set = set();
+    let limit = libc::timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() };
+    // SAFETY: the pointers are to locals, both initialised; what came of a signal beside its number is not asked for.
+    let signal = unsafe {
+        libc::sigdelset(&raw mut set, libc::SIGHUP);
+        libc::sigtimedwait(&raw const set, std::ptr::null_mut(), &raw const limit)
+    };
+    signal > 0
 }
 
 /// Asks this process to end (SHUTDOWN).

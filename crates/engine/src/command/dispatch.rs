@@ -354,7 +354,11 @@ fn run(
         node.meter(call.session).failed(node.table.number(command), &text);
         fail(node, call.out, start, &text);
     }
-    if watched || command.is(flag::BLOCKING) { settle(call, turn, command, wakes) } else { call.keys.dirty() }
+    if watched || command.is(flag::BLOCKING | flag::WAITS) {
+        settle(call, turn, command, wakes)
+    } else {
+        call.keys.dirty()
+    }
 }
 
 /// Why a write is refused that was admitted before the node became a replica and got its partitions only afterwards: it
@@ -440,7 +444,7 @@ fn settle(mut call: Call<'_>, turn: &Turn, command: &'static Command, wakes: boo
         changed = tell(&mut call, command);
     }
     let (node, changes) = (call.node, call.keys.dirty());
-    if command.is(flag::BLOCKING) {
+    if command.is(flag::BLOCKING | flag::WAITS) {
         wake::block(node, call.session, command, call.args, call.out);
     }
     if !wakes || changes == 0 {

@@ -138,6 +138,7 @@ fn is_movable(row: &Command) -> bool {
             | Keys::Named { .. }
             | Keys::Streams { .. }
             | Keys::Sort { .. }
+            | Keys::Migrated
     )
 }
 
@@ -154,6 +155,7 @@ fn describe(out: &mut Reply, container: &Command, row: &Command) {
     let (first, last, step) = match row.keys {
         Keys::Range { first, last, step } => (first.into(), last.into(), step.into()),
         Keys::Counted { target: true, .. } | Keys::Named { .. } | Keys::Sort { .. } => (1, 1, 1),
+        Keys::Migrated => (3, 3, 1),
         Keys::None => specifications.and_then(facts::range_of_no_keys).unwrap_or((0, 0, 0)),
         _ => (0, 0, 0),
     };
@@ -217,6 +219,10 @@ fn key_specifications(out: &mut Reply, row: &Command) {
             out.array(1);
             let counted = [("keynumidx", 0), ("firstkey", 1), ("keystep", 2)];
             key_specification(out, row, count_at.into(), &counted, "keynum");
+        }
+        Keys::Migrated => {
+            out.array(1);
+            key_specification(out, row, 3, &[("lastkey", 0), ("keystep", 1), ("limit", 0)], "range");
         }
         Keys::Sort { .. } => {
             out.array(1);

@@ -356,6 +356,10 @@ impl<'a> Keyspace<'a> {
         let (db, access) = (self.db, self.access);
         self.dirty += 1;
         self.notify_new(key);
+        // One that is kept by a change of the value is not set.
+        if self.wanted.meets(Classes::OWN) && self.deadline(key) != Some(extras.deadline) {
+            self.note_deadline(key, extras.deadline);
+        }
         if let Some((key, partition)) = self.open(key) {
             free(partition.set(db, &key, value, extras, access));
         }
@@ -396,6 +400,7 @@ impl<'a> Keyspace<'a> {
         if done {
             self.dirty += 1;
             self.notify(Classes::CHANGES, "", bytes);
+            self.note_deadline(bytes, deadline);
         }
         done
     }
@@ -428,6 +433,7 @@ impl<'a> Keyspace<'a> {
         let (key, partition) = self.open(bytes)?;
         let removed = partition.remove(db, &key, now)?;
         self.dirty += 1;
+        self.note_deadline(bytes, None);
         self.note_written(bytes);
         Some(removed)
     }
@@ -557,6 +563,15 @@ impl<'a> Keyspace<'a> {
                 Some(item) => advise::Event::Written(Seen::of(&item)),
                 None => advise::Event::Removed,
             });
+        }
+    }
+
+    /// A replica that takes writes of its own has to end itself what these gave a deadline: its primary knows nothing of it.
+    #[inline]
+    fn note_deadline(&self, key: &[u8], deadline: Option<u64>) {
+        // What comes without expiry is the primary's.
+        if self.wanted.meets(Classes::OWN) && !self.is_without_expiry() {
+            self.node.replication.own.note(self.db, key, deadline);
         }
     }
 

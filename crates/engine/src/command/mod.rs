@@ -38,6 +38,7 @@ mod lcs;
 pub mod list;
 pub mod long;
 pub mod memory;
+pub mod migrate;
 pub mod monitor;
 mod patch;
 pub mod persistence;
@@ -76,6 +77,7 @@ pub fn families() -> &'static [&'static [Command]] {
         keys::COMMANDS,
         expire::COMMANDS,
         dump::COMMANDS,
+        migrate::COMMANDS,
         sort::COMMANDS,
         scan::COMMANDS,
         hash::COMMANDS,

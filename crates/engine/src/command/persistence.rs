@@ -5,8 +5,9 @@ use super::keyspace::{Keyspace, free_all};
 use super::server::{line, lines};
 use super::table::{Command, Scope, flag};
 use super::{Call, CommandError};
+use crate::blocked::Wait;
+use crate::config::Ending;
 use crate::node::{Node, now_ms};
-use crate::signal;
 use crate::snapshot::load::load_held;
 use crate::snapshot::save::{self, Refused};
 use std::path::PathBuf;
@@ -59,8 +60,13 @@ pub const COMMANDS: &[Command] = &[
         syntax: "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]",
         group: "server",
         arity: -1,
-        flags: flag::LOADING | flag::STALE | flag::ADMIN | flag::NOSCRIPT | flag::NO_MULTI | flag::ALLOW_BUSY,
-        scope: Scope::Still,
+        flags: flag::LOADING
+            | flag::STALE
+            | flag::ADMIN
+            | flag::NOSCRIPT
+            | flag::NO_MULTI
+            | flag::ALLOW_BUSY
+            | flag::WAITS,
         handler: shutdown,
         ..Command::DEFAULT
     },
@@ -132,33 +138,29 @@ fn last_save(call: &mut Call<'_>) -> Answer {
 }
 
 fn shutdown(call: &mut Call<'_>) -> Answer {
-    let (mut saves, mut saves_not, mut forced, mut aborts) = (false, false, false, false);
+    let (mut ending, mut aborts) = (Ending::default(), false);
     let words = call.args.from(1);
     for word in words.iter() {
         match word.to_ascii_lowercase().as_slice() {
-            b"nosave" if !saves => saves_not = true,
-            b"save" if !saves_not => saves = true,
-            // Replicas are not waited for.
-            b"now" => {}
-            b"force" => forced = true,
+            b"nosave" if ending.saves != Some(true) => ending.saves = Some(false),
+            b"save" if ending.saves != Some(false) => ending.saves = Some(true),
+            b"now" => ending.now = true,
+            b"force" => ending.forced = true,
             b"abort" if words.len() == 1 => aborts = true,
             _ => return Err(CommandError::Syntax),
         }
     }
+    let exit = &call.node.exit;
     if aborts {
-        return Err(text("ERR No shutdown in progress."));
-    }
-    let node = call.node;
-    let by_points = !node.settings().persistence.save_points.is_empty() && !saves_not;
-    if (saves || by_points) && !node.loading.is_on() {
-        node.snapshots.abort(call.keys.locked());
-        if save::now(node, call.keys.locked()).is_err() && !forced {
-            return Err(text("ERR Errors trying to SHUTDOWN. Check logs."));
+        if !exit.abort() {
+            return Err(text("ERR No shutdown in progress."));
         }
+        call.out.ok();
+        return Ok(());
     }
-    node.last_save.settle();
-    call.session.closing = true;
-    signal::raise();
+    exit.ask(ending);
+    // It ends with the process, or is told why that goes on.
+    call.wait(Wait::elsewhere());
     Ok(())
 }
 
@@ -209,12 +211,15 @@ pub(super) fn section(call: &mut Call<'_>, out: &mut String) {
     let (processed, total) =
         current.as_ref().map_or((0, 0), |snapshot| (snapshot.keys_saved(), snapshot.keys));
     let (settings, aof) = (node.settings(), &node.log.aof);
+    // Asked for before what runs: who begins in between is seen in one way or another.
+    let busy = node.snapshots.is_active() || node.loading.is_on();
     let rewriting = aof.rewrites.running();
     // Who asks between the command and the turn in which a worker begins is told that it goes on.
     let scheduled = aof.rewrites.scheduled.load(Ordering::Relaxed);
     let unfinished =
         settings.append_only.on && (!node.log.is_filed() || aof.rewrites.fresh.load(Ordering::Acquire));
-    let begins = (scheduled || unfinished) && !node.snapshots.is_active() && !node.loading.is_on();
+    let wanted = scheduled || unfinished;
+    let rewrites = rewriting.is_some() || wanted && !busy;
     lines!(out,
         "loading": u8::from(node.loading.is_shut()),
         "async_loading": u8::from(node.loading.is_on() && !node.loading.is_shut()),
@@ -235,8 +240,8 @@ pub(super) fn section(call: &mut Call<'_>, out: &mut String) {
         "rdb_last_load_keys_expired": get(&node.loading.expired),
         "rdb_last_load_keys_loaded": get(&node.loading.keys),
         "aof_enabled": u8::from(settings.append_only.on),
-        "aof_rewrite_in_progress": u8::from(rewriting.is_some() || begins),
-        "aof_rewrite_scheduled": u8::from(scheduled && !begins),
+        "aof_rewrite_in_progress": u8::from(rewrites),
+        "aof_rewrite_scheduled": u8::from(wanted && !rewrites),
         "aof_last_rewrite_time_sec": aof.rewrites.last_seconds.load(Ordering::Relaxed),
         "aof_current_rewrite_time_sec": rewriting.map_or(-1, |snapshot| snapshot.elapsed().as_secs() as i64),
         "aof_rewrites": aof.rewrites.counts[0].load(Ordering::Relaxed),

@@ -3,7 +3,7 @@
 use super::collection::{Answer, text};
 use super::table::{Command, Scope, flag};
 use super::{Call, CommandError};
-use crate::blocked::{Nothing, Wait, Wants};
+use crate::blocked::Wait;
 use crate::config::replication::parse_primary;
 use crate::node::now_ms;
 use crate::replication::greeting::{Asked, Facts, Told};
@@ -280,14 +280,6 @@ fn wait_for(call: &mut Call<'_>, replicas: usize, deadline_ms: Option<u64>) -> A
         ask(node, call.session.shared.place.worker as usize);
     }
     node.log.hand_over();
-    // Its end comes from elsewhere: no key is waited for.
-    call.wait(Wait {
-        deadline_ms: None,
-        wants: Wants::List,
-        keys: 0..0,
-        target: None,
-        nothing: Nothing::Array,
-        args: None,
-    });
+    call.wait(Wait::elsewhere());
     Ok(())
 }

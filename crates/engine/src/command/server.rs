@@ -157,6 +157,9 @@ fn server(call: &mut Call<'_>, text: &mut String) {
         "executable": std::env::current_exe().map_or(String::new(), |path| path.display().to_string()),
         "config_file": settings.file.as_ref().map_or(String::new(), |path| path.display().to_string()),
     );
+    if let Some(left) = node.exit.left_ms() {
+        lines!(text, "shutdown_in_milliseconds": left);
+    }
     for (number, listener) in listeners(node).iter().enumerate() {
         line(text, format_args!("listener{number}:{listener}"));
     }
@@ -239,6 +242,8 @@ fn memory_section(call: &mut Call<'_>, text: &mut String) {
     let [waiting, freed] = crate::background::freed();
     let policy = crate::config::directive::find("maxmemory-policy")
         .map_or(String::new(), |row| (row.get)(&call.node.config()));
+    let (stream_bytes, backlog_bytes) =
+        call.node.log.with_backlog(|backlog| (backlog.memory_bytes(), backlog.capacity()));
     lines!(text,
         "used_memory": used,
         "used_memory_human": human(used),
@@ -269,14 +274,15 @@ fn memory_section(call: &mut Call<'_>, text: &mut String) {
         "mem_fragmentation_ratio": format_args!("{:.2}", ratio_of(resident, used)),
         "mem_fragmentation_bytes": resident as i64 - used as i64,
         "mem_not_counted_for_evict": 0,
-        "mem_replication_backlog": call.node.log.with_backlog(|backlog| backlog.memory_bytes()),
-        "mem_total_replication_buffers": 0,
+        "mem_replication_backlog": stream_bytes.min(backlog_bytes),
+        "mem_total_replication_buffers": stream_bytes,
         "mem_clients_slaves": figures.replicas,
         "mem_clients_normal": figures.clients,
         "mem_cluster_links": 0,
         "mem_cluster_slot_import": 0,
         "mem_cluster_slot_export": 0,
-        "mem_replicas_repl_buffer": 0,
+        // What is kept beyond the backlog, because a replica has still to take it.
+        "mem_replicas_repl_buffer": stream_bytes.saturating_sub(backlog_bytes),
         // Tables grow a bucket at a time: none is ever rehashed.
         "mem_overhead_db_hashtable_rehashing": 0,
         // There are no scripts.
@@ -388,7 +394,7 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
         "total_forks": 0,
         "dump_payload_sanitizations": get(&stats.sanitized),
         "migrate_cached_sockets": 0,
-        "slave_expires_tracked_keys": 0,
+        "slave_expires_tracked_keys": call.node.replication.own.count(),
         "tracking_total_keys": tracked[1],
         "tracking_total_items": tracked[2],
         "tracking_total_prefixes": tracked[3],

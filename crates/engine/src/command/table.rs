@@ -43,6 +43,9 @@ pub mod flag {
     /// Not allowed while a replica loads beside its old data.
     pub const NO_ASYNC_LOADING: u32 = 1 << 16;
 
+    /// May make the session wait although it does not say so (SHUTDOWN).
+    pub const WAITS: u32 = 1 << 17;
+
     /// Names in COMMAND INFO.
     pub const NAMES: [(u32, &str); 16] = [
         (WRITE, "write"),
@@ -102,6 +105,8 @@ pub enum Keys {
         /// Index of the first argument that may be the word.
         from: u8,
     },
+    /// Argument 3 is a key; if it is empty, all that follow the word KEYS are (MIGRATE).
+    Migrated,
     /// Argument 1 is a key, and with `store` so is what follows the last STORE among the options of SORT. What its
     /// patterns lead to is not among the keys.
     Sort {
@@ -125,6 +130,25 @@ fn each_sort_option(args: &Args<'_>, mut visit: impl FnMut(&'static str, usize))
         }
         at += 1;
     }
+}
+
+/// Where the options of MIGRATE begin.
+pub const MIGRATE_OPTIONS: usize = 6;
+
+/// The keys of MIGRATE. What follows AUTH and AUTH2 is no option, whatever it is.
+fn migrated(args: &Args<'_>) -> std::ops::Range<usize> {
+    if args.len() < MIGRATE_OPTIONS || !args.get(3).is_empty() {
+        return 3..args.len().min(4);
+    }
+    let mut at = MIGRATE_OPTIONS;
+    while at < args.len() {
+        let is = |word: &str| args.get(at).eq_ignore_ascii_case(word.as_bytes());
+        if is("keys") {
+            return at + 1..args.len();
+        }
+        at += 1 + if is("auth2") { 2 } else { usize::from(is("auth")) };
+    }
+    3..4
 }
 
 /// One key at argument 1: most commands.
@@ -268,6 +292,7 @@ impl Command {
                     (word + 1..word + 1 + (len - word - 1) / 2).for_each(visit);
                 }
             }
+            Keys::Migrated => migrated(args).for_each(visit),
             Keys::Sort { store } => {
                 if len > 1 {
                     visit(1);

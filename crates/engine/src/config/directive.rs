@@ -3,7 +3,9 @@
 //! A directive of Redis whose feature does not exist yet may only say that it is off; anything else is refused by
 //! name, so that nobody believes in a setting that does nothing.
 
-use super::{Allowed, Config, OutputLimit, Sanitize, append_only, iam, memcached, replication, tls};
+use super::{
+    Allowed, Config, OutputLimit, Sanitize, append_only, iam, memcached, replication, shutdown, tls,
+};
 use crate::journal::LogLevel;
 use crate::notify::Classes;
 use crate::run::Supervised;
@@ -39,7 +41,8 @@ pub struct Directive {
 
 /// All directives.
 pub fn all() -> impl Iterator<Item = &'static Directive> {
-    let families = [memcached::TABLE, append_only::TABLE, replication::TABLE, tls::TABLE, iam::TABLE];
+    let families =
+        [memcached::TABLE, append_only::TABLE, replication::TABLE, shutdown::TABLE, tls::TABLE, iam::TABLE];
     TABLE.iter().chain(families.into_iter().flatten())
 }
 
@@ -182,6 +185,8 @@ macro_rules! allowed {
     };
 }
 
+const DELAY_MIN: i64 = i32::MIN as i64 + 1;
+
 const SUPERVISED: [(&str, Supervised); 4] = [
     ("upstart", Supervised::Upstart),
     ("systemd", Supervised::Systemd),
@@ -322,6 +327,8 @@ pub const TABLE: &[Directive] = &[
             Ok(())
         },
     },
+    number!("rdb-key-save-delay", &[], Always, settings.persistence.save_delay, DELAY_MIN, -DELAY_MIN),
+    number!("key-load-delay", &[], Always, settings.persistence.load_delay, DELAY_MIN, -DELAY_MIN),
     switch!("rdbcompression", Always, settings.persistence.compress),
     switch!("rdbchecksum", Start, settings.persistence.checksum),
     switch!("rdb-save-incremental-fsync", Always, settings.persistence.incremental_fsync),

@@ -11,10 +11,12 @@ pub mod other;
 pub mod parse;
 pub mod replication;
 pub mod row;
+pub mod shutdown;
 pub mod tls;
 
 pub use append_only::{AppendOnly, Fsync};
 pub use replication::Replication;
+pub use shutdown::{Ending, Shutdown};
 
 use crate::iam::Iam;
 use crate::journal::LogLevel;
@@ -138,6 +140,8 @@ pub struct Settings {
     pub append_only: AppendOnly,
     /// Replication.
     pub replication: Replication,
+    /// How it ends.
+    pub shutdown: Shutdown,
     /// TLS.
     pub tls: TlsSettings,
     /// Logging in with tokens of IAM.
@@ -240,6 +244,10 @@ pub struct Persistence {
     pub stop_writes: bool,
     /// `rdb-version-check relaxed`.
     pub any_version: bool,
+    /// `rdb-key-save-delay`, microseconds; negative: keys to a microsecond.
+    pub save_delay: i64,
+    /// `key-load-delay`, in the same way.
+    pub load_delay: i64,
 }
 
 impl Default for Persistence {
@@ -252,6 +260,8 @@ impl Default for Persistence {
             incremental_fsync: true,
             stop_writes: true,
             any_version: false,
+            save_delay: 0,
+            load_delay: 0,
         }
     }
 }
@@ -359,6 +369,7 @@ impl Default for Settings {
             protected_configs: Allowed::No,
             append_only: AppendOnly::default(),
             replication: Replication::default(),
+            shutdown: Shutdown::default(),
             tls: TlsSettings::default(),
             iam: Iam::default(),
             hints: BTreeMap::new(),

@@ -113,7 +113,6 @@ const fn renamed(
 }
 
 const AOF: &str = "the append-only file is";
-const DELAYS: &str = "delaying saves and loads for tests is";
 const REPLICATION: &str = "replication is";
 const CLUSTER: &str = "cluster mode is";
 const KEY_PASSWORD: &str = "a password of a key file is";
@@ -188,7 +187,6 @@ pub const TABLE: &[Other] = &[
     hint("ignore-warnings", "", Kind::Text),
     hint("io-threads-do-reads", "no", Kind::YesNo),
     hint("jemalloc-bg-thread", "yes", Kind::YesNo),
-    absent("key-load-delay", "0", DELAYS),
     hint("lazyfree-lazy-eviction", "yes", Kind::YesNo),
     hint("lazyfree-lazy-expire", "yes", Kind::YesNo),
     hint("lazyfree-lazy-server-del", "yes", Kind::YesNo),
@@ -208,7 +206,6 @@ pub const TABLE: &[Other] = &[
     hint("prefetch-batch-max-size", "16", Kind::Number(0, 128)),
     hint("proc-title-template", "{title} {listen-addr} {server-mode}", Kind::Text),
     hint("rdb-del-sync-files", "no", Kind::YesNo), // no such file is ever kept
-    absent("rdb-key-save-delay", "0", DELAYS),
     absent("rdma-bind", "", RDMA),
     absent("rdma-completion-vector", "-1", RDMA),
     absent("rdma-port", "0", RDMA),
@@ -218,9 +215,6 @@ pub const TABLE: &[Other] = &[
     hint("replica-ignore-disk-write-errors", "no", Kind::YesNo),
     renamed("server-cpulist", &["server_cpulist"], "", PINNING),
     hint("set-proc-title", "yes", Kind::YesNo),
-    absent("shutdown-on-sigint", "default", "another way to stop is"),
-    absent("shutdown-on-sigterm", "default", "another way to stop is"),
-    hint("shutdown-timeout", "10", Kind::Number(0, i32::MAX as i64)),
     absent("slot-migration-max-failover-repl-bytes", "0", CLUSTER),
     absent("socket-mark-id", "0", "marking sockets is"),
     absent("syslog-enabled", "no", SYSLOG),

@@ -5,7 +5,7 @@ use super::directive::{self, Directive, When};
 use super::other::{self, Other, Why};
 
 /// Directives that take several words.
-const SEVERAL_WORDS: [&str; 9] = [
+const SEVERAL_WORDS: [&str; 11] = [
     "bind",
     "client-output-buffer-limit",
     "latency-tracking-info-percentiles",
@@ -14,6 +14,8 @@ const SEVERAL_WORDS: [&str; 9] = [
     "rename-command",
     "replicaof",
     "save",
+    "shutdown-on-sigint",
+    "shutdown-on-sigterm",
     "user",
 ];
 /// Directives that CONFIG SET changes only where `enable-protected-configs` allows it.

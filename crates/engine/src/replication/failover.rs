@@ -134,6 +134,14 @@ pub fn abort(node: &Node) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// The replica does not want to lead, on a worker: this node leads again.
+pub(super) fn rejected(node: &Node) {
+    tracing::warn!("Failover target rejected psync request: this node leads again");
+    let _gate = node.replication.gate();
+    let _held = Locked::all(&node.store);
+    let _ = abort(node); // it may be over this very moment
+}
+
 /// What time brings, on a worker.
 pub(super) fn look(node: &Node, now_ms: u64) {
     let failover = &node.replication.failover;

@@ -109,6 +109,11 @@ impl Handshake {
         Ok(Next::Send(self.request()))
     }
 
+    /// True once it is asked for data, or to lead.
+    pub fn is_at_its_end(&self) -> bool {
+        self.step == Step::Psync
+    }
+
     fn following_step(&self) -> Step {
         match self.step {
             Step::Ping if self.wishes.password.is_empty() => Step::Port,

@@ -6,7 +6,7 @@
 use super::apply::{Outcome, apply};
 use super::handshake::{Answer, Body, Handshake, LINE_BYTES_MAX, Next, Wishes, body};
 use super::wire::{Manner, Wire};
-use super::{Link, role};
+use super::{Link, failover, role};
 use crate::config::replication::Receive;
 use crate::log::effects::encode;
 use crate::log::spool::Spool;
@@ -262,7 +262,12 @@ impl Line<'_> {
         self.wire.write_all(&first)?;
         loop {
             let line = self.read_line()?;
-            match handshake.line(&line)? {
+            let next = handshake.line(&line);
+            if hands_over && next.is_err() && handshake.is_at_its_end() {
+                // It does not want to lead. Writes wait for that, and would for ever.
+                self.node.ask(failover::rejected);
+            }
+            match next? {
                 Next::Send(bytes) => self.wire.write_all(&bytes)?,
                 Next::Wait => {}
                 Next::Done(answer) => {

@@ -14,6 +14,7 @@ pub mod greeting;
 pub mod handshake;
 pub mod history;
 pub mod link;
+pub mod own;
 pub mod replicas;
 pub mod role;
 pub mod show;
@@ -27,6 +28,7 @@ use crate::node::{Node, now_ms};
 use crate::session::Client;
 use failover::Failover;
 use history::History;
+use own::Own;
 use replicas::Replicas;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -124,6 +126,8 @@ pub struct Replication {
     pub waits: Waits,
     /// FAILOVER.
     pub failover: Failover,
+    /// Keys with a deadline that were written here, and not on the primary.
+    pub own: Own,
     /// Counters.
     pub stats: Stats,
 }
@@ -153,6 +157,7 @@ impl Replication {
             replicas: Replicas::new(workers),
             waits: Waits::default(),
             failover: Failover::default(),
+            own: Own::default(),
             stats: Stats::default(),
         }
     }

@@ -52,8 +52,8 @@ pub struct Replica {
     stage: Mutex<Stage>,
     /// How far it has come in the stream, as it says.
     pub acked: AtomicU64,
-    /// How far its file has come, as it says.
-    pub acked_on_disk: AtomicU64,
+    /// How far its file has come, as it says, and one more; 0 = it has never said so.
+    on_disk: AtomicU64,
     /// When it said so, Unix milliseconds.
     pub acked_ms: AtomicU64,
     /// Bytes of the snapshot that it was given.
@@ -106,7 +106,7 @@ impl Replica {
             plain,
             stage: Mutex::new(stage),
             acked: AtomicU64::new(0),
-            acked_on_disk: AtomicU64::new(0),
+            on_disk: AtomicU64::new(0),
             acked_ms: AtomicU64::new(now),
             sent: AtomicU64::new(0),
             fed_ms: AtomicU64::new(now),
@@ -170,7 +170,8 @@ impl Replica {
     /// What it says of how far it has come.
     pub fn acknowledge(&self, offset: u64, on_disk: Option<u64>) {
         self.acked.fetch_max(offset, Ordering::AcqRel);
-        self.acked_on_disk.fetch_max(on_disk.unwrap_or(0), Ordering::AcqRel);
+        let on_disk = on_disk.map_or(0, |on_disk| on_disk.saturating_add(1));
+        self.on_disk.fetch_max(on_disk, Ordering::AcqRel);
         self.acked_ms.store(now_ms(), Ordering::Relaxed);
         let mut stage = lock(&self.stage);
         if let Stage::Loading(from) = *stage {
@@ -335,8 +336,11 @@ impl Replicas {
         let all = lock(&self.all);
         let online = all.values().filter(|replica| replica.is_online());
         online.fold((0, 0), |(acked, on_disk), replica| {
-            let at = |offsets: &AtomicU64| usize::from(offsets.load(Ordering::Acquire) >= offset);
-            (acked + at(&replica.acked), on_disk + at(&replica.acked_on_disk))
+            let (reached, safe) = (&replica.acked, &replica.on_disk);
+            (
+                acked + usize::from(reached.load(Ordering::Acquire) >= offset),
+                on_disk + usize::from(safe.load(Ordering::Acquire) > offset),
+            )
         })
     }
 

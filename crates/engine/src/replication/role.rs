@@ -8,6 +8,7 @@ use super::{Gate, Link, find_restrained};
 use crate::background::drop_later;
 use crate::command::keyspace::Held;
 use crate::command::wake;
+use crate::log::aof::rewrite;
 use crate::log::{Backlog, Cut};
 use crate::node::{Node, now_ms};
 use crate::snapshot::load::beside;
@@ -137,6 +138,7 @@ pub fn lead(node: &Node) -> bool {
     tracing::info!("MASTER MODE enabled: a history of its own begins at {}", node.log.offset());
     drop(state);
     replication.following.store(false, Ordering::Release);
+    replication.own.clear();
     node.store.keep_dead(node.settings().replication.imports);
     node.log.follow(false);
     // Whoever goes on from here is told the database first.
@@ -229,6 +231,7 @@ fn clear(node: &Node) {
     let (databases, now) = (node.store.databases(), Now { ms: now_ms() });
     held.visit(&mut |partition| cleared.extend((0..databases).map(|db| partition.clear(db, now))));
     node.loading.set(true);
+    node.replication.own.clear();
     node.tracking.flushed(node);
     drop(held);
     free(node, cleared);
@@ -266,6 +269,7 @@ fn change_over(node: &Node, held: &mut dyn Held) -> Vec<Cleared> {
         }
     });
     let before = take_beside(node, held);
+    node.replication.own.clear();
     node.tracking.flushed(node);
     before
 }
@@ -297,8 +301,10 @@ pub(super) fn enter(node: &Node, epoch: u64, id: &str, offset: u64, db: u16) -> 
         node.replication.replicas.close_all(node);
     }
     if node.log.is_filed() {
-        // What was loaded is not in the file: a new base is.
-        node.log.aof.rewrites.scheduled.store(true, Ordering::Relaxed);
+        // What was loaded is not in the file, and nothing that follows may be put behind what is there: it is off, and is
+        // turned on with a new base, however often that has to be tried.
+        rewrite::turn_off(node);
+        node.log.aof.rewrites.wanted.store(true, Ordering::Release);
     }
     true
 }

@@ -1,10 +1,17 @@
 //! What INFO and ROLE tell of replication, as clients and Sentinel read it.
 
-use super::Link;
+use super::{Link, State};
 use crate::node::{Node, now_ms};
 use larder_protocol::resp::reply::Reply;
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
+
+/// Whom this node follows, or will as soon as it has loaded its own files.
+fn primary_of(node: &Node, state: &State) -> Option<(String, u16)> {
+    let follows = node.replication.is_following();
+    let primary = || state.primary.clone().or_else(|| node.settings().replication.primary.clone());
+    if follows { primary() } else { None }
+}
 
 /// The lines of INFO.
 pub fn info(node: &Node, text: &mut String) {
@@ -17,11 +24,11 @@ pub fn info(node: &Node, text: &mut String) {
         let _ = write!(text, "{name}:{value}\r\n"); // a String takes everything
     };
     line("role", &if following { "slave" } else { "master" });
-    if let Some((host, port)) = state.primary.as_ref().filter(|_| following) {
+    if let Some((host, port)) = primary_of(node, &state) {
         let up = state.link == Link::Connected;
         let heard = replication.stats.heard_ms.load(Ordering::Relaxed);
-        line("master_host", host);
-        line("master_port", port);
+        line("master_host", &host);
+        line("master_port", &port);
         line("master_link_status", &if up { "up" } else { "down" });
         line("master_last_io_seconds_ago", &if up { now.saturating_sub(heard) as i64 / 1000 } else { -1 });
         line("master_sync_in_progress", &u8::from(state.link == Link::Sync));
@@ -88,11 +95,11 @@ pub fn role(node: &Node, out: &mut Reply) {
     let replication = &node.replication;
     let state = replication.state();
     let offset = node.log.offset() as i64;
-    if let Some((host, port)) = state.primary.as_ref().filter(|_| replication.is_following()) {
+    if let Some((host, port)) = primary_of(node, &state) {
         out.array(5);
         out.bulk(b"slave");
         out.bulk(host.as_bytes());
-        out.integer((*port).into());
+        out.integer(port.into());
         out.bulk(state.link.name().as_bytes());
         out.integer(if state.link == Link::Connected { offset } else { -1 });
         return;

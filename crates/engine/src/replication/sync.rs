@@ -242,6 +242,7 @@ fn pump(node: &Node, snapshot: &Snapshot, transfer: &Transfer, old: bool) -> io:
     snapshot.queue().prepare();
     while let Some(piece) = snapshot.queue().pop() {
         piece.each_part(snapshot.queue(), &mut writer, &mut put)?;
+        snapshot.rest();
     }
     match snapshot.state() {
         State::Complete => {}

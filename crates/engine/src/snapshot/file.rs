@@ -81,6 +81,7 @@ fn write_temporary(snapshot: &Snapshot, wishes: &FileWishes, temporary: &Path) -
     snapshot.queue().prepare();
     while let Some(piece) = snapshot.queue().pop() {
         piece.each_part(snapshot.queue(), &mut writer, &mut |part| out.put(part))?;
+        snapshot.rest();
     }
     match snapshot.state() {
         State::Complete => {}

@@ -3,6 +3,7 @@
 //! So sessions are answered while a node loads (most commands with `LOADING`), also on a node with one worker, whose
 //! keyspace nobody else may touch; and several workers load several times as fast.
 
+use super::delay::{Delay, Rested};
 use crate::command::keyspace::Held;
 use crate::node::{Node, now_ms};
 use crate::replication::history::{is_id, position};
@@ -135,6 +136,8 @@ impl Origin {
 /// A load, and the figures of the last one.
 #[derive(Debug, Default)]
 pub struct Loading {
+    /// `key-load-delay`.
+    pub delay: Delay,
     on: AtomicBool,
     work: Mutex<Work>,
     changed: Condvar,
@@ -336,10 +339,17 @@ pub fn load_stream<R: io::Read>(
     loading.total_bytes.store(size.unwrap_or(0), Ordering::Relaxed);
     let mut reader = FileReader::open(input, wishes(node, size))?;
     let (keys, expired) = (loading.keys.load(Ordering::Relaxed), loading.expired.load(Ordering::Relaxed));
-    let mut told = Instant::now();
+    let (mut told, rested, epoch) = (Instant::now(), Rested::from(keys), node.replication.epoch());
+    let is_over = || node.stopping.load(Ordering::Acquire) || node.replication.epoch() != epoch;
     loop {
         match reader.next_part() {
-            Ok(Part::Keys(batch)) => loading.give(node, Task::Keys(batch))?,
+            Ok(Part::Keys(batch)) => {
+                loading.give(node, Task::Keys(batch))?;
+                if loading.delay.is_on() {
+                    drop(loading.wait(node, |work| work.in_hand > 0 || !work.tasks.is_empty())?);
+                    loading.delay.rest(loading.keys.load(Ordering::Relaxed), &rested, is_over);
+                }
+            }
             Ok(Part::Resize { db, keys, .. }) => {
                 // What is said of the keys counts as far as the size bears it out.
                 let left = size.map_or(u64::MAX, |size| size.saturating_sub(reader.offset()));

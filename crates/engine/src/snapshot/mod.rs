@@ -3,8 +3,10 @@
 //! [`begin`] makes a cut through the whole keyspace and answers a [`Snapshot`]: workers save in slices of their turns
 //! ([`take`]), whoever asked for it takes pieces of an RDB file out of its [`queue`], on a thread of its own. One
 //! snapshot is taken at a time. [`file`] is the consumer that makes a file; `save` is BGSAVE, SAVE and the save points;
-//! [`load`] reads files; [`inspect`] does it for people; [`exit`] is the save of a node that ends.
+//! [`load`] reads files; [`inspect`] does it for people; [`exit`] is the end of a node; [`delay`] makes all this slow for
+//! tests.
 
+pub mod delay;
 pub mod exit;
 pub mod file;
 pub mod inspect;
@@ -15,6 +17,7 @@ pub mod take;
 
 use crate::command::keyspace::Held;
 use crate::node::Node;
+use delay::Delay;
 use save::Saves;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +31,8 @@ pub struct Snapshots {
     current: Mutex<Option<Arc<Snapshot>>>,
     /// BGSAVE and its kin.
     pub saves: Saves,
+    /// `rdb-key-save-delay`.
+    pub delay: Arc<Delay>,
 }
 
 impl Snapshots {

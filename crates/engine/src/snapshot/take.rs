@@ -4,6 +4,7 @@
 //! full buffers to the [`Queue`]. Partitions are walked by whichever worker has time, one worker per partition. The last
 //! one to finish flushes all buffers and closes the queue.
 
+use super::delay::{Delay, Rested};
 use super::queue::{BUFFER_BYTES, Piece, Queue};
 use crate::background::drop_later;
 use crate::command::keyspace::Held;
@@ -98,6 +99,9 @@ pub struct Snapshot {
     state: AtomicU8,
     failure: Mutex<String>,
     saved: AtomicU64,
+    /// How long who takes the pieces rests, and for which keys it did.
+    delay: Arc<Delay>,
+    rested: Rested,
     slices: Slices,
     cut_busy_us: AtomicU64,
     partitions: usize,
@@ -218,6 +222,8 @@ impl Snapshot {
             state: AtomicU8::new(WALKING),
             failure: Mutex::default(),
             saved: AtomicU64::new(0),
+            delay: node.snapshots.delay.clone(),
+            rested: Rested::default(),
             slices: Slices::default(),
             cut_busy_us: AtomicU64::new(0),
             partitions: node.store.partition_count(),
@@ -254,6 +260,12 @@ impl Snapshot {
             CANCELLED => State::Cancelled,
             _ => State::Failed(self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()),
         }
+    }
+
+    /// Who takes the pieces rests for those that it took, if that is asked for.
+    pub fn rest(&self) {
+        let is_over = || !matches!(self.state(), State::Walking | State::Complete);
+        self.delay.rest(self.keys_saved(), &self.rested, is_over);
     }
 
     /// Keys that were saved so far.

@@ -55,6 +55,11 @@ fn expires(node: &Node, now: Now) -> bool {
         && node.pause.held(now.ms).is_none()
 }
 
+/// True if a replica ends keys that were written on it.
+fn ends_own(node: &Node, now: Now) -> bool {
+    !node.loading.is_on() && node.active_expire.load(Ordering::Relaxed) && node.pause.held(now.ms).is_none()
+}
+
 impl Timers {
     pub(super) fn new(worker: usize, workers: usize) -> Timers {
         Timers {
@@ -90,6 +95,9 @@ impl Timers {
             if self.worker == 0 {
                 replication::tick(node, now.ms);
             }
+            if self.worker == 0 && node.replication.is_following() && ends_own(node, now) {
+                replication::own::expire(node, self.worker, now);
+            }
             self.note_round(now.ms, done);
         }
         if self.worker == 0 && now.ms >= self.measure_at_ms {
@@ -102,8 +110,8 @@ impl Timers {
             node.log.aof.rewrites.wanted.store(false, Ordering::Relaxed);
             rewrite::look(node);
         }
-        if self.worker == 0 && node.last_save.is_wanted() {
-            node.last_save.serve(node);
+        if self.worker == 0 && node.exit.is_wanted() {
+            node.exit.serve(node);
         }
         if now.ms >= self.sessions_at_ms {
             self.sessions_at_ms = now.ms + SESSIONS_EVERY_MS;

@@ -84,3 +84,14 @@ pub fn end(writer: &mut Writer) {
 pub fn checksum(sum: Option<&Checksum>) -> [u8; 8] {
     sum.map_or(0, Checksum::sum).to_le_bytes()
 }
+
+/// A whole file without keys, which old servers read, too.
+pub fn empty(with_checksum: bool) -> Vec<u8> {
+    let mut writer = Writer::uncompressed();
+    head(kind::VERSION_REDIS_7_0, &mut writer);
+    end(&mut writer);
+    let mut bytes = writer.take();
+    let sum = if with_checksum { Checksum::of(&bytes) } else { 0 };
+    bytes.extend_from_slice(&sum.to_le_bytes());
+    bytes
+}

@@ -182,7 +182,7 @@ pub(super) async fn set(folder: &Path, name: &str, value: &str) -> Result<bool, 
 
 /// Asks a node to end without saving. It answers by closing the connection.
 pub(super) async fn shut_down(folder: &Path) -> Result<(), HostError> {
-    match ask(folder, &[b"SHUTDOWN", b"NOSAVE"]).await {
+    match ask(folder, &[b"SHUTDOWN", b"NOSAVE", b"NOW"]).await {
         Ok(Value::Error(why)) => Err(HostError::Unanswered { what: format!("refused SHUTDOWN: {}", why) }),
         Err(HostError::Io { source, .. }) if source.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
         other => other.map(drop),

@@ -85,6 +85,7 @@ impl Read for Pieces<'_> {
                         bytes.extend_from_slice(part);
                         Ok(())
                     })?;
+                    self.snapshot.rest();
                 }
                 None => {
                     match self.snapshot.state() {

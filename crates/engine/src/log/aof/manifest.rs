@@ -109,8 +109,20 @@ impl Manifest {
     }
 }
 
+/// Letters that stand for others behind a backslash: a manifest has a line for each file.
+const ESCAPES: [(char, char); 3] = [('n', '\n'), ('r', '\r'), ('t', '\t')];
+
 fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
+    let mut out = String::from('"');
+    for letter in name.chars() {
+        match ESCAPES.iter().find(|(_, meant)| *meant == letter) {
+            Some((escape, _)) => out.extend(['\\', *escape]),
+            None if matches!(letter, '"' | '\\') => out.extend(['\\', letter]),
+            None => out.push(letter),
+        }
+    }
+    out.push('"');
+    out
 }
 
 impl Part {
@@ -154,7 +166,8 @@ fn words(line: &str) -> Option<Vec<String>> {
         for (at, letter) in rest.char_indices().skip(1) {
             match letter {
                 _ if escaped => {
-                    word.push(letter);
+                    let meant = ESCAPES.iter().find(|(escape, _)| *escape == letter);
+                    word.push(meant.map_or(letter, |(_, meant)| *meant));
                     escaped = false;
                 }
                 '\\' => escaped = true,
@@ -191,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_name_is_printed_as_it_was() {
-        for name in ["a b", "\ta", "a\"b", "a\\", "\u{a0}a", "plain"] {
+        for name in ["a b", "\ta", "a\"b", "a\\", "a\n\r\\n", "\u{a0}a", "plain"] {
             let part = Part { name: name.into(), number: 1, kind: Kind::Base };
             let manifest = Manifest { base: Some(part), ..Manifest::default() };
             assert_eq!(Manifest::parse(&manifest.print()), Ok(manifest));

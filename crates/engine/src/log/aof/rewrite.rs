@@ -5,7 +5,7 @@
 //! the place of the old one. So whenever the node dies, the manifest on disk names files that have everything.
 
 use super::commands;
-use super::file::{folder, read_manifest, write_manifest};
+use super::file::{folder, is_kept, read_manifest, write_manifest};
 use super::manifest::{Kind, Manifest, Part};
 use crate::command::keyspace::{Held, Locked};
 use crate::log::Cut;
@@ -179,35 +179,52 @@ fn write_base_file(node: &Node, snapshot: &Snapshot, number: Option<u64>) -> io:
         files.last_base
     };
     let name = format!("{}.{base}.base.{}", settings.file, if settings.rdb_preamble { "rdb" } else { "aof" });
-    let (path, persistence) = (folder.join(&name), node.settings().persistence.clone());
+    let persistence = node.settings().persistence.clone();
     let incremental = persistence.incremental_fsync;
-    let size = match settings.rdb_preamble {
-        true => write(snapshot, &FileWishes { path, checksum: persistence.checksum, incremental })?,
-        false => commands::write(snapshot, &path, incremental)?,
+    let place = || -> io::Result<u64> {
+        let path = folder.join(&name);
+        let size = match settings.rdb_preamble {
+            true => write(snapshot, &FileWishes { path, checksum: persistence.checksum, incremental })?,
+            false => commands::write(snapshot, &path, incremental)?,
+        };
+        let mut files = rewrites.files();
+        if number.is_some() && files.reached != number.map(|number| (number, Some(first))) {
+            return Err(io::Error::other("what was logged meanwhile could not be written"));
+        }
+        let manifest =
+            replace(&files.manifest, Part { name: name.clone(), number: base, kind: Kind::Base }, first);
+        write_manifest(&folder, &settings.file, &manifest)?;
+        files.manifest = manifest;
+        Ok(size)
     };
+    let size = place().inspect_err(|_| {
+        if is_kept(&folder, &settings.file, &name) {
+            // Whatever manifest comes next has another one.
+            let part = Part { name: name.clone(), number: base, kind: Kind::History };
+            rewrites.files().manifest.history.push(part);
+        }
+    })?;
     let mut files = rewrites.files();
-    if number.is_some() && files.reached != number.map(|number| (number, Some(first))) {
-        return Err(io::Error::other("what was logged meanwhile could not be written"));
-    }
-    let old = files.manifest.clone();
-    let mut manifest = Manifest {
-        base: Some(Part { name, number: base, kind: Kind::Base }),
-        increments: old.increments.iter().filter(|part| part.number >= first).cloned().collect(),
-        history: old.history,
-    };
-    let replaced = old.base.into_iter().chain(old.increments.into_iter().filter(|part| part.number < first));
-    manifest.history.extend(replaced.map(|part| Part { kind: Kind::History, ..part }));
-    write_manifest(&folder, &settings.file, &manifest)?;
-    files.manifest = manifest;
     if rewrites.fresh.swap(false, Ordering::AcqRel) {
         node.log.aof.failing.store(false, Ordering::Relaxed);
         node.wake_who_waits_for_disk();
     }
-    remove_history(&folder, &settings.file, &mut files.manifest)?;
+    if let Err(error) = remove_history(&folder, &settings.file, &mut files.manifest) {
+        tracing::warn!("The manifest goes on naming files that are gone: {error}");
+    }
     let total = sizes(&folder, &files.manifest);
     node.log.aof.size.store(total, Ordering::Relaxed);
     node.log.aof.base_size.store(total, Ordering::Relaxed);
     Ok(size)
+}
+
+/// A manifest with another base, which has what came before an increment.
+fn replace(old: &Manifest, base: Part, first: u64) -> Manifest {
+    let (replaced, increments): (Vec<Part>, _) =
+        old.increments.iter().cloned().partition(|part| part.number < first);
+    let gone = old.base.iter().cloned().chain(replaced).map(|part| Part { kind: Kind::History, ..part });
+    let history = old.history.iter().cloned().chain(gone).collect();
+    Manifest { base: Some(base), increments, history }
 }
 
 /// Bytes of the files that count.

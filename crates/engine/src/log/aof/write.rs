@@ -3,7 +3,7 @@
 //! What is to be written comes in batches of the [`super::feed`]. A batch is one write and, with `appendfsync always`, one
 //! fsync, whoever wrote what is in it.
 
-use super::file::{folder, read_manifest, write_manifest};
+use super::file::{folder, is_kept, read_manifest, write_manifest};
 use super::manifest::{Kind, Part};
 use super::rewrite;
 use crate::config::Fsync;
@@ -187,13 +187,18 @@ impl Writer {
         }
         let (_, number) = files.manifest.next_numbers();
         let part = Part { name: format!("{name}.{number}.incr.aof"), number, kind: Kind::Increment };
-        let file = File::create(folder.join(&part.name))?;
-        file.sync_all()?;
         let mut manifest = files.manifest.clone();
-        manifest.increments.push(part);
-        if !fresh {
-            write_manifest(&folder, &name, &manifest)?;
-        }
+        manifest.increments.push(part.clone());
+        let file = File::create(folder.join(&part.name)).and_then(|file| {
+            file.sync_all()?;
+            if !fresh {
+                write_manifest(&folder, &name, &manifest)?;
+            }
+            Ok(file)
+        });
+        let file = file.inspect_err(|_| {
+            is_kept(&folder, &name, &part.name); // its number, and so its name, is that of the next one
+        })?;
         files.manifest = manifest;
         self.increment = Some(Increment { file, len: 0 });
         Ok(number)
