@@ -33,7 +33,7 @@ use larder_store::evict::{self, Pool, Round};
 use larder_store::object::Limits;
 use larder_store::partition::access::Access;
 use larder_store::{Now, Store};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -189,6 +189,8 @@ pub struct Node {
     pub startup_bytes: AtomicU64,
     /// The snapshot that is being taken, and how saving went.
     pub snapshots: Arc<Snapshots>,
+    /// Counts the partitions that workers took to move what lies badly in them.
+    pub moving_turn: AtomicUsize,
     /// A file that is being loaded.
     pub loading: Loading,
     /// The save before the end.
@@ -274,6 +276,7 @@ impl Node {
             startup_bytes: AtomicU64::new(0),
             active_expire: AtomicBool::new(true),
             snapshots: Arc::default(),
+            moving_turn: AtomicUsize::new(0),
             loading: Loading::default(),
             exit: Exit::default(),
             stopping: AtomicBool::new(false),

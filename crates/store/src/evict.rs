@@ -133,9 +133,16 @@ pub struct Pool {
     candidates: Vec<Candidate>,
     /// The policy that they were judged by.
     policy: Policy,
+    /// Keys that left.
+    evicted: usize,
 }
 
 impl Pool {
+    /// How many keys left since this was asked last.
+    pub fn take_evicted(&mut self) -> usize {
+        std::mem::take(&mut self.evicted)
+    }
+
     /// Puts a candidate in its place, unless all others are worse.
     fn offer(&mut self, score: u64, partition: crate::PartitionId, db: u16, key: &[u8]) {
         let is_full = self.candidates.len() >= POOL_MAX;
@@ -189,7 +196,7 @@ impl Store {
             return None;
         }
         if pool.policy != round.policy {
-            *pool = Pool { policy: round.policy, ..Pool::default() };
+            *pool = Pool { policy: round.policy, evicted: pool.evicted, ..Pool::default() };
         }
         let access = match round.policy {
             Policy::AllKeysLhd => {
@@ -217,6 +224,7 @@ impl Store {
             }
         });
         pool.candidates.retain(|kept| kept.key.len() <= POOL_KEY_BYTES_MAX);
+        pool.evicted += usize::from(matches!(left, Some(Some(_))));
         left?
     }
 
@@ -283,23 +291,12 @@ impl Store {
                     seen >= all
                 });
             } else {
-                let mut position = Some(random() as u32);
-                // Two turns around the table at most: one may begin in its middle.
-                let mut wrapped = false;
-                while let Some(at) = position {
-                    position = partition.scan(db, at, Now { ms: 0 }, |item| {
-                        sample.see(id, db, &item);
-                        seen += 1;
-                    });
-                    if seen >= wanted {
-                        break;
-                    }
-                    if position.is_none() && !std::mem::replace(&mut wrapped, true) {
-                        position = Some(0);
-                    }
-                }
+                partition.sample(db, random() as u32, wanted, |item| {
+                    sample.see(id, db, &item);
+                    seen += 1;
+                });
             }
-            sample.seen += seen.min(len); // the second turn sees some a second time
+            sample.seen += seen;
         }
         any
     }

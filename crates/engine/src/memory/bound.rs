@@ -42,7 +42,7 @@ const SPARSE_SHARE: u64 = 12;
 const SPARSE_SHARE_SMALL: u64 = 24;
 
 /// Up to this `maxmemory` large pages are never made: a few of them are a large part of it.
-const SMALL_BYTES: u64 = 256 << 20;
+pub const SMALL_BYTES: u64 = 256 << 20;
 
 /// The share of `maxmemory` that may be given up for what is resident without being of use: keys that leave do not always
 /// empty the pages they were in, and never must all of them leave for it.

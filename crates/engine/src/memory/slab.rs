@@ -96,6 +96,59 @@ unsafe fn lies_badly(block: *const u8) -> bool {
     unsafe { ask(block) }.is_some_and(|answer| answer.is_bad(block))
 }
 
+/// Bytes of a page, the smallest piece that a slab is made of.
+const PAGE_SHIFT: u32 = 12;
+/// Pages that are remembered, at least and at most.
+const PAGES_MIN: usize = 1 << 10;
+const PAGES_MAX: usize = 1 << 16;
+
+/// Pages of which nothing need be moved, as far as a walk over all blocks has found out: some thirty small blocks share a
+/// page, and asking the allocator takes ten times as long as looking here.
+///
+/// What is remembered is a hint: a page whose slab becomes sparse meanwhile is found by the next walk.
+#[derive(Debug, Default)]
+pub struct GoodPages {
+    /// Words of pages, each at the place that its number leads to.
+    pages: Vec<u32>,
+    walk: u32,
+}
+
+impl GoodPages {
+    /// Begins a walk over so many bytes: nothing is known of any page.
+    pub fn begin(&mut self, bytes: u64) {
+        let pages = usize::try_from(bytes >> PAGE_SHIFT).unwrap_or(PAGES_MAX);
+        let pages = pages.clamp(PAGES_MIN, PAGES_MAX).next_power_of_two();
+        if self.pages.len() != pages {
+            self.pages = vec![0; pages];
+        }
+        self.walk = self.walk.wrapping_add(1);
+    }
+
+    /// Where a page stands, and its word in this walk.
+    fn entry(&self, block: *const u8) -> (usize, u32) {
+        let page = (block.addr() >> PAGE_SHIFT) as u64;
+        let word = (page ^ u64::from(self.walk) << 36).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        (page as usize & self.pages.len().wrapping_sub(1), word as u32 | 1)
+    }
+
+    /// True if the block should be moved.
+    ///
+    /// # Safety
+    /// The block is in use, and the allocator's.
+    unsafe fn is_bad(&mut self, block: *const u8) -> bool {
+        let (at, word) = self.entry(block);
+        if self.pages.get(at).is_some_and(|known| *known == word) {
+            return false;
+        }
+        // SAFETY: the caller's promise is handed on.
+        let bad = unsafe { lies_badly(block) };
+        if let Some(known) = self.pages.get_mut(at).filter(|_| !bad) {
+            *known = word;
+        }
+        bad
+    }
+}
+
 /// True if what the process allocates is jemalloc's, and not another allocator's.
 fn is_ours() -> bool {
     static OURS: OnceLock<bool> = OnceLock::new();
@@ -108,12 +161,12 @@ fn is_ours() -> bool {
 }
 
 /// Does something with a mover that takes blocks out of sparse slabs; `None` where the process's allocator has none.
-pub fn with_mover<R>(work: impl FnOnce(&mut Mover<'_>) -> R) -> Option<R> {
+pub fn with_mover<R>(good: &mut GoodPages, work: impl FnOnce(&mut Mover<'_>) -> R) -> Option<R> {
     if !is_ours() {
         return None;
     }
     // SAFETY: a mover asks only about blocks that the store has in use, and all of the process are jemalloc's.
-    let mut badly = |block| unsafe { lies_badly(block) };
+    let mut badly = |block| unsafe { good.is_bad(block) };
     let _direct = Direct::begin();
     Some(work(&mut Mover::new(&mut badly)))
 }
@@ -172,6 +225,11 @@ mod tests {
             // SAFETY: the layout is not empty; each block is given back once, with the same layout.
             unsafe {
                 let mut blocks: Vec<*mut u8> = (0..BLOCKS).map(|_| Jemalloc.alloc(LAYOUT)).collect();
+                let (mut good, bytes) = (GoodPages::default(), (BLOCKS * LAYOUT.size()) as u64);
+                good.begin(bytes);
+                blocks.iter().for_each(|block| {
+                    good.is_bad(*block);
+                });
                 let bad = |blocks: &[*mut u8]| blocks.iter().filter(|block| lies_badly(**block)).count();
                 assert!(bad(&blocks) < BLOCKS / 64, "full slabs are fine");
                 // Every fifth stays.
@@ -184,9 +242,12 @@ mod tests {
                     }
                 });
                 assert!(bad(&blocks) > blocks.len() / 4);
+                let found = blocks.iter().filter(|block| good.is_bad(**block)).count();
+                assert!(found < bad(&blocks), "pages are remembered for a walk: {found}");
                 for _ in 0..20 {
+                    good.begin(bytes);
                     for block in &mut blocks {
-                        if lies_badly(*block) {
+                        if good.is_bad(*block) {
                             let other = Jemalloc.alloc(LAYOUT);
                             Jemalloc.dealloc(std::mem::replace(block, other), LAYOUT);
                         }
@@ -215,6 +276,6 @@ mod tests {
     #[test]
     fn another_allocator_is_not_asked() {
         assert!(!is_ours(), "tests run on the system's");
-        assert!(with_mover(|_| ()).is_none());
+        assert!(with_mover(&mut GoodPages::default(), |_| ()).is_none());
     }
 }

@@ -1,11 +1,14 @@
 //! Moving what lies badly in memory, a slice of a worker's turns at a time, while the resident size is too near its bound.
 //!
-//! A worker looks after its share of the partitions, bucket by bucket, as expiry does. A busy worker gives it a quarter of
-//! its time, half when it is urgent; an idle one a slice per turn.
+//! Workers take turns at the partitions, and go through each bucket by bucket. No worker has a share of its own: a single
+//! connection keeps one of them busy, which makes holes everywhere, while the others sleep. A busy worker gives it a quarter
+//! of its time, half when it is urgent; an idle one a slice per turn. In a small node, keys that it evicts make it look at
+//! more: there, holes are a large part of the memory.
 
-use crate::memory::{bound, slab};
+use crate::memory::{self, bound, slab};
 use crate::node::Node;
 use larder_store::compact::Mover;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How long a slice takes at most: usually, and when it is urgent.
@@ -19,6 +22,10 @@ const HOLD: Duration = Duration::from_micros(100);
 /// processes meanwhile, would let a walk come to nothing just when memory is short.
 const BUCKETS_MIN: usize = 64;
 const BUCKETS_MIN_HELD: usize = 8;
+/// Buckets to look at for each key that the worker evicted from a small node, whatever the clock says.
+const BUCKETS_PER_EVICTION: usize = 4;
+/// Buckets that a slice looks at because of evictions, at most: a few hundred microseconds.
+const BUCKETS_OWED_MAX: usize = 1024;
 /// Times as much time for requests as for a slice: usually, and when it is urgent.
 const PAUSE: u32 = 3;
 const PAUSE_PRESSED: u32 = 1;
@@ -27,68 +34,76 @@ const VAIN: usize = 256;
 /// Rest after a walk in vain.
 const REST: Duration = Duration::from_secs(1);
 
-/// Where a worker's walk is.
-#[derive(Debug)]
+/// Where a worker is in the walk over all partitions.
+#[derive(Debug, Default)]
 pub(super) struct Compactor {
-    partition: usize,
+    /// The partition that it has taken.
+    partition: Option<usize>,
     db: u16,
     position: u32,
+    /// The walk that the partition is of.
+    walk: usize,
+    /// Partitions of it that it is through with.
+    done: usize,
     looked: usize,
     moved: usize,
-    last: Instant,
+    last: Option<Instant>,
     rests_until: Option<Instant>,
+    good: slab::GoodPages,
+    /// Buckets to be looked at because of evictions.
+    owed: usize,
 }
 
 impl Compactor {
-    pub(super) fn new(worker: usize) -> Compactor {
-        Compactor {
-            partition: worker,
-            db: 0,
-            position: 0,
-            looked: 0,
-            moved: 0,
-            last: Instant::now(),
-            rests_until: None,
-        }
-    }
-
-    /// Moves things for a slice of time, if it is time for one. To be called once per turn while it is wanted.
+    /// Moves things for a slice of time, if it is time for one. To be called once per turn while it is wanted; `evicted` is
+    /// how many keys the worker evicted since the last time.
     #[cold]
     #[inline(never)]
-    pub(super) fn run(&mut self, node: &Node, worker: usize, workers: usize) {
+    pub(super) fn run(&mut self, node: &Node, evicted: usize) {
         let began = Instant::now();
+        if node.settings().maxmemory <= bound::SMALL_BYTES {
+            let more = evicted.saturating_mul(BUCKETS_PER_EVICTION);
+            self.owed = self.owed.saturating_add(more).min(BUCKETS_OWED_MAX);
+        }
         if self.rests_until.is_some_and(|until| began < until) {
             return;
         }
         let (pause, slice) =
             if bound::is_pressed() { (PAUSE_PRESSED, SLICE_PRESSED) } else { (PAUSE, SLICE) };
-        let since = began - self.last;
+        let since = self.last.map_or(SLICE, |last| began - last);
         if since < SLICE_MIN * pause {
             return;
         }
         let until = began + (since / pause).min(slice);
-        let done = slab::with_mover(|mover| {
+        if self.looked == 0 {
+            self.good.begin(memory::used_bytes());
+        }
+        let least = BUCKETS_MIN.max(std::mem::take(&mut self.owed));
+        let mut good = std::mem::take(&mut self.good);
+        let done = slab::with_mover(&mut good, |mover| {
             let mut buckets = 0;
-            while buckets < BUCKETS_MIN || Instant::now() < until {
+            while buckets < least || Instant::now() < until {
                 let hold = (Instant::now() + HOLD).min(until);
                 let (seen, ended) = self.step(node, mover, hold);
                 // A partition with nothing in it is a look too.
                 buckets += seen.max(1);
-                if ended && self.next(node, mover, worker, workers) {
+                if ended && self.next(node, mover) {
                     break;
                 }
             }
             self.count(mover);
         });
-        self.last = Instant::now();
+        self.good = good;
+        self.last = Some(Instant::now());
         if done.is_none() {
-            self.rests_until = Some(self.last + REST);
+            self.rests_until = self.last.map(|last| last + REST);
         }
     }
 
     /// Goes on in the partition for a while: how many buckets it looked at, and whether the database ended.
     fn step(&mut self, node: &Node, mover: &mut Mover<'_>, until: Instant) -> (usize, bool) {
-        let mut partition = node.store.lock(node.store.partition_at(self.partition));
+        let Some(partition) = self.partition else { return (0, true) };
+        let mut partition = node.store.lock(node.store.partition_at(partition));
         let (mut next, mut seen) = (Some(self.position), 0);
         while let Some(position) = next {
             self.position = position;
@@ -111,22 +126,79 @@ impl Compactor {
         bound::note_moved(bound::Moved { blocks, keys: keys.map(|count| count as u64) });
     }
 
-    /// The next database or partition; true at the end of a walk over all of them.
-    fn next(&mut self, node: &Node, mover: &mut Mover<'_>, worker: usize, workers: usize) -> bool {
+    /// Takes the next database or partition; true at the end of a walk over all of them.
+    fn next(&mut self, node: &Node, mover: &mut Mover<'_>) -> bool {
         self.position = 0;
         self.db += 1;
-        if usize::from(self.db) < usize::from(node.store.databases()) {
+        if self.partition.is_some() && usize::from(self.db) < usize::from(node.store.databases()) {
             return false;
         }
         self.db = 0;
-        self.partition += workers;
-        if self.partition < node.store.partition_count() {
+        let turn = node.moving_turn.fetch_add(1, Ordering::Relaxed);
+        let (walk, partition) = (turn / node.store.partition_count(), turn % node.store.partition_count());
+        self.partition = Some(partition);
+        self.done += 1;
+        if std::mem::replace(&mut self.walk, walk) == walk {
             return false;
         }
-        self.partition = worker;
         self.count(mover);
         let (looked, moved) = (std::mem::take(&mut self.looked), std::mem::take(&mut self.moved));
-        self.rests_until = (moved * VAIN < looked || looked == 0).then(|| Instant::now() + REST);
+        let vain = std::mem::take(&mut self.done) > 1 && (moved * VAIN < looked || looked == 0);
+        self.rests_until = vain.then(|| Instant::now() + REST);
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+    use crate::mailbox::Mailbox;
+    use crate::run::Startup;
+
+    fn node() -> Node {
+        let mailboxes = (0..2).map(|_| Mailbox::new().unwrap()).collect();
+        Node::new(Settings::default(), &Startup::default(), 7, mailboxes, crate::command::families())
+    }
+
+    /// Takes partitions until so many were taken, or a walk ends: which ones, and whether it ended.
+    fn take(compactor: &mut Compactor, node: &Node, count: usize) -> (Vec<usize>, bool) {
+        let (mut taken, mut nowhere) = (Vec::new(), |_| false);
+        let mut mover = Mover::new(&mut nowhere);
+        while taken.len() < count {
+            let before = compactor.partition;
+            let ended = compactor.next(node, &mut mover);
+            taken.extend(compactor.partition.filter(|_| compactor.partition != before));
+            if ended {
+                return (taken, true);
+            }
+        }
+        (taken, false)
+    }
+
+    #[test]
+    fn a_worker_goes_through_all_partitions_while_the_others_sleep() {
+        let node = node();
+        let (all, mut busy) = (node.store.partition_count(), Compactor::default());
+        assert_eq!(take(&mut busy, &node, all), ((0..all).collect(), false));
+        let (next, ended) = take(&mut busy, &node, 1);
+        assert_eq!((next, ended), (vec![0], true));
+        assert!(busy.rests_until.is_some(), "nothing was there to be moved");
+    }
+
+    #[test]
+    fn workers_share_a_walk_and_a_late_one_does_not_rest_for_what_others_found() {
+        let node = node();
+        let (all, mut one, mut other) =
+            (node.store.partition_count(), Compactor::default(), Compactor::default());
+        let mut taken = Vec::new();
+        for _ in 0..all / 2 {
+            taken.extend(take(&mut one, &node, 1).0);
+            taken.extend(take(&mut other, &node, 1).0);
+        }
+        assert_eq!(taken, (0..all).collect::<Vec<_>>());
+        let mut late = Compactor::default();
+        assert_eq!(take(&mut late, &node, 1), (vec![0], true));
+        assert!(late.rests_until.is_none());
     }
 }

@@ -128,7 +128,7 @@ impl Worker {
         let driver = Driver::new(engine, node.mailboxes[id].fd(), received_max)?;
         Ok(Worker {
             timers: Timers::new(id, node.mailboxes.len()),
-            compactor: Compactor::new(id),
+            compactor: Compactor::default(),
             walker: Walker::default(),
             waits: Waits::default(),
             sliced: Duration::ZERO,
@@ -198,7 +198,7 @@ impl Worker {
         }
         self.timers.run(&self.node, now, &mut self.sessions, &mut self.driver);
         if bound::is_sparse() {
-            self.compactor.run(&self.node, self.id, self.node.mailboxes.len());
+            self.compactor.run(&self.node, self.pool.take_evicted());
         }
         if self.node.snapshots.is_active() || self.walker.waits().is_some() {
             self.walker.run(&self.node, served);

@@ -650,6 +650,13 @@ impl Partition {
         }
     }
 
+    /// Visits keys, those whose time is over included, from a random place on and once around, until so many were visited.
+    pub fn sample(&self, db: u16, random: u32, wanted: usize, visit: impl FnMut(ItemRef<'_>)) {
+        if let Some(table) = self.table(db) {
+            table.sample(random, wanted, visit);
+        }
+    }
+
     /// Visits keys with a deadline, from a random place on, until one visit says that it was enough, or for `looks` looks
     /// at a few buckets each. O(looks), however few of the keys have one.
     pub fn sample_volatile(

@@ -39,6 +39,9 @@ const GROW_AT_SIXTEENTHS: usize = 96;
 /// Items per bucket, times 16, below which it shrinks.
 const SHRINK_AT_SIXTEENTHS: usize = 56;
 
+/// Buckets whose items are asked for at once where a sample is taken, at most.
+const AHEAD_MAX: usize = 8;
+
 /// Buckets that are made in advance, at most: a hash leads to no more.
 const BUCKETS_MAX: usize = 1 << 28;
 
@@ -392,6 +395,30 @@ impl Table {
         bucket.each(|slot| super::prefetch((slot & ADDRESS) as *const u8));
         bucket.each(|slot| visit(ItemRef { item: borrow(slot), table: PhantomData }));
         next
+    }
+
+    /// Visits the items of neighbouring buckets, from some place on and once around, until so many were visited. One whose
+    /// neighbours are full is visited less often: about once for each time that its own bucket is the first.
+    pub(super) fn sample(&self, random: u32, wanted: usize, mut visit: impl FnMut(ItemRef<'_>)) {
+        let count = self.buckets.len();
+        let first = ((u64::from(random) * count as u64) >> 32) as usize;
+        let around = || self.buckets[first..].iter().chain(&self.buckets[..first]);
+        // The processor waits for the buckets once, and for the items once.
+        let ahead = (wanted * 16).div_ceil(GROW_AT_SIXTEENTHS).min(AHEAD_MAX);
+        around().take(ahead).for_each(|bucket| super::prefetch(std::ptr::from_ref(bucket).cast()));
+        for Bucket(bucket) in around().take(ahead) {
+            bucket.slots.iter().for_each(|slot| super::prefetch((slot.get() & ADDRESS) as *const u8));
+        }
+        let mut seen = 0;
+        for Bucket(bucket) in around() {
+            bucket.each(|slot| {
+                visit(ItemRef { item: borrow(slot), table: PhantomData });
+                seen += 1;
+            });
+            if seen >= wanted {
+                return;
+            }
+        }
     }
 
     /// Visits items with a deadline, from some place on and around, until one says that it was enough, or for `looks`

@@ -189,6 +189,35 @@ fn a_scan_of_a_quiet_table_returns_each_key_once() {
     }
 }
 
+/// Of 1111 keys some lie in buckets that were split already, which are half as full, and some in overflow buckets.
+#[test]
+fn samples_come_to_every_key_and_see_none_twice() {
+    const KEYS: usize = 1111;
+    const ROUNDS: u32 = 20_000;
+    let (mut part, seed) = partition();
+    part.sample(0, u32::MAX, 5, |_| panic!("there is none"));
+    for n in 0..KEYS {
+        let name = format!("k{n}");
+        let k = Key { bytes: name.as_bytes(), slot: 0, hash: seed.hash(name.as_bytes()) };
+        part.set(0, &k, Value::Integer(n as i64), Extras::default(), access());
+    }
+    let mut seen = BTreeMap::new();
+    for round in 0..ROUNDS {
+        let mut names = BTreeSet::new();
+        part.sample(0, round.wrapping_mul(0x9e37_79b1), 15, |item| {
+            assert!(names.insert(item.key().to_vec()));
+        });
+        assert!((15..60).contains(&names.len()), "{}", names.len());
+        names.into_iter().for_each(|name| *seen.entry(name).or_insert(0usize) += 1);
+    }
+    assert_eq!(seen.len(), KEYS);
+    let mean = seen.values().sum::<usize>() / KEYS;
+    assert!(seen.values().all(|times| (mean / 6..mean * 3).contains(times)), "{mean} {seen:?}");
+    let mut all = 0;
+    part.sample(0, 7 << 28, usize::MAX / 16, |_| all += 1);
+    assert_eq!(all, KEYS);
+}
+
 #[test]
 fn the_table_gives_its_memory_back() {
     let (mut part, seed) = partition();
