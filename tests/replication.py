@@ -326,6 +326,8 @@ class Barrier(Proxy):
                     left -= len(data)
                     if left < 0:
                         self.opened.wait()
+                        if self.shut:
+                            break  # what waited goes nowhere
                 target.sendall(data)
         except OSError:
             pass
