@@ -299,14 +299,45 @@ def test_a_flush_and_a_swap_do_not_disturb_a_snapshot(start):
     pipe.execute()
     server.db(3).set("other", 1)
     pipe = server.client.pipeline(transaction=False)
-    pipe.bgsave().swapdb(0, 3).execute_command("FLUSHALL").set("new", 1)
+    pipe.bgsave().swapdb(0, 3).execute_command("FLUSHDB").set("new", 1)
     pipe.execute()
     wait(lambda: not server.client.info("persistence")["rdb_bgsave_in_progress"])
-    assert server.client.dbsize() == 1
+    assert server.client.dbsize() == 1 and server.db(3).dbsize() == 40_000
     server.end()
     again = start()
     assert again.client.dbsize() == 40_000 and again.db(3).keys() == [b"other"]
     assert again.client.get("key:39999") == b"39999"
+
+
+@pytest.mark.parametrize("points", ["", "3600 1000000"])
+def test_what_was_flushed_does_not_come_back_where_there_are_save_points(start, points):
+    server = start(None, start.folder, "--save", points)
+    server.client.mset({f"key{n}": n for n in range(10)})
+    server.client.save()
+    server.client.config_set("rdb-key-save-delay", 1_000_000_000)
+    server.client.bgsave()
+    assert server.client.info("persistence")["rdb_bgsave_in_progress"] == 1
+    assert server.client.flushall()
+    wait(lambda: server.client.info("persistence")["rdb_bgsave_in_progress"] == 0)
+    server.client.set("after", 1)
+    server.end()
+    assert start().client.dbsize() == (0 if points else 10)
+
+
+def test_a_flush_while_the_base_of_a_log_is_written_saves_later(start):
+    server = start(larder("--appendonly", "yes", "--save", "3600 1000000"))
+    server.client.mset({f"key{n}": n for n in range(10)})
+    server.client.save()
+    server.client.config_set("rdb-key-save-delay", 1_000_000_000)
+    server.client.bgrewriteaof()
+    wait(lambda: server.client.info("persistence")["aof_rewrite_in_progress"] == 1)
+    saves = server.client.info("persistence")["rdb_saves"]
+    assert server.client.flushall()
+    server.client.config_set("rdb-key-save-delay", 0)
+    wait(lambda: server.client.info("persistence")["rdb_saves"] > saves)
+    server.client.config_set("appendonly", "no")
+    server.end()
+    assert start().client.dbsize() == 0
 
 
 def test_a_kill_leaves_the_old_file_or_the_new_one(start, tmp_path):

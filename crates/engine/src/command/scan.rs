@@ -11,6 +11,7 @@ use super::table::{Scope, flag};
 use super::{Call, Command, CommandError, long};
 use crate::mailbox::{Job, Mail};
 use crate::node::Node;
+use crate::snapshot::save;
 use larder_protocol::resp::reply::Reply;
 use larder_protocol::{glob, number};
 use larder_store::{Cleared, Now, Partition, PartitionId};
@@ -449,7 +450,9 @@ fn flushdb(call: &mut Call<'_>) -> Answer {
 }
 
 fn flushall(call: &mut Call<'_>) -> Answer {
-    flush(call, 0..call.keys.databases())
+    flush(call, 0..call.keys.databases())?;
+    save::flushed(call.node, call.keys.locked());
+    Ok(())
 }
 
 fn swapdb(call: &mut Call<'_>) -> Answer {

@@ -238,6 +238,19 @@ pub fn now(node: &Node, held: &mut dyn Held) -> Result<(), String> {
     }
 }
 
+/// FLUSHALL has removed all keys, and all partitions are held: a BGSAVE of what was is given up, and where there are save
+/// points the file is made anew at once. Otherwise a crash before the next save would bring the keys back.
+pub fn flushed(node: &Node, held: &mut dyn Held) {
+    let saves = &node.snapshots.saves;
+    if node.snapshots.current().is_some_and(|snapshot| snapshot.purpose == Purpose::Save) {
+        node.snapshots.abort(held);
+    }
+    // While another snapshot is being taken, or a file is brought to its end, it has to wait.
+    if !node.settings().persistence.save_points.is_empty() && now(node, held).is_err() {
+        saves.schedule();
+    }
+}
+
 /// Begins a BGSAVE if a save point or a schedule wants one. Called now and then by one worker.
 pub fn look(node: &Node) {
     let saves = &node.snapshots.saves;
