@@ -242,10 +242,14 @@ pub fn now(node: &Node, held: &mut dyn Held) -> Result<(), String> {
 /// points the file is made anew at once. Otherwise a crash before the next save would bring the keys back.
 pub fn flushed(node: &Node, held: &mut dyn Held) {
     let saves = &node.snapshots.saves;
-    if node.snapshots.current().is_some_and(|snapshot| snapshot.purpose == Purpose::Save) {
-        node.snapshots.abort(held);
+    if let Some(save) = saves.running() {
+        // Its walk may be over already, and that of another one may go on.
+        match node.snapshots.current().is_some_and(|current| Arc::ptr_eq(&current, &save)) {
+            true => node.snapshots.abort(held),
+            false => saves.end(),
+        }
     }
-    // While another snapshot is being taken, or a file is brought to its end, it has to wait.
+    // While another snapshot is being taken, it has to wait.
     if !node.settings().persistence.save_points.is_empty() && now(node, held).is_err() {
         saves.schedule();
     }
