@@ -316,10 +316,10 @@ class Barrier(Proxy):
 
     def copy(self, source, target):
         inwards = any(source is b for _, b in self.pairs)
-        left, limit = self.limit, self.limit
         if self.shut:
             self.cut()
             return
+        left = limit = self.limit  # after the look whether it is shut: the limit is set first
         try:
             while data := source.recv(16384):
                 if inwards and limit is not None and not self.opened.is_set():
