@@ -427,9 +427,9 @@ def test_a_token_and_logs_are_chosen_when_a_cache_is_made(page, service):
 
 
 def test_advice_is_watched_live(page, service):
-    cache = service.create("advised")
+    cache = service.create("advice")
     client = redis.Redis(*endpoint_of(cache))
-    page.go(service.info["console"] + "/clusters/advised")
+    page.go(service.info["console"] + "/clusters/advice")
     page.click("Advice")
     assert "Nothing was watched yet" in page.text()
     look(page, "advice-empty")
