@@ -26,6 +26,8 @@ class Peer:
         """Whether a difference is the version's; `unequal` is told of keys that it left with different values."""
         if self.version < (8, 0):
             return self.version < (7, 2) and is_small_set(self.client, args, theirs, ours)
+        if (self.valkey and self.version >= (9, 1)) and is_short(self.client, args, theirs, ours):
+            return True
         own = valkey_9(args, theirs, ours, unequal) if self.valkey else redis_8(self.client, args, theirs, ours)
         return own or newer(args, theirs, ours, unequal)
 
@@ -34,6 +36,15 @@ def is_small_set(client, args, theirs, ours):
     """Since 7.2 small sets of strings are listpacks."""
     encoding = args[:2] == ["OBJECT", "ENCODING"] and (theirs[1], ours[1]) == (b"hashtable", b"listpack")
     return encoding and client.call("TYPE", args[2])[1] == b"set"
+
+
+# Valkey 9.1 keeps a string with its key where both take no more than 128 bytes, what else is kept with them included.
+TOGETHER_MAX = 111
+
+
+def is_short(client, args, theirs, ours):
+    encoding = args[:2] == ["OBJECT", "ENCODING"] and (theirs[1], ours[1]) == (b"embstr", b"raw")
+    return encoding and int(client.call("STRLEN", args[2])[1]) <= TOGETHER_MAX
 
 
 def valkey_9(args, theirs, ours, unequal):
