@@ -543,8 +543,7 @@ fn sintercard(call: &mut Call<'_>) -> Answer {
     let limit = card_limit(call, end)?;
     note_reads(call, 2, end);
     if long::may_begin(call.session)
-        && let Some(work) =
-            Combination::of(call, Algebra::Intersection, (2..end).map(|at| call.args.get(at)))
+        && let Some(work) = Combination::of(call, Algebra::Intersection, (2..end).map(|at| call.args.get(at)))
     {
         return long::begin(call, Gathering::answered(work.counted(limit)));
     }

@@ -177,8 +177,7 @@ pub(super) fn go_on(node: &Node, turn: &Turn, rules: &Rules, session: &mut Sessi
     let mut changes = 0;
     while !session.client.closing {
         if !held_back.is_empty() && session.client.pending.is_none() && session.is_output_paused() {
-            session.client.pending =
-                Some(Box::new(Pending { held_back, sends: true, ..Pending::default() }));
+            session.client.pending = Some(Box::new(Pending { held_back, sends: true, ..Pending::default() }));
             break;
         }
         let Some(owned) = held_back.pop_front() else { break };

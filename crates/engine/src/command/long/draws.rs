@@ -67,9 +67,9 @@ impl Drawn {
         };
         match self {
             Drawn::Set(set) => set.walk(place, &mut |member| pass(&mut |out| put(out, member))),
-            Drawn::Hash(hash, values) => hash.walk(place, &mut |field, value| {
-                pass(&mut |out| put_field(out, (field, value), *values))
-            }),
+            Drawn::Hash(hash, values) => {
+                hash.walk(place, &mut |field, value| pass(&mut |out| put_field(out, (field, value), *values)))
+            }
             Drawn::Sorted(zset, scores) => {
                 let mut rank = place;
                 for member in zset.iter_from(place, false) {

@@ -191,7 +191,6 @@ impl Combination {
         self.gather(&mut Budget::unlimited());
         mem::take(&mut self.result)
     }
-
 }
 
 impl Gather for Combination {

@@ -204,7 +204,9 @@ impl Gather for Sorting {
         }
         match &mut self.list {
             Some((list, limits)) if !self.failed => {
-                merge(&mut self.runs, &mut self.window, budget, |member| list.push(End::Right, member, limits))
+                merge(&mut self.runs, &mut self.window, budget, |member| {
+                    list.push(End::Right, member, limits)
+                })
             }
             _ => true,
         }

@@ -304,10 +304,8 @@ pub(super) fn zintercard(call: &mut Call<'_>) -> Answer {
     let mut sources = sources?;
     let limit = card_limit(call, end)?;
     sources.sort_by_key(Source::len);
-    let (work, total) = (
-        sources[0].len().saturating_mul(sources.len()),
-        sources.iter().map(Source::len).sum(),
-    );
+    let (work, total) =
+        (sources[0].len().saturating_mul(sources.len()), sources.iter().map(Source::len).sum());
     if long::is_long(call.session, work, total) {
         let inputs: Vec<_> = sources.into_iter().map(|source| (source, 1.0)).collect();
         let rule = Rule { algebra: Algebra::Intersection, aggregate: Aggregate::Sum };
