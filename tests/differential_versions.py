@@ -78,6 +78,8 @@ def is_about_shapes(theirs, ours):
 def redis_8(client, args, theirs, ours):
     name = args[0]
     # Groups have nothing to read in a stream that is empty, whatever was added to it.
+    if name == "XINFO" and ours[0] in b"*%" and is_same_but_for_lag(theirs, ours):
+        return True
     if [str(word).upper() for word in args[:2]] == ["XINFO", "GROUPS"] and len(args) == 3 and ours[0] == b"*":
         return client.call("XLEN", args[2])[1] == b"0" and list(map(without_lag, theirs[1])) == list(map(without_lag, ours[1]))
     # Coordinates in as few digits as read back equal; 7.2, Valkey and Larder print seventeen places.
@@ -88,6 +90,19 @@ def redis_8(client, args, theirs, ours):
         return True
     # An end may be left out in Valkey and in Larder.
     return name == "BITCOUNT" and len(args) == 3 and theirs[1] == b"ERR syntax error"
+
+
+def is_same_but_for_lag(theirs, ours, after=None):
+    """A group that was said (ENTRIESREAD) to have read more than was ever added lags by less than nothing; Redis 8 counts what it
+    has not been given."""
+    if after == (b"$", b"lag") and ours[0] == b":" and int(ours[1]) < 0:
+        return theirs[0] == b":"
+    if not isinstance(ours[1], tuple) or not isinstance(theirs[1], tuple):
+        return theirs == ours
+    if len(theirs[1]) != len(ours[1]) or theirs[0] != ours[0]:
+        return False
+    before = (None, *ours[1])
+    return all(map(is_same_but_for_lag, theirs[1], ours[1], before))
 
 
 def without_lag(group):
