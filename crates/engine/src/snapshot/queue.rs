@@ -297,6 +297,17 @@ mod tests {
     }
 
     #[test]
+    fn writers_press_once_they_have_gone_far_beyond() {
+        let queue = Queue::new(0);
+        assert!(queue.push(piece(2 * HARD_BYTES)) && !queue.is_pressing(), "that was the walk");
+        let part = HARD_BYTES / PRESSING_SHARE;
+        assert!(queue.push(piece(part)) && !queue.is_pressing());
+        assert!(queue.push(piece(1)) && queue.is_pressing());
+        while queue.try_pop().is_some() {}
+        assert!(queue.is_pressing(), "who has taken over goes on");
+    }
+
+    #[test]
     fn a_collection_that_stays_shared_counts_little() {
         let queue = Queue::new(0);
         let large = || {
