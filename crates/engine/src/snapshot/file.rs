@@ -8,8 +8,8 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Bytes after which the kernel is asked to write them, so that the last fsync does not take long. While it hands them to the
-/// disk it runs nothing else on this processor: with 4 MB others waited there for up to 4 ms.
+/// Bytes after which the kernel is asked to write them, so that the last fsync does not take long. Few, as a kernel may run
+/// nothing else on this processor while it hands them to the disk.
 const SYNC_BYTES: u64 = 1024 * 1024;
 /// Bytes that are written at once: no burst, even if a value is large.
 const PORTION_BYTES: usize = 256 * 1024;
