@@ -201,7 +201,7 @@ impl Worker {
             self.compactor.run(&self.node, self.pool.take_evicted());
         }
         if self.node.snapshots.is_active() || self.walker.waits().is_some() {
-            self.walker.run(&self.node, served);
+            self.walker.run(&self.node, served, &mut || self.driver.has_more());
         }
         if self.node.loading.is_on() && !(self.id == 0 && commit::load(&self.node, now)) {
             self.node.loading.help(&self.node);
