@@ -438,10 +438,14 @@ impl Walker {
         }
         let busy = self.busy_until.is_some_and(|until| began < until);
         let since = self.last.map_or(BUSY_FOR, |last| began - last);
-        let late = busy && since >= self.pause + GRACE;
-        if busy && !late && (served || since < self.pause) {
+        // A replica that takes its snapshot keeps the worker busy itself: the walk must not wait for it.
+        let gives_way = matches!(snapshot.purpose, Purpose::Save | Purpose::LogBase);
+        let (pause, grace) =
+            if gives_way { (self.pause, GRACE) } else { (SLICE_MIN * PAUSE, Duration::ZERO) };
+        let late = busy && since >= pause + grace;
+        if busy && !late && (served || since < pause) {
             // What was served is answered before: there is a slice in the first turn in which nobody has asked for anything.
-            self.waits = Some(self.pause.saturating_sub(since));
+            self.waits = Some(pause.saturating_sub(since));
             return;
         }
         let (busy_before, usage) = (busy_time(), Usage::of_this_thread());
@@ -450,7 +454,7 @@ impl Walker {
             (true, false) => (since / PAUSE).clamp(SLICE_MIN, SLICE_BUSY),
             (false, _) => SLICE_IDLE,
         };
-        let mut is_wanted = || !late && began.elapsed() >= SLICE_LEAST && has_more();
+        let mut is_wanted = || gives_way && !late && began.elapsed() >= SLICE_LEAST && has_more();
         self.waits = self.walk(node, &snapshot, began + slice, &mut is_wanted);
         let busy = busy_time().saturating_sub(busy_before);
         snapshot.slices.note(began.elapsed(), busy, Usage::of_this_thread().since(usage));
