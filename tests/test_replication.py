@@ -217,6 +217,23 @@ def test_nothing_but_the_end_reaches_keys_that_are_loaded_beside(servers, barrie
     assert contents(replica) == contents(primary)
 
 
+def test_what_only_a_replica_that_is_gone_needed_is_gone_with_it(servers, barrier):
+    primary, replica = servers(LARDER, "--repl-backlog-size", "16kb", *PATIENT), servers(LARDER, *PATIENT)
+    relay = barrier(primary.port)
+    relay.hold(HELD_BYTES)
+    replica.follow(relay.port)
+    wait_until("the link is up", replica.is_up)
+    held = lambda: primary.client.info("replication")["repl_backlog_histlen"]
+    for _ in range(50):
+        primary.call("SET", "much", "x" * 300_000)
+    assert held() > 2_000_000  # the system's buffers hold the rest
+    part(relay, primary)
+    assert held() < 200_000  # and nothing was written since
+    relay.hold(None)
+    settle(primary, replica)
+    assert primary.client.info("stats")["sync_full"] == 2
+
+
 def raw(server, *words):
     """What the server answers, errors as they are: the driver sees LOADING as a connection that is to be made anew."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as connection:

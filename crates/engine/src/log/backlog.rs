@@ -71,14 +71,14 @@ impl Backlog {
         self.capacity
     }
 
-    /// From where on everything is kept; `u64::MAX`: no more than the capacity.
-    pub fn pinned(&self) -> u64 {
-        self.pinned
-    }
-
-    /// Keeps everything from this offset on, however much that is; `u64::MAX`: no more than the capacity.
+    /// Keeps everything from this offset on, however much that is; `u64::MAX`: no more than the capacity. What was kept for
+    /// an offset before it goes at once: perhaps nothing more is ever written.
     pub fn pin(&mut self, offset: u64) {
+        let moves_on = offset > self.pinned;
         self.pinned = offset;
+        if moves_on {
+            self.shrink();
+        }
     }
 
     /// Adds bytes at the end.
@@ -188,5 +188,18 @@ mod tests {
         assert_eq!(text(&mut backlog, first).unwrap(), all[first as usize..]);
         backlog.set_capacity(BLOCK_BYTES);
         assert!(backlog.first() > first);
+    }
+    #[test]
+    fn what_was_kept_for_somebody_goes_when_nobody_needs_it() {
+        let mut backlog = Backlog::new(0, BLOCK_BYTES);
+        backlog.pin(10);
+        for _ in 0..20 {
+            backlog.push(&[b'x'; BLOCK_BYTES]);
+        }
+        assert_eq!(backlog.first(), 0);
+        backlog.pin(10 * BLOCK_BYTES as u64 + 1);
+        assert_eq!(backlog.first(), 10 * BLOCK_BYTES as u64);
+        backlog.pin(u64::MAX);
+        assert!(backlog.held_bytes() <= 2 * BLOCK_BYTES, "{}", backlog.held_bytes());
     }
 }

@@ -295,6 +295,8 @@ pub struct Replicas {
     none_since_ms: AtomicU64,
     ticked_ms: AtomicU64,
     pinged_ms: AtomicU64,
+    /// From where a snapshot that is being begun needs the stream; `u64::MAX` while none is.
+    snapshot_from: AtomicU64,
 }
 
 impl Replicas {
@@ -308,6 +310,7 @@ impl Replicas {
             none_since_ms: AtomicU64::new(now_ms()),
             ticked_ms: AtomicU64::new(0),
             pinged_ms: AtomicU64::new(0),
+            snapshot_from: AtomicU64::new(u64::MAX),
         }
     }
 
@@ -364,16 +367,32 @@ impl Replicas {
         true
     }
 
-    /// Forgets a replica whose session is gone.
-    pub fn remove(&self, id: u64) {
+    /// Forgets a replica whose session is gone. What was kept in the backlog for nobody else goes with it.
+    pub fn remove(&self, id: u64, log: &Log) {
         let mut all = lock(&self.all);
         if let Some(replica) = all.remove(&id) {
             *lock(&replica.stage) = Stage::Over;
             if all.is_empty() {
                 self.none_since_ms.store(now_ms(), Ordering::Relaxed);
             }
+            self.pin_for(&all, log);
         }
         self.count.store(all.len(), Ordering::Relaxed);
+    }
+
+    /// A snapshot is begun whose stream begins at this offset or behind it: the backlog keeps that until
+    /// [`Replicas::snapshot_is_handed_over`].
+    pub(super) fn snapshot_begins(&self, log: &Log) {
+        let all = lock(&self.all);
+        log.with_backlog(|backlog| self.snapshot_from.store(backlog.end(), Ordering::Relaxed));
+        self.pin_for(&all, log);
+    }
+
+    /// Those who wait for the snapshot say from now on what they need, or it came to nothing.
+    pub(super) fn snapshot_is_handed_over(&self, log: &Log) {
+        let all = lock(&self.all);
+        self.snapshot_from.store(u64::MAX, Ordering::Relaxed);
+        self.pin_for(&all, log);
     }
 
     /// Those who wait for a snapshot; waits a while for some.
@@ -412,11 +431,17 @@ impl Replicas {
         }
     }
 
-    /// Keeps what the replicas need in the backlog. A replica that is fed holds its stage while it reads the backlog, so
-    /// they are looked at before that is locked.
-    pub(super) fn pin(&self, log: &Log) {
-        let needed = lock(&self.all).values().filter_map(|replica| replica.needs()).min();
-        log.with_backlog(|backlog| backlog.pin(needed.unwrap_or(u64::MAX)));
+    /// Keeps what the replicas need in the backlog.
+    fn pin(&self, log: &Log) {
+        self.pin_for(&lock(&self.all), log);
+    }
+
+    /// The same with all of them locked, so that nobody pins what was true before. A replica that is fed holds its stage
+    /// while it reads the backlog, so they are looked at before that is locked.
+    fn pin_for(&self, all: &BTreeMap<u64, Arc<Replica>>, log: &Log) {
+        let needed = all.values().filter_map(|replica| replica.needs()).min().unwrap_or(u64::MAX);
+        let needed = needed.min(self.snapshot_from.load(Ordering::Relaxed));
+        log.with_backlog(|backlog| backlog.pin(needed));
     }
 }
 

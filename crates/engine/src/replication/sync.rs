@@ -168,7 +168,10 @@ fn serve(node: &Node, replicas: &[Arc<Replica>]) -> bool {
     let is_old =
         |replica: &Arc<Replica>| replica.facts.version.is_none_or(|version| version < NEW_FORMS_SINCE);
     let old = replicas.iter().any(is_old);
-    let Some(Some(begun)) = node.ask(move |node| begin(node, old)) else { return false };
+    let Some(Some(begun)) = node.ask(move |node| begin(node, old)) else {
+        node.replication.replicas.snapshot_is_handed_over(&node.log);
+        return false;
+    };
     let mark = new_id();
     debug_assert_eq!(mark.len(), MARK_BYTES);
     let transfer = Arc::new(Transfer {
@@ -180,7 +183,7 @@ fn serve(node: &Node, replicas: &[Arc<Replica>]) -> bool {
         inner: Mutex::new(Inner { spool: Spool::new(0), end: None }),
     });
     replicas.iter().for_each(|replica| replica.receive(transfer.clone()));
-    node.replication.replicas.pin(&node.log);
+    node.replication.replicas.snapshot_is_handed_over(&node.log);
     tracing::info!("Synchronizing {} replicas from offset {}", replicas.len(), begun.offset);
     let result = pump(node, &begun.snapshot, &transfer, old);
     if let Err(error) = &result {
@@ -206,10 +209,7 @@ fn begin(node: &Node, old: bool) -> Option<Begun> {
     let mut number = None;
     let mut cut = || number = (!following).then(|| node.log.cut(Cut::Replica));
     // The backlog is kept from here on: the point is not before this.
-    node.log.with_backlog(|backlog| {
-        let end = backlog.end();
-        backlog.pin(end.min(backlog.pinned()));
-    });
+    node.replication.replicas.snapshot_begins(&node.log);
     let snapshot = snapshot::begin(node, purpose, &aux, &mut held, &mut cut)?;
     let (id, here) = (node.replication.state().history.id.clone(), node.log.offset());
     drop(held);

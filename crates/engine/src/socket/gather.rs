@@ -24,9 +24,9 @@ const PIPELINED: u64 = 2;
 /// Such a wait takes at most this part of the time between two turns of a session.
 const CYCLE_SHARE: u32 = 2;
 /// Most sessions that are waited for.
-const WANT_MAX: usize = 16;
+const WANT_MAX: usize = 32;
 /// Of so many active sessions one is waited for.
-const SHARE: usize = 3;
+const SHARE: usize = 2;
 /// Turns between two looks at how busy the worker is.
 const WINDOW_TURNS: u32 = 64;
 /// Percent of its time from which on a worker is busy.
@@ -178,13 +178,13 @@ mod tests {
     fn a_busy_worker_waits_for_a_part_of_its_sessions() {
         let mut gather = Gather::new();
         window(&mut gather, 18, 39);
-        (0..100).for_each(|_| gather.came(6));
+        (0..100).for_each(|_| gather.came(9));
         assert_eq!(gather.want(), 1, "it has time to spare");
         window(&mut gather, 18, 40);
-        (0..100).for_each(|_| gather.came(6));
-        assert_eq!(gather.want(), 6);
+        (0..100).for_each(|_| gather.came(9));
+        assert_eq!(gather.want(), 9);
         window(&mut gather, 18, 20);
-        assert_eq!(gather.want(), 6, "what it saves does not end it");
+        assert_eq!(gather.want(), 9, "what it saves does not end it");
         window(&mut gather, 18, 19);
         assert_eq!(gather.want(), 1);
     }

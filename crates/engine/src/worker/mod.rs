@@ -340,7 +340,7 @@ impl Worker {
             self.node.monitors.remove(session.client.shared.place);
             self.node.sessions.remove(session.client.id());
             if session.client.replica.is_some() {
-                self.node.replication.replicas.remove(session.client.id());
+                self.node.replication.replicas.remove(session.client.id(), &self.node.log);
             }
         }
     }
