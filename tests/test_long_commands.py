@@ -37,6 +37,10 @@ READS = {
     "zunion": ("ZUNION", "3", "zset", "named", "few", "WEIGHTS", "1", "2", "-0.5", "WITHSCORES"),
     "zinter": ("ZINTER", "2", "zset", "half", "AGGREGATE", "MAX", "WITHSCORES"),
     "zdiff": ("ZDIFF", "3", "zset", "half", "missing"),
+    "sort": ("SORT", "numbers"),
+    "sort downwards": ("SORT", "numbers", "DESC", "LIMIT", "3", "6000"),
+    "sort text of a list": ("SORT", "list", "ALPHA"),
+    "sort text of a sorted set": ("SORT_RO", "zset", "ALPHA", "DESC"),
     "keys": ("KEYS", "*"),
     "some keys": ("KEYS", "key:*7"),
 }
@@ -51,6 +55,29 @@ STORES = {
     "zinterstore": ("ZINTERSTORE", "{to}", "2", "half", "zset", "AGGREGATE", "MIN"),
     "zdiffstore": ("ZDIFFSTORE", "{to}", "2", "zset", "half"),
     "zdiffstore of nothing": ("ZDIFFSTORE", "{to}", "2", "zset", "zset"),
+    "zrangestore": ("ZRANGESTORE", "{to}", "zset", "7", "-9"),
+    "zrangestore from the top": ("ZRANGESTORE", "{to}", "zset", "+inf", "(4", "BYSCORE", "REV", "LIMIT", "3", "9000"),
+    "zrangestore by name": ("ZRANGESTORE", "{to}", "named", "[member:1", "+", "BYLEX"),
+    "sort and store": ("SORT", "numbers", "STORE", "{to}"),
+    "sort text downwards and store": ("SORT", "set", "ALPHA", "DESC", "LIMIT", "5", "9000", "STORE", "{to}"),
+}
+# Each gives one number.
+COUNTS = {
+    "sintercard": ("SINTERCARD", "2", "set", "half"),
+    "sintercard up to a limit": ("SINTERCARD", "2", "set", "half", "LIMIT", "7001"),
+    "sintercard of nothing": ("SINTERCARD", "2", "set", "numbers"),
+    "zintercard": ("ZINTERCARD", "2", "zset", "half"),
+    "zintercard up to a limit": ("ZINTERCARD", "2", "half", "zset", "LIMIT", "7001"),
+}
+# What is drawn, how many are answered, whether they differ, and what can be drawn.
+DRAWS = {
+    "srandmember of some": (("SRANDMEMBER", "set", "9000"), 9_000, True, ("SMEMBERS", "set")),
+    "srandmember of more than all": (("SRANDMEMBER", "set", "90000"), MEMBERS, True, ("SMEMBERS", "set")),
+    "srandmember again and again": (("SRANDMEMBER", "numbers", "-9000"), 9_000, False, ("SMEMBERS", "numbers")),
+    "hrandfield of some": (("HRANDFIELD", "hash", "9000"), 9_000, True, ("HKEYS", "hash")),
+    "hrandfield again and again": (("HRANDFIELD", "hash", "-30000"), 30_000, False, ("HKEYS", "hash")),
+    "zrandmember of some": (("ZRANDMEMBER", "zset", "9000"), 9_000, True, ("ZRANGE", "zset", "0", "-1")),
+    "zrandmember again and again": (("ZRANDMEMBER", "zset", "-9000"), 9_000, False, ("ZRANGE", "zset", "0", "-1")),
 }
 
 
@@ -140,20 +167,105 @@ def test_what_is_stored_is_what_is_stored_at_once(filled, name):
             talk.ask("SADD", "few", "member:1", "another", "17")
             talk.ask("SET", to, "something else", "EX", "1000")
             command = [word.format(to=to) for word in STORES[name]]
-            target = command[1]
+            target = command[command.index("STORE") + 1] if "STORE" in command else command[1]
             count = ask(*command)
-            assert talk.ask("ZCARD" if name.startswith("z") else "SCARD", target) == count
+            length = "LLEN" if "sort" in name else "ZCARD" if name.startswith("z") else "SCARD"
+            assert talk.ask(length, target) == count
             assert talk.ask("TTL", target) == (-1 if count else -2)
             talk.ask("COPY", target, f"{to}:result", "REPLACE")
             if not count:
                 talk.ask("DEL", f"{to}:result")
         if name.startswith("z"):
             read = [talk.ask("ZRANGE", f"{to}:result", "0", "-1", "WITHSCORES") for to in ("sliced", "whole")]
+        elif "sort" in name:
+            read = [talk.ask("LRANGE", f"{to}:result", "0", "-1") for to in ("sliced", "whole")]
         else:
             read = [sorted(talk.ask("SMEMBERS", f"{to}:result")) for to in ("sliced", "whole")]
         assert read[0] == read[1]
         assert talk.ask("OBJECT", "ENCODING", "sliced:result") == talk.ask("OBJECT", "ENCODING", "whole:result")
         talk.ask("DEL", "sliced", "whole", "sliced:result", "whole:result")
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_what_is_counted_is_what_is_counted_at_once(filled, name):
+    with Talk(filled) as talk:
+        count = talk.ask(*COUNTS[name])
+        assert count == talk.ask_at_once(*COUNTS[name])
+        assert count == (0 if "nothing" in name else 7_001 if "limit" in name else MEMBERS // 2)
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+@pytest.mark.parametrize("name", DRAWS)
+def test_members_that_are_drawn_are_members(filled, name, protocol):
+    request, count, differ, whole = DRAWS[name]
+    with Talk(filled, protocol) as talk:
+        members = set(talk.ask(*whole))
+        drawn = talk.ask(*request)
+        assert len(drawn) == count
+        assert set(drawn) <= members
+        # That so many draws give one member only is as good as impossible.
+        assert len(set(drawn)) == count if differ else len(set(drawn)) > 1
+        if differ and count < MEMBERS:
+            assert set(drawn) != set(talk.ask(*request))
+
+
+@pytest.mark.parametrize("count", ["9000", "-9000"])
+def test_values_and_scores_are_drawn_with_their_members(filled, count):
+    with Talk(filled) as talk:
+        for request, whole in (
+            (("HRANDFIELD", "hash", count, "WITHVALUES"), ("HGETALL", "hash")),
+            (("ZRANDMEMBER", "zset", count, "WITHSCORES"), ("ZRANGE", "zset", "0", "-1", "WITHSCORES")),
+        ):
+            everything, drawn = talk.ask(*whole), talk.ask(*request)
+            assert len(drawn) == 18_000
+            assert set(zip(drawn[::2], drawn[1::2])) <= set(zip(everything[::2], everything[1::2]))
+        with Talk(filled, 3) as nested:
+            for request in (("HRANDFIELD", "hash", count, "WITHVALUES"), ("ZRANDMEMBER", "zset", count, "WITHSCORES")):
+                drawn = nested.ask(*request)
+                assert len(drawn) == 9_000 and all(len(pair) == 2 for pair in drawn)
+
+
+def test_what_is_no_number_is_not_sorted(filled):
+    with Talk(filled) as talk:
+        for command in (("SORT", "list"), ("SORT", "set"), ("SORT", "list", "STORE", "stored")):
+            with pytest.raises(redis.ResponseError, match="can't be converted into double"):
+                talk.ask(*command)
+        assert talk.ask("EXISTS", "stored") == 0
+        assert talk.ask("PING") == b"PONG"
+
+
+# More than may wait to be sent before nothing more is executed.
+LARGE_BYTES = 48 << 20
+# So many replies of that would be refused.
+LARGE_REPLIES = 12
+
+
+def test_a_pipeline_of_large_replies_waits_until_they_are_sent(filled):
+    with Talk(filled) as talk, Talk(filled) as slow:
+        element = "x" * (LARGE_BYTES // 6_000)
+        for _ in range(6):
+            talk.ask("RPUSH", "large", *[element] * 1_000)
+        talk.ask("CONFIG", "RESETSTAT")
+        number = slow.ask("CLIENT", "ID")
+        slow.send(*[("LRANGE", "large", "0", "-1")] * LARGE_REPLIES, ("ECHO", "behind"))
+
+        def done():
+            figures = talk.ask("INFO", "commandstats").split(b"cmdstat_lrange:calls=")
+            return int(figures[1].split(b",")[0]) if len(figures) > 1 else 0
+
+        def waiting():
+            line = talk.ask("CLIENT", "LIST", "ID", str(number))
+            return int(line.split(b"omem=")[1].split()[0])
+
+        wait_until("it waits for its client", lambda: done() > 0 and waiting() > LARGE_BYTES // 2)
+        for _ in range(100):
+            # It does not read, so nothing more is done, however often others take their turns. One may be on its way.
+            assert done() <= 3
+            assert waiting() < 4 * LARGE_BYTES
+        for _ in range(LARGE_REPLIES):
+            assert len(slow.receive()) == 6_000
+        assert slow.receive() == b"behind"
+        talk.ask("DEL", "large")
 
 
 class Writer(threading.Thread):
@@ -396,3 +508,68 @@ def test_databases_that_are_exchanged_are_not_mixed(filled):
             kinds = {key.startswith(b"else:") for key in talk.receive()}
             assert len(kinds) == 1
         assert other.ask("FLUSHDB") == b"OK"
+
+
+def is_cut_off(node, *request):
+    """Whether the session ends instead of a reply."""
+    with Talk(node) as talk:
+        try:
+            talk.ask(*request)
+        except redis.ConnectionError:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("request_", [("KEYS", "*"), ("SUNION", "set", "numbers"), ("SORT", "numbers")], ids=lambda r: r[0])
+def test_what_is_gathered_counts_to_the_limits_of_a_session(filled, request_):
+    """No such reply may grow without bound because it is not sent yet."""
+    with Talk(filled) as talk:
+        limits = talk.ask("CONFIG", "GET", "client-output-buffer-limit")[1]
+
+        def figures():
+            stats = talk.ask("INFO", "stats")
+            names = (b"client_output_buffer_limit_disconnections:", b"evicted_clients:")
+            return [int(stats.split(name)[1].split()[0]) for name in names]
+
+        closed, evicted = figures()
+        try:
+            talk.ask("CONFIG", "SET", "client-output-buffer-limit", "normal 100kb 0 0")
+            assert is_cut_off(filled, *request_)
+            assert figures() == [closed + 1, evicted]
+        finally:
+            talk.ask("CONFIG", "SET", "client-output-buffer-limit", limits)
+        try:
+            talk.ask("CONFIG", "SET", "maxmemory-clients", "250kb")
+            assert is_cut_off(filled, *request_)
+            assert figures() == [closed + 1, evicted + 1]
+        finally:
+            talk.ask("CONFIG", "SET", "maxmemory-clients", "0")
+        assert not is_cut_off(filled, *request_)
+        wait_until("they are gone", lambda: talk.ask("CLIENT", "LIST").count(b"\n") == 1)
+
+
+def test_what_would_not_fit_is_not_stored(filled):
+    """Memory is full when it is gathered: it is refused then, as if it came then."""
+    with Talk(filled) as talk:
+        for start in range(0, 5 * MEMBERS, FILL):
+            talk.ask("SADD", "long", *(f"{n:0100}" for n in range(start, start + FILL)))
+
+        def has_room():
+            try:
+                return talk.ask("SET", "little", "x") == b"OK"
+            except redis.OutOfMemoryError:
+                return False
+
+        used = int(talk.ask("INFO", "memory").split(b"used_memory:")[1].split()[0])
+        try:
+            talk.ask("CONFIG", "SET", "maxmemory", str(used + (4 << 20)))
+            for command in (("SUNIONSTORE", "stored", "long", "set"), ("SORT", "long", "ALPHA", "STORE", "stored")):
+                wait_until("there is room", has_room)
+                with pytest.raises(redis.OutOfMemoryError):
+                    talk.ask(*command)
+                assert talk.ask("EXISTS", "stored") == 0
+            wait_until("what was gathered is given back", has_room)
+        finally:
+            talk.ask("CONFIG", "SET", "maxmemory", "0")
+        assert talk.ask("SUNIONSTORE", "stored", "long", "set") == 6 * MEMBERS
+        talk.ask("DEL", "stored", "long", "little")

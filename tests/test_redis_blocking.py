@@ -103,3 +103,63 @@ def test_who_is_held_back_by_a_pause_counts_among_those_who_wait(r):
     assert end() is True
     assert r.info("clients")["blocked_clients"] == 0
     assert "b" not in {flag for client in r.client_list() for flag in client["flags"]}
+
+
+def logged(r, name):
+    """How often a command is in the slow log."""
+    return sum(entry["command"].split()[0].upper() == name.encode() for entry in r.slowlog_get(100))
+
+
+def test_who_waits_is_logged_when_it_is_over(r):
+    """Once, with what it took to execute, not how long it waited."""
+    before = r.config_get("slowlog-log-slower-than")["slowlog-log-slower-than"]
+    r.config_set("slowlog-log-slower-than", 0)
+    try:
+        for end in (
+            lambda number: r.rpush("list", "element"),
+            lambda number: r.client_unblock(number),
+            lambda number: r.client_unblock(number, error=True),
+        ):
+            r.slowlog_reset()
+            other, outcome = another(r), []
+            number = other.client_id()
+
+            def wait(other=other, outcome=outcome):
+                try:
+                    outcome.append(other.blpop("list", 0))
+                except redis.ResponseError as error:
+                    outcome.append(error)
+
+            thread = threading.Thread(target=wait)
+            thread.start()
+            wait_until("it waits", lambda: r.info("clients")["blocked_clients"] == 1)
+            assert logged(r, "BLPOP") == 0
+            end(number)
+            thread.join(PATIENCE_S)
+            assert len(outcome) == 1
+            wait_until("it is logged", lambda: logged(r, "BLPOP") == 1)
+            other.close()
+    finally:
+        r.config_set("slowlog-log-slower-than", before)
+
+
+def test_a_wait_that_ends_with_an_error_is_a_call_that_failed(r):
+    r.config_resetstat()
+    other, outcome = another(r), []
+    number = other.client_id()
+
+    def wait():
+        with pytest.raises(redis.ResponseError) as refused:
+            other.blpop("list", 0)
+        outcome.append(str(refused.value))
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    wait_until("it waits", lambda: r.info("clients")["blocked_clients"] == 1)
+    r.client_unblock(number, error=True)
+    thread.join(PATIENCE_S)
+    assert outcome == ["UNBLOCKED client unblocked via CLIENT UNBLOCK"]
+    figures = r.info("commandstats")["cmdstat_blpop"]
+    assert (figures["calls"], figures["rejected_calls"], figures["failed_calls"]) == (1, 0, 1)
+    assert r.info("errorstats")["errorstat_UNBLOCKED"] == {"count": 1}
+    other.close()

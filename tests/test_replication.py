@@ -466,6 +466,85 @@ def test_a_replica_that_does_not_want_to_lead_is_not_waited_for(servers, program
     settle(primary, replica)
 
 
+class Mute:
+    """A replica that confirms whatever there is, and says nothing to a primary that asks it to lead."""
+
+    def __init__(self, primary):
+        self.primary, self.ending = primary, False
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.socket = socket.create_connection(("127.0.0.1", primary.port), PATIENCE_S)
+        for words in ("PING", f"REPLCONF listening-port {self.port}", "REPLCONF capa eof capa psync2"):
+            self.socket.sendall(words.encode() + b"\r\n")
+            assert self.socket.recv(100).startswith(b"+")
+        self.socket.sendall(b"PSYNC ? -1\r\n")
+        self.threads = [threading.Thread(target=work) for work in (self.read, self.confirm)]
+        for thread in self.threads:
+            thread.start()
+
+    def read(self):
+        try:
+            while self.socket.recv(1 << 16):
+                pass
+        except OSError:
+            pass
+
+    def confirm(self):
+        try:
+            while not self.ending:
+                offset = str(self.primary.info()["master_repl_offset"]).encode()
+                words = [b"REPLCONF", b"ACK", offset]
+                self.socket.sendall(b"*3\r\n" + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words))
+                time.sleep(0.05)
+        except OSError:
+            pass
+
+    def end(self):
+        self.ending = True
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # the primary has closed it
+        for thread in self.threads:
+            thread.join()
+        self.socket.close()
+        self.listener.close()
+
+
+@pytest.mark.parametrize("program", [LARDER, REDIS], ids=name)
+def test_while_a_replica_is_asked_to_lead_writes_are_refused(servers, program):
+    primary = servers(program)
+    mute = Mute(primary)
+    try:
+        online(primary)
+        with redis.Redis(port=primary.port, socket_timeout=PATIENCE_S) as waiting:
+            blocked = threading.Thread(target=lambda: answers.append(refusal(waiting, "BLPOP", "list", 0)))
+            answers = []
+            blocked.start()
+            wait_until("it waits", lambda: primary.client.info("clients")["blocked_clients"] == 1)
+            primary.call("FAILOVER")
+            def asked():
+                return primary.info()["master_failover_state"] == "failover-in-progress"
+
+            wait_until("it is asked", asked)
+            assert primary.info()["role"] == "slave" and asked()
+            assert refusal(primary, "SET", "a", "1").startswith("You can't write against a read only replica")
+            blocked.join(PATIENCE_S)
+            assert [answer.split(" ", 1)[0] for answer in answers] == ["UNBLOCKED"]
+            primary.call("FAILOVER", "ABORT")
+            assert primary.info()["role"] == "master"
+            primary.call("SET", "a", "1")
+    finally:
+        mute.end()
+
+
+def refusal(who, *words):
+    """What an error says."""
+    with pytest.raises(redis.exceptions.ResponseError) as error:
+        (who.execute_command if isinstance(who, redis.Redis) else who.call)(*words)
+    return str(error.value)
+
+
 class PipelinedWriters:
     """Clients that append numbers to lists of their own, many at a time, wherever there is a primary."""
 

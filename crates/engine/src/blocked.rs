@@ -96,6 +96,8 @@ pub struct Waiter {
     wants: Wants,
     keys: Range<usize>,
     target: Option<usize>,
+    /// Nanoseconds that were spent on it, as far as somebody wants to hear of them.
+    took_ns: AtomicU64,
     done: AtomicBool,
 }
 
@@ -103,6 +105,16 @@ impl Waiter {
     /// True once it was served, or gave up. Final under the locks of its partitions.
     pub fn is_done(&self) -> bool {
         self.done.load(Ordering::Acquire)
+    }
+
+    /// So long was spent on it, beside waiting.
+    pub fn spend(&self, nanos: u64) {
+        self.took_ns.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    /// Nanoseconds that were spent on it.
+    pub fn took_ns(&self) -> u64 {
+        self.took_ns.load(Ordering::Relaxed)
     }
 
     /// The answer when the time is up: the null of an array, whatever the command gives otherwise.
@@ -240,6 +252,7 @@ impl Blocked {
             wants: wait.wants,
             keys: wait.keys,
             target: wait.target,
+            took_ns: AtomicU64::new(0),
             done: AtomicBool::new(false),
         });
         waiter.each_key(|key| self.queue(key, &waiter));

@@ -28,6 +28,7 @@ pub mod notify;
 pub mod observe;
 pub mod pause;
 pub mod prefixes;
+mod priority;
 pub mod process;
 pub mod pubsub;
 pub mod replication;

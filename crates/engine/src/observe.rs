@@ -1,5 +1,6 @@
 //! What is noted of a command that ran: slow, large, or watched. Everything here is off the common path.
 
+use crate::blocked::Waiter;
 use crate::command::Command;
 use crate::command::long::Long;
 use crate::command::table::flag;
@@ -11,6 +12,7 @@ use crate::monitor;
 use crate::node::Node;
 use crate::session::Client;
 use larder_protocol::resp::args::Args;
+use std::ptr;
 use std::time::Duration;
 
 /// A command within another (EXEC; a script): measured like one that came alone.
@@ -55,12 +57,29 @@ pub fn long(
     nanos: u64,
     from: &str,
 ) {
-    if nanos >= rules.slow_ns && !command.is(flag::SKIP_SLOWLOG) {
+    let waiter = client.pending.as_ref().and_then(|pending| pending.waiter.as_ref());
+    if let Some(waiter) = waiter.filter(|waiter| ptr::eq(waiter.command, command)) {
+        waiter.spend(nanos); // it is logged when it is over
+    } else if nanos >= rules.slow_ns && !command.is(flag::SKIP_SLOWLOG) {
         log(node, client, command, args, Kind::Slow, nanos / 1000, from);
     }
     if nanos >= rules.latency_ns {
         let event = if command.is(flag::FAST) { FAST_COMMAND } else { COMMAND };
         node.latency.add(event, nanos / 1_000_000);
+    }
+}
+
+/// A command that waited is over. What it took was spent before it waited and when it was served; waiting does not count.
+#[cold]
+pub fn ended(node: &Node, client: &Client, waiter: &Waiter, failed: bool) {
+    let (command, nanos) = (waiter.command, waiter.took_ns());
+    if failed {
+        node.meter(client).failed_call(node.table.number(command));
+    }
+    let rules = Rules::new(&node.settings().observation, true, false);
+    if nanos >= rules.slow_ns && !command.is(flag::SKIP_SLOWLOG) {
+        let args = waiter.args.view();
+        log(node, client, command, &args, Kind::Slow, nanos / 1000, &client.shared.address);
     }
 }
 

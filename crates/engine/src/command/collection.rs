@@ -121,6 +121,11 @@ impl Draw {
         }
         Ok(Draw { count: usize::try_from(value.unsigned_abs()).unwrap_or(usize::MAX), repeated: value < 0 })
     }
+
+    /// How many are drawn of `len` members, of which there are some.
+    pub(super) fn answered(self, len: usize) -> usize {
+        if self.repeated { self.count } else { self.count.min(len) }
+    }
 }
 
 /// `count` different members out of `len`, every subset as likely as any other. `all` walks the members, `one` draws.
@@ -139,14 +144,34 @@ pub(super) fn distinct<T: std::hash::Hash + Eq>(
         }
         return drawn.into_iter().collect();
     }
-    let (mut wanted, mut left) = (count.min(len) as u64, len as u64);
-    all.filter(|_| {
-        let take = (u128::from(random()) * u128::from(left)) >> 64 < u128::from(wanted);
-        left = left.saturating_sub(1);
-        wanted -= u64::from(take);
+    let mut selection = Selection::new(count, len);
+    all.filter(|_| selection.takes(&mut random)).collect()
+}
+
+/// The choice of some of many that are passed one by one, every subset as likely as any other.
+pub(super) struct Selection {
+    wanted: u64,
+    left: u64,
+}
+
+impl Selection {
+    /// `count` of `len`, or all.
+    pub(super) fn new(count: usize, len: usize) -> Selection {
+        Selection { wanted: count.min(len) as u64, left: len as u64 }
+    }
+
+    /// True if the next one is chosen.
+    pub(super) fn takes(&mut self, random: &mut dyn FnMut() -> u64) -> bool {
+        let take = (u128::from(random()) * u128::from(self.left)) >> 64 < u128::from(self.wanted);
+        self.left = self.left.saturating_sub(1);
+        self.wanted -= u64::from(take);
         take
-    })
-    .collect()
+    }
+
+    /// True when all are chosen.
+    pub(super) fn is_complete(&self) -> bool {
+        self.wanted == 0
+    }
 }
 
 /// Notes the reading of several keys (hits, misses, access times), which are then only looked at.

@@ -427,6 +427,12 @@ fn many_fields(call: &mut Call<'_>, draw: Draw, with_values: bool) -> Answer {
         call.out.array(0);
         return Ok(());
     };
+    if long::is_long(call.session, draw.answered(hash.len()), hash.len()) {
+        let count = draw.answered(hash.len());
+        call.out.array(if with_values && !call.out.is_resp3() { count * 2 } else { count });
+        let draws = long::Draws::new(long::Drawn::Hash(hash.clone(), with_values), draw);
+        return long::begin(call, draws);
+    }
     let mut random = dice();
     let fields = if draw.repeated {
         debug_assert!(draw.count as u64 <= REPEATED_MEMBERS_MAX);

@@ -4,7 +4,7 @@ use super::collection::{
     Answer, Draw, Scan, at_least, bulk, cursor, dice, distinct, is, keys_end, note_reads, positive, scanned,
     text,
 };
-use super::long::{self, Combination, Stored, Watched};
+use super::long::{self, Combination, Gathering, Stored, Watched};
 use super::table::{ALL_KEYS, ONE_KEY, TWO_KEYS, flag};
 use super::{Call, Command, CommandError, Keys};
 use crate::notify::Classes;
@@ -380,6 +380,11 @@ fn srandmember(call: &mut Call<'_>) -> Answer {
         call.out.array(0);
         return Ok(());
     };
+    if long::is_long(call.session, draw.answered(set.len()), set.len()) {
+        call.out.array(draw.answered(set.len()));
+        let draws = long::Draws::new(long::Drawn::Set(set.clone()), draw);
+        return long::begin(call, draws);
+    }
     let mut random = dice();
     let members: Vec<Element<'_>> = match draw.repeated {
         true => (0..draw.count).filter_map(|_| set.random(&mut random)).collect(),
@@ -460,7 +465,7 @@ fn answer(call: &mut Call<'_>, algebra: Algebra) -> Answer {
     note_reads(call, 1, call.args.len());
     if let Some(work) = Combination::of(call, algebra, call.args.from(1).iter()) {
         if long::may_begin(call.session) {
-            return long::begin(call, work);
+            return long::begin(call, Gathering::answered(work));
         }
         let set = work.at_once();
         call.out.set(set.len());
@@ -480,7 +485,7 @@ fn store(call: &mut Call<'_>, algebra: Algebra, event: &'static str) -> Answer {
         && let Some(work) = Combination::of(call, algebra, args.from(2).iter())
     {
         let watched = Watched::of(&mut call.keys, args.from(2).iter());
-        return long::begin_storing(call, work.stored(watched));
+        return long::begin_storing(call, Gathering::stored(work, watched));
     }
     note_reads(call, 2, args.len());
     let set = match prepared {
@@ -537,6 +542,11 @@ fn sintercard(call: &mut Call<'_>) -> Answer {
     let end = card_keys_end(call)?;
     let limit = card_limit(call, end)?;
     note_reads(call, 2, end);
+    if long::may_begin(call.session)
+        && let Some(work) = Combination::of(call, Algebra::Intersection, (2..end).map(|at| call.args.get(at)))
+    {
+        return long::begin(call, Gathering::answered(work.counted(limit)));
+    }
     let len = intersection(&sources(call, 2, end)?, limit).len();
     call.out.integer(len as i64);
     Ok(())

@@ -20,6 +20,7 @@ use larder_store::partition::access::Access;
 use larder_store::{Now, PartitionId, ValueRef};
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 /// How often the partitions to hold are looked up before all are taken: between a look and the locks others may come.
 const ATTEMPTS_MAX: usize = 4;
@@ -142,6 +143,7 @@ fn serve(
     client.db = waiter.db;
     client.command = Some(waiter.command);
     let mut out = Reply::new(Vec::new(), waiter.version);
+    let began = Instant::now();
     let changes = {
         let mut keys = door(node, locked, waiter.db, moment);
         keys.note_changes();
@@ -149,13 +151,14 @@ fn serve(
         let mut call = Call { args: &args, keys, out: &mut out, session: &mut client, node };
         if let Err(error) = (waiter.command.handler)(&mut call) {
             let text = error.to_string();
-            node.meter(call.session).failed(node.table.number(waiter.command), &text);
+            node.meter(call.session).error(&text);
             fail(node, call.out, 0, &text);
         }
         log(&mut call, waiter.command);
         ready.extend(tell(&mut call, waiter.command));
         call.keys.dirty()
     };
+    waiter.spend(began.elapsed().as_nanos() as u64);
     if client.wait.is_none() {
         end(node, waiter, std::mem::take(out.buffer()), client.logged);
     }

@@ -103,8 +103,13 @@ impl Meter {
 
     /// Counts a command that ran and failed.
     pub fn failed(&self, number: usize, text: &str) {
-        add(&self.rows[number].failed, 1);
+        self.failed_call(number);
         self.error(text);
+    }
+
+    /// Counts a call that failed, whose error is counted.
+    pub fn failed_call(&self, number: usize) {
+        add(&self.rows[number].failed, 1);
     }
 
     /// Counts an error by its code, the first word. Any thread may call it.

@@ -56,8 +56,17 @@ pub struct Pending {
     pub long: Option<Box<Long>>,
     /// It waits for the verdict on a token of IAM.
     pub asks: bool,
+    /// It waits until replies are sent.
+    pub sends: bool,
     /// Requests that were read already, to be executed afterwards.
     pub held_back: VecDeque<OwnedArgs>,
+}
+
+impl Pending {
+    /// True if it goes on without anything from elsewhere: a command in slices, or a pipeline whose replies are sent.
+    pub fn is_busy(&self) -> bool {
+        self.long.is_some() || self.sends
+    }
 }
 
 /// What commands know of who calls them.

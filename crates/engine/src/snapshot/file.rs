@@ -1,14 +1,18 @@
 //! Writing a snapshot to a file: a temporary one, made durable, then renamed. A crash leaves the old file or the new one.
 
 use super::take::{Snapshot, State};
+use crate::priority::giving_way;
 use larder_rdb::file::write;
 use larder_rdb::{Checksum, Writer};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Bytes after which the kernel is asked to write them, so that the last fsync does not take long.
-const SYNC_BYTES: u64 = 4 * 1024 * 1024;
+/// Bytes after which the kernel is asked to write them, so that the last fsync does not take long. Few, as a kernel may run
+/// nothing else on this processor while it hands them to the disk.
+const SYNC_BYTES: u64 = 1024 * 1024;
+/// Bytes that are written at once: no burst, even if a value is large.
+const PORTION_BYTES: usize = 256 * 1024;
 
 /// How a file is written.
 #[derive(Clone, Debug)]
@@ -19,6 +23,8 @@ pub struct FileWishes {
     pub checksum: bool,
     /// Make it durable little by little (`rdb-save-incremental-fsync`).
     pub incremental: bool,
+    /// Give way to threads that serve requests, as long as these do not need it done.
+    pub gives_way: bool,
 }
 
 /// Takes what comes out of a snapshot and writes it to a file that appears when it is whole and durable. Answers its size.
@@ -79,10 +85,11 @@ fn write_temporary(snapshot: &Snapshot, wishes: &FileWishes, temporary: &Path) -
     let mut out = Output::create(temporary, wishes.checksum, wishes.incremental)?;
     let mut writer = if snapshot.compresses() { Writer::new() } else { Writer::uncompressed() };
     snapshot.queue().prepare();
-    while let Some(piece) = snapshot.queue().pop() {
-        piece.each_part(snapshot.queue(), &mut writer, &mut |part| out.put(part))?;
-        snapshot.rest();
+    if wishes.gives_way {
+        let part = || take(snapshot, &mut writer, &mut out, || !snapshot.queue().is_pressing());
+        giving_way("save-low", part).unwrap_or(Ok(()))?;
     }
+    take(snapshot, &mut writer, &mut out, || true)?;
     match snapshot.state() {
         State::Complete => {}
         State::Failed(why) => return Err(io::Error::other(why)),
@@ -93,6 +100,22 @@ fn write_temporary(snapshot: &Snapshot, wishes: &FileWishes, temporary: &Path) -
     let sum = write::checksum(out.sum.as_ref());
     out.put(&sum)?;
     out.finish()
+}
+
+/// Writes pieces until there are no more, or `goes_on` says that it is enough.
+fn take(
+    snapshot: &Snapshot,
+    writer: &mut Writer,
+    out: &mut Output,
+    goes_on: impl Fn() -> bool,
+) -> io::Result<()> {
+    while goes_on()
+        && let Some(piece) = snapshot.queue().pop()
+    {
+        piece.each_part(snapshot.queue(), writer, &mut |part| out.put(part))?;
+        snapshot.rest();
+    }
+    Ok(())
 }
 
 /// A file that is being written, with its checksum.
@@ -128,8 +151,7 @@ impl Output {
     /// # Errors
     /// As the file system says.
     pub fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        // In portions, so that a large value is no burst either.
-        for portion in bytes.chunks(SYNC_BYTES as usize) {
+        for portion in bytes.chunks(PORTION_BYTES) {
             self.file.write_all(portion)?;
             self.size += portion.len() as u64;
             if let Some(sum) = &mut self.sum {

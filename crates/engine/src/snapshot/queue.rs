@@ -7,7 +7,7 @@ use larder_rdb::{Writer, save};
 use larder_store::Image;
 use std::collections::VecDeque;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +18,9 @@ pub const HARD_BYTES: usize = 48 * 1024 * 1024;
 /// The data's share: one byte of so many.
 const HARD_SHARE: u64 = 20;
 
+/// Writers that have put one byte of so many of these there are in need: whoever takes the pieces gives way to nobody from then on.
+const PRESSING_SHARE: usize = 4;
+
 /// What a large collection counts that a writer adds: it stays shared with the keyspace, so it takes no more than the parts
 /// that change meanwhile. These are never more than the data itself, and count as used memory like all else.
 const SHARED_BYTES: usize = 256 * 1024;
@@ -27,6 +30,10 @@ pub const BUFFER_BYTES: usize = 72 * 1024;
 const SPARES_MAX: usize = 48;
 const SPARE_BYTES_MIN: usize = 64 * 1024;
 const SPARE_BYTES_MAX: usize = 128 * 1024;
+/// Bytes for which who takes the pieces is woken: each time costs the walk more than the piece does.
+const WAKE_BYTES: usize = 512 * 1024;
+/// How long fewer of them lie there at most.
+const LINGER: Duration = Duration::from_millis(10);
 
 /// A piece of a file.
 #[derive(Debug, Default)]
@@ -86,6 +93,10 @@ struct Inner {
     beyond: usize,
     spares: Vec<Vec<u8>>,
     closed: bool,
+    /// Threads that wait for pieces, and those that wait for room: nobody else needs to be woken, which is a call of the
+    /// kernel.
+    takers: usize,
+    writers: usize,
 }
 
 /// See the module.
@@ -97,9 +108,11 @@ pub struct Queue {
     /// The most that there ever were.
     peak: AtomicUsize,
     hard_bytes: usize,
+    pressing: AtomicBool,
     /// Buffers that are worth having from the start.
     spares: usize,
-    changed: Condvar,
+    came: Condvar,
+    went: Condvar,
 }
 
 impl Queue {
@@ -110,8 +123,10 @@ impl Queue {
             bytes: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
             hard_bytes: HARD_BYTES + usize::try_from(data_bytes / HARD_SHARE).unwrap_or(0),
+            pressing: AtomicBool::new(false),
             spares: usize::try_from(data_bytes / HARD_SHARE).unwrap_or(0) / BUFFER_BYTES,
-            changed: Condvar::new(),
+            came: Condvar::new(),
+            went: Condvar::new(),
         }
     }
 
@@ -123,6 +138,11 @@ impl Queue {
     #[inline]
     pub fn is_full(&self) -> bool {
         self.bytes.load(Ordering::Relaxed) >= FULL_BYTES
+    }
+
+    /// True once writers have gone so far beyond what is full that the snapshot may fail.
+    pub fn is_pressing(&self) -> bool {
+        self.pressing.load(Ordering::Relaxed)
     }
 
     /// Bytes in the queue.
@@ -149,10 +169,19 @@ impl Queue {
             return false;
         }
         inner.beyond += if beyond { piece.own_bytes() } else { 0 };
+        if inner.beyond > self.hard_bytes / PRESSING_SHARE {
+            self.pressing.store(true, Ordering::Relaxed);
+        }
         self.bytes.store(bytes + piece.len(), Ordering::Relaxed);
         self.peak.fetch_max(bytes + piece.len(), Ordering::Relaxed);
+        let bytes = bytes + piece.len();
         inner.pieces.push_back((piece, beyond));
-        self.changed.notify_all();
+        let wake = inner.takers > 0 && bytes >= WAKE_BYTES;
+        // Who is woken needs the lock.
+        drop(inner);
+        if wake {
+            self.came.notify_all();
+        }
         true
     }
 
@@ -184,12 +213,19 @@ impl Queue {
         let mut inner = self.lock();
         loop {
             if let Some(piece) = self.take(&mut inner) {
+                let wake = inner.writers > 0;
+                drop(inner);
+                if wake {
+                    self.went.notify_all();
+                }
                 return Some(piece);
             }
             if inner.closed {
                 return None;
             }
-            inner = self.changed.wait(inner).unwrap_or_else(PoisonError::into_inner);
+            inner.takers += 1;
+            inner = self.came.wait_timeout(inner, LINGER).unwrap_or_else(PoisonError::into_inner).0;
+            inner.takers -= 1;
         }
     }
 
@@ -208,15 +244,16 @@ impl Queue {
         let (piece, beyond) = inner.pieces.pop_front()?;
         inner.beyond -= if beyond { piece.own_bytes() } else { 0 };
         self.bytes.fetch_sub(piece.len(), Ordering::Relaxed);
-        self.changed.notify_all();
         Some(piece)
     }
 
     /// Waits until there is room, or for so long.
     pub fn wait_for_room(&self, most: Duration) {
-        let inner = self.lock();
+        let mut inner = self.lock();
         if self.is_full() && !inner.closed {
-            let _ = self.changed.wait_timeout(inner, most);
+            inner.writers += 1;
+            inner = self.went.wait_timeout(inner, most).unwrap_or_else(PoisonError::into_inner).0;
+            inner.writers -= 1;
         }
     }
 
@@ -230,7 +267,8 @@ impl Queue {
             inner.beyond = 0;
             self.bytes.store(0, Ordering::Relaxed);
         }
-        self.changed.notify_all();
+        self.came.notify_all();
+        self.went.notify_all();
     }
 }
 
@@ -256,6 +294,17 @@ mod tests {
         queue.close(false);
         assert_eq!(queue.pop().unwrap().len(), 3);
         assert!(queue.pop().is_none() && queue.is_over());
+    }
+
+    #[test]
+    fn writers_press_once_they_have_gone_far_beyond() {
+        let queue = Queue::new(0);
+        assert!(queue.push(piece(2 * HARD_BYTES)) && !queue.is_pressing(), "that was the walk");
+        let part = HARD_BYTES / PRESSING_SHARE;
+        assert!(queue.push(piece(part)) && !queue.is_pressing());
+        assert!(queue.push(piece(1)) && queue.is_pressing());
+        while queue.try_pop().is_some() {}
+        assert!(queue.is_pressing(), "who has taken over goes on");
     }
 
     #[test]

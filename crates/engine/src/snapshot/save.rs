@@ -150,12 +150,13 @@ impl Saves {
     }
 }
 
-fn wishes(node: &Node) -> FileWishes {
+fn wishes(node: &Node, gives_way: bool) -> FileWishes {
     let settings = node.settings();
     FileWishes {
         path: PathBuf::from(&settings.persistence.dbfilename),
         checksum: settings.persistence.checksum,
         incremental: settings.persistence.incremental_fsync,
+        gives_way,
     }
 }
 
@@ -171,7 +172,7 @@ pub fn begin(node: &Node, held: &mut dyn Held) -> Result<(), Refused> {
         super::begin(node, Purpose::Save, &replication::aux(node), held, &mut || {}).ok_or(Refused::Busy)?;
     saves.unschedule();
     tracing::info!("Background saving started: {} keys", snapshot.keys);
-    let (shared, wishes, snapshots) = (snapshot.clone(), wishes(node), node.snapshots.clone());
+    let (shared, wishes, snapshots) = (snapshot.clone(), wishes(node, true), node.snapshots.clone());
     let work = move || {
         let result = file::write(&shared, &wishes);
         let saves = &snapshots.saves;
@@ -211,7 +212,7 @@ pub fn now(node: &Node, held: &mut dyn Held) -> Result<(), String> {
     let busy = "another snapshot is being taken";
     let snapshot =
         super::begin(node, Purpose::Save, &replication::aux(node), held, &mut || {}).ok_or(busy)?;
-    let wishes = wishes(node);
+    let wishes = wishes(node, false);
     let result = std::thread::scope(|scope| {
         let writer = std::thread::Builder::new().name("save".into());
         let writer = writer.spawn_scoped(scope, || file::write(&snapshot, &wishes));

@@ -24,13 +24,18 @@ use std::time::{Duration, Instant};
 const PIECE_BYTES: usize = 64 * 1024;
 /// How long the walk holds a partition.
 const HOLD: Duration = Duration::from_micros(50);
-/// How long a slice of the walk takes at most: of a worker that has nothing else to do, and of one that serves requests.
+/// How long a slice of the walk takes at most: of a worker that has nothing else to do, of one that serves requests, and of one
+/// that comes to it late.
 const SLICE_IDLE: Duration = Duration::from_micros(500);
-const SLICE_BUSY: Duration = Duration::from_micros(200);
-/// The shortest slice, so that a snapshot ends under any load.
+const SLICE_BUSY: Duration = Duration::from_micros(100);
+const SLICE_LATE: Duration = Duration::from_micros(200);
+/// The shortest slice, so that a snapshot ends under any load; and when one ends for whom requests wait.
 const SLICE_MIN: Duration = Duration::from_micros(50);
+const SLICE_LEAST: Duration = Duration::from_micros(20);
 /// A busy worker lets so many times as much time pass for requests before the next slice.
 const PAUSE: u32 = 3;
+/// So long it then waits for a turn in which nobody asks for anything; after that it is late, and there is a slice whoever waits.
+const GRACE: Duration = Duration::from_micros(200);
 /// How long after a request a worker counts as busy.
 const BUSY_FOR: Duration = Duration::from_millis(5);
 /// A slice that took more processor time than this is counted: nobody should wait so long for a snapshot.
@@ -360,8 +365,9 @@ pub struct Walker {
     partition: Option<usize>,
     /// When the walk wants to go on: at once, or after the disk has had some time.
     waits: Option<Duration>,
-    /// When the last slice ended.
+    /// When the last slice ended, and how long requests come first then.
     last: Option<Instant>,
+    pause: Duration,
     busy_until: Option<Instant>,
 }
 
@@ -413,11 +419,11 @@ impl Walker {
         self.waits
     }
 
-    /// Saves for a slice of time, if it is time for one. `served` says that there were requests. To be called once per
-    /// turn while a snapshot is taken.
+    /// Saves for a slice of time, if it is time for one. `served` says that there were requests, whose replies go out only
+    /// after this; `has_more` that others wait, as far as that is known. To be called once per turn while a snapshot is taken.
     #[cold]
     #[inline(never)]
-    pub fn run(&mut self, node: &Node, served: bool) {
+    pub fn run(&mut self, node: &Node, served: bool, has_more: &mut dyn FnMut() -> bool) {
         let began = Instant::now();
         if self.snapshot.is_none() {
             self.snapshot = node.snapshots.current();
@@ -432,23 +438,39 @@ impl Walker {
         }
         let busy = self.busy_until.is_some_and(|until| began < until);
         let since = self.last.map_or(BUSY_FOR, |last| began - last);
-        if busy && since < SLICE_MIN * PAUSE {
-            self.waits = Some(SLICE_MIN * PAUSE - since);
+        let late = busy && since >= self.pause + GRACE;
+        if busy && !late && (served || since < self.pause) {
+            // What was served is answered before: there is a slice in the first turn in which nobody has asked for anything.
+            self.waits = Some(self.pause.saturating_sub(since));
             return;
         }
         let (busy_before, usage) = (busy_time(), Usage::of_this_thread());
-        let slice = if busy { (since / PAUSE).clamp(SLICE_MIN, SLICE_BUSY) } else { SLICE_IDLE };
-        self.waits = self.walk(node, &snapshot, began + slice);
+        let slice = match (busy, late) {
+            (true, true) => (since / PAUSE).clamp(SLICE_MIN, SLICE_LATE),
+            (true, false) => (since / PAUSE).clamp(SLICE_MIN, SLICE_BUSY),
+            (false, _) => SLICE_IDLE,
+        };
+        let mut is_wanted = || !late && began.elapsed() >= SLICE_LEAST && has_more();
+        self.waits = self.walk(node, &snapshot, began + slice, &mut is_wanted);
         let busy = busy_time().saturating_sub(busy_before);
         snapshot.slices.note(began.elapsed(), busy, Usage::of_this_thread().since(usage));
         if self.waits.is_none() {
             self.snapshot = None;
         }
-        self.last = Some(Instant::now());
+        let ended = Instant::now();
+        self.pause = (ended - began).max(SLICE_LEAST).saturating_mul(PAUSE);
+        self.last = Some(ended);
     }
 
-    fn walk(&mut self, node: &Node, snapshot: &Snapshot, until: Instant) -> Option<Duration> {
-        while Instant::now() < until {
+    /// A slice until then, or until the worker is wanted elsewhere.
+    fn walk(
+        &mut self,
+        node: &Node,
+        snapshot: &Snapshot,
+        until: Instant,
+        is_wanted: &mut dyn FnMut() -> bool,
+    ) -> Option<Duration> {
+        while Instant::now() < until && !is_wanted() {
             if snapshot.state.load(Ordering::Acquire) != WALKING {
                 self.partition = None;
                 return clean(node, snapshot);
@@ -467,7 +489,7 @@ impl Walker {
             self.partition = Some(at);
             let mut partition = node.store.lock(node.store.partition_at(at));
             let hold = (Instant::now() + HOLD).min(until);
-            let mut go_on = || Instant::now() < hold && !snapshot.queue.is_full();
+            let mut go_on = || Instant::now() < hold && !snapshot.queue.is_full() && !is_wanted();
             let mut free = |removed: larder_store::Removed| {
                 if removed.is_large(LARGE) {
                     drop_later(removed);

@@ -128,6 +128,14 @@ impl Driver {
         }
     }
 
+    /// True if something has happened since the last wait, as far as that is known without asking the kernel.
+    pub fn has_more(&mut self) -> bool {
+        match self {
+            Driver::Uring(uring) => uring.has_more(),
+            Driver::Epoll(_) => false, // would have to ask
+        }
+    }
+
     /// Hands over everything given since the last call, and waits at most `timeout` for something to happen.
     pub fn wait(&mut self, timeout: Duration, sink: &mut impl Sink) -> io::Result<()> {
         either!(self, driver => driver.wait(timeout, sink))

@@ -351,6 +351,11 @@ impl Uring {
         }
     }
 
+    /// True if the kernel has something to complete with the next call.
+    pub(super) fn has_more(&mut self) -> bool {
+        self.ring.submission().taskrun()
+    }
+
     pub(super) fn wait(&mut self, timeout: Duration, sink: &mut impl Sink) -> io::Result<()> {
         self.arm_all(sink);
         self.push_backlog()?;

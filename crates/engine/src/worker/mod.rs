@@ -201,7 +201,7 @@ impl Worker {
             self.compactor.run(&self.node, self.pool.take_evicted());
         }
         if self.node.snapshots.is_active() || self.walker.waits().is_some() {
-            self.walker.run(&self.node, served);
+            self.walker.run(&self.node, served, &mut || self.driver.has_more());
         }
         if self.node.loading.is_on() && !(self.id == 0 && commit::load(&self.node, now)) {
             self.node.loading.help(&self.node);
@@ -270,7 +270,7 @@ impl Worker {
                         self.sessions.get(place.index).filter(|session| session.client.id() == place.id);
                     if let Some(session) = session {
                         session.client.logged = session.client.logged.max(logged);
-                        self.waits.unblock(place.index, session, ticket, &reply);
+                        self.waits.unblock(&self.node, place.index, session, (ticket, &reply));
                     }
                 }
             }
@@ -346,6 +346,9 @@ impl Worker {
     }
 
     fn serve(&mut self, now: Now) {
+        if !self.sessions.drained.is_empty() {
+            self.waits.drained(&mut self.sessions);
+        }
         if self.sessions.ready.is_empty() && self.waits.resumed.is_empty() && self.waits.long.is_empty() {
             return;
         }
@@ -585,7 +588,7 @@ impl Worker {
                 continue;
             }
             // One that waits for its replies to be sent, or complete, has requests left to execute.
-            let busy = session.is_output_paused() || session.client.long().is_some();
+            let busy = session.is_busy();
             let done = session.client.closing || session.ended && !session.ready && !busy;
             if session.sending_bytes == 0 && session.has_out(done) {
                 let buffer = session.take_out(done);

@@ -175,6 +175,12 @@ impl Session {
         self.client.long().map_or(0, Long::memory_bytes)
     }
 
+    /// True if there is more to execute or to send, though nothing has to come for it.
+    #[inline]
+    pub(super) fn is_busy(&self) -> bool {
+        self.is_output_paused() || self.client.pending.as_ref().is_some_and(|pending| pending.is_busy())
+    }
+
     /// True if so much waits to be sent that nothing more is executed until it is.
     #[inline]
     pub(super) fn is_output_paused(&self) -> bool {
@@ -245,6 +251,8 @@ pub(super) struct Sessions {
     pub(super) ready: Vec<u32>,
     /// Sessions whose handshakes want time, in the order in which they asked.
     pub(super) handshakes: VecDeque<u32>,
+    /// Sessions whose replies were sent, which they waited for.
+    pub(super) drained: Vec<u32>,
     /// Connections that a listener accepted.
     pub(super) accepted: Vec<(usize, OwnedFd)>,
     /// Sessions that are gone.
@@ -342,9 +350,13 @@ impl Sink for Sessions {
             buffer.clear();
             session.spare = buffer;
         }
+        let waits = session.client.pending.as_ref().is_some_and(|pending| pending.sends);
         // More may wait to be sent, or to be executed, or to be closed.
         if session.has_out(false) || session.unread() > 0 || session.ended || session.client.closing {
             self.make_ready(token.index);
+        }
+        if waits {
+            self.drained.push(token.index);
         }
     }
 

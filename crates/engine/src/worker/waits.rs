@@ -47,7 +47,7 @@ impl Waits {
                     self.disk.push(index);
                 }
             }
-            None if pending.asks || self.paused.contains(&index) => {}
+            None if pending.asks || pending.sends || self.paused.contains(&index) => {}
             None => {
                 session.client.shared.paused.store(true, Ordering::Relaxed);
                 self.paused.push(index);
@@ -59,7 +59,13 @@ impl Waits {
     }
 
     /// The wait of a session was ended by somebody else.
-    pub(super) fn unblock(&mut self, index: u32, session: &mut Session, ticket: u64, reply: &[u8]) {
+    pub(super) fn unblock(
+        &mut self,
+        node: &Node,
+        index: u32,
+        session: &mut Session,
+        (ticket, reply): (u64, &[u8]),
+    ) {
         let Some(pending) = &mut session.client.pending else { return };
         let Some(waiter) = pending.waiter.take_if(|waiter| waiter.ticket == ticket) else { return };
         if let Some(deadline) = waiter.deadline_ms {
@@ -69,7 +75,20 @@ impl Waits {
         if !pending.silent {
             session.out.raw(reply);
         }
+        observe::ended(node, &session.client, &waiter, reply.first() == Some(&b'-'));
         self.resumed.push(index);
+    }
+
+    /// Lets the sessions go on that waited until replies are sent.
+    #[cold]
+    pub(super) fn drained(&mut self, sessions: &mut Sessions) {
+        for index in std::mem::take(&mut sessions.drained) {
+            // Another session may have its place by now.
+            let pending = sessions.get(index).and_then(|session| session.client.pending.as_ref());
+            if pending.is_some_and(|pending| pending.sends) && !self.resumed.contains(&index) {
+                self.resumed.push(index);
+            }
+        }
     }
 
     /// Ends the waits whose time is up, and the holds of a pause that is over.
@@ -83,7 +102,7 @@ impl Waits {
             let waiter = session.client.pending.as_ref().and_then(|pending| pending.waiter.clone());
             // One that was served this very moment gets its reply by mail.
             if let Some(waiter) = waiter.filter(|waiter| waiter.ticket == ticket && cancel(node, waiter)) {
-                self.unblock(index, session, ticket, waiter.nothing());
+                self.unblock(node, index, session, (ticket, waiter.nothing()));
             }
         }
         if !self.disk.is_empty() {
@@ -150,16 +169,19 @@ pub(super) fn hold_back(pending: &mut Pending, args: &Args<'_>) {
     pending.held_back.push_back(OwnedArgs::copy(args.iter()));
 }
 
-/// Executes what a session sent before and while it waited, until it waits again. Answers how many keys changed.
+/// Executes what a session sent before and while it waited, until it waits again, or so much of what it is answered waits to
+/// be sent that it has to wait for that. Answers how many keys changed.
 pub(super) fn go_on(node: &Node, turn: &Turn, rules: &Rules, session: &mut Session) -> u64 {
-    let Session { client, out, .. } = session;
-    let Some(pending) = client.pending.take() else { return 0 };
+    let Some(pending) = session.client.pending.take() else { return 0 };
     let mut held_back = pending.held_back;
     let mut changes = 0;
-    while let Some(owned) = held_back.pop_front() {
-        if client.closing {
+    while !session.client.closing {
+        if !held_back.is_empty() && session.client.pending.is_none() && session.is_output_paused() {
+            session.client.pending = Some(Box::new(Pending { held_back, sends: true, ..Pending::default() }));
             break;
         }
+        let Some(owned) = held_back.pop_front() else { break };
+        let Session { client, out, .. } = &mut *session;
         let args = owned.view();
         let request = Request { args: &args, command: node.table.get(args.get(0)), keys: &Known::NOTHING };
         client.command = None;

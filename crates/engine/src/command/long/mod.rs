@@ -12,6 +12,7 @@
 //! The session waits meanwhile ([`Pending`]); its worker executes one slice in a turn, those of several sessions in turn
 //! (`worker::slices`). Inside MULTI and for commands of a log nothing of this happens.
 
+mod draws;
 mod listing;
 mod ranges;
 mod sources;
@@ -26,14 +27,15 @@ use crate::session::{Client, Pending, ReplyMode};
 use larder_protocol::resp::args::OwnedArgs;
 use larder_protocol::resp::reply::{Reply, Version};
 use larder_store::Store;
-use larder_store::object::{Set, SortedSet};
+use larder_store::object::{List, Set, SortedSet};
 use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+pub use draws::{Drawn, Draws};
 pub use listing::Listing;
 pub use ranges::{Elements, Entries, Ranked};
-pub use sources::{Combination, Watched};
+pub use sources::{Combination, Gather, Gathering, Watched};
 pub use whole::{Fields, Members};
 
 /// Members up to which a command is carried out at once: about half a millisecond.
@@ -110,6 +112,8 @@ pub enum Stored {
     /// Nothing that is left.
     #[default]
     Nothing,
+    /// A list.
+    List(List),
     /// A set.
     Set(Set),
     /// A sorted set.

@@ -1,4 +1,5 @@
-//! Unions, intersections and differences of sets, gathered in slices; and the sources of what is to be stored.
+//! What is gathered in slices, to be answered or stored; the sources of what is to be stored; and unions, intersections and
+//! differences of sets.
 
 use super::super::set::Algebra;
 use super::super::{Call, Keyspace};
@@ -45,6 +46,72 @@ impl Watched {
     }
 }
 
+/// Something that is made of images, part by part.
+pub trait Gather: Send {
+    /// Gathers a part; true when all is gathered.
+    fn gather(&mut self, budget: &mut Budget) -> bool;
+
+    /// Bytes that were gathered.
+    fn memory_bytes(&self) -> usize;
+
+    /// What is stored of it.
+    fn stored(&mut self) -> Stored {
+        Stored::Nothing
+    }
+
+    /// Begins the reply, and gives what writes the rest.
+    fn answer(&mut self, _node: &Node, _out: &mut Reply) -> Option<Box<dyn Work>> {
+        None
+    }
+}
+
+/// A command that gathers, and then answers or stores what it gathered.
+pub struct Gathering<G> {
+    result: G,
+    /// Of a command that stores: its sources.
+    watched: Option<Watched>,
+    /// Of one that reads: what writes the rest of the reply.
+    rest: Option<Box<dyn Work>>,
+}
+
+impl<G: Gather> Gathering<G> {
+    /// It is answered.
+    pub fn answered(result: G) -> Gathering<G> {
+        Gathering { result, watched: None, rest: None }
+    }
+
+    /// It is stored, if the sources are as they were.
+    pub fn stored(result: G, watched: Watched) -> Gathering<G> {
+        Gathering { result, watched: Some(watched), rest: None }
+    }
+}
+
+impl<G: Gather> Work for Gathering<G> {
+    fn slice(&mut self, node: &Node, out: &mut Reply, budget: &mut Budget) -> Progress {
+        if let Some(rest) = &mut self.rest {
+            return rest.slice(node, out, budget);
+        }
+        if !self.result.gather(budget) {
+            return Progress::More;
+        }
+        if let Some(sources) = self.watched.take() {
+            return Progress::Ready(Prepared { result: self.result.stored(), sources });
+        }
+        self.rest = self.result.answer(node, out);
+        if self.rest.is_some() { Progress::More } else { Progress::Done }
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.rest.as_ref().map_or_else(|| self.result.memory_bytes(), |rest| rest.memory_bytes())
+    }
+
+    fn abandon(&mut self, store: &Store) {
+        if let Some(mut watched) = self.watched.take() {
+            watched.end(store);
+        }
+    }
+}
+
 /// A union, an intersection or a difference.
 pub struct Combination {
     algebra: Algebra,
@@ -55,10 +122,14 @@ pub struct Combination {
     result: Set,
     limits: Limits,
     added_bytes: usize,
-    /// Of a command that stores: its sources.
-    watched: Option<Watched>,
-    /// Of one that reads: what is written.
-    members: Option<Members>,
+    /// Only so many are counted, and none is kept.
+    counted: Option<Counted>,
+}
+
+/// How many there are, up to how many.
+struct Counted {
+    count: usize,
+    most: usize,
 }
 
 impl Combination {
@@ -105,14 +176,13 @@ impl Combination {
             result,
             limits,
             added_bytes: 0,
-            watched: None,
-            members: None,
+            counted: None,
         })
     }
 
-    /// The same for a command that stores the result.
-    pub fn stored(mut self, watched: Watched) -> Combination {
-        self.watched = Some(watched);
+    /// Only counts them, up to `most`, which is more than none.
+    pub fn counted(mut self, most: usize) -> Combination {
+        self.counted = Some(Counted { count: 0, most });
         self
     }
 
@@ -121,10 +191,11 @@ impl Combination {
         self.gather(&mut Budget::unlimited());
         mem::take(&mut self.result)
     }
+}
 
-    /// Gathers a part; true when all is gathered.
+impl Gather for Combination {
     fn gather(&mut self, budget: &mut Budget) -> bool {
-        let Combination { algebra, sources, walked, place, result, limits, added_bytes, .. } = self;
+        let Combination { algebra, sources, walked, place, result, limits, added_bytes, counted } = self;
         let most = if matches!(algebra, Algebra::Union) { sources.len() } else { 1 };
         while *walked < most && !budget.is_spent() {
             let (others, mut digits) = (&sources[*walked + 1..], larder_store::object::Digits::new());
@@ -140,47 +211,39 @@ impl Combination {
                         !others.iter().inspect(|_| looks += 1).any(|set| set.contains(bytes))
                     }
                 };
-                if wanted && result.insert(bytes, limits) {
-                    *added_bytes += bytes.len() + MEMBER_BYTES;
+                match counted {
+                    Some(counted) => counted.count += usize::from(wanted),
+                    None if wanted && result.insert(bytes, limits) => {
+                        *added_bytes += bytes.len() + MEMBER_BYTES;
+                    }
+                    None => {}
                 }
                 budget.spend(bytes.len() + looks * LOOKED_UP_BYTES)
             });
             match next {
+                _ if counted.as_ref().is_some_and(|counted| counted.count >= counted.most) => return true,
                 Some(next) => *place = next,
                 None => (*walked, *place) = (*walked + 1, 0),
             }
         }
         *walked >= most
     }
-}
-
-impl Work for Combination {
-    fn slice(&mut self, node: &Node, out: &mut Reply, budget: &mut Budget) -> Progress {
-        if let Some(members) = &mut self.members {
-            return members.slice(node, out, budget);
-        }
-        if !self.gather(budget) {
-            return Progress::More;
-        }
-        let set = mem::take(&mut self.result);
-        match self.watched.take() {
-            Some(sources) => Progress::Ready(Prepared { result: Stored::Set(set), sources }),
-            None => {
-                out.set(set.len());
-                self.members = Some(Members::new(set));
-                self.added_bytes = 0;
-                Progress::More
-            }
-        }
-    }
 
     fn memory_bytes(&self) -> usize {
         self.added_bytes
     }
 
-    fn abandon(&mut self, store: &Store) {
-        if let Some(mut watched) = self.watched.take() {
-            watched.end(store);
+    fn stored(&mut self) -> Stored {
+        Stored::Set(mem::take(&mut self.result))
+    }
+
+    fn answer(&mut self, _: &Node, out: &mut Reply) -> Option<Box<dyn Work>> {
+        if let Some(counted) = &self.counted {
+            out.integer(counted.count.min(counted.most) as i64);
+            return None;
         }
+        let set = mem::take(&mut self.result);
+        out.set(set.len());
+        Some(Box::new(Members::new(set)))
     }
 }

@@ -1,7 +1,7 @@
 //! Intersections, unions and differences of sorted sets and plain sets (whose members count as score 1).
 
 use super::super::collection::{Answer, float, integer, is, note_reads, text};
-use super::super::long::{self, Stored, Watched};
+use super::super::long::{self, Gathering, Stored, Watched};
 use super::super::set::card_limit;
 use super::super::{Call, CommandError};
 use super::slices::Combination;
@@ -117,17 +117,16 @@ impl Rule {
         if self.algebra == Algebra::Union { inputs } else { inputs.min(1) }
     }
 
-    /// Takes a member of the input `at` into the result: of a union any, of an intersection one that all others have, of a
-    /// difference one that none has.
-    pub(super) fn take(
+    /// The score of a member of the input `at` in the result, if it belongs there: of a union any, of an intersection one
+    /// that all others have, of a difference one that none has.
+    pub(super) fn score(
         self,
         (inputs, at): (&[(Source<'_>, f64)], usize),
         (member, score): (&[u8], f64),
-        result: &mut SortedSet,
-        limits: &Limits,
-    ) {
+        result: &SortedSet,
+    ) -> Option<f64> {
         let (score, others) = (number_or_zero(score * inputs[at].1), &inputs[1..]);
-        let total = match self.algebra {
+        match self.algebra {
             Algebra::Union => {
                 Some(result.score(member).map_or(score, |old| self.aggregate.apply(old, score)))
             }
@@ -138,9 +137,6 @@ impl Rule {
                 let score = number_or_zero(other.score(member)? * weight);
                 Some(self.aggregate.apply(total, score))
             }),
-        };
-        if let Some(total) = total {
-            result.insert(member, total, limits);
         }
     }
 }
@@ -197,7 +193,9 @@ impl<'k> Request<'k> {
         let (rule, mut result) = (self.sort(algebra), SortedSet::new());
         for at in 0..rule.walked(self.inputs.len()) {
             for (member, score) in self.inputs[at].0.members() {
-                rule.take((&self.inputs, at), (&member, score), &mut result, limits);
+                if let Some(score) = rule.score((&self.inputs, at), (&member, score), &result) {
+                    result.insert(&member, score, limits);
+                }
             }
         }
         result
@@ -245,7 +243,7 @@ fn aggregate(word: &[u8]) -> Result<Aggregate, CommandError> {
 fn answer(call: &mut Call<'_>, algebra: Algebra, name: &'static str) -> Answer {
     note_inputs(call, 1, name)?;
     if let Some(work) = Request::parse(call, 1, algebra, name)?.in_slices(call, algebra) {
-        return long::begin(call, work);
+        return long::begin(call, Gathering::answered(work));
     }
     let request = Request::parse(call, 1, algebra, name)?;
     let with_scores = request.with_scores;
@@ -262,7 +260,7 @@ fn store(call: &mut Call<'_>, algebra: Algebra, name: &'static str) -> Answer {
     if let Some(work) = work {
         let args = call.args;
         let watched = Watched::of(&mut call.keys, (3..end).map(|at| args.get(at)));
-        return long::begin_storing(call, work.stored(watched));
+        return long::begin_storing(call, Gathering::stored(work, watched));
     }
     note_reads(call, 3, end);
     let prepared = long::prepared(call);
@@ -306,6 +304,14 @@ pub(super) fn zintercard(call: &mut Call<'_>) -> Answer {
     let mut sources = sources?;
     let limit = card_limit(call, end)?;
     sources.sort_by_key(Source::len);
+    let (work, total) =
+        (sources[0].len().saturating_mul(sources.len()), sources.iter().map(Source::len).sum());
+    if long::is_long(call.session, work, total) {
+        let inputs: Vec<_> = sources.into_iter().map(|source| (source, 1.0)).collect();
+        let rule = Rule { algebra: Algebra::Intersection, aggregate: Aggregate::Sum };
+        let work = Combination::new(rule, &inputs, false, call.node.limits()).counted(limit);
+        return long::begin(call, Gathering::answered(work));
+    }
     let count = match sources.split_first() {
         Some((first, others)) => {
             let members = first.members();

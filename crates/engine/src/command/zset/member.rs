@@ -1,7 +1,7 @@
 //! Single members: adding, changing, removing, asking for scores and ranks, random members, ZSCAN.
 
 use super::super::collection::{Answer, Draw, Scan, bulk, cursor, dice, distinct, float, is, scanned, text};
-use super::super::{Call, CommandError};
+use super::super::{Call, CommandError, long};
 use super::scored;
 use crate::notify::Classes;
 use larder_protocol::number;
@@ -231,6 +231,11 @@ pub(super) fn zrandmember(call: &mut Call<'_>) -> Answer {
         call.out.array(0);
         return Ok(());
     };
+    if long::is_long(call.session, draw.answered(zset.len()), zset.len()) {
+        scored(call.out, draw.answered(zset.len()), with_scores, std::iter::empty());
+        let draws = long::Draws::new(long::Drawn::Sorted(zset.clone(), with_scores), draw);
+        return long::begin(call, draws);
+    }
     let mut random = dice();
     let ranks: Vec<usize> = match draw.repeated {
         true => (0..draw.count).map(|_| below(&mut random, zset.len())).collect(),

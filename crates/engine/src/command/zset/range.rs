@@ -2,11 +2,14 @@
 //!
 //! Every range is first turned into a range of ranks, which costs O(log n); the rest is walking.
 
-use super::super::collection::{Answer, integer, is, text, window};
-use super::super::{Call, CommandError, long};
+use super::super::collection::{Answer, integer, is, note_reads, text, window};
+use super::super::long::{self, Gathering, Stored, Watched};
+use super::super::{Call, CommandError};
+use super::slices::Part;
 use super::{put, scored};
 use crate::notify::Classes;
 use larder_protocol::number;
+use larder_store::ValueRef;
 use larder_store::object::{Element, SortedSet};
 use std::cmp::Ordering;
 
@@ -217,7 +220,21 @@ pub(super) fn zrevrangebylex(call: &mut Call<'_>) -> Answer {
 
 pub(super) fn zrangestore(call: &mut Call<'_>) -> Answer {
     let request = Request::parse(call, Form { bounds: 3, by: None, reverse: None, stores: true })?;
-    let limits = call.node.limits();
+    let (source, limits) = (call.args.get(2), call.node.limits());
+    if long::may_begin(call.session)
+        && let Some(ValueRef::SortedSet(zset)) = call.keys.peek_value(source)
+        && let (start, count) = request.find(zset)
+        && long::is_large(count, zset.len())
+    {
+        let part = Part::new(zset.clone(), (start, count), request.reverse, limits);
+        let watched = Watched::of(&mut call.keys, std::iter::once(source));
+        return long::begin_storing(call, Gathering::stored(part, watched));
+    }
+    if let Some(Stored::Sorted(result)) = long::prepared(call) {
+        note_reads(call, 2, 3);
+        put(call, result, "zrangestore");
+        return Ok(());
+    }
     let mut result = SortedSet::new();
     if let Some(zset) = call.keys.read_sorted_set(call.args.get(2))? {
         let (start, count) = request.find(zset);

@@ -1,13 +1,10 @@
-//! Combinations of sorted sets, gathered in slices.
+//! Combinations and ranges of sorted sets, gathered in slices.
 
-use super::super::long::{
-    Budget, LOOKED_UP_BYTES, MEMBER_BYTES, Prepared, Progress, Ranked, Stored, Watched, Work,
-};
+use super::super::long::{Budget, Gather, LOOKED_UP_BYTES, MEMBER_BYTES, Ranked, Stored, Work};
 use super::algebra::{Rule, Source};
 use super::scored;
 use crate::node::Node;
 use larder_protocol::resp::reply::Reply;
-use larder_store::Store;
 use larder_store::object::{Digits, Limits, Set, SortedSet};
 use std::mem;
 
@@ -46,10 +43,8 @@ pub(super) struct Combination {
     limits: Limits,
     with_scores: bool,
     added_bytes: usize,
-    /// Of a command that stores: its inputs.
-    watched: Option<Watched>,
-    /// Of one that reads: what is written.
-    ranked: Option<Ranked>,
+    /// Only so many are counted, and none is kept.
+    counted: Option<(usize, usize)>,
 }
 
 impl Combination {
@@ -69,28 +64,33 @@ impl Combination {
             limits,
             with_scores,
             added_bytes: 0,
-            watched: None,
-            ranked: None,
+            counted: None,
         }
     }
 
-    /// The same for a command that stores the result.
-    pub(super) fn stored(mut self, watched: Watched) -> Combination {
-        self.watched = Some(watched);
+    /// Only counts them, up to `most`, which is more than none.
+    pub(super) fn counted(mut self, most: usize) -> Combination {
+        self.counted = Some((0, most));
         self
     }
+}
 
-    /// Gathers a part; true when all is gathered.
+impl Gather for Combination {
     fn gather(&mut self, budget: &mut Budget) -> bool {
-        let Combination { rule, inputs, at, place, result, limits, added_bytes, .. } = self;
+        let Combination { rule, inputs, at, place, result, limits, added_bytes, counted, .. } = self;
         let inputs: Vec<_> = inputs.iter().map(|(image, weight)| (image.source(), *weight)).collect();
         let most = rule.walked(inputs.len());
         while *at < most && !budget.is_spent() {
             let mut take = |member: &[u8], score: f64| {
-                let before = result.len();
-                rule.take((&inputs, *at), (member, score), result, limits);
-                if result.len() > before {
-                    *added_bytes += member.len() + MEMBER_BYTES;
+                let total = rule.score((&inputs, *at), (member, score), result);
+                match (counted.as_mut(), total) {
+                    (Some((count, _)), total) => *count += usize::from(total.is_some()),
+                    (None, Some(total)) => {
+                        let before = result.len();
+                        result.insert(member, total, limits);
+                        *added_bytes += (result.len() - before) * (member.len() + MEMBER_BYTES);
+                    }
+                    (None, None) => {}
                 }
                 budget.spend(member.len() + inputs.len() * LOOKED_UP_BYTES)
             };
@@ -111,40 +111,77 @@ impl Combination {
                 }
             };
             match next {
+                _ if counted.is_some_and(|(count, most)| count >= most) => return true,
                 Some(next) => *place = next,
                 None => (*at, *place) = (*at + 1, 0),
             }
         }
         *at >= most
     }
-}
+    fn memory_bytes(&self) -> usize {
+        self.added_bytes
+    }
 
-impl Work for Combination {
-    fn slice(&mut self, node: &Node, out: &mut Reply, budget: &mut Budget) -> Progress {
-        if let Some(ranked) = &mut self.ranked {
-            return ranked.slice(node, out, budget);
-        }
-        if !self.gather(budget) {
-            return Progress::More;
+    fn stored(&mut self) -> Stored {
+        Stored::Sorted(mem::take(&mut self.result))
+    }
+
+    fn answer(&mut self, _: &Node, out: &mut Reply) -> Option<Box<dyn Work>> {
+        if let Some((count, most)) = self.counted {
+            out.integer(count.min(most) as i64);
+            return None;
         }
         let result = mem::take(&mut self.result);
-        if let Some(sources) = self.watched.take() {
-            return Progress::Ready(Prepared { result: Stored::Sorted(result), sources });
-        }
         let len = result.len();
         scored(out, len, self.with_scores, std::iter::empty());
-        self.added_bytes = 0;
-        self.ranked = Some(Ranked::new(result, (0, len), false, self.with_scores));
-        Progress::More
+        Some(Box::new(Ranked::new(result, (0, len), false, self.with_scores)))
+    }
+}
+
+/// Members of a sorted set in their order, which make another one.
+pub(super) struct Part {
+    zset: SortedSet,
+    /// The next one, and how many there are from it on.
+    rank: usize,
+    left: usize,
+    reverse: bool,
+    result: SortedSet,
+    limits: Limits,
+    added_bytes: usize,
+}
+
+impl Part {
+    /// `left` members of an image from a rank on, upwards or downwards.
+    pub(super) fn new(zset: SortedSet, (rank, left): (usize, usize), reverse: bool, limits: Limits) -> Part {
+        Part { zset, rank, left, reverse, result: SortedSet::new(), limits, added_bytes: 0 }
+    }
+}
+
+impl Gather for Part {
+    fn gather(&mut self, budget: &mut Budget) -> bool {
+        let (mut done, mut digits) = (0, Digits::new());
+        for (member, score) in self.zset.iter_from(self.rank, self.reverse).take(self.left) {
+            let bytes = member.bytes(&mut digits);
+            self.result.insert(bytes, score, &self.limits);
+            self.added_bytes += bytes.len() + MEMBER_BYTES;
+            done += 1;
+            if !budget.spend(bytes.len() + LOOKED_UP_BYTES) {
+                break;
+            }
+        }
+        self.left -= done;
+        if self.left == 0 || done == 0 {
+            return true;
+        }
+        self.rank = if self.reverse { self.rank - done } else { self.rank + done };
+        false
     }
 
     fn memory_bytes(&self) -> usize {
         self.added_bytes
     }
 
-    fn abandon(&mut self, store: &Store) {
-        if let Some(mut watched) = self.watched.take() {
-            watched.end(store);
-        }
+    fn stored(&mut self) -> Stored {
+        Stored::Sorted(mem::take(&mut self.result))
     }
 }

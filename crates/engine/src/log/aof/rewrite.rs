@@ -184,7 +184,10 @@ fn write_base_file(node: &Node, snapshot: &Snapshot, number: Option<u64>) -> io:
     let place = || -> io::Result<u64> {
         let path = folder.join(&name);
         let size = match settings.rdb_preamble {
-            true => write(snapshot, &FileWishes { path, checksum: persistence.checksum, incremental })?,
+            true => write(
+                snapshot,
+                &FileWishes { path, checksum: persistence.checksum, incremental, gives_way: true },
+            )?,
             false => commands::write(snapshot, &path, incremental)?,
         };
         let mut files = rewrites.files();

@@ -3,14 +3,18 @@
 //! The keys that BY and GET lead to follow from the members, so the table cannot name them: with such patterns the
 //! command holds the whole keyspace ([`Scope::Patterns`]), and its user must be allowed to read all keys.
 
+mod slices;
+
 use super::acl::admits_patterns;
-use super::collection::{Answer, integer, is, text};
+use super::collection::{Answer, integer, is, note_reads, text};
+use super::long::{self, Gathering, Stored, Watched};
 use super::table::{Keys, flag};
 use super::{Call, Command, CommandError, Scope};
 use crate::notify::Classes;
 use larder_protocol::number;
 use larder_store::ValueRef;
 use larder_store::object::{End, List};
+use slices::{Image, Order, Sorting};
 use std::cmp::Ordering;
 
 /// The commands that sort.
@@ -44,6 +48,8 @@ pub const COMMANDS: &[Command] = &[
         ..Command::DEFAULT
     },
 ];
+
+const NOT_NUMBERS: &str = "ERR One or more scores can't be converted into double";
 
 const CATEGORIES: &[&str] = &["set", "sortedset", "list", "dangerous"];
 
@@ -177,6 +183,25 @@ fn sort_ro(call: &mut Call<'_>) -> Answer {
 
 fn run(call: &mut Call<'_>, name: &str, may_store: bool) -> Answer {
     let mut wishes = Wishes::parse(call, name, may_store)?;
+    if let Some(work) = in_slices(call, &wishes) {
+        return match wishes.store {
+            None => {
+                note_reads(call, 1, 2);
+                long::begin(call, Gathering::answered(work))
+            }
+            Some(_) => {
+                let source = call.args.get(1);
+                let watched = Watched::of(&mut call.keys, std::iter::once(source));
+                let limits = call.node.limits();
+                long::begin_storing(call, Gathering::stored(work.kept(limits), watched))
+            }
+        };
+    }
+    if let (Some(Stored::List(list)), Some(target)) = (long::prepared(call), wishes.store) {
+        note_reads(call, 1, 2);
+        keep(call, list, target);
+        return Ok(());
+    }
     let (mut members, is_set) = members(call, &wishes)?;
     if wishes.unsorted && is_set && wishes.store.is_some() {
         // A set has no order of its own; what is kept must not depend on chance.
@@ -191,9 +216,30 @@ fn run(call: &mut Call<'_>, name: &str, may_store: bool) -> Answer {
     let chosen = &members[start..start + count];
     match wishes.store {
         None => answer(call, chosen, &wishes),
-        Some(target) => keep(call, chosen, &wishes, target),
+        Some(target) => {
+            let list = listed(call, chosen, &wishes);
+            keep(call, list, target);
+        }
     }
     Ok(())
+}
+
+/// Sorts what needs no other keys in slices, if there is much of it.
+fn in_slices(call: &Call<'_>, wishes: &Wishes<'_>) -> Option<Sorting> {
+    let leads_elsewhere = wishes.by.is_some() || !wishes.get.is_empty();
+    if leads_elsewhere || !long::may_begin(call.session) {
+        return None;
+    }
+    let (image, len) = match call.keys.peek_value(call.args.get(1))? {
+        ValueRef::List(list) if list.len() > long::MEMBERS_MIN => (Image::List(list.clone()), list.len()),
+        ValueRef::Set(set) if set.len() > long::MEMBERS_MIN => (Image::Set(set.clone()), set.len()),
+        ValueRef::SortedSet(zset) if zset.len() > long::MEMBERS_MIN => {
+            (Image::Sorted(zset.clone()), zset.len())
+        }
+        _ => return None,
+    };
+    let order = Order { alpha: wishes.alpha, descending: wishes.descending };
+    Some(Sorting::new(image, order, wishes.window(len)))
 }
 
 /// All members in the value's own order (for DESC without sorting, the other way round), and whether it is a set.
@@ -248,7 +294,7 @@ fn weigh(call: &mut Call<'_>, member: &[u8], wishes: &Wishes<'_>) -> Result<Weig
         Some(None) => Some(0.0),
         Some(Some(value)) => weight(value),
     };
-    number.map(Weight::Number).ok_or(text("ERR One or more scores can't be converted into double"))
+    number.map(Weight::Number).ok_or(text(NOT_NUMBERS))
 }
 
 /// Reads a number as C's `strtod` does: blanks before it are skipped, nothing at all is zero, and a NUL ends it.
@@ -276,7 +322,8 @@ fn answer(call: &mut Call<'_>, members: &[Vec<u8>], wishes: &Wishes<'_>) {
     }
 }
 
-fn keep(call: &mut Call<'_>, members: &[Vec<u8>], wishes: &Wishes<'_>, target: &[u8]) {
+/// What is stored.
+fn listed(call: &mut Call<'_>, members: &[Vec<u8>], wishes: &Wishes<'_>) -> List {
     let settings = call.node.settings();
     let mut list = List::new();
     for member in members {
@@ -288,6 +335,10 @@ fn keep(call: &mut Call<'_>, members: &[Vec<u8>], wishes: &Wishes<'_>, target: &
             list.push(End::Right, &value, &settings.limits);
         }
     }
+    list
+}
+
+fn keep(call: &mut Call<'_>, list: List, target: &[u8]) {
     let len = list.len();
     if len == 0 {
         call.keys.remove_and_notify(target);
