@@ -36,8 +36,11 @@ pub(super) const GENERATION: u64 = 1;
 /// Items per bucket, times 16, above which the table grows: 6 of 7. Fuller buckets would save less than a byte per key,
 /// and more keys would lie in overflow buckets.
 const GROW_AT_SIXTEENTHS: usize = 96;
-/// Items per bucket, times 16, below which it shrinks.
-const SHRINK_AT_SIXTEENTHS: usize = 56;
+/// It shrinks when so small a share of its items left since it grew last, and at least so many. Growing and shrinking are a
+/// bucket's work each, so that little keeps them from taking turns; what is not given back is memory that holds nothing, where
+/// fewer and larger items take the place of many small ones.
+const SHRINK_SHARE: usize = 8;
+const SHRINK_ITEMS: usize = 8;
 
 /// Buckets whose items are asked for at once where a sample is taken, at most.
 const AHEAD_MAX: usize = 8;
@@ -305,7 +308,8 @@ impl Table {
     }
 
     fn is_sparse(&self) -> bool {
-        self.buckets.len() > 1 && self.len * 16 < self.buckets.len() * SHRINK_AT_SIXTEENTHS
+        let fewer = self.buckets.len().saturating_sub(1) * GROW_AT_SIXTEENTHS;
+        (self.len + (self.len / SHRINK_SHARE).max(SHRINK_ITEMS)) * 16 < fewer
     }
 
     /// Files an item whose key is not there. O(1), amortised and at worst one bucket's items.
@@ -382,8 +386,8 @@ impl Table {
         let to = self.buckets.len() - self.base as usize;
         last.each(|slot| self.buckets[to].0.push(slot));
         self.deadlines.moved(self.buckets.len(), to);
-        if self.buckets.capacity() > 16 && self.buckets.len() < self.buckets.capacity() * 3 / 4 {
-            self.buckets.shrink_to(self.buckets.len() * 9 / 8);
+        if self.buckets.capacity() > 16 && self.buckets.len() < self.buckets.capacity() / 8 * 7 {
+            self.buckets.shrink_to(self.buckets.len() * 17 / 16);
         }
     }
 
@@ -561,6 +565,12 @@ impl Table {
         for Bucket(bucket) in &self.buckets {
             bucket.each(|slot| visit(ItemRef { item: borrow(slot), table: PhantomData }));
         }
+    }
+
+    /// How many buckets there are.
+    #[cfg(test)]
+    pub(crate) fn bucket_count(&self) -> usize {
+        self.buckets.len()
     }
 
     /// Bytes of the buckets.

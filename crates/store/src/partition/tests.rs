@@ -237,6 +237,32 @@ fn the_table_gives_its_memory_back() {
 }
 
 #[test]
+fn the_index_follows_when_fewer_keys_are_there_and_keeps_its_size_while_they_come_and_go() {
+    let (mut part, seed) = partition();
+    let names: Vec<String> = (0..20_000).map(|n| format!("k{n}")).collect();
+    let key = |n: usize| Key { bytes: names[n].as_bytes(), slot: 0, hash: seed.hash(names[n].as_bytes()) };
+    for n in 0..20_000 {
+        part.set(0, &key(n), Value::String(b"v"), Extras::default(), access());
+    }
+    for n in 0..9_000 {
+        assert!(part.remove(0, &key(n), NOW).is_some());
+        if n % 1000 == 999 {
+            let each = part.index_bytes() / part.len(0);
+            assert!(each <= 17, "{each} bytes a key with {}", part.len(0));
+        }
+    }
+    // At every number of keys: one that leaves and comes back makes the table neither smaller nor larger.
+    for n in 9_000..19_990 {
+        assert!(part.remove(0, &key(n), NOW).is_some());
+        part.set(0, &key(n), Value::String(b"v"), Extras::default(), access());
+        let before = part.table(0).map(Table::bucket_count);
+        assert!(part.remove(0, &key(n), NOW).is_some());
+        assert_eq!(part.table(0).map(Table::bucket_count), before, "{} keys", part.len(0));
+    }
+    assert!((19_990..20_000).all(|n| part.peek(0, &key(n), NOW).is_some()));
+}
+
+#[test]
 fn room_that_was_made_in_advance_is_used_or_given_back() {
     let names: Vec<String> = (0..20_000).map(|n| format!("k{n}")).collect();
     let fill = |reserved: usize| {
