@@ -12,6 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Blocks that one read answers at most.
 const BLOCKS_PER_READ_MAX: usize = 16;
+/// Bytes after which a read ends, give or take a block: about what a replica is given at once. What is read beyond that from
+/// the file is read again the next time.
+const BYTES_PER_READ: usize = 256 * 1024;
 
 /// Bytes from an offset on.
 #[derive(Clone, Debug)]
@@ -143,7 +146,12 @@ impl Spool {
             return None;
         }
         let at = self.chunks.partition_point(|chunk| chunk.offset + chunk.len as u64 <= offset);
-        let chunks = self.chunks.range(at..).take(BLOCKS_PER_READ_MAX);
+        let mut bytes = 0;
+        let chunks = self.chunks.range(at..).take(BLOCKS_PER_READ_MAX).take_while(|chunk| {
+            let goes_on = bytes < BYTES_PER_READ;
+            bytes += chunk.len;
+            goes_on
+        });
         let blocks = chunks.map(|chunk| {
             let bytes = match &chunk.place {
                 Place::Memory(bytes) => bytes.clone(),

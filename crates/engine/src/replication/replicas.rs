@@ -157,6 +157,11 @@ impl Replica {
         }
     }
 
+    /// True if nothing more is sent to it.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(*lock(&self.stage), Stage::Over)
+    }
+
     /// The first byte of the stream that it still needs.
     fn needs(&self) -> Option<u64> {
         match &*lock(&self.stage) {

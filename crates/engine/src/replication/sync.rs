@@ -1,8 +1,8 @@
 //! Snapshots for replicas: one thread takes them, and whoever waits for one at that time shares it.
 //!
-//! The thread never waits for a replica. What the slowest has not taken yet lies in a [`Spool`], in memory up to a
-//! bound and beyond it in a file; so a snapshot is over as soon as it can be, and none fails because somebody reads
-//! slowly.
+//! What the slowest replica has not taken yet lies in a [`Spool`], in memory up to a bound. Then the thread waits for it, but
+//! only as long as it keeps a pace and nobody's writes are in need; beyond that the rest goes to a file. So a snapshot is over
+//! in time, and none fails because somebody reads slowly.
 
 use super::history::new_id;
 use super::replicas::Replica;
@@ -17,10 +17,17 @@ use larder_rdb::{Checksum, Writer};
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Bytes of a snapshot that wait in memory for the slowest replica.
 const MEMORY_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Bytes a second which replicas have to take for the snapshot to wait for them. For slower ones it goes to a file, so that it is
+/// over in time: meanwhile there is no other one, and what is written costs memory.
+const PACE_BYTES: u64 = 32 * 1024 * 1024;
+/// For so long it waits, however slow they are.
+const PACE_GRACE: Duration = Duration::from_secs(1);
+/// How long it sleeps at a time while it waits.
+const PACE_SLEEP: Duration = Duration::from_micros(500);
 /// Bytes of a block.
 const BLOCK_BYTES: usize = 256 * 1024;
 /// How long the thread waits for something to do before it looks whether the node stops.
@@ -110,22 +117,53 @@ impl Transfer {
         }
     }
 
-    fn push(&self, node: &Node, bytes: &[u8]) -> io::Result<()> {
+    /// Adds bytes for the readers. As long as the spool is full it waits for them within `pace`.
+    fn push(&self, node: &Node, bytes: &[u8], pace: &mut Pace<'_>) -> io::Result<()> {
         let readers: Vec<Arc<Replica>> = self.readers.iter().filter_map(Weak::upgrade).collect();
         let mut inner = self.lock();
         bytes.chunks(BLOCK_BYTES).for_each(|block| inner.spool.push(block.to_vec()));
-        if let Some(slowest) = readers.iter().map(|reader| reader.sent.load(Ordering::Acquire)).min() {
-            inner.spool.drop_before(slowest);
-        }
-        inner.spool.spill(MEMORY_BYTES_MAX)?;
         drop(inner);
         wake(node, &readers);
-        Ok(())
+        // Who has to know how long it is before it begins takes nothing yet.
+        let streams = self.streams && readers.iter().all(|reader| reader.facts.takes_mark);
+        loop {
+            let here = readers.iter().filter(|reader| !reader.is_over());
+            let slowest = here.map(|reader| reader.sent.load(Ordering::Acquire)).min();
+            let mut inner = self.lock();
+            inner.spool.drop_before(slowest.unwrap_or(u64::MAX));
+            let is_full = inner.spool.memory_bytes() > MEMORY_BYTES_MAX;
+            let waits = is_full && streams && !node.stopping.load(Ordering::Acquire);
+            if !waits || !pace.allows(inner.spool.end()) {
+                return inner.spool.spill(MEMORY_BYTES_MAX);
+            }
+            drop(inner);
+            pace.wait();
+        }
     }
 
     fn end(&self, node: &Node, worked: bool) {
         self.lock().end = Some(worked);
         wake(node, &self.readers.iter().filter_map(Weak::upgrade).collect::<Vec<_>>());
+    }
+}
+
+/// How long a snapshot has waited for its readers, and may.
+struct Pace<'s> {
+    snapshot: &'s Snapshot,
+    waited: Duration,
+}
+
+impl Pace<'_> {
+    /// True if it may wait, after so many bytes.
+    fn allows(&self, passed: u64) -> bool {
+        let most = PACE_GRACE + Duration::from_millis(passed * 1000 / PACE_BYTES);
+        self.waited < most && !self.snapshot.queue().is_pressing()
+    }
+
+    fn wait(&mut self) {
+        let began = Instant::now();
+        std::thread::sleep(PACE_SLEEP);
+        self.waited += began.elapsed();
     }
 }
 
@@ -230,18 +268,19 @@ fn pump(node: &Node, snapshot: &Snapshot, transfer: &Transfer, old: bool) -> io:
     let mut sum = node.settings().persistence.checksum.then(Checksum::default);
     let mut writer = if snapshot.compresses() { Writer::new() } else { Writer::uncompressed() };
     writer.use_old_forms(old);
-    let mut put = |bytes: &[u8]| {
+    let mut pace = Pace { snapshot, waited: Duration::ZERO };
+    let mut put = |bytes: &[u8], pace: &mut Pace<'_>| {
         if transfer.readers.iter().all(|reader| reader.strong_count() == 0) {
             return Err(io::Error::other("all replicas are gone"));
         }
         if let Some(sum) = &mut sum {
             sum.update(bytes);
         }
-        transfer.push(node, bytes)
+        transfer.push(node, bytes, pace)
     };
     snapshot.queue().prepare();
     while let Some(piece) = snapshot.queue().pop() {
-        piece.each_part(snapshot.queue(), &mut writer, &mut put)?;
+        piece.each_part(snapshot.queue(), &mut writer, &mut |bytes| put(bytes, &mut pace))?;
         snapshot.rest();
     }
     match snapshot.state() {
@@ -250,7 +289,7 @@ fn pump(node: &Node, snapshot: &Snapshot, transfer: &Transfer, old: bool) -> io:
         State::Walking | State::Cancelled => return Err(io::Error::other("cancelled")),
     }
     write::end(&mut writer);
-    put(writer.as_bytes())?;
+    put(writer.as_bytes(), &mut pace)?;
     let sum = write::checksum(sum.as_ref());
-    transfer.push(node, &sum)
+    transfer.push(node, &sum, &mut pace)
 }

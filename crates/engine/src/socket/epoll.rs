@@ -24,6 +24,8 @@ struct Connection {
     generation: u32,
     /// What is on its way, and how much of it is gone.
     sending: Option<(Vec<u8>, usize)>,
+    /// More follows that.
+    followed: bool,
     reading: bool,
     closing: bool,
     /// What epoll was told to watch.
@@ -40,6 +42,8 @@ pub struct Epoll {
     generation: u32,
     /// Connections with something to be reported without an event.
     pending: Vec<Token>,
+    /// Something was sent that more follows: no time to sleep.
+    hurries: bool,
     buffer: Vec<u8>,
     events: Vec<Event>,
 }
@@ -57,6 +61,7 @@ impl Epoll {
             free: Vec::new(),
             generation: 0,
             pending: Vec::new(),
+            hurries: false,
             buffer: Vec::with_capacity(READ_BYTES),
             events: Vec::with_capacity(EVENTS),
         })
@@ -83,6 +88,7 @@ impl Epoll {
             fd,
             generation: token.generation,
             sending: None,
+            followed: false,
             reading: true,
             closing: false,
             interest: EventFlags::IN,
@@ -101,8 +107,15 @@ impl Epoll {
 
     pub(super) fn send(&mut self, token: Token, buffer: Vec<u8>) {
         if let Some(connection) = self.get(token) {
-            connection.sending = Some((buffer, 0));
+            (connection.sending, connection.followed) = (Some((buffer, 0)), false);
             self.pending.push(token);
+        }
+    }
+
+    pub(super) fn send_followed(&mut self, token: Token, buffer: Vec<u8>) {
+        self.send(token, buffer);
+        if let Some(connection) = self.get(token) {
+            connection.followed = true;
         }
     }
 
@@ -142,6 +155,7 @@ impl Epoll {
             self.flush(token, sink);
         }
         self.events.clear();
+        let timeout = if std::mem::take(&mut self.hurries) { Duration::ZERO } else { timeout };
         let timeout = rustix::time::Timespec {
             tv_sec: timeout.as_secs().try_into().unwrap_or(i64::MAX),
             tv_nsec: timeout.subsec_nanos().into(),
@@ -204,6 +218,8 @@ impl Epoll {
             if *gone == buffer.len()
                 && let Some((buffer, _)) = connection.sending.take()
             {
+                let followed = connection.followed;
+                self.hurries |= followed;
                 sink.sent(token, buffer);
             }
         }

@@ -110,6 +110,11 @@ impl Driver {
         either!(self, driver => driver.send(token, buffer));
     }
 
+    /// The same where more follows: a wait ends as soon as this was sent.
+    pub fn send_followed(&mut self, token: Token, buffer: Vec<u8>) {
+        either!(self, driver => driver.send_followed(token, buffer));
+    }
+
     /// Closes a connection, after what is on its way was sent unless `now`. `closed` follows.
     pub fn close(&mut self, token: Token, now: bool) {
         either!(self, driver => driver.close(token, now));
@@ -139,5 +144,44 @@ impl Driver {
     /// Hands over everything given since the last call, and waits at most `timeout` for something to happen.
     pub fn wait(&mut self, timeout: Duration, sink: &mut impl Sink) -> io::Result<()> {
         either!(self, driver => driver.wait(timeout, sink))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    #[derive(Default)]
+    struct Sent(usize);
+
+    impl Sink for Sent {
+        fn accepted(&mut self, _: usize, _: OwnedFd) {}
+        fn received(&mut self, _: Token, _: &[u8]) {}
+        fn sent(&mut self, _: Token, _: Vec<u8>) {
+            self.0 += 1;
+        }
+        fn ended(&mut self, _: Token) {}
+        fn closed(&mut self, _: Token) {}
+    }
+
+    #[test]
+    fn who_has_more_to_send_is_not_kept_waiting() {
+        // Nothing else ever happens: a wait that did not end with what it sends would last for a day.
+        const DAY: Duration = Duration::from_secs(86_400);
+        for engine in [Engine::Auto, Engine::Epoll] {
+            let wake = rustix::event::eventfd(0, rustix::event::EventfdFlags::NONBLOCK).unwrap();
+            let mut driver = Driver::new(engine, wake.as_fd(), 1 << 20).unwrap();
+            let (here, _there) = UnixStream::pair().unwrap();
+            let token = driver.add(here.into()).unwrap();
+            let mut sink = Sent::default();
+            for count in 1..=3 {
+                driver.send_followed(token, vec![0; 1000]);
+                while sink.0 < count {
+                    driver.wait(DAY, &mut sink).unwrap();
+                }
+            }
+        }
     }
 }

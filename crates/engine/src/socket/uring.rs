@@ -311,12 +311,21 @@ impl Uring {
     }
 
     pub(super) fn send(&mut self, token: Token, buffer: Vec<u8>) {
+        self.begin_to_send(token, buffer, true);
+    }
+
+    /// It completes once everything is taken, and as that is not expected at once, a wait ends with it.
+    pub(super) fn send_followed(&mut self, token: Token, buffer: Vec<u8>) {
+        self.begin_to_send(token, buffer, false);
+    }
+
+    fn begin_to_send(&mut self, token: Token, buffer: Vec<u8>, promptly: bool) {
         let Some(connection) = self.get(token) else { return };
         if connection.send_pending || connection.broken {
             return; // broken: `closed` is on its way; one at a time is the caller's promise
         }
         (connection.sending, connection.gone) = (buffer, 0);
-        self.push_send(token, true);
+        self.push_send(token, promptly);
     }
 
     /// Sends what is not gone yet: promptly, which completes at once with what the socket takes, or else when it takes

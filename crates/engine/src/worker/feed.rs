@@ -31,7 +31,10 @@ impl Worker {
             if session.has_out(over) {
                 let buffer = session.take_out(over);
                 self.sessions.traffic.output_bytes += buffer.len() as u64;
-                self.driver.send(token, buffer);
+                match fed {
+                    Fed::Sent => self.driver.send_followed(token, buffer),
+                    _ => self.driver.send(token, buffer),
+                }
             }
             if over {
                 if let Some(session) = self.sessions.get(index) {
