@@ -316,12 +316,10 @@ class Barrier(Proxy):
 
     def copy(self, source, target):
         inwards = any(source is b for _, b in self.pairs)
-        if self.shut:
-            self.cut()
-            return
+        refused = self.shut  # only this one: by the time that its thread runs, others may be let in
         left = limit = self.limit  # after the look whether it is shut: the limit is set first
         try:
-            while data := source.recv(16384):
+            while not refused and (data := source.recv(16384)):
                 if inwards and limit is not None and not self.opened.is_set():
                     left -= len(data)
                     if left < 0:

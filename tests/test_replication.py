@@ -234,6 +234,19 @@ def test_what_only_a_replica_that_is_gone_needed_is_gone_with_it(servers, barrie
     assert primary.client.info("stats")["sync_full"] == 2
 
 
+def test_a_replica_that_only_ended_its_side_is_gone(servers):
+    primary = servers(LARDER, *PATIENT)
+    with socket.create_connection(("127.0.0.1", primary.port)) as replica:
+        replica.sendall(b"PSYNC ? -1\r\n")  # of no capability: it need not say that it has loaded
+        online(primary)
+        for _ in range(50):
+            primary.call("SET", "much", "x" * 300_000)  # more than fits into its socket, of which nobody reads
+        wait_until("it is idle", lambda: primary.client.client_list(_type="replica")[0]["idle"] != "0")
+        assert primary.client.info("replication")["repl_backlog_histlen"] > 2_000_000
+        replica.shutdown(socket.SHUT_WR)
+        wait_until("it is gone", lambda: primary.client.info("replication")["connected_slaves"] == 0)
+
+
 def raw(server, *words):
     """What the server answers, errors as they are: the driver sees LOADING as a connection that is to be made anew."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as connection:

@@ -14,6 +14,12 @@ impl Worker {
                 self.feeding.swap_remove(at);
                 continue;
             };
+            if session.ended && !session.client.closing {
+                // One that sends nothing more takes nothing more: what it was sent last may wait in its socket for ever.
+                session.client.closing = true;
+                self.driver.close(session.token, true);
+                continue;
+            }
             let Some(replica) = session.client.replica.clone() else { continue };
             if session.client.closing || session.sending_bytes > 0 || !session.out.is_empty() {
                 continue;
