@@ -16,7 +16,7 @@ pub mod object;
 pub mod partition;
 
 pub use key::{Key, Seed};
-pub use partition::item::{Extras, IntegerMut, Owned, State, Value, ValueMut, ValueRef};
+pub use partition::value::{Extras, IntegerMut, Owned, State, Value, ValueMut, ValueRef};
 pub use partition::{
     Cleared, Due, Entry, Gone, Image, ItemMut, ItemRef, Left, Now, Partition, Reason, Removed, Saver, Watcher,
 };

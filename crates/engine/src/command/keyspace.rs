@@ -130,6 +130,16 @@ impl Held for Locked<'_> {
 /// Values larger than this many members or bytes are dropped by the background, not by who removed them.
 const LARGE: usize = 4096;
 
+/// What a key holds for commands that count.
+pub enum Counter<'a> {
+    /// There is no such key.
+    Missing,
+    /// A string that is an integer, to be changed in place.
+    Integer(IntegerMut<'a>),
+    /// Anything else, or an integer with the CAS unique of Memcached, which a change has to take away.
+    Other,
+}
+
 /// The keys of a command.
 pub struct Keyspace<'a> {
     store: &'a Store,
@@ -334,19 +344,18 @@ impl<'a> Keyspace<'a> {
         partition.write(db, &key, now, access).map(|item| item.into_value())
     }
 
-    /// A string that is an integer, to be changed in place; say [`Keyspace::changed`] afterwards. `None` if the key holds
-    /// anything else, or an integer with the CAS unique of Memcached, which a change has to take away. O(1).
+    /// What stands where a counter is wanted; say [`Keyspace::changed`] after changing it. O(1).
     #[inline]
-    pub fn write_integer(&mut self, key: &[u8]) -> Option<IntegerMut<'_>> {
+    pub fn counter(&mut self, key: &[u8]) -> Counter<'_> {
         let (db, now, access) = (self.db, self.now, self.access);
-        let (key, partition) = self.open(key)?;
-        let mut item = partition.write(db, &key, now, access)?;
+        let Some((key, partition)) = self.open(key) else { return Counter::Missing };
+        let Some(mut item) = partition.write(db, &key, now, access) else { return Counter::Missing };
         if item.item().has_cas() {
-            return None;
+            return Counter::Other;
         }
         match item.into_value() {
-            ValueMut::Integer(integer) => Some(integer),
-            _ => None,
+            ValueMut::Integer(integer) => Counter::Integer(integer),
+            _ => Counter::Other,
         }
     }
 

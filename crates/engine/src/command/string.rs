@@ -7,7 +7,7 @@ use super::collection::{Answer, integer, is, text};
 use super::conditional::equals;
 use super::expire::{Term, notify_deadline, propagate_deadline, propagate_string};
 use super::extended::{Extended, Trouble};
-use super::keyspace::string_value;
+use super::keyspace::{Counter, string_value};
 use super::table::{ALL_KEYS, Keys, ONE_KEY, TWO_KEYS, flag};
 use super::{Call, Command, CommandError, Keyspace};
 use crate::notify::Classes;
@@ -644,23 +644,26 @@ fn getrange(call: &mut Call<'_>) -> Answer {
 fn add(call: &mut Call<'_>, by: i64) -> Answer {
     let key = call.args.get(1);
     let overflow = || text("ERR increment or decrement would overflow");
-    if let Some(mut integer) = call.keys.write_integer(key) {
-        let new = integer.get().checked_add(by).ok_or_else(overflow)?;
-        integer.set(new);
-        call.keys.changed(key);
-        call.keys.notify(Classes::STRING, "incrby", key);
-        call.out.integer(new);
-        return Ok(());
-    }
-    let (old, extras) = match call.keys.peek(key) {
-        None => (0, Extras::default()),
-        Some(item) => {
-            let old = match element(item.value())? {
-                Element::Int(n) => n,
-                Element::Bytes(bytes) => integer(bytes)?,
-            };
-            (old, Extras { cas: 0, raw: false, ..item.extras() })
+    let (old, extras) = match call.keys.counter(key) {
+        Counter::Integer(mut integer) => {
+            let new = integer.get().checked_add(by).ok_or_else(overflow)?;
+            integer.set(new);
+            call.keys.changed(key);
+            call.keys.notify(Classes::STRING, "incrby", key);
+            call.out.integer(new);
+            return Ok(());
         }
+        Counter::Missing => (0, Extras::default()),
+        Counter::Other => match call.keys.peek(key) {
+            None => (0, Extras::default()),
+            Some(item) => {
+                let old = match element(item.value())? {
+                    Element::Int(n) => n,
+                    Element::Bytes(bytes) => integer(bytes)?,
+                };
+                (old, Extras { cas: 0, raw: false, ..item.extras() })
+            }
+        },
     };
     let new = old.checked_add(by).ok_or_else(overflow)?;
     call.keys.set(key, Value::Integer(new), extras);

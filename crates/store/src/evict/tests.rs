@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::partition::access::Access;
-use crate::partition::item::{Extras, Value};
+use crate::partition::value::{Extras, Value};
 use crate::{Config, Store};
 
 const NOW: Now = Now { ms: 1_700_000_000_000 };

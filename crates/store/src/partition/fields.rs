@@ -4,10 +4,10 @@
 //! nobody behind the door meets a dead field, and each field costs its removal once. A hash nobody opens is visited
 //! when its earliest field is due, as a key is when it is due itself: its table's deadlines are never later than that.
 
+use super::bucket::Place;
 use super::gone::Left;
-use super::item::ValueMut;
 use super::reclaim::{Due, Late};
-use super::table::Place;
+use super::value::ValueMut;
 use super::{ItemRef, Key, Now, Partition};
 
 /// Fields removed per visit of a hash that nobody opened; the rest waits for the next round.

@@ -1,6 +1,6 @@
 //! A large value as it was at some instant, whatever becomes of its key: it shares its parts with it.
 
-use super::item::ValueRef;
+use super::value::ValueRef;
 use crate::object::{Hash, List, Set, SortedSet, Stream};
 use std::sync::Arc;
 

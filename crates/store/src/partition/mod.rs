@@ -9,6 +9,7 @@
 //! `snapshot`, `image` (large values for it).
 
 pub mod access;
+mod bucket;
 pub(crate) mod density;
 mod departed;
 mod expire;
@@ -19,6 +20,7 @@ pub mod item;
 mod reclaim;
 mod snapshot;
 mod table;
+pub mod value;
 mod watch;
 
 #[cfg(test)]
@@ -27,6 +29,7 @@ mod tests;
 use crate::compact::Mover;
 use crate::key::{Key, Seed};
 use access::Access;
+use bucket::Place;
 use density::Densities;
 use departed::Departed;
 use departed::Departure;
@@ -34,15 +37,15 @@ pub use departed::Reason;
 use gone::GoneList;
 pub use gone::{Gone, Left};
 pub use image::Image;
-use item::{Extras, Item, Owned, Value};
+use item::Item;
 pub use reclaim::Due;
 use snapshot::Saving;
 pub use snapshot::{Entry, Saver};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use table::Place;
 pub use table::{ItemMut, ItemRef};
 pub(crate) use table::{Table, index_of};
+use value::{Extras, Owned, Value};
 pub use watch::Watcher;
 use watch::Watches;
 

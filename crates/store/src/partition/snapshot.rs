@@ -13,8 +13,10 @@
 //!
 //! Invariant: while no snapshot is taken, every slot's bit is the partition's generation.
 
-use super::item::{Extras, Item, ValueRef};
-use super::table::{GENERATION, Place, Table};
+use super::bucket::Place;
+use super::item::Item;
+use super::table::{GENERATION, Table};
+use super::value::{Extras, ValueRef};
 use super::{Cleared, Image, Partition, Removed};
 use std::fmt;
 use std::sync::Arc;

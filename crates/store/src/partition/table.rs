@@ -1,6 +1,6 @@
 //! The index of a partition: a linear-hashing table of items.
 //!
-//! Buckets are 64 bytes, one cache line: the address of an overflow bucket (half as large) and seven slots, each the
+//! Buckets are 64 bytes, one cache line (`bucket`): the address of an overflow bucket (half as large) and seven slots, each the
 //! 48-bit address of an item with a 16-bit tag from its hash, so that a look-up touches an item only when the tag fits.
 //! Items are aligned to 8 bytes, so the lowest bits of an address are free: one of them says whether a snapshot that is
 //! being taken has the item already (see `snapshot`).
@@ -15,22 +15,19 @@
 //! misses nothing that was there all the time (it may see an item again after buckets were joined).
 //!
 //! Invariant: every non-zero slot is an item that the table owns, filed in the chain of its hash's bucket under its
-//! tag; every child address is a bucket that the chain owns. Everything unsafe about buckets is in this file.
+//! tag; every child address is a bucket that the chain owns. What is unsafe about buckets is in this file and in `bucket`.
 
+use super::bucket::{ADDRESS, Bucket, Chunk, Overflow, Place, borrow, tag};
 use super::expire::{Deadlines, LEAF_BUCKETS, NEVER};
-use super::item::{Extras, Item, ValueMut, ValueRef};
+use super::item::Item;
+use super::value::{Extras, ValueMut, ValueRef};
 use crate::compact::Mover;
 use crate::key::Seed;
 use crate::object::Hash;
-use std::cell::Cell;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
-const SLOTS: usize = 7;
-/// Slots of an overflow bucket, which seldom holds more than one item or two.
-const OVERFLOW_SLOTS: usize = 3;
-const ADDRESS: u64 = ((1 << 48) - 1) & !7;
 /// The bit of a slot that differs from the partition's generation while a snapshot still has to save the item.
 pub(super) const GENERATION: u64 = 1;
 /// Items per bucket, times 16, above which the table grows: 6 of 7. Fuller buckets would save less than a byte per key,
@@ -48,30 +45,6 @@ const AHEAD_MAX: usize = 8;
 /// Buckets that are made in advance, at most: a hash leads to no more.
 const BUCKETS_MAX: usize = 1 << 28;
 
-/// Slots, and where those are that did not fit.
-#[repr(C)]
-#[derive(Debug)]
-struct Chunk<const N: usize> {
-    child: Option<Box<Overflow>>,
-    /// Cells, because a place found through `&Table` is written through `&mut Table`.
-    slots: [Cell<u64>; N],
-}
-
-type Overflow = Chunk<OVERFLOW_SLOTS>;
-
-/// One cache line of the index.
-#[repr(C, align(64))]
-#[derive(Debug, Default)]
-pub(crate) struct Bucket(Chunk<SLOTS>);
-
-const _: () = assert!(size_of::<Bucket>() == 64 && size_of::<Overflow>() == 32);
-
-impl<const N: usize> Default for Chunk<N> {
-    fn default() -> Self {
-        Chunk { child: None, slots: std::array::from_fn(|_| Cell::new(0)) }
-    }
-}
-
 /// Items by the hash and bytes of their keys.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -84,22 +57,6 @@ pub(crate) struct Table {
     /// Hashes that are marked as having fields with deadlines.
     timed: usize,
     deadlines: Deadlines,
-}
-
-/// Where an item is filed. Valid until the table changes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place(NonNull<Cell<u64>>);
-
-/// Odd, and so never zero: an empty slot has no tag.
-#[inline]
-fn tag(hash: u32) -> u64 {
-    u64::from(hash >> 16 | 1)
-}
-
-/// Borrows the item of a slot without taking it out.
-fn borrow(slot: u64) -> ManuallyDrop<Item> {
-    // SAFETY: a non-zero slot holds an address from `Item::into_address`; ManuallyDrop keeps the table the owner.
-    ManuallyDrop::new(unsafe { Item::from_address(slot & ADDRESS) })
 }
 
 impl Table {
@@ -599,129 +556,6 @@ pub(crate) fn index_of(hash: u32, count: u32) -> usize {
     (if wide < count { wide } else { hash & (base - 1) }) as usize
 }
 
-/// Compares keys: short ones in words of eight bytes, which beats a call.
-#[inline]
-fn same(a: &[u8], b: &[u8]) -> bool {
-    const INLINE_MAX: usize = 32;
-    let len = a.len();
-    if len != b.len() {
-        return false;
-    }
-    // From both ends, where the two may overlap.
-    match len {
-        0..4 => a.iter().zip(b).all(|(a, b)| a == b),
-        4..8 => ends::<4>(a) == ends::<4>(b),
-        8..=16 => ends::<8>(a) == ends::<8>(b),
-        17..=INLINE_MAX => ends::<16>(a) == ends::<16>(b),
-        _ => a == b,
-    }
-}
-
-/// The first and the last `N` bytes.
-#[inline]
-fn ends<const N: usize>(bytes: &[u8]) -> (Option<&[u8; N]>, Option<&[u8; N]>) {
-    (bytes.first_chunk(), bytes.last_chunk())
-}
-
-impl<const N: usize> Chunk<N> {
-    /// The overflow buckets behind this one.
-    fn overflow(&self) -> impl Iterator<Item = &Overflow> {
-        std::iter::successors(self.child.as_deref(), |chunk| chunk.child.as_deref())
-    }
-
-    /// Finds a key among the slots.
-    #[inline]
-    fn find(&self, hash: u32, key: &[u8]) -> Option<Place> {
-        self.fitting(hash)
-            .find(|cell| same(borrow(cell.get()).key(), key))
-            .map(|cell| Place(NonNull::from(cell)))
-    }
-
-    /// The slots with the tag of this hash.
-    #[inline]
-    fn fitting(&self, hash: u32) -> impl Iterator<Item = &Cell<u64>> {
-        let mut bits = self.fitting_bits(hash);
-        std::iter::from_fn(move || {
-            let at = (bits.trailing_zeros() / 4) as usize;
-            bits &= bits.wrapping_sub(1);
-            self.slots.get(at.wrapping_sub(1)) // of no bits that is the eighth, which there is not
-        })
-    }
-
-    /// The slots with the tag of this hash: bit 7 for the first, and every fourth after it. Without branches, for which
-    /// slot fits cannot be predicted.
-    #[cfg(target_arch = "x86_64")]
-    #[inline]
-    fn fitting_bits(&self, hash: u32) -> u32 {
-        use std::arch::x86_64::{
-            __m128i, _mm_cmpeq_epi16, _mm_loadu_si128, _mm_movemask_epi8, _mm_packs_epi16, _mm_set1_epi16,
-        };
-        let words = std::ptr::from_ref(self).cast::<__m128i>();
-        // SAFETY: a chunk is N + 1 words, 4 or 8, all of which are read, while nobody writes; the loads need no alignment.
-        // SSE2 is part of the architecture.
-        unsafe {
-            let wanted = _mm_set1_epi16(tag(hash) as i16);
-            // The upper quarter of each word is a tag, and that of the child's address zero, which no tag is.
-            let fits = |at: usize| _mm_cmpeq_epi16(_mm_loadu_si128(words.add(at)), wanted);
-            let four = |at: usize| _mm_movemask_epi8(_mm_packs_epi16(fits(at), fits(at + 1))) as u32;
-            let all = if N == SLOTS { four(0) | four(2) << 16 } else { four(0) };
-            all & 0x8888_8888
-        }
-    }
-
-    /// The same where there are no such instructions.
-    #[cfg(not(target_arch = "x86_64"))]
-    #[inline]
-    fn fitting_bits(&self, hash: u32) -> u32 {
-        let fits = |(at, cell): (usize, &Cell<u64>)| u32::from(cell.get() >> 48 == tag(hash)) << (4 * at + 7);
-        self.slots.iter().enumerate().map(fits).fold(0, |all, bit| all | bit)
-    }
-
-    /// Lets the processor load the items that may have this hash; true if there are any.
-    #[inline]
-    fn prefetch_items(&self, hash: u32) -> bool {
-        let mut found = false;
-        for cell in self.fitting(hash) {
-            // Two lines: a small item seldom lies in one.
-            let item = (cell.get() & ADDRESS) as *const u8;
-            super::prefetch(item);
-            super::prefetch(item.wrapping_add(64));
-            found = true;
-        }
-        found
-    }
-
-    fn push(&mut self, item: u64) {
-        match self.slots.iter().find(|slot| slot.get() == 0) {
-            Some(slot) => slot.set(item),
-            None => self.child.get_or_insert_default().push(item),
-        }
-    }
-
-    /// The slots of this bucket and of those behind it.
-    fn cells(&self) -> impl Iterator<Item = &Cell<u64>> {
-        self.slots.iter().chain(self.overflow().flat_map(|chunk| &chunk.slots))
-    }
-
-    fn each(&self, mut visit: impl FnMut(u64)) {
-        self.cells().map(Cell::get).filter(|slot| *slot != 0).for_each(&mut visit);
-    }
-
-    /// Fills a hole from the overflow buckets, and frees the last of them when it is empty.
-    fn tidy(&mut self) {
-        let Some(child) = &mut self.child else { return };
-        child.tidy();
-        if let Some(hole) = self.slots.iter().find(|slot| slot.get() == 0)
-            && let Some(moved) = child.slots.iter().find(|slot| slot.get() != 0)
-        {
-            hole.set(moved.take());
-        }
-        if child.child.is_none() && child.slots.iter().all(|slot| slot.get() == 0) {
-            self.child = None;
-        }
-    }
-}
-
 /// An item in its table.
 #[derive(Debug)]
 pub struct ItemRef<'a> {
@@ -815,24 +649,5 @@ impl<'a> ItemMut<'a> {
     pub fn into_value(mut self) -> ValueMut<'a> {
         // SAFETY: the table owns the item and is exclusively borrowed for 'a.
         unsafe { std::mem::transmute::<ValueMut<'_>, ValueMut<'a>>(self.item.value_mut()) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::same;
-
-    #[test]
-    fn keys_of_every_length_differ_in_any_byte() {
-        for len in 0..70 {
-            let key: Vec<u8> = (0..len).collect();
-            assert!(same(&key, &key.clone()));
-            assert!(!same(&key, &[key.as_slice(), b"x"].concat()));
-            for at in 0..key.len() {
-                let mut other = key.clone();
-                other[at] ^= 0x10;
-                assert!(!same(&key, &other), "{len} {at}");
-            }
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! The partition against a model, and the promises of scanning and expiry.
 
 use super::access::Access;
-use super::item::{State, ValueRef};
+use super::value::{State, ValueRef};
 use super::*;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,8 +23,8 @@ fn partition() -> (Partition, Seed) {
 
 fn string(item: Option<ItemRef<'_>>) -> Option<Vec<u8>> {
     match item?.value() {
-        item::ValueRef::String(bytes) => Some(bytes.to_vec()),
-        item::ValueRef::Integer(n) => Some(n.to_string().into_bytes()),
+        value::ValueRef::String(bytes) => Some(bytes.to_vec()),
+        value::ValueRef::Integer(n) => Some(n.to_string().into_bytes()),
         _ => None,
     }
 }
@@ -84,7 +84,7 @@ fn apply(part: &mut Partition, seed: &Seed, model: &mut Model, now: &mut Now, ac
             let bytes = name(*k);
             let k = Key { bytes: &bytes, slot: 0, hash: seed.hash(&bytes) };
             let value = part.write(0, &k, *now, access()).map(|item| item.into_value());
-            if let Some(item::ValueMut::Inline(there)) = value
+            if let Some(value::ValueMut::Inline(there)) = value
                 && let Some(place) = there.get_mut(usize::from(*at))
             {
                 *place = *byte;
@@ -469,7 +469,7 @@ fn values_of_all_kinds_move_and_stay_what_they_are() {
         let item = part.peek(0, &key, NOW).unwrap();
         assert_eq!((item.extras().flags, item.extras().cas), (n as u32, 7));
         let value = match item.value() {
-            item::ValueRef::String(bytes) => format!("Long({bytes:?})"),
+            value::ValueRef::String(bytes) => format!("Long({bytes:?})"),
             value => format!("{value:?}"),
         };
         assert_eq!(value, *shown);

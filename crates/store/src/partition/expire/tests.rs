@@ -1,7 +1,7 @@
 //! The tree of minima against a plain list of ticks, and deadlines of many keys through the partition.
 
 use super::super::access::Access;
-use super::super::item::ValueRef;
+use super::super::value::ValueRef;
 use super::super::*;
 use super::*;
 use proptest::prelude::*;

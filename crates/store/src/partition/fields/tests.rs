@@ -5,7 +5,7 @@ use crate::key::Seed;
 use crate::object::{Hash, Limits};
 use crate::partition::access::Access;
 use crate::partition::expire::TICK_MS;
-use crate::partition::item::{Extras, Owned, Value, ValueMut, ValueRef};
+use crate::partition::value::{Extras, Owned, Value, ValueMut, ValueRef};
 use crate::partition::{Key, Now, Partition, Watcher};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
