@@ -2,7 +2,7 @@
 
 use crate::acl::file;
 use crate::command::families;
-use crate::command::keyspace::Locked;
+use crate::command::locked::Locked;
 use crate::config::memcached::Memcached;
 use crate::config::{Config, Ending, Settings};
 use crate::log::aof;

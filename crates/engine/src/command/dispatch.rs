@@ -1,7 +1,8 @@
 //! From arguments to a call: what may run, which partitions it holds, and what is answered when it fails.
 
 use super::call::Call;
-use super::keyspace::{Keyspace, Locked};
+use super::keyspace::Keyspace;
+use super::locked::Locked;
 use super::table::{Command, Scope, flag};
 use super::wake::{self, Changed, wake, widen};
 use super::{CommandError, Keys, Known};

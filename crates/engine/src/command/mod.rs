@@ -1,9 +1,8 @@
 //! Commands: the table of them, the door to the keys, and one file per family.
 //!
-//! In reading order: [`error`], [`table`] (what a command is), [`keyspace`] (the only way to a key), [`known`] (keys
-//! that are hashed already), [`call`] (what a
-//! handler gets), [`dispatch`] (from arguments to a call), then the families. A handler never sees a socket, a file
-//! or another session.
+//! In reading order: [`error`], [`table`] (what a command is), [`locked`] (the partitions it holds), [`keyspace`] (the only way
+//! to a key), [`known`] (keys that are hashed already), [`call`] (what a handler gets), [`dispatch`] (from arguments to a call),
+//! then the families. A handler never sees a socket, a file or another session.
 
 pub mod acl;
 mod advise;
@@ -36,6 +35,7 @@ pub mod known;
 pub mod latency;
 mod lcs;
 pub mod list;
+pub mod locked;
 pub mod long;
 pub mod memory;
 pub mod migrate;

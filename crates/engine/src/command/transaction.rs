@@ -1,7 +1,8 @@
 //! MULTI, EXEC, DISCARD, WATCH, UNWATCH.
 
 use super::dispatch::{OUT_OF_MEMORY, command_keys, partitions, refusal_by_now, run_queued};
-use super::keyspace::{Held, Keyspace, Locked};
+use super::keyspace::Keyspace;
+use super::locked::{Held, Locked};
 use super::table::{ALL_KEYS, Command, Keys, Scope, flag};
 use super::wake::{everywhere, wake, widen};
 use super::{Call, CommandError, Known};

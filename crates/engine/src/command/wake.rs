@@ -7,7 +7,8 @@
 use super::Known;
 use super::call::Call;
 use super::dispatch::{fail, log, partitions, tell};
-use super::keyspace::{Held, Keyspace, Locked};
+use super::keyspace::Keyspace;
+use super::locked::{Held, Locked};
 use super::table::Command;
 use crate::blocked::{Waiter, Wants};
 use crate::mailbox::Mail;

@@ -5,7 +5,7 @@
 
 use super::replicas::Replica;
 use super::{role, wait};
-use crate::command::keyspace::Locked;
+use crate::command::locked::Locked;
 use crate::mailbox::Mailbox;
 use crate::node::Node;
 use crate::pause::Held;

@@ -6,7 +6,7 @@ use super::history::History;
 use super::wait::ROLE_CHANGED;
 use super::{Gate, Link, find_restrained};
 use crate::background::drop_later;
-use crate::command::keyspace::Held;
+use crate::command::locked::Held;
 use crate::command::wake;
 use crate::log::aof::rewrite;
 use crate::log::{Backlog, Cut};
@@ -42,7 +42,7 @@ pub(super) fn keep_history(node: &Node) {
 /// Ends the history: nobody has been following for long. Called without partitions.
 pub(super) fn forget_history(node: &Node) {
     let _gate = node.replication.gate();
-    let held = crate::command::keyspace::Locked::all(&node.store);
+    let held = crate::command::locked::Locked::all(&node.store);
     if node.replication.replicas.count() > 0 || node.replication.is_following() {
         return;
     }
@@ -190,7 +190,7 @@ pub(super) fn stand_beside(node: &Node, epoch: u64, id: &str) -> bool {
     drop(state);
     node.loading.keeps_dead.store(true, Ordering::Relaxed);
     // Nothing is written or saved halfway into it.
-    let held = crate::command::keyspace::Locked::all(&node.store);
+    let held = crate::command::locked::Locked::all(&node.store);
     node.loading.set_beside(serves);
     drop(held);
     true
@@ -201,7 +201,7 @@ pub(super) fn stand_beside(node: &Node, epoch: u64, id: &str) -> bool {
 pub(super) fn abandon(node: &Node) {
     let _gate = node.replication.gate();
     if node.loading.is_beside() {
-        let mut held = crate::command::keyspace::Locked::all(&node.store);
+        let mut held = crate::command::locked::Locked::all(&node.store);
         let loaded = take_beside(node, &mut held);
         drop(held);
         free(node, loaded);
@@ -221,7 +221,7 @@ pub(super) fn abandon(node: &Node) {
 
 /// Removes all keys; from then on the node is loading. The gate is held.
 fn clear(node: &Node) {
-    let mut held = crate::command::keyspace::Locked::all(&node.store);
+    let mut held = crate::command::locked::Locked::all(&node.store);
     node.snapshots.abort(&mut held);
     node.replication.state().resumable = false;
     // Whoever chooses the next primary by the offset must not take an empty node for a full one.
@@ -280,7 +280,7 @@ pub(super) fn enter(node: &Node, epoch: u64, id: &str, offset: u64, db: u16) -> 
     if node.replication.epoch() != epoch {
         return false;
     }
-    let mut held = crate::command::keyspace::Locked::all(&node.store);
+    let mut held = crate::command::locked::Locked::all(&node.store);
     let changes_over = node.loading.is_beside();
     let before = if changes_over { change_over(node, &mut held) } else { Vec::new() };
     let capacity = node.settings().replication.backlog_bytes;

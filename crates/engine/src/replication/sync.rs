@@ -7,7 +7,7 @@
 use super::history::new_id;
 use super::replicas::Replica;
 use super::{MARK_BYTES, role};
-use crate::command::keyspace::Locked;
+use crate::command::locked::Locked;
 use crate::log::Cut;
 use crate::log::spool::{Block, Spool};
 use crate::node::{Node, now_ms};

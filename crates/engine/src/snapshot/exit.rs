@@ -5,7 +5,7 @@
 //! saved nor with the replicas.
 
 use super::save;
-use crate::command::keyspace::Locked;
+use crate::command::locked::Locked;
 use crate::command::wake;
 use crate::config::Ending;
 use crate::node::{Node, now_ms};

@@ -4,7 +4,7 @@
 //! keyspace nobody else may touch; and several workers load several times as fast.
 
 use super::delay::{Delay, Rested};
-use crate::command::keyspace::Held;
+use crate::command::locked::Held;
 use crate::node::{Node, now_ms};
 use crate::replication::history::{is_id, position};
 use larder_protocol::slot::slot_of;

@@ -15,7 +15,7 @@ pub mod queue;
 pub mod save;
 pub mod take;
 
-use crate::command::keyspace::Held;
+use crate::command::locked::Held;
 use crate::node::Node;
 use delay::Delay;
 use save::Saves;
@@ -106,7 +106,7 @@ pub fn begin(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::keyspace::Locked;
+    use crate::command::locked::Locked;
     use crate::config::Settings;
     use crate::mailbox::Mailbox;
     use crate::run::Startup;

@@ -2,7 +2,7 @@
 
 use super::file::{self, FileWishes};
 use super::take::{Purpose, Snapshot, State};
-use crate::command::keyspace::{Held, Locked};
+use crate::command::locked::{Held, Locked};
 use crate::node::{Node, now_ms};
 use crate::replication;
 use std::path::PathBuf;

@@ -7,7 +7,7 @@
 use super::delay::{Delay, Rested};
 use super::queue::{BUFFER_BYTES, Piece, Queue};
 use crate::background::drop_later;
-use crate::command::keyspace::Held;
+use crate::command::locked::Held;
 use crate::node::Node;
 use crate::usage::Usage;
 use larder_rdb::file::write::{self, Use};

@@ -2,7 +2,7 @@
 
 use super::Worker;
 use super::sessions::Session;
-use crate::command::keyspace::Locked;
+use crate::command::locked::Locked;
 use crate::log::Log;
 use crate::node::Node;
 use larder_store::Now;

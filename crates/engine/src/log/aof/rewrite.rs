@@ -7,7 +7,7 @@
 use super::commands;
 use super::file::{folder, is_kept, read_manifest, write_manifest};
 use super::manifest::{Kind, Manifest, Part};
-use crate::command::keyspace::{Held, Locked};
+use crate::command::locked::{Held, Locked};
 use crate::log::Cut;
 use crate::node::Node;
 use crate::snapshot::file::{FileWishes, write};
