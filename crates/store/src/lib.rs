@@ -23,7 +23,7 @@ pub use partition::{
 
 use lock::{Held, Locks};
 use partition::access::Access;
-use partition::{Common, index_of, prefetch};
+use partition::{Common, Keeping, index_of, prefetch};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
@@ -116,8 +116,7 @@ pub struct Store {
     /// True while somebody wants to hear which keys left because their time was over.
     telling: Arc<AtomicBool>,
     common: Arc<Common>,
-    /// True while dead keys are hidden, but stay.
-    keeping: Arc<AtomicBool>,
+    keeping: Arc<Keeping>,
 }
 
 /// A locked partition.
@@ -169,7 +168,7 @@ impl Store {
             due: AtomicU64::new(u64::MAX),
         };
         let telling = Arc::new(AtomicBool::new(false));
-        let keeping = Arc::new(AtomicBool::new(false));
+        let keeping = Arc::new(Keeping::default());
         let common = Common::new(REMEMBERED_DEFAULT / partitions as usize);
         let values = (0..partitions).map(|_| {
             let flags = (telling.clone(), keeping.clone());
@@ -281,7 +280,19 @@ impl Store {
     /// From now on keys whose time is over are hidden but stay until they are removed, as in a replica, which does what
     /// its primary says; or are not. Takes no lock.
     pub fn keep_dead(&self, keeping: bool) {
-        self.keeping.store(keeping, Ordering::Relaxed);
+        self.keeping.all.store(keeping, Ordering::Relaxed);
+    }
+
+    /// From now on a read that comes upon a key whose time is over leaves it there, hidden, as while writes are held back; or
+    /// does not. Who writes removes it as ever. Takes no lock.
+    pub fn keep_dead_from_reads(&self, keeping: bool) {
+        self.keeping.reads.store(keeping, Ordering::Relaxed);
+    }
+
+    /// True while a read may find a hash with fields whose time is over.
+    #[inline]
+    pub fn keeps_dead_from_reads(&self) -> bool {
+        self.keeping.all.load(Ordering::Relaxed) || self.keeping.reads.load(Ordering::Relaxed)
     }
 
     /// True when the partition has a key whose time is over. Takes no lock.

@@ -454,13 +454,13 @@ fn pause(call: &mut Call<'_>) -> Result<(), CommandError> {
     let now_ms = call.keys.now_ms();
     let until_ms = now_ms.checked_add(ms).filter(|until| i64::try_from(*until).is_ok());
     let until_ms = until_ms.ok_or(text("ERR timeout is out of range"))?;
-    call.node.pause.begin(held, now_ms, until_ms);
+    call.node.hold_back(held, now_ms, until_ms);
     call.out.ok();
     Ok(())
 }
 
 fn unpause(call: &mut Call<'_>) -> Result<(), CommandError> {
-    call.node.pause.end();
+    call.node.hold_back_no_more(call.keys.now_ms());
     call.node.mailboxes.iter().for_each(Mailbox::wake);
     call.out.ok();
     Ok(())

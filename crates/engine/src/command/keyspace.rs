@@ -519,9 +519,9 @@ impl<'a> Keyspace<'a> {
     #[inline(never)]
     pub fn bury(&mut self, command: &Command, args: &Args<'_>) {
         let (db, now) = (self.db, self.now);
-        // In import mode only who writes to a key that is not there any more removes it.
+        // In import mode, and while writes are held back, only who writes to a key that is not there any more removes it.
         let imports = self.imports();
-        if imports && !command.is(flag::WRITE) {
+        if !command.is(flag::WRITE) && (imports || self.store.keeps_dead_from_reads()) {
             return self.note_gone();
         }
         if let Locked::One(_, guard) = &self.locked
@@ -702,15 +702,15 @@ pub fn free_all(cleared: Vec<Cleared>) {
 impl Keyspace<'_> {
     /// Reads a hash: counts a hit or a miss. Errors: the key holds another type.
     pub fn read_hash(&mut self, key: &[u8]) -> Result<Option<&Hash>, CommandError> {
-        if (self.node.replication.is_following() || self.imports()) && self.hides_fields(key) {
+        if self.store.keeps_dead_from_reads() && self.hides_fields(key) {
             self.read(key);
             return Ok(self.notes.as_ref().and_then(|notes| notes.living.as_ref()));
         }
         self.read_any_hash(key)
     }
 
-    /// True if a hash has dead fields, which a replica, and a primary in import mode, must keep. Makes a copy without them for who reads it: the primary
-    /// removes them soon, so this is seldom.
+    /// True if a hash has dead fields, which a replica, a primary in import mode, and one whose writes are held back must keep.
+    /// Makes a copy without them for who reads it: the primary removes them soon, so this is seldom.
     #[cold]
     fn hides_fields(&mut self, key: &[u8]) -> bool {
         let now = self.now.ms;

@@ -7,7 +7,7 @@ use super::replicas::Replica;
 use super::{role, wait};
 use crate::command::locked::Locked;
 use crate::mailbox::Mailbox;
-use crate::node::Node;
+use crate::node::{Node, now_ms};
 use crate::pause::Held;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -70,7 +70,7 @@ impl Failover {
 }
 
 fn go_on(node: &Node) {
-    node.pause.end();
+    node.hold_back_no_more(now_ms());
     node.mailboxes.iter().for_each(Mailbox::wake);
 }
 
@@ -114,7 +114,7 @@ pub fn begin(
     }
     let deadline_ms = timeout_ms.map(|timeout| now_ms + timeout);
     tracing::info!("FAILOVER requested to {to:?}");
-    node.pause.begin(Held::Writes, now_ms, u64::MAX);
+    node.hold_back(Held::Writes, now_ms, u64::MAX);
     failover.set(Some(Plan { phase: Phase::Waiting, to, forced, deadline_ms }));
     wait::ask(node, worker);
     Ok(())

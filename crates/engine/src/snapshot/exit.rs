@@ -189,14 +189,14 @@ impl Paused {
     fn begin(node: &Node) -> Paused {
         let (pause, now): (&Pause, u64) = (&node.pause, now_ms());
         let before = pause.held(now).map(|held| (held, now.saturating_add(pause.left_ms(now))));
-        pause.begin(pause::Held::Writes, now, u64::MAX);
+        node.hold_back(pause::Held::Writes, now, u64::MAX);
         Paused(before)
     }
 
     fn end(self, node: &Node) {
-        node.pause.end();
+        node.hold_back_no_more(now_ms());
         if let Some((held, until_ms)) = self.0 {
-            node.pause.begin(held, now_ms(), until_ms);
+            node.hold_back(held, now_ms(), until_ms);
         }
         node.mailboxes.iter().for_each(crate::mailbox::Mailbox::wake);
     }

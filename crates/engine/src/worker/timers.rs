@@ -83,6 +83,9 @@ impl Timers {
 
     pub(super) fn run(&mut self, node: &Arc<Node>, now: Now, sessions: &mut Sessions, driver: &mut Driver) {
         if now.ms >= self.expire_at_ms {
+            if self.worker == 0 && node.pause.is_set() {
+                node.settle_pause(now.ms);
+            }
             let began = Instant::now();
             let done = !expires(node, now) || self.expire(node, now);
             node.note_event(EXPIRE_CYCLE, began.elapsed());

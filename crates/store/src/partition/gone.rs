@@ -30,24 +30,37 @@ pub struct Gone {
     pub fields: Vec<Box<[u8]>>,
 }
 
+/// Whose coming upon a dead key leaves it where it is, hidden; the same for all partitions of a store.
+#[derive(Debug, Default)]
+pub(crate) struct Keeping {
+    /// Everybody's.
+    pub(crate) all: AtomicBool,
+    /// That of reads.
+    pub(crate) reads: AtomicBool,
+}
+
 /// The list of a partition.
 #[derive(Debug)]
 pub(super) struct GoneList {
     keys: Vec<Gone>,
     /// True while somebody wants to hear of it; the same for all partitions of a store.
     telling: Arc<AtomicBool>,
-    /// True while dead keys are hidden, but stay; the same for all partitions of a store.
-    keeping: Arc<AtomicBool>,
+    keeping: Arc<Keeping>,
 }
 
 impl GoneList {
-    pub(super) fn new(telling: Arc<AtomicBool>, keeping: Arc<AtomicBool>) -> GoneList {
+    pub(super) fn new(telling: Arc<AtomicBool>, keeping: Arc<Keeping>) -> GoneList {
         GoneList { keys: Vec::new(), telling, keeping }
     }
 
     /// True while dead keys are hidden, but stay.
     pub(super) fn keeps(&self) -> bool {
-        self.keeping.load(Ordering::Relaxed)
+        self.keeping.all.load(Ordering::Relaxed)
+    }
+
+    /// True while they do for who reads.
+    pub(super) fn keeps_from_reads(&self) -> bool {
+        self.keeps() || self.keeping.reads.load(Ordering::Relaxed)
     }
 
     /// True while somebody wants to hear of it.

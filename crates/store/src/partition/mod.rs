@@ -35,6 +35,7 @@ use departed::Departed;
 use departed::Departure;
 pub use departed::Reason;
 use gone::GoneList;
+pub(crate) use gone::Keeping;
 pub use gone::{Gone, Left};
 pub use image::Image;
 use item::Item;
@@ -203,7 +204,7 @@ impl Partition {
     pub(crate) fn new(
         seed: Seed,
         epoch_ms: u64,
-        (telling, keeping): (Arc<AtomicBool>, Arc<AtomicBool>),
+        (telling, keeping): (Arc<AtomicBool>, Arc<Keeping>),
         common: Arc<Common>,
     ) -> Partition {
         Partition {
@@ -277,7 +278,7 @@ impl Partition {
             self.missed(db, key);
             return None;
         };
-        if self.table(db)?.get(place).is_volatile() && !self.survives(db, key.hash, place, now) {
+        if self.table(db)?.get(place).is_volatile() && !self.survives_read(db, key.hash, place, now) {
             self.missed(db, key);
             return None;
         }
@@ -379,10 +380,22 @@ impl Partition {
 
     /// For a key that has deadlines: whether it lives. Reclaims what does not: the key, or fields of it.
     fn survives(&mut self, db: u16, hash: u32, place: Place, now: Now) -> bool {
-        if self.gone.keeps() {
-            return self.table(db).is_some_and(|table| !table.get(place).is_dead(now.ms));
+        match self.gone.keeps() {
+            true => self.is_living(db, place, now),
+            false => self.reclaim_dead(db, hash, place, now),
         }
-        self.reclaim_dead(db, hash, place, now)
+    }
+
+    /// The same for who only looks.
+    fn survives_read(&mut self, db: u16, hash: u32, place: Place, now: Now) -> bool {
+        match self.gone.keeps_from_reads() {
+            true => self.is_living(db, place, now),
+            false => self.reclaim_dead(db, hash, place, now),
+        }
+    }
+
+    fn is_living(&self, db: u16, place: Place, now: Now) -> bool {
+        self.table(db).is_some_and(|table| !table.get(place).is_dead(now.ms))
     }
 
     /// The same, also while what is dead is kept.
@@ -608,7 +621,12 @@ impl Partition {
 
     /// Watches a key until [`Partition::unwatch`]; true if it lives. That a key which is dead already goes is no change.
     pub fn watch(&mut self, db: u16, key: &Key<'_>, watcher: &Watcher, now: Now) -> bool {
-        let lives = self.living(db, key, now).is_some();
+        let lives = match self.find(db, key) {
+            Some(place) if self.table(db).is_some_and(|table| table.get(place).is_volatile()) => {
+                self.survives_read(db, key.hash, place, now)
+            }
+            found => found.is_some(),
+        };
         let dead = !lives && self.find(db, key).is_some();
         self.watches.add(db, key.bytes, watcher, dead);
         lives

@@ -329,7 +329,7 @@ fn watchers_are_told() {
 
 #[test]
 fn that_a_dead_key_goes_is_no_change_for_who_watched_it_dead() {
-    let (seed, keeping) = (Seed::new(7), Arc::new(AtomicBool::new(false)));
+    let (seed, keeping) = (Seed::new(7), Arc::new(Keeping::default()));
     let flags = (Arc::new(AtomicBool::new(true)), keeping.clone());
     let mut part = Partition::new(seed, 0, flags, Common::new(4096));
     let (dead, alive, none) = (key(&seed, b"dead"), key(&seed, b"alive"), key(&seed, b"none"));
@@ -344,7 +344,7 @@ fn that_a_dead_key_goes_is_no_change_for_who_watched_it_dead() {
     for keeps in [false, true] {
         part.set(0, &dead, Value::String(b"v"), soon, access());
         part.set(0, &alive, Value::String(b"v"), soon, access());
-        keeping.store(keeps, Ordering::Relaxed);
+        keeping.all.store(keeps, Ordering::Relaxed);
         let early = watch(&mut part, &alive, true, NOW);
         let late = watch(&mut part, &dead, false, later);
         part.bury_kept(0, &dead, later);
