@@ -324,6 +324,29 @@ def test_what_was_flushed_does_not_come_back_where_there_are_save_points(start, 
     assert start().client.dbsize() == (0 if points else 10)
 
 
+@pytest.mark.parametrize("program", ["larder", "redis"])
+@pytest.mark.parametrize("points", ["", "3600 1000000"])
+def test_what_counts_as_unsaved_after_a_flush(start, program, points):
+    if program == "redis" and shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed")
+    server = start(["redis-server"] if program == "redis" else None, start.folder, "--save", points)
+
+    def changes_after(flush):
+        before = server.client.info("persistence")["rdb_changes_since_last_save"]
+        server.client.mset({f"key{n}": n for n in range(5)})
+        server.client.execute_command(*flush.split())
+        after = server.client.info("persistence")["rdb_changes_since_last_save"]
+        return after if points and flush.startswith("FLUSHALL") else after - before
+
+    # FLUSHALL saves where there are save points; FLUSHDB never does.
+    for flush in ("FLUSHALL", "FLUSHDB", "FLUSHALL SYNC", "FLUSHDB ASYNC", "FLUSHALL ASYNC"):
+        assert changes_after(flush) == (0 if points and "ALL" in flush else 10), flush
+    pipe = server.client.pipeline()
+    pipe.set("a", 1).flushall().set("b", 1).execute()
+    unsaved = server.client.info("persistence")["rdb_changes_since_last_save"]
+    assert unsaved == 1 if points else unsaved > 1
+
+
 def test_a_flush_while_the_base_of_a_log_is_written_saves_later(start):
     server = start(larder("--appendonly", "yes", "--save", "3600 1000000"))
     server.client.mset({f"key{n}": n for n in range(10)})

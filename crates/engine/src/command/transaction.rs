@@ -156,12 +156,13 @@ fn run_all(call: &mut Call<'_>, transaction: &Transaction, watching: &Watching) 
             keys.without_expiry();
         }
         let args = args.view();
+        call.session.uncounted = call.keys.dirty();
         let mut queued = Call { args: &args, keys, out: &mut *call.out, session: &mut *call.session, node };
         changed.extend(run_queued(&mut queued, command, &mut effects));
         let changes = queued.keys.dirty();
         call.keys.count_changes(changes);
     }
-    call.session.may_wait = true;
+    (call.session.may_wait, call.session.uncounted) = (true, 0);
     if !effects.is_empty() {
         call.session.logged = node.log.append(call.session.shared.place.worker as usize, &effects);
     }

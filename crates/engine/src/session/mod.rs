@@ -109,6 +109,8 @@ pub struct Client {
     pub wait: Option<Box<Wait>>,
     /// False within EXEC: there, who would have to wait is told at once that nothing came.
     pub may_wait: bool,
+    /// Changes of the commands before this one in its transaction, which are counted when all of it is over.
+    pub uncounted: u64,
     /// Set while it waits.
     pub pending: Option<Box<Pending>>,
     /// What was gathered for the command that it executes.
@@ -154,6 +156,7 @@ impl Client {
             may_wait: true,
             pending: None,
             prepared: None,
+            uncounted: 0,
             logged: 0,
             failed: 0,
             sealed: false,

@@ -240,8 +240,9 @@ pub fn now(node: &Node, held: &mut dyn Held) -> Result<(), String> {
 }
 
 /// FLUSHALL has removed all keys, and all partitions are held: a BGSAVE of what was is given up, and where there are save
-/// points the file is made anew at once. Otherwise a crash before the next save would bring the keys back.
-pub fn flushed(node: &Node, held: &mut dyn Held) {
+/// points the file is made anew at once. Otherwise a crash before the next save would bring the keys back. `uncounted`: changes up
+/// to here that will be counted later.
+pub fn flushed(node: &Node, held: &mut dyn Held, uncounted: u64) {
     let saves = &node.snapshots.saves;
     if let Some(save) = saves.running() {
         // Its walk may be over already, and that of another one may go on.
@@ -251,8 +252,11 @@ pub fn flushed(node: &Node, held: &mut dyn Held) {
         }
     }
     // While another snapshot is being taken, it has to wait.
-    if !node.settings().persistence.save_points.is_empty() && now(node, held).is_err() {
-        saves.schedule();
+    if !node.settings().persistence.save_points.is_empty() {
+        match now(node, held) {
+            Ok(()) => drop(saves.changes.fetch_add(uncounted, Ordering::Relaxed)),
+            Err(_) => saves.schedule(),
+        }
     }
 }
 
