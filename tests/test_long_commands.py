@@ -268,6 +268,34 @@ def test_a_pipeline_of_large_replies_waits_until_they_are_sent(filled):
         talk.ask("DEL", "large")
 
 
+def test_a_pipeline_of_large_values_waits_until_they_are_sent(filled):
+    """Each reply is short work, so a turn could carry out hundreds of them."""
+    size, replies = 4 << 20, 200
+    with Talk(filled) as talk, Talk(filled) as slow:
+        talk.ask("SET", "large", "x" * size)
+
+        def used():
+            return int(talk.ask("INFO", "memory").split(b"used_memory:")[1].split()[0])
+
+        before, number = used(), slow.ask("CLIENT", "ID")
+        # What breaks the protocol is told so when what was before it was answered.
+        slow.connection._sock.sendall(b"GET large\r\n" * replies + b"ECHO behind\r\n*x\r\n")
+
+        def waiting():
+            line = talk.ask("CLIENT", "LIST", "ID", str(number))
+            return int(line.split(b"omem=")[1].split()[0])
+
+        wait_until("it waits for its client", lambda: waiting() > 16 << 20)
+        for _ in range(100):
+            assert used() - before < 200 << 20
+        for _ in range(replies):
+            assert len(slow.receive()) == size
+        assert slow.receive() == b"behind"
+        with pytest.raises(redis.ResponseError, match="invalid multibulk length"):
+            slow.receive()
+        talk.ask("DEL", "large")
+
+
 class Writer(threading.Thread):
     """Moves every member of a set to its partner and back, in steps that are atomic, until it is told to stop."""
 

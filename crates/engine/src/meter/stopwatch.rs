@@ -14,6 +14,9 @@ use std::time::Instant;
 /// A limit in microseconds below which every command is timed on its own.
 const EXACT_BELOW_US: i64 = 1000;
 
+/// Replies of fewer bytes each are never too many in one turn.
+pub const WEIGHED_BYTES: usize = 128 * 1024;
+
 /// What is looked for while a batch is executed.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
@@ -25,6 +28,8 @@ pub struct Rules {
     pub request_bytes: usize,
     /// A longer reply, in bytes, is logged.
     pub reply_bytes: usize,
+    /// After a longer reply it is asked how much waits to be sent; no more than `reply_bytes`.
+    pub weighed_bytes: usize,
     /// Latencies are counted in histograms.
     pub track: bool,
     /// Every command is timed on its own.
@@ -47,6 +52,7 @@ impl Rules {
             latency_ns,
             request_bytes: size(settings.request_larger_than),
             reply_bytes: size(settings.reply_larger_than),
+            weighed_bytes: size(settings.reply_larger_than).min(WEIGHED_BYTES),
             track: settings.latency_tracking,
             exact: exact || (0..EXACT_BELOW_US).contains(&settings.slower_than_us),
             monitored,

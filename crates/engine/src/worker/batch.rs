@@ -1,9 +1,10 @@
 //! The requests of a turn, read from the inputs of several sessions, and room for them that is used again.
 
-use super::sessions::{Protocol, Session};
+use super::sessions::{OUTPUT_PAUSE_BYTES, Protocol, Session};
 use crate::ahead::Ahead;
 use crate::command::Command;
 use crate::command::known::KeyAt;
+use crate::meter::stopwatch::WEIGHED_BYTES;
 use crate::node::Node;
 use larder_protocol::resp::args::Args;
 use larder_protocol::resp::request::{ArgRange, Limits, ProtocolError, Step};
@@ -11,6 +12,8 @@ use larder_store::Store;
 
 /// Requests of one session in a batch.
 const SESSION_BATCH_MAX: usize = 256;
+// So many replies that nobody weighs are no more than what a session may have waiting.
+const _: () = assert!(SESSION_BATCH_MAX * WEIGHED_BYTES <= OUTPUT_PAUSE_BYTES);
 /// Most bytes that are reserved for an argument before they came: a claim costs a client nothing.
 const RESERVE_BYTES_MAX: usize = 1024 * 1024;
 

@@ -492,11 +492,15 @@ impl Worker {
                 exact |= note_run(node, rules, &self.batch, &mut self.sessions, &run);
             }
             let Some(session) = self.sessions.get(entry.session) else { continue };
-            let Session { client, input, out, .. } = session;
+            let Session { client, input, out, sending_bytes, .. } = session;
             if client.closing {
                 continue;
             }
             if let Some(error) = entry.refusal {
+                // What came before it is answered first: it is read again then.
+                if client.pending.is_some() {
+                    continue;
+                }
                 out.error(&format!("ERR {error}"));
                 client.closing = true;
                 continue;
@@ -519,8 +523,9 @@ impl Worker {
                 observe_long(node, rules, client, &args, &long);
             }
             let bytes = (entry.consumed as usize, out.len().saturating_sub(before));
-            if bytes.0 >= rules.request_bytes || bytes.1 >= rules.reply_bytes {
+            if bytes.0 >= rules.request_bytes || bytes.1 >= rules.weighed_bytes {
                 observe::large(node, rules, client, &args, bytes);
+                waits::weigh(client, out.len() + *sending_bytes);
             }
             if rules.monitored {
                 observe::watched(node, client, &args);

@@ -29,7 +29,7 @@ const INPUT_BYTES_MAX: usize = 3 << 30;
 const INPUT_RESUME_SHARE: usize = 4;
 
 /// Replies waiting at a session beyond which it executes nothing more until they are sent.
-const OUTPUT_PAUSE_BYTES: usize = 32 * 1024 * 1024;
+pub(super) const OUTPUT_PAUSE_BYTES: usize = 32 * 1024 * 1024;
 /// The same for a Memcached session, which can stop between any two requests: once a turn's worth waits for the socket, what
 /// it has answered more would only take memory, and time from other sessions.
 const MEMCACHED_OUTPUT_PAUSE_BYTES: usize = crate::memcache::OUTPUT_PER_TURN_BYTES_MAX;

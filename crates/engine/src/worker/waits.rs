@@ -2,15 +2,15 @@
 //!
 //! Owns when their waits end for want of time, and what becomes of what they sent meanwhile.
 
-use super::sessions::{Session, Sessions};
+use super::sessions::{OUTPUT_PAUSE_BYTES, Session, Sessions};
 use crate::command::Known;
 use crate::command::dispatch::{Request, Turn, execute};
 use crate::command::wake::cancel;
 use crate::meter::stopwatch::Rules;
 use crate::node::Node;
 use crate::observe;
-use crate::session::Pending;
 use crate::session::registry::disk_wait;
+use crate::session::{Client, Pending};
 use larder_protocol::resp::args::{Args, OwnedArgs};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::Ordering;
@@ -160,6 +160,14 @@ impl Waits {
         for waiting in [&mut self.paused, &mut self.disk] {
             waiting.retain(|index| *index != session.token.index);
         }
+    }
+}
+
+/// After a large reply: lets the session wait until what it was answered is sent, if that is much.
+#[cold]
+pub(super) fn weigh(client: &mut Client, output_bytes: usize) {
+    if output_bytes > OUTPUT_PAUSE_BYTES && client.pending.is_none() {
+        client.pending = Some(Box::new(Pending { sends: true, ..Pending::default() }));
     }
 }
 
