@@ -209,6 +209,60 @@ def test_members_that_are_drawn_are_members(filled, name, protocol):
             assert set(drawn) != set(talk.ask(*request))
 
 
+@pytest.mark.parametrize("protocol", [2, 3])
+@pytest.mark.parametrize("source", ["set", "numbers"])
+@pytest.mark.parametrize("count", [9_000, MEMBERS - 1, MEMBERS, 90_000])
+def test_members_that_are_taken_out_are_gone(filled, source, count, protocol):
+    with Talk(filled, protocol) as talk:
+        talk.ask("COPY", source, "taken")
+        talk.ask("EXPIRE", "taken", "1000")
+        members = set(talk.ask("SMEMBERS", source))
+        talk.send(("SPOP", "taken", count), ("SMEMBERS", "taken"), ("EXISTS", "taken"), ("TTL", "taken"))
+        taken = talk.receive()
+        assert isinstance(taken, set if protocol == 3 else list)
+        rest, there, seconds = set(talk.receive()), talk.receive(), talk.receive()
+        assert len(taken) == len(set(taken)) == min(count, MEMBERS)
+        assert set(taken) | rest == members and not set(taken) & rest
+        assert (there, seconds > 0) == ((1, True) if count < MEMBERS else (0, False))
+        talk.ask("DEL", "taken")
+
+
+def test_members_are_taken_out_at_one_instant(filled):
+    """Who adds and removes members meanwhile loses none, and what is taken out was there."""
+    over, errors = threading.Event(), []
+
+    def add_and_remove():
+        client = redis.Redis(port=filled.port)
+        for n in itertools.count():
+            if over.is_set():
+                break
+            client.sadd("taken", f"guest:{n}")
+            if n % 2 and not client.srem("taken", f"guest:{n}"):
+                errors.append(n)  # it was taken out: counted below
+        client.close()
+        errors.append(("added", n))
+
+    guest = threading.Thread(target=add_and_remove, daemon=True)
+    with Talk(filled) as talk:
+        talk.ask("COPY", "set", "taken")
+        guest.start()
+        try:
+            taken = [member for _ in range(6) for member in talk.ask("SPOP", "taken", 4_200 if _ else 5_000)]
+        finally:
+            over.set()
+            guest.join(PATIENCE_S)
+        assert not guest.is_alive()
+        added = errors.pop()[1]
+        rest = talk.ask("SMEMBERS", "taken")
+        assert len(taken) == len(set(taken)) and not set(taken) & set(rest)
+        own = [member for member in itertools.chain(taken, rest) if member.startswith(b"member:")]
+        assert len(own) == MEMBERS
+        guests = {member for member in itertools.chain(taken, rest) if member.startswith(b"guest:")}
+        kept = {b"guest:%d" % n for n in range(added) if n % 2 == 0}
+        assert guests == kept | {b"guest:%d" % n for n in errors}
+        talk.ask("DEL", "taken")
+
+
 @pytest.mark.parametrize("count", ["9000", "-9000"])
 def test_values_and_scores_are_drawn_with_their_members(filled, count):
     with Talk(filled) as talk:

@@ -595,6 +595,15 @@ impl<'a> Keyspace<'a> {
         }
     }
 
+    /// The same with a command that was encoded already.
+    pub fn propagate_encoded(&mut self, command: Vec<u8>) {
+        if self.is_logged() {
+            let (db, effects) = (self.db, &mut self.notes.get_or_insert_default().effects);
+            effects.decide();
+            effects.add_encoded(db, command);
+        }
+    }
+
     /// The command changed nothing that the log has to know of, unless [`Keyspace::propagate`] says what.
     pub fn propagate_nothing(&mut self) {
         if self.is_logged() {
@@ -633,7 +642,7 @@ impl<'a> Keyspace<'a> {
             return changed.then(|| node.log.append_command(worker, db, args));
         }
         let effects = self.take_effects(command, db, args)?;
-        Some(node.log.append(worker, &effects))
+        Some(node.log.append_owned(worker, effects))
     }
 
     /// Takes the events that happened so far, in order.

@@ -7,6 +7,7 @@ use super::collection::{
 use super::long::{self, Combination, Gathering, Stored, Watched};
 use super::table::{ALL_KEYS, ONE_KEY, TWO_KEYS, flag};
 use super::{Call, Command, CommandError, Keys};
+use crate::background;
 use crate::notify::Classes;
 use larder_store::object::{Element, Set};
 
@@ -331,7 +332,20 @@ fn spop(call: &mut Call<'_>) -> Answer {
         }
         return Ok(());
     };
-    let taken = count.unwrap_or(1).min(set.len());
+    let (len, taken) = (set.len(), count.unwrap_or(1).min(set.len()));
+    if long::is_large(taken, len) {
+        match long::prepared(call) {
+            // If the log was turned on meanwhile, it has to be told which ones they are.
+            Some(Stored::Popped(popped)) if popped.effect.is_some() || !call.keys.is_logged() => {
+                return put_popped(call, popped);
+            }
+            other => background::drop_later(other),
+        }
+        if long::may_begin(call.session) {
+            return pop_many(call, taken);
+        }
+    }
+    let Some(set) = call.keys.write_set(args.get(1))? else { return Ok(()) };
     if count.is_some() {
         call.out.set(taken);
     }
@@ -356,11 +370,49 @@ fn spop(call: &mut Call<'_>) -> Answer {
                 call.propagate(&command);
             }
         }
-        call.keys.changed(args.get(1));
-        call.keys.notify(Classes::SET, "spop", args.get(1));
+        popped(call);
         call.keys.drop_if_empty(args.get(1));
     }
     Ok(())
+}
+
+/// Takes many members out. All of them are handed over as they are; of fewer the set is gathered that is left.
+#[cold]
+fn pop_many(call: &mut Call<'_>, taken: usize) -> Answer {
+    let key = call.args.get(1);
+    let logged = call.keys.is_logged();
+    let Some(set) = call.keys.write_set(key)? else { return Ok(()) };
+    if taken < set.len() {
+        let pops = long::Pops::new(set.clone(), taken, logged.then_some(key), call.out.version());
+        let watched = Watched::of(&mut call.keys, std::iter::once(key));
+        return long::begin_storing(call, Gathering::stored(pops, watched));
+    }
+    let all = std::mem::take(set);
+    call.out.set(taken);
+    call.propagate(&[b"UNLINK", key]);
+    popped(call);
+    call.keys.drop_if_empty(key);
+    long::begin(call, long::Members::new(all))
+}
+
+/// What is left of the set takes its place.
+#[cold]
+fn put_popped(call: &mut Call<'_>, mut gathered: Box<long::Popped>) -> Answer {
+    let key = call.args.get(1);
+    let Some(set) = call.keys.write_set(key)? else { return Ok(()) };
+    let whole = std::mem::replace(set, std::mem::take(&mut gathered.rest));
+    background::drop_later(whole);
+    call.out.set(gathered.count);
+    if let Some(effect) = gathered.effect.take() {
+        call.keys.propagate_encoded(effect);
+    }
+    popped(call);
+    long::begin(call, *gathered)
+}
+
+fn popped(call: &mut Call<'_>) {
+    call.keys.changed(call.args.get(1));
+    call.keys.notify(Classes::SET, "spop", call.args.get(1));
 }
 
 fn srandmember(call: &mut Call<'_>) -> Answer {

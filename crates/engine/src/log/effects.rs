@@ -9,6 +9,9 @@ use larder_store::{Gone, Left};
 /// No database: the command is the same in all of them.
 pub(super) const ANY_DB: u16 = u16::MAX;
 
+/// A step of so many bytes is handed on instead of being copied.
+const LARGE_BYTES: usize = 64 * 1024;
+
 const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
 const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
 
@@ -16,12 +19,24 @@ const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
 pub fn encode<'a>(out: &mut Vec<u8>, args: impl ExactSizeIterator<Item = &'a [u8]> + Clone) {
     let bytes: usize = args.clone().map(|arg| arg.len() + 24).sum();
     out.reserve(bytes + 16);
-    head(out, b'*', args.len());
+    encode_head(out, args.len());
     for arg in args {
-        head(out, b'$', arg.len());
-        out.extend_from_slice(arg);
-        out.extend_from_slice(b"\r\n");
+        encode_argument(out, arg);
     }
+}
+
+/// Writes the beginning of a command with so many arguments.
+#[inline]
+pub fn encode_head(out: &mut Vec<u8>, args: usize) {
+    head(out, b'*', args);
+}
+
+/// Writes the next argument of a command.
+#[inline]
+pub fn encode_argument(out: &mut Vec<u8>, arg: &[u8]) {
+    head(out, b'$', arg.len());
+    out.extend_from_slice(arg);
+    out.extend_from_slice(b"\r\n");
 }
 
 #[inline]
@@ -58,6 +73,16 @@ impl Effects {
         self.enter(db);
         self.count += 1;
         encode(&mut self.bytes, args);
+    }
+
+    /// Adds a command that was encoded already.
+    pub fn add_encoded(&mut self, db: u16, command: Vec<u8>) {
+        self.enter(db);
+        self.count += 1;
+        match self.bytes.is_empty() {
+            true => self.bytes = command,
+            false => self.bytes.extend_from_slice(&command),
+        }
     }
 
     /// Adds the removal of a key that nobody asked to remove.
@@ -108,6 +133,12 @@ impl Effects {
     /// The database of the first command and of the last.
     pub(super) fn databases(&self) -> (u16, u16) {
         (self.first_db, self.last_db)
+    }
+
+    /// The bytes of the commands if these are many and one step as they stand, so that nobody has to copy them; otherwise
+    /// [`Effects::write`] writes them.
+    pub(super) fn take_large(&mut self) -> Option<Vec<u8>> {
+        (self.count == 1 && self.bytes.len() >= LARGE_BYTES).then(|| std::mem::take(&mut self.bytes))
     }
 
     /// Writes the commands as one step.

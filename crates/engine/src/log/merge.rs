@@ -143,7 +143,7 @@ impl Merger {
     fn collect(&mut self, log: &Log) {
         for (taken, desk) in self.taken.iter_mut().zip(&log.desks) {
             let mut segment = sync::lock(&desk.segment);
-            log.head.taken.fetch_add(segment.bytes.len(), Ordering::Relaxed);
+            log.head.taken.fetch_add(segment.len(), Ordering::Relaxed);
             desk.bytes.store(0, Ordering::Relaxed);
             taken.take(&mut segment);
         }

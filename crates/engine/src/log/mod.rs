@@ -159,6 +159,41 @@ impl Log {
         self.record(worker, effects.databases(), audience, |bytes| effects.write(bytes))
     }
 
+    /// The same; what is long is not copied.
+    pub fn append_owned(&self, worker: usize, mut effects: Effects) -> u64 {
+        match effects.take_large() {
+            None => self.append(worker, &effects),
+            Some(bytes) => self.record_apart(worker, effects.databases(), bytes),
+        }
+    }
+
+    #[cold]
+    fn record_apart(&self, worker: usize, (first_db, last_db): (u16, u16), bytes: Vec<u8>) -> u64 {
+        let audience = self.audience();
+        let desk = &*self.desks[worker % self.desks.len()];
+        let mut segment = sync::lock(&desk.segment);
+        let end = bytes.len();
+        let number = self.next_number();
+        segment.add_apart(bytes, Record { number, end, first_db, last_db, audience });
+        desk.bytes.store(segment.len(), Ordering::Relaxed);
+        number
+    }
+
+    /// Takes the next sequence number. A segment is locked.
+    #[inline]
+    fn next_number(&self) -> u64 {
+        let head = &self.head.number;
+        match self.desks.len() {
+            // Whoever logs holds this one lock: nobody else counts.
+            1 => {
+                let number = head.load(Ordering::Relaxed) + 1;
+                head.store(number, Ordering::Relaxed);
+                number
+            }
+            _ => head.fetch_add(1, Ordering::Relaxed) + 1,
+        }
+    }
+
     /// Adds a command to what replicas are sent, which changes no key: it is not in the file.
     pub fn tell_replicas<'a>(&self, worker: usize, args: impl ExactSizeIterator<Item = &'a [u8]> + Clone) {
         if self.replicated.load(Ordering::Relaxed) && !self.following.load(Ordering::Relaxed) {
@@ -182,17 +217,8 @@ impl Log {
         let mut segment = sync::lock(&desk.segment);
         write(&mut segment.bytes);
         let end = segment.bytes.len();
-        desk.bytes.store(end, Ordering::Relaxed);
-        let head = &self.head.number;
-        let number = match self.desks.len() {
-            // Whoever logs holds this one lock: nobody else counts.
-            1 => {
-                let number = head.load(Ordering::Relaxed) + 1;
-                head.store(number, Ordering::Relaxed);
-                number
-            }
-            _ => head.fetch_add(1, Ordering::Relaxed) + 1,
-        };
+        desk.bytes.store(segment.len(), Ordering::Relaxed);
+        let number = self.next_number();
         segment.records.push(Record { number, end, first_db, last_db, audience });
         number
     }

@@ -5,6 +5,7 @@
 //! once more.
 
 use std::collections::VecDeque;
+use std::mem;
 
 /// Who is told of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,9 @@ pub(super) struct Record {
 pub(super) struct Segment {
     pub(super) bytes: Vec<u8>,
     pub(super) records: Vec<Record>,
+    /// Those that came before: a long step has one of its own.
+    full: Vec<Segment>,
+    full_bytes: usize,
     /// How often in a row far less was in it than it holds.
     sparse: u32,
 }
@@ -45,6 +49,21 @@ const SPARSE_BYTES: usize = 256 * 1024;
 const SPARSE_USES_MAX: u32 = 64;
 
 impl Segment {
+    /// Bytes of all that was logged.
+    pub(super) fn len(&self) -> usize {
+        self.full_bytes + self.bytes.len()
+    }
+
+    /// Adds a step whose bytes are these and nobody else's. They are not copied.
+    pub(super) fn add_apart(&mut self, bytes: Vec<u8>, record: Record) {
+        self.full_bytes += self.bytes.len() + bytes.len();
+        if !self.records.is_empty() {
+            let (bytes, records) = (mem::take(&mut self.bytes), mem::take(&mut self.records));
+            self.full.push(Segment { bytes, records, ..Segment::default() });
+        }
+        self.full.push(Segment { bytes, records: vec![record], ..Segment::default() });
+    }
+
     /// Makes it ready for use again.
     fn clear(&mut self) {
         let (used, holds) = (self.bytes.len(), self.bytes.capacity());
@@ -69,8 +88,10 @@ pub(super) struct Taken {
 impl Taken {
     /// Takes what is in a segment, leaving room for more.
     pub(super) fn take(&mut self, from: &mut Segment) {
+        self.segments.extend(mem::take(&mut from.full));
+        from.full_bytes = 0;
         if !from.records.is_empty() {
-            self.segments.push_back(std::mem::replace(from, std::mem::take(&mut self.spare)));
+            self.segments.push_back(mem::replace(from, mem::take(&mut self.spare)));
         }
     }
 

@@ -224,3 +224,39 @@ fn each_gets_what_is_for_it_in_any_mixture() {
         assert_eq!(words(&streamed), expected(log.is_replicated(), stream.0));
     }
 }
+
+#[test]
+fn a_long_step_is_not_copied_and_keeps_its_place() {
+    let log = Arc::new(Log::new(2, 1 << 20));
+    log.set_filed(true);
+    let long = |name: &str| {
+        let mut effects = Effects::default();
+        let member = vec![b'x'; 200_000];
+        let mut command = Vec::new();
+        encode(&mut command, [&b"SREM"[..], name.as_bytes(), &member].into_iter());
+        effects.add_encoded(1, command);
+        effects
+    };
+    add(&log, 0, 0, "SET a 1");
+    assert_eq!(log.append_owned(0, long("b")), 2);
+    add(&log, 1, 0, "SET c 1");
+    add(&log, 0, 1, "SET d 1");
+    assert_eq!(log.append_owned(0, long("e")), 5);
+    assert_eq!(log.append_owned(0, long("f")), 6);
+    let mut short = Effects::default();
+    short.add(0, [&b"DEL"[..], b"g"].into_iter());
+    assert_eq!(log.append_owned(0, short), 7);
+    assert!(log.waiting_bytes() > 600_000);
+    let thread = run(&log);
+    log.close();
+    let words: Vec<String> = words(&thread.join().unwrap().bytes)
+        .into_iter()
+        .map(|command| command.replace(&"x".repeat(200_000), "X"))
+        .collect();
+    let expected = [
+        "SELECT 0", "SET a 1", "SELECT 1", "SREM b X", "SELECT 0", "SET c 1", "SELECT 1", "SET d 1",
+        "SREM e X", "SREM f X", "SELECT 0", "DEL g",
+    ];
+    assert_eq!(words, expected);
+    assert_eq!(log.waiting_bytes(), 0);
+}

@@ -59,10 +59,19 @@ impl Worker {
                 }
                 _ => observe_end(&self.node, rules, &mut session.client, &long),
             }
-            session.out.raw(&long.aside);
+            let rest = session.client.pending.as_mut().and_then(|pending| pending.long.as_mut());
+            if let Some(rest) = rest {
+                // It was executed with what was gathered, and its reply is written in slices, too.
+                rest.took += long.took;
+                rest.aside = std::mem::take(&mut long.aside);
+                rest.listed = true;
+                self.waits.long.push_back(index);
+            } else {
+                session.out.raw(&long.aside);
+                changes += go_on(&self.node, &turn, rules, session);
+                self.sessions.make_ready(index);
+            }
             long.end(&self.node.store);
-            changes += go_on(&self.node, &turn, rules, session);
-            self.sessions.make_ready(index);
         }
         self.sliced = began.elapsed();
         self.touched.clear();

@@ -14,6 +14,7 @@
 
 mod draws;
 mod listing;
+mod pops;
 mod ranges;
 mod sources;
 mod whole;
@@ -34,6 +35,7 @@ use std::time::{Duration, Instant};
 
 pub use draws::{Drawn, Draws};
 pub use listing::Listing;
+pub use pops::{Popped, Pops};
 pub use ranges::{Elements, Entries, Ranked};
 pub use sources::{Combination, Gather, Gathering, Watched};
 pub use whole::{Fields, Members};
@@ -118,6 +120,8 @@ pub enum Stored {
     Set(Set),
     /// A sorted set.
     Sorted(SortedSet),
+    /// A set without the members that were taken out of it.
+    Popped(Box<Popped>),
 }
 
 /// What was gathered for a command that stores it, and what it depends on.
@@ -209,7 +213,7 @@ pub fn may_begin(session: &Client) -> bool {
     session.may_wait && session.pending.is_none() && session.prepared.is_none()
 }
 
-/// Carries out a read in slices; what the handler has written so far is the beginning of the reply.
+/// Carries out a read in slices, or writes the rest of a reply in slices; what the handler has written so far is its beginning.
 #[cold]
 pub fn begin(call: &mut Call<'_>, work: impl Work + 'static) -> Answer {
     if call.session.reply_mode != ReplyMode::On {
