@@ -41,6 +41,20 @@ READS = {
     "sort downwards": ("SORT", "numbers", "DESC", "LIMIT", "3", "6000"),
     "sort text of a list": ("SORT", "list", "ALPHA"),
     "sort text of a sorted set": ("SORT_RO", "zset", "ALPHA", "DESC"),
+    "sort by other keys": ("SORT", "numbers", "BY", "key:*", "DESC"),
+    "sort by other keys and get": ("SORT", "numbers", "BY", "key:*", "GET", "#", "GET", "key:*", "GET", "missing:*"),
+    "sort a part by other keys and get": (
+        "SORT", "list", "BY", "key:*", "DESC", "LIMIT", "5", "9000", "GET", "key:*", "GET", "#",
+    ),
+    "sort a part by other keys": ("SORT", "numbers", "BY", "key:*", "LIMIT", "5", "9000"),
+    "sort by texts": ("SORT", "numbers", "BY", "key:*", "ALPHA"),
+    "sort by few texts": ("SORT_RO", "list", "BY", "object:*->text", "ALPHA", "DESC", "GET", "#"),
+    "sort by fields": ("SORT", "zset", "BY", "object:*->number", "GET", "object:*->text", "GET", "literal"),
+    "sort and get": ("SORT", "list", "ALPHA", "LIMIT", "9", "8000", "GET", "key:*"),
+    "sort nothing": ("SORT", "list", "BY", "nosort"),
+    "sort nothing from the end": ("SORT", "list", "BY", "nosort", "DESC", "LIMIT", "3", "9000"),
+    "sort nothing of a sorted set": ("SORT", "zset", "BY", "nosort", "DESC", "LIMIT", "7", "9000", "GET", "#"),
+    "sort nothing and get": ("SORT", "numbers", "BY", "nosort", "GET", "key:*", "GET", "#", "LIMIT", "1", "9000"),
     "keys": ("KEYS", "*"),
     "some keys": ("KEYS", "key:*7"),
 }
@@ -59,6 +73,8 @@ STORES = {
     "zrangestore from the top": ("ZRANGESTORE", "{to}", "zset", "+inf", "(4", "BYSCORE", "REV", "LIMIT", "3", "9000"),
     "zrangestore by name": ("ZRANGESTORE", "{to}", "named", "[member:1", "+", "BYLEX"),
     "sort and store": ("SORT", "numbers", "STORE", "{to}"),
+    "sort by other keys and store": ("SORT", "numbers", "BY", "key:*", "DESC", "GET", "key:*", "LIMIT", "3", "9000", "STORE", "{to}"),
+    "sort nothing and store": ("SORT", "numbers", "BY", "nosort", "GET", "key:*", "STORE", "{to}"),
     "sort text downwards and store": ("SORT", "set", "ALPHA", "DESC", "LIMIT", "5", "9000", "STORE", "{to}"),
 }
 # Each gives one number.
@@ -98,6 +114,9 @@ def fill(client):
             pipe.set(f"key:{n}", n)
         pipe.execute()
     client.sadd("few", "member:1", "another", "17")
+    for n in range(10):
+        client.hset(f"object:{n * 3000}", mapping={"text": f"text {n % 3}", "number": n})
+        client.hset(f"object:member:{n * 1000}", mapping={"text": "x" * 1000 * n, "number": -n})
     # What the fields' deadlines are kept in must not matter.
     client.execute_command("HEXPIRE", "hash", "1000000", "FIELDS", "1", "field:5")
 
@@ -390,6 +409,38 @@ def check_ring(elements):
     assert sorted(values) == list(range(MEMBERS))
     least = values.index(0)
     assert values[least:] + values[:least] == list(range(MEMBERS))
+
+
+def test_what_other_keys_hold_is_of_one_instant(filled):
+    """While two keys are exchanged again and again, a SORT BY and GET sees each value once."""
+    over = threading.Event()
+
+    def exchange():
+        client = redis.Redis(port=filled.port)
+        for n in itertools.cycle(range(0, MEMBERS - 1, 2)):
+            if over.is_set():
+                break
+            pipe = client.pipeline()
+            pipe.rename(f"other:{n}", "other:aside").rename(f"other:{n + 1}", f"other:{n}")
+            pipe.rename("other:aside", f"other:{n + 1}").execute()
+        client.close()
+
+    with Talk(filled) as talk:
+        for start in range(0, MEMBERS, FILL):
+            pairs = itertools.chain(*((f"other:{n}", n) for n in range(start, start + FILL)))
+            talk.ask("MSET", *pairs)
+        thread = threading.Thread(target=exchange, daemon=True)
+        thread.start()
+        try:
+            for _ in range(10):
+                got = talk.ask("SORT", "numbers", "BY", "other:*", "GET", "other:*")
+                assert [int(value) for value in got] == list(range(MEMBERS))
+        finally:
+            over.set()
+            thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+        for start in range(0, MEMBERS, FILL):
+            talk.ask("UNLINK", *(f"other:{n}" for n in range(start, start + FILL)))
 
 
 def test_a_reader_sees_one_instant(filled):

@@ -214,6 +214,18 @@ impl<'a> Keyspace<'a> {
         self.locked.peek(self.store.partition_of(key.slot))?.peek(self.db, &key, self.now)
     }
 
+    /// Hints the processor to load what reading these keys will touch, so that the waits for memory overlap. Few keys, which
+    /// are read at once.
+    pub fn ask_for(&self, keys: &[Vec<u8>]) {
+        let keys: Vec<Key<'_>> = keys.iter().map(|bytes| self.key(bytes)).collect();
+        keys.iter().for_each(|key| self.store.prefetch_bucket(key));
+        let partition = |key: &Key<'_>| self.locked.peek(self.store.partition_of(key.slot));
+        let late = |key: &&Key<'_>| partition(key).is_some_and(|held| held.prefetch_item(self.db, key));
+        for key in keys.iter().filter(late).collect::<Vec<_>>() {
+            partition(key).into_iter().for_each(|held| held.prefetch_overflow(self.db, key));
+        }
+    }
+
     /// Why a key is not there, as far as that is known. One whose time is over has expired, reclaimed or not.
     pub fn reason(&self, key: &[u8]) -> Option<Reason> {
         let key = self.key(key);

@@ -303,6 +303,19 @@ impl Partition {
         }
     }
 
+    /// Hints the processor to load the item of a key; true if [`Partition::prefetch_overflow`] is the next step.
+    #[inline]
+    pub fn prefetch_item(&self, db: u16, key: &Key<'_>) -> bool {
+        self.table(db).is_some_and(|table| table.prefetch_item(key.hash))
+    }
+
+    /// Hints the processor to load the item of a key that [`Partition::prefetch_item`] said more about.
+    pub fn prefetch_overflow(&self, db: u16, key: &Key<'_>) {
+        if let Some(table) = self.table(db) {
+            table.prefetch_overflow(key.hash);
+        }
+    }
+
     /// Why a key is not there; `None` if it never was, or left too long ago.
     pub fn reason(&self, db: u16, key: &Key<'_>, now: Now) -> Option<Reason> {
         match self.find(db, key) {

@@ -1,9 +1,11 @@
 //! SORT and SORT_RO: the members of a list, set or sorted set in the order of their values, or of what other keys say.
 //!
 //! The keys that BY and GET lead to follow from the members, so the table cannot name them: with such patterns the
-//! command holds the whole keyspace ([`Scope::Patterns`]), and its user must be allowed to read all keys.
+//! command holds the whole keyspace ([`Scope::Patterns`]), and its user must be allowed to read all keys. Then what they hold
+//! is gathered at once, and only sorting and writing it is done in slices (`weighed`).
 
 mod slices;
+mod weighed;
 
 use super::acl::admits_patterns;
 use super::collection::{Answer, integer, is, note_reads, text};
@@ -13,9 +15,9 @@ use super::{Call, Command, CommandError, Scope};
 use crate::notify::Classes;
 use larder_protocol::number;
 use larder_store::ValueRef;
-use larder_store::object::{End, List};
-use slices::{Image, Order, Sorting};
-use std::cmp::Ordering;
+use larder_store::object::{Digits, Element, End, List};
+use slices::{Image, Item, Order, Sorting, Weight};
+use weighed::{Answers, Weighed};
 
 /// The commands that sort.
 pub const COMMANDS: &[Command] = &[
@@ -94,20 +96,72 @@ impl<'a> Pattern<'a> {
         }
     }
 
-    /// What the pattern leads to for a member.
-    fn value(&self, call: &mut Call<'_>, member: &[u8]) -> Option<Vec<u8>> {
+    /// Makes the key that the pattern leads to for a member; false if there is none.
+    fn key(&self, member: &[u8], key: &mut Vec<u8>) -> bool {
+        key.clear();
+        let Some((before, after)) = self.around else { return false };
+        [before, member, after].iter().for_each(|part| key.extend_from_slice(part));
+        true
+    }
+
+    /// Hands over what the pattern leads to for a member, whose key was made.
+    fn look<T>(
+        &self,
+        call: &mut Call<'_>,
+        (member, key): (&[u8], &[u8]),
+        visit: impl FnOnce(Option<&[u8]>) -> T,
+    ) -> T {
         if self.whole == b"#" {
-            return Some(member.to_vec());
+            return visit(Some(member));
         }
-        let (before, after) = self.around?;
-        let key = [before, member, after].concat();
+        if self.around.is_none() {
+            return visit(None);
+        }
+        let mut digits = Digits::new();
         if let Some(field) = self.field {
-            return call.keys.read_hash(&key).ok()??.get(field).map(|value| value.to_vec());
+            let hash = call.keys.read_hash(key).ok().flatten();
+            let value = hash.and_then(|hash| hash.get(field));
+            return visit(value.as_ref().map(|value| value.bytes(&mut digits)));
         }
-        match call.keys.read(&key)?.value() {
-            ValueRef::String(bytes) => Some(bytes.to_vec()),
-            ValueRef::Integer(n) => Some(n.to_string().into_bytes()),
-            _ => None,
+        match call.keys.read(key).map(|item| item.value()) {
+            Some(ValueRef::String(bytes)) => visit(Some(bytes)),
+            Some(ValueRef::Integer(n)) => visit(Some(digits.format(n).as_bytes())),
+            _ => visit(None),
+        }
+    }
+}
+
+/// Members whose keys are looked up at a time.
+const GROUP: usize = 8;
+
+/// Hands over what each of the patterns leads to for each of the members, in order, with the number of the pattern; ends when
+/// `visit` says false. Keys are asked for in groups: what takes long is to wait for memory.
+fn look_up<'m>(
+    call: &mut Call<'_>,
+    patterns: &[Pattern<'_>],
+    members: impl Iterator<Item = &'m [u8]>,
+    mut visit: impl FnMut(usize, Option<&[u8]>) -> bool,
+) {
+    let mut members = members.peekable();
+    let mut group: Vec<&[u8]> = Vec::with_capacity(GROUP);
+    let mut keys = vec![Vec::new(); GROUP * patterns.len()];
+    while members.peek().is_some() {
+        group.clear();
+        group.extend(members.by_ref().take(GROUP));
+        let mut made = 0;
+        for member in &group {
+            for pattern in patterns {
+                pattern.key(member, &mut keys[made]);
+                made += 1;
+            }
+        }
+        call.keys.ask_for(&keys[..made]);
+        for (member, keys) in group.iter().zip(keys.chunks(patterns.len())) {
+            for (at, (pattern, key)) in patterns.iter().zip(keys).enumerate() {
+                if !pattern.look(call, (member, key), |value| visit(at, value)) {
+                    return;
+                }
+            }
         }
     }
 }
@@ -167,12 +221,6 @@ impl<'a> Wishes<'a> {
     }
 }
 
-/// What members are compared by.
-enum Weight {
-    Number(f64),
-    Text(Option<Vec<u8>>),
-}
-
 fn sort(call: &mut Call<'_>) -> Answer {
     run(call, "sort", true)
 }
@@ -202,18 +250,19 @@ fn run(call: &mut Call<'_>, name: &str, may_store: bool) -> Answer {
         keep(call, list, target);
         return Ok(());
     }
-    let (mut members, is_set) = members(call, &wishes)?;
-    if wishes.unsorted && is_set && wishes.store.is_some() {
-        // A set has no order of its own; what is kept must not depend on chance.
-        wishes.unsorted = false;
-        wishes.alpha = true;
-        wishes.by = None;
+    let order = Order { alpha: wishes.alpha, descending: wishes.descending };
+    let mut items = members(call, &mut wishes, order)?;
+    if !wishes.unsorted {
+        weigh(call, &mut items, &wishes)?;
+    }
+    if wishes.store.is_none() && items.len() > long::MEMBERS_MIN && long::may_begin(call.session) {
+        return answer_in_slices(call, items, &wishes);
     }
     if !wishes.unsorted {
-        members = ordered(call, members, &wishes)?;
+        items.sort_unstable_by(Item::order);
     }
-    let (start, count) = wishes.window(members.len());
-    let chosen = &members[start..start + count];
+    let (start, count) = wishes.window(items.len());
+    let chosen = &items[start..start + count];
     match wishes.store {
         None => answer(call, chosen, &wishes),
         Some(target) => {
@@ -222,6 +271,49 @@ fn run(call: &mut Call<'_>, name: &str, may_store: bool) -> Answer {
         }
     }
     Ok(())
+}
+
+/// Gathers what the reply is made of, now; it is made in slices.
+#[cold]
+fn answer_in_slices(call: &mut Call<'_>, mut items: Vec<Item>, wishes: &Wishes<'_>) -> Answer {
+    let mut window = wishes.window(items.len());
+    call.out.array(window.1 * wishes.get.len().max(1));
+    if !wishes.unsorted && !wishes.get.is_empty() {
+        // Only what is wanted is looked up, in whatever order it is then.
+        choose(&mut items, window);
+        window.0 = 0;
+    }
+    let answers = (!wishes.get.is_empty()).then(|| {
+        let (mut answers, last) = (Answers::new(call.out.version()), wishes.get.len() - 1);
+        look_up(call, &wishes.get, items.iter().map(|item| item.member.as_slice()), |at, value| {
+            answers.add(value);
+            if at == last {
+                answers.end();
+            }
+            true
+        });
+        items.iter_mut().enumerate().for_each(|(at, item)| item.answer = at);
+        answers
+    });
+    long::begin(
+        call,
+        match wishes.unsorted {
+            true => Weighed::unsorted(items, answers),
+            false => Weighed::sorted(items, window, answers),
+        },
+    )
+}
+
+/// Leaves those that are in a window once they are sorted.
+fn choose(items: &mut Vec<Item>, (start, count): (usize, usize)) {
+    if start > 0 && start < items.len() {
+        items.select_nth_unstable_by(start, Item::order);
+    }
+    items.drain(..start);
+    if count > 0 && count < items.len() {
+        items.select_nth_unstable_by(count - 1, Item::order);
+    }
+    items.truncate(count);
 }
 
 /// Sorts what needs no other keys in slices, if there is much of it.
@@ -242,59 +334,69 @@ fn in_slices(call: &Call<'_>, wishes: &Wishes<'_>) -> Option<Sorting> {
     Some(Sorting::new(image, order, wishes.window(len)))
 }
 
-/// All members in the value's own order (for DESC without sorting, the other way round), and whether it is a set.
-fn members(call: &mut Call<'_>, wishes: &Wishes<'_>) -> Result<(Vec<Vec<u8>>, bool), CommandError> {
-    let Some(item) = call.keys.read(call.args.get(1)) else { return Ok((Vec::new(), false)) };
-    let mut is_set = false;
-    let mut members: Vec<Vec<u8>> = match item.value() {
-        ValueRef::List(list) => list.iter().map(|member| member.to_vec()).collect(),
-        ValueRef::SortedSet(set) => set.iter().map(|(member, _)| member.to_vec()).collect(),
-        ValueRef::Set(set) => {
-            is_set = true;
-            set.iter().map(|member| member.to_vec()).collect()
-        }
+/// All members; without sorting those that are wanted, in the value's own order (for DESC the other way round).
+fn members(call: &mut Call<'_>, wishes: &mut Wishes<'_>, order: Order) -> Result<Vec<Item>, CommandError> {
+    let Some(item) = call.keys.read(call.args.get(1)) else { return Ok(Vec::new()) };
+    let value = item.value();
+    let len = match &value {
+        ValueRef::List(list) => list.len(),
+        ValueRef::SortedSet(zset) => zset.len(),
+        ValueRef::Set(set) => set.len(),
         _ => return Err(CommandError::WrongType),
     };
-    if wishes.unsorted && wishes.descending && !is_set {
-        members.reverse();
+    if wishes.unsorted && wishes.store.is_some() && matches!(value, ValueRef::Set(_)) {
+        // A set has no order of its own; what is kept must not depend on chance.
+        wishes.unsorted = false;
+        wishes.alpha = true;
+        wishes.by = None;
     }
-    Ok((members, is_set))
-}
-
-fn ordered(
-    call: &mut Call<'_>,
-    members: Vec<Vec<u8>>,
-    wishes: &Wishes<'_>,
-) -> Result<Vec<Vec<u8>>, CommandError> {
-    let mut weighed = Vec::with_capacity(members.len());
-    for member in members {
-        weighed.push((weigh(call, &member, wishes)?, member));
+    let (start, count) = if wishes.unsorted { wishes.window(len) } else { (0, len) };
+    if wishes.unsorted {
+        wishes.limit = None; // it is done
     }
-    let compare = |a: &(Weight, Vec<u8>), b: &(Weight, Vec<u8>)| match (&a.0, &b.0) {
-        (Weight::Number(x), Weight::Number(y)) => {
-            x.partial_cmp(y).unwrap_or(Ordering::Equal).then_with(|| a.1.cmp(&b.1))
+    let mut items = Vec::with_capacity(count);
+    let mut add =
+        |member: Element<'_>| items.push(Item::new(Weight::Member, member.to_vec(), items.len(), order));
+    let backwards = wishes.unsorted && wishes.descending;
+    match value {
+        ValueRef::List(list) if backwards => list.iter().rev().skip(start).take(count).for_each(add),
+        ValueRef::List(list) => list.iter().skip(start).take(count).for_each(add),
+        ValueRef::SortedSet(zset) => {
+            // By rank, whichever way.
+            let first = if backwards { len.saturating_sub(1 + start) } else { start };
+            zset.iter_from(first, backwards).take(count).for_each(|(member, _)| add(member))
         }
-        (Weight::Text(x), Weight::Text(y)) if wishes.by.is_some() => x.cmp(y),
-        _ => a.1.cmp(&b.1),
-    };
-    match wishes.descending {
-        false => weighed.sort_by(compare),
-        true => weighed.sort_by(|a, b| compare(b, a)),
+        ValueRef::Set(set) => set.iter().skip(start).take(count).for_each(add),
+        _ => {}
     }
-    Ok(weighed.into_iter().map(|(_, member)| member).collect())
+    Ok(items)
 }
 
-fn weigh(call: &mut Call<'_>, member: &[u8], wishes: &Wishes<'_>) -> Result<Weight, CommandError> {
-    let found = wishes.by.map(|by| by.value(call, member));
-    if wishes.alpha {
-        return Ok(Weight::Text(found.flatten()));
-    }
-    let number = match &found {
-        None => weight(member),
-        Some(None) => Some(0.0),
-        Some(Some(value)) => weight(value),
+/// Finds out what the members are compared by.
+fn weigh(call: &mut Call<'_>, items: &mut [Item], wishes: &Wishes<'_>) -> Answer {
+    let mut failed = false;
+    let number = |value: &[u8], failed: &mut bool| {
+        let number = weight(value);
+        *failed |= number.is_none();
+        Weight::Number(number.unwrap_or_default())
     };
-    number.map(Weight::Number).ok_or(text(NOT_NUMBERS))
+    match wishes.by {
+        None if wishes.alpha => {}
+        None => items.iter_mut().for_each(|item| item.weight = number(&item.member, &mut failed)),
+        Some(by) => {
+            let mut weights = Vec::with_capacity(items.len());
+            look_up(call, &[by], items.iter().map(|item| item.member.as_slice()), |_, value| {
+                weights.push(match value {
+                    _ if wishes.alpha => Weight::Text(value.map(Box::from)),
+                    None => Weight::Number(0.0),
+                    Some(value) => number(value, &mut failed),
+                });
+                !failed
+            });
+            items.iter_mut().zip(weights).for_each(|(item, weight)| item.weight = weight);
+        }
+    }
+    if failed { Err(text(NOT_NUMBERS)) } else { Ok(()) }
 }
 
 /// Reads a number as C's `strtod` does: blanks before it are skipped, nothing at all is zero, and a NUL ends it.
@@ -307,34 +409,32 @@ fn weight(bytes: &[u8]) -> Option<f64> {
     number::parse_f64(&bytes[blanks..end])
 }
 
-fn answer(call: &mut Call<'_>, members: &[Vec<u8>], wishes: &Wishes<'_>) {
-    call.out.array(members.len() * wishes.get.len().max(1));
-    for member in members {
-        if wishes.get.is_empty() {
-            call.out.bulk(member);
-        }
-        for pattern in &wishes.get {
-            match pattern.value(call, member) {
-                Some(value) => call.out.bulk(&value),
-                None => call.out.null(),
-            }
-        }
+fn answer(call: &mut Call<'_>, items: &[Item], wishes: &Wishes<'_>) {
+    call.out.array(items.len() * wishes.get.len().max(1));
+    if wishes.get.is_empty() {
+        items.iter().for_each(|item| call.out.bulk(&item.member));
+        return;
     }
+    let mut replies = Answers::new(call.out.version());
+    look_up(call, &wishes.get, items.iter().map(|item| item.member.as_slice()), |_, value| {
+        replies.add(value);
+        true
+    });
+    call.out.raw(replies.as_bytes());
 }
 
 /// What is stored.
-fn listed(call: &mut Call<'_>, members: &[Vec<u8>], wishes: &Wishes<'_>) -> List {
-    let settings = call.node.settings();
+fn listed(call: &mut Call<'_>, items: &[Item], wishes: &Wishes<'_>) -> List {
+    let limits = call.node.limits();
     let mut list = List::new();
-    for member in members {
-        if wishes.get.is_empty() {
-            list.push(End::Right, member, &settings.limits);
-        }
-        for pattern in &wishes.get {
-            let value = pattern.value(call, member).unwrap_or_default();
-            list.push(End::Right, &value, &settings.limits);
-        }
+    if wishes.get.is_empty() {
+        items.iter().for_each(|item| list.push(End::Right, &item.member, &limits));
+        return list;
     }
+    look_up(call, &wishes.get, items.iter().map(|item| item.member.as_slice()), |_, value| {
+        list.push(End::Right, value.unwrap_or_default(), &limits);
+        true
+    });
     list
 }
 

@@ -27,19 +27,43 @@ pub(super) struct Order {
     pub(super) descending: bool,
 }
 
+/// What a member is compared by.
+pub(super) enum Weight {
+    /// A number, and where they are equal the member.
+    Number(f64),
+    /// The member.
+    Member,
+    /// What another key holds, if it holds anything, and where it is equal the order in which they were.
+    Text(Option<Box<[u8]>>),
+}
+
 /// A member, and the next of its run behind it.
-struct Item {
-    number: f64,
-    member: Vec<u8>,
+pub(super) struct Item {
+    pub(super) weight: Weight,
+    pub(super) member: Vec<u8>,
+    /// Which it was before.
+    place: usize,
+    /// Which of the answers is its own.
+    pub(super) answer: usize,
     run: usize,
     descending: bool,
 }
 
 impl Item {
-    fn order(&self, other: &Item) -> Ordering {
-        let numbers = self.number.partial_cmp(&other.number).unwrap_or(Ordering::Equal);
-        let order = numbers.then_with(|| self.member.cmp(&other.member));
-        if self.descending { order.reverse() } else { order }
+    pub(super) fn new(weight: Weight, member: Vec<u8>, place: usize, order: Order) -> Item {
+        Item { weight, member, place, answer: place, run: 0, descending: order.descending }
+    }
+
+    pub(super) fn order(&self, other: &Item) -> Ordering {
+        let order = match (&self.weight, &other.weight) {
+            (Weight::Number(one), Weight::Number(two)) => {
+                one.partial_cmp(two).unwrap_or(Ordering::Equal).then_with(|| self.member.cmp(&other.member))
+            }
+            (Weight::Text(one), Weight::Text(two)) => one.cmp(two),
+            _ => self.member.cmp(&other.member),
+        };
+        let order = if self.descending { order.reverse() } else { order };
+        order.then(self.place.cmp(&other.place))
     }
 }
 
@@ -66,14 +90,14 @@ impl Eq for Item {}
 
 /// Runs that are sorted, last ones first, and the first ones of all.
 #[derive(Default)]
-struct Runs {
+pub(super) struct Runs {
     rest: Vec<Vec<Item>>,
     heads: BinaryHeap<Item>,
 }
 
 impl Runs {
     /// Adds members as a run.
-    fn add(&mut self, mut run: Vec<Item>) {
+    pub(super) fn add(&mut self, mut run: Vec<Item>) {
         run.sort_unstable_by(|one, other| other.order(one));
         run.iter_mut().for_each(|item| item.run = self.rest.len());
         self.heads.extend(run.pop());
@@ -81,10 +105,10 @@ impl Runs {
     }
 
     /// Takes the first one.
-    fn next(&mut self) -> Option<Vec<u8>> {
+    fn next(&mut self) -> Option<Item> {
         let first = self.heads.pop()?;
         self.heads.extend(self.rest[first.run].pop());
-        Some(first.member)
+        Some(first)
     }
 }
 
@@ -132,11 +156,10 @@ impl Sorting {
         let Sorting { image, at, order, bytes, failed, .. } = self;
         let (mut run, mut digits) = (Vec::new(), Digits::new());
         let mut take = |member: &[u8]| {
-            let number = if order.alpha { Some(0.0) } else { weight(member) };
-            *failed |= number.is_none();
+            let weight = if order.alpha { Some(Weight::Member) } else { weight(member).map(Weight::Number) };
+            *failed |= weight.is_none();
             *bytes += member.len() + mem::size_of::<Item>() + MEMBER_BYTES;
-            let number = number.unwrap_or_default();
-            run.push(Item { number, member: member.to_vec(), run: 0, descending: order.descending });
+            run.push(Item::new(weight.unwrap_or(Weight::Member), member.to_vec(), 0, *order));
             budget.spend(member.len() + LOOKED_UP_BYTES) && !*failed
         };
         let next = match image {
@@ -174,26 +197,35 @@ impl Sorting {
 
 /// Takes one member after the other, but for those that are passed over, until nothing is left or the budget is spent; false
 /// then.
-fn merge(
+pub(super) fn merge(
     runs: &mut Runs,
     (passed, wanted): &mut (usize, usize),
     budget: &mut Budget,
-    mut put: impl FnMut(&[u8]),
+    mut put: impl FnMut(&Item) -> usize,
 ) -> bool {
     while *wanted > 0 {
-        let Some(member) = runs.next() else { break };
-        match *passed {
+        let Some(item) = runs.next() else { break };
+        let bytes = match *passed {
             0 => {
-                put(&member);
                 *wanted -= 1;
+                put(&item)
             }
-            _ => *passed -= 1,
-        }
-        if !budget.spend(member.len() + LOOKED_UP_BYTES) && *wanted > 0 {
+            _ => {
+                *passed -= 1;
+                item.member.len()
+            }
+        };
+        if !budget.spend(bytes + LOOKED_UP_BYTES) && *wanted > 0 {
             return false;
         }
     }
     true
+}
+
+/// Writes a member; gives its bytes.
+pub(super) fn write(out: &mut Reply, item: &Item) -> usize {
+    out.bulk(&item.member);
+    item.member.len()
 }
 
 impl Gather for Sorting {
@@ -203,11 +235,10 @@ impl Gather for Sorting {
             return self.gathered && self.list.is_none();
         }
         match &mut self.list {
-            Some((list, limits)) if !self.failed => {
-                merge(&mut self.runs, &mut self.window, budget, |member| {
-                    list.push(End::Right, member, limits)
-                })
-            }
+            Some((list, limits)) if !self.failed => merge(&mut self.runs, &mut self.window, budget, |item| {
+                list.push(End::Right, &item.member, limits);
+                item.member.len()
+            }),
             _ => true,
         }
     }
@@ -244,7 +275,7 @@ struct Merging {
 
 impl Work for Merging {
     fn slice(&mut self, _: &Node, out: &mut Reply, budget: &mut Budget) -> Progress {
-        match merge(&mut self.runs, &mut self.window, budget, |member| out.bulk(member)) {
+        match merge(&mut self.runs, &mut self.window, budget, |item| write(out, item)) {
             true => Progress::Done,
             false => Progress::More,
         }
@@ -268,8 +299,9 @@ mod tests {
         }
         assert!(slices > 1 && !sorting.failed);
         let (mut found, mut window) = (Vec::new(), window);
-        while !merge(&mut sorting.runs, &mut window, &mut Budget::of_slice(), |member| {
-            found.push(member.to_vec());
+        while !merge(&mut sorting.runs, &mut window, &mut Budget::of_slice(), |item| {
+            found.push(item.member.clone());
+            item.member.len()
         }) {}
         found
     }
