@@ -187,7 +187,7 @@ def test_mistakes_change_nothing(node):
     for name, value in [
         ("tls-cert-file", "/nowhere"), ("tls-protocols", "SSLv3"), ("tls-protocols", "TLSv1.1"), ("tls-ciphers", "RC4"),
         ("tls-ciphersuites", "x"), ("tls-key-file", ""), ("tls-key-file-pass", "secret"), ("tls-mode", "maybe"),
-        ("tls-port", "1"), ("tls-dh-params-file", "x"),
+        ("tls-port", "70000"), ("tls-dh-params-file", "x"),
     ]:
         before = node.admin.config_get(name)
         with pytest.raises(redis.ResponseError, match=name):

@@ -17,6 +17,7 @@ pub mod frequent;
 pub mod iam;
 pub mod journal;
 pub mod latency;
+pub mod listeners;
 pub mod log;
 pub mod mailbox;
 pub mod memcache;

@@ -3,8 +3,10 @@
 mod pile;
 
 use crate::iam::Verdict;
+use crate::listeners::Listener;
 use crate::memcache::udp::Datagram;
 use crate::node::Node;
+use crate::worker::Door;
 use pile::Pile;
 use rustix::event::{EventfdFlags, eventfd};
 use std::cell::Cell;
@@ -15,13 +17,17 @@ use std::sync::Arc;
 /// A message to a worker.
 #[derive(Debug)]
 pub enum Mail {
-    /// Serve this connection, which arrived at the listener with this index.
+    /// Serve this connection.
     Adopt {
-        /// Index of the listener.
-        listener: usize,
+        /// Where it came in.
+        door: Door,
         /// The connection.
         fd: OwnedFd,
     },
+    /// Accept connections of this listener, too.
+    Listen(Listener),
+    /// Close the listener with this number.
+    EndListener(usize),
     /// Close the sessions that were marked killed.
     Kill,
     /// Send these bytes to these sessions, after what they were sent so far.

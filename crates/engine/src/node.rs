@@ -8,6 +8,7 @@ use crate::command::{Command, Table};
 use crate::commandlog::CommandLog;
 use crate::config::{Config, Fsync, Settings};
 use crate::latency::{EVICTION_CYCLE, LatencyMonitor};
+use crate::listeners::Listeners;
 use crate::log::Log;
 use crate::log::aof::rewrite;
 use crate::mailbox::{Form, Job, Mail, Mailbox, Place};
@@ -149,6 +150,8 @@ pub struct Node {
     pub latency: LatencyMonitor,
     /// Sessions that wait for a key.
     pub blocked: Blocked,
+    /// Where it listens.
+    pub listeners: Listeners,
     /// CLIENT PAUSE.
     pub pause: Pause,
     /// Sessions that watch all others.
@@ -253,6 +256,7 @@ impl Node {
             commandlog: CommandLog::default(),
             latency: LatencyMonitor::default(),
             blocked: Blocked::default(),
+            listeners: Listeners::default(),
             pause: Pause::default(),
             monitors: Monitors::default(),
             table,

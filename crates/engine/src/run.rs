@@ -4,7 +4,8 @@ use crate::acl::file;
 use crate::command::families;
 use crate::command::locked::Locked;
 use crate::config::memcached::Memcached;
-use crate::config::{Config, Ending, Settings};
+use crate::config::{Config, Ending};
+use crate::listeners::{Listeners, address_of};
 use crate::log::aof;
 use crate::mailbox::Mailbox;
 use crate::memcache::{Auth, AuthError, Binding, Rules, udp};
@@ -13,14 +14,13 @@ use crate::memory::{self, bound};
 use crate::node::Node;
 use crate::signal::{self, Stop};
 use crate::snapshot::load::{LoadError, Loaded, load_file};
-use crate::socket::{Engine, listen};
+use crate::socket::Engine;
 use crate::tls::TlsError;
-use crate::worker::{Door, Worker};
+use crate::worker::Worker;
 use crate::{process, replication, snapshot};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::os::fd::OwnedFd;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -340,12 +340,15 @@ pub fn start(config: Config) -> Result<Running, RunError> {
     if let Some(path) = &startup.memcached.memory_file {
         memory_file::check(path).map_err(|error| RunError::MemoryFile(path.clone(), error))?;
     }
-    let (doors, listeners) = open(startup, &settings)?;
+    let doors = Listeners::default();
+    let listeners = doors.begin(startup, &settings)?;
     let mailboxes = (0..threads).map(|_| Mailbox::new()).collect::<io::Result<Vec<_>>>();
     let mailboxes = mailboxes.map_err(RunError::Worker)?;
     let seed = RandomState::new().build_hasher().finish();
     bound::prepare(settings.maxmemory);
-    let node = Arc::new(Node::new(settings, startup, seed, mailboxes, families()));
+    let mut node = Node::new(settings, startup, seed, mailboxes, families());
+    node.listeners = doors;
+    let node = Arc::new(node);
     node.tls.apply(&node.settings().tls)?;
     load_users(&node).map_err(RunError::Users)?;
     node.memcached.set_auth(memcached_users(&startup.memcached)?);
@@ -378,12 +381,12 @@ pub fn start(config: Config) -> Result<Running, RunError> {
     let (told, started) = channel();
     let mut listeners = Some(listeners);
     for id in 0..threads {
-        let (node, doors, engine) = (running.node.clone(), doors.clone(), startup.engine);
+        let (node, engine) = (running.node.clone(), startup.engine);
         let (told, listeners) = (told.clone(), listeners.take().unwrap_or_default());
         let work = move || {
             memory::allocator::share_arena(threads); // refused, it costs memory and nothing else
             let shared = node.clone();
-            let worker = Worker::new(node, id, engine, doors).and_then(|mut worker| {
+            let worker = Worker::new(node, id, engine).and_then(|mut worker| {
                 listeners.into_iter().try_for_each(|listener| worker.listen(listener))?;
                 Ok(worker)
             });
@@ -580,64 +583,4 @@ fn await_start(started: &Receiver<io::Result<&'static str>>, threads: usize) -> 
         engine = started.recv().map_err(|_| io::Error::other("a worker ended at once"))??;
     }
     Ok(engine)
-}
-
-/// Opens all listeners; a door for each says what it speaks.
-fn open(startup: &Startup, settings: &Settings) -> Result<(Vec<Door>, Vec<OwnedFd>), RunError> {
-    let (mut doors, mut listeners) = (Vec::new(), Vec::new());
-    let ports = [
-        (Door::Redis, settings.port),
-        (Door::RedisTls, settings.tls.port),
-        (Door::Memcached, settings.memcached_port),
-    ];
-    for (door, port) in ports {
-        for bind in settings.bind.iter().filter(|_| port > 0) {
-            match open_tcp(bind, port, startup.backlog)? {
-                Some(listener) => {
-                    doors.push(door);
-                    listeners.push(listener);
-                }
-                None => tracing::warn!("{bind} is not an address of this machine; not listening there"),
-            }
-        }
-    }
-    let sockets =
-        [(Door::RedisUnix, &startup.unix_socket), (Door::MemcachedUnix, &startup.memcached_unix_socket)];
-    for (door, path) in sockets {
-        let Some(path) = path else { continue };
-        doors.push(door);
-        let mode = match door {
-            Door::MemcachedUnix => startup.memcached.socket_mode.or(startup.unix_socket_mode),
-            _ => startup.unix_socket_mode,
-        };
-        listeners.push(open_unix(path, mode, startup.backlog)?);
-    }
-    if doors.is_empty() { Err(RunError::NoDoor) } else { Ok((doors, listeners)) }
-}
-
-/// `None` for an address with a leading `-` (as in redis.conf) that the machine does not have.
-fn open_tcp(bind: &str, port: u16, backlog: i32) -> Result<Option<OwnedFd>, RunError> {
-    let optional = bind.starts_with('-');
-    let address = SocketAddr::new(address_of(bind)?, port);
-    match listen::patiently(&address, || listen::tcp(address, backlog)) {
-        Ok(listener) => Ok(Some(listener)),
-        Err(error) if optional && error.raw_os_error() != Some(libc::EADDRINUSE) => {
-            tracing::debug!("{address}: {error}");
-            Ok(None)
-        }
-        Err(source) => Err(RunError::Listen { address: address.to_string(), source }),
-    }
-}
-
-fn address_of(bind: &str) -> Result<IpAddr, RunError> {
-    Ok(match bind.trim_start_matches('-') {
-        "*" => IpAddr::from([0, 0, 0, 0]),
-        "localhost" => IpAddr::from([127, 0, 0, 1]),
-        text => text.parse().map_err(|_| RunError::BadAddress(bind.into()))?,
-    })
-}
-
-fn open_unix(path: &Path, mode: Option<u32>, backlog: i32) -> Result<OwnedFd, RunError> {
-    listen::patiently(&path.display(), || listen::unix(path, mode, backlog))
-        .map_err(|source| RunError::Listen { address: path.display().to_string(), source })
 }

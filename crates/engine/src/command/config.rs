@@ -140,6 +140,19 @@ fn change(node: &Node, session: &Client, pairs: Args<'_>, config: &mut Config) -
             ))
         })?;
     }
+    // The first of those that say where to listen is what an error is about.
+    if let Some(name) = seen.iter().find(|name| matches!(**name, "port" | "tls-port" | "bind")) {
+        node.listeners.change(node, &config.settings).map_err(|_| {
+            let _ = node.tls.apply(&node.settings().tls); // as it was before
+            let what = match *name {
+                "bind" => "Failed to bind to specified addresses.",
+                _ => "Unable to listen on this port. Check server logs.",
+            };
+            CommandError::new(format!(
+                "ERR CONFIG SET failed (possibly related to argument '{name}') - {what}"
+            ))
+        })?;
+    }
     Ok(())
 }
 

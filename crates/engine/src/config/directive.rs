@@ -203,16 +203,23 @@ pub(super) fn one_of<T: Copy>(names: &[(&'static str, T)], text: &str) -> Result
 
 pub(super) use {memory, number, switch, words};
 
+/// Addresses that `bind` may name.
+const BIND_MAX: usize = 16;
+
 /// All directives but those of [`append_only`] and [`replication`].
 pub const TABLE: &[Directive] = &[
-    number!("port", &[], Start, settings.port, 0, 65535),
+    number!("port", &[], Always, settings.port, 0, 65535),
     Directive {
         name: "bind",
         aliases: &[],
-        when: When::Start,
+        when: When::Always,
         get: |config| config.settings.bind.join(" "),
         set: |config, text| {
-            config.settings.bind = text.split_whitespace().map(str::to_owned).collect();
+            let addresses: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+            if addresses.len() > BIND_MAX {
+                return Err("Too many bind addresses specified.".into());
+            }
+            config.settings.bind = addresses;
             Ok(())
         },
     },

@@ -186,7 +186,7 @@ const CACHE_SIZE_MAX: i64 = 1 << 20;
 
 /// The rows.
 pub const TABLE: &[Directive] = &[
-    count!("tls-port", Start, port, 65535),
+    count!("tls-port", Always, port, 65535),
     word!("tls-mode", mode, TlsMode::NAMES),
     switch!("tls-replication", Always, settings.tls.replication),
     file!("tls-cert-file", certificate),

@@ -36,7 +36,7 @@ struct Connection {
 pub struct Epoll {
     epoll: OwnedFd,
     wake: OwnedFd,
-    listeners: Vec<OwnedFd>,
+    listeners: Vec<Option<OwnedFd>>,
     connections: Vec<Option<Connection>>,
     free: Vec<u32>,
     generation: u32,
@@ -67,11 +67,21 @@ impl Epoll {
         })
     }
 
-    pub(super) fn listen(&mut self, listener: OwnedFd) -> io::Result<()> {
-        let data = EventData::new_u64(LISTENER | self.listeners.len() as u64);
+    pub(super) fn listen(&mut self, number: usize, listener: OwnedFd) -> io::Result<()> {
+        let data = EventData::new_u64(LISTENER | number as u64);
         epoll::add(&self.epoll, &listener, data, EventFlags::IN)?;
-        self.listeners.push(listener);
+        if number >= self.listeners.len() {
+            self.listeners.resize_with(number + 1, || None);
+        }
+        self.listeners[number] = Some(listener);
         Ok(())
+    }
+
+    pub(super) fn end_listener(&mut self, number: usize) {
+        if let Some(listener) = self.listeners.get_mut(number).and_then(Option::take) {
+            // Somebody else may have another handle of the socket, and then closing this one is not enough.
+            let _ = epoll::delete(&self.epoll, &listener);
+        }
     }
 
     pub(super) fn stop_listening(&mut self) {
@@ -243,7 +253,7 @@ impl Epoll {
     }
 
     fn accept(&mut self, index: usize, sink: &mut impl Sink) {
-        let Some(listener) = self.listeners.get(index) else { return };
+        let Some(Some(listener)) = self.listeners.get(index) else { return };
         for _ in 0..ACCEPT_MAX {
             match accept_with(listener.as_fd(), SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
                 Ok(fd) => sink.accepted(index, fd),

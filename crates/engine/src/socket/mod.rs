@@ -90,9 +90,14 @@ impl Driver {
         }
     }
 
-    /// Accepts connections of a listening socket.
-    pub fn listen(&mut self, listener: OwnedFd) -> io::Result<()> {
-        either!(self, driver => driver.listen(listener))
+    /// Accepts connections of a listening socket, which is told of by this number. Numbers are small, and used once.
+    pub fn listen(&mut self, number: usize, listener: OwnedFd) -> io::Result<()> {
+        either!(self, driver => driver.listen(number, listener))
+    }
+
+    /// Stops accepting of one.
+    pub fn end_listener(&mut self, number: usize) {
+        either!(self, driver => driver.end_listener(number));
     }
 
     /// Stops accepting.

@@ -68,13 +68,19 @@ struct Connection {
     counted: u32,
 }
 
+struct Listening {
+    fd: OwnedFd,
+    /// It is closed as soon as the kernel is done with it.
+    ended: bool,
+}
+
 /// See the module.
 pub struct Uring {
     ring: IoUring,
     buffers: Buffers,
     wake: OwnedFd,
     wake_armed: bool,
-    listeners: Vec<OwnedFd>,
+    listeners: Vec<Option<Listening>>,
     connections: Vec<Option<Connection>>,
     free: Vec<u32>,
     generation: u32,
@@ -244,15 +250,25 @@ impl Uring {
         Ok(())
     }
 
-    pub(super) fn listen(&mut self, listener: OwnedFd) -> io::Result<()> {
-        self.listeners.push(listener);
-        self.accept_later.push(self.listeners.len() - 1);
+    pub(super) fn listen(&mut self, number: usize, listener: OwnedFd) -> io::Result<()> {
+        if number >= self.listeners.len() {
+            self.listeners.resize_with(number + 1, || None);
+        }
+        self.listeners[number] = Some(Listening { fd: listener, ended: false });
+        self.accept_later.push(number);
         Ok(())
     }
 
+    pub(super) fn end_listener(&mut self, number: usize) {
+        if let Some(Some(listener)) = self.listeners.get_mut(number) {
+            listener.ended = true;
+            let _ = shutdown(&listener.fd, Shutdown::Both); // ends the multishot accept; its completion closes the socket
+        }
+    }
+
     pub(super) fn stop_listening(&mut self) {
-        for listener in std::mem::take(&mut self.listeners) {
-            let _ = shutdown(&listener, Shutdown::Both); // ends the multishot accept
+        for listener in std::mem::take(&mut self.listeners).into_iter().flatten() {
+            let _ = shutdown(&listener.fd, Shutdown::Both); // ends the multishot accept
         }
     }
 
@@ -429,8 +445,11 @@ impl Uring {
             self.push(ticks.build().user_data(kind::TICK));
         }
         for index in std::mem::take(&mut self.accept_later) {
-            if let Some(listener) = self.listeners.get(index) {
-                let accept = opcode::AcceptMulti::new(types::Fd(listener.as_raw_fd()))
+            let Some(slot) = self.listeners.get_mut(index) else { continue };
+            if let Some(listener) = slot.take_if(|listener| listener.ended) {
+                drop(listener);
+            } else if let Some(listener) = slot {
+                let accept = opcode::AcceptMulti::new(types::Fd(listener.fd.as_raw_fd()))
                     .flags(libc::SOCK_CLOEXEC)
                     .build();
                 self.push(accept.user_data(kind::ACCEPT | index as u64));

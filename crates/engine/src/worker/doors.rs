@@ -6,6 +6,7 @@
 use super::Worker;
 use super::sessions::Protocol;
 use crate::config::tls::TlsMode;
+use crate::listeners::Listener;
 use crate::mailbox::Mail;
 use crate::memcache;
 use crate::session::Client;
@@ -14,6 +15,7 @@ use crate::socket::listen;
 use crate::tls;
 use larder_protocol::resp::request::Parser;
 use larder_store::Now;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -53,15 +55,32 @@ impl Door {
 }
 
 impl Worker {
+    /// Accepts connections here and hands them to all workers in turn: one acceptor deals evenly, which the kernel's
+    /// choice by hash (SO_REUSEPORT) does not.
+    pub fn listen(&mut self, listener: Listener) -> io::Result<()> {
+        let Listener { number, door, socket } = listener;
+        if number >= self.doors.len() {
+            self.doors.resize(number + 1, None);
+        }
+        self.doors[number] = Some(door);
+        self.driver.listen(number, socket)
+    }
+
+    /// Accepts no more connections of a listener. One that was accepted already is served.
+    pub(super) fn end_listener(&mut self, number: usize) {
+        self.driver.end_listener(number);
+    }
+
     /// Gives the connections that were accepted to the workers in turn.
     pub(super) fn welcome(&mut self, now: Now) {
         for (listener, fd) in std::mem::take(&mut self.sessions.accepted) {
+            let Some(&Some(door)) = self.doors.get(listener) else { continue };
             let to = self.next % self.node.mailboxes.len();
             self.next = self.next.wrapping_add(1);
             if to == self.id {
-                self.adopt(listener, fd, now.ms);
+                self.adopt(door, fd, now.ms);
             } else {
-                self.node.mailboxes[to].send(Mail::Adopt { listener, fd });
+                self.node.mailboxes[to].send(Mail::Adopt { door, fd });
             }
         }
     }
@@ -70,13 +89,12 @@ impl Worker {
     #[cold]
     pub(super) fn admit_patient(&mut self, now: Now) {
         while self.node.sessions.count() < self.node.settings().maxclients {
-            let Some((listener, fd)) = self.patient.pop_front() else { return };
-            self.adopt(listener, fd, now.ms);
+            let Some((door, fd)) = self.patient.pop_front() else { return };
+            self.adopt(door, fd, now.ms);
         }
     }
 
-    pub(super) fn adopt(&mut self, listener: usize, fd: OwnedFd, now_ms: u64) {
-        let door = self.doors[listener];
+    pub(super) fn adopt(&mut self, door: Door, fd: OwnedFd, now_ms: u64) {
         let settings = self.node.settings();
         if let Some(ranges) = settings.allowed_sources.as_ref().filter(|_| !door.is_unix())
             && !listen::peer(&fd).is_some_and(|peer| ranges.admit(peer))
@@ -91,7 +109,7 @@ impl Worker {
             && self.patient.len() < PATIENT_MAX
         {
             self.node.memcached.count_waiting(self.id);
-            self.patient.push_back((listener, fd));
+            self.patient.push_back((door, fd));
             return;
         }
         self.node.stats.connections.fetch_add(1, Ordering::Relaxed);

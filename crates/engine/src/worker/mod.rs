@@ -105,9 +105,10 @@ pub struct Worker {
     waits: Waits,
     /// What slices took that the other sessions have not had yet.
     sliced: Duration,
-    doors: Vec<Door>,
-    /// Memcached connections beyond `maxclients` that wait until there is room, and their listeners.
-    patient: VecDeque<(usize, OwnedFd)>,
+    /// What the listeners' connections speak, by number.
+    doors: Vec<Option<Door>>,
+    /// Memcached connections beyond `maxclients` that wait until there is room.
+    patient: VecDeque<(Door, OwnedFd)>,
     /// The worker that gets the next connection.
     next: usize,
     random: u64,
@@ -119,7 +120,7 @@ pub struct Worker {
 
 impl Worker {
     /// A worker of a node. Made on the thread that runs it: a ring belongs to one thread.
-    pub fn new(node: Arc<Node>, id: usize, engine: Engine, doors: Vec<Door>) -> io::Result<Worker> {
+    pub fn new(node: Arc<Node>, id: usize, engine: Engine) -> io::Result<Worker> {
         let received_max = match node.settings().maxmemory {
             0 => usize::MAX,
             memory => (memory / RECEIVED_SHARE) as usize / node.mailboxes.len(),
@@ -147,7 +148,7 @@ impl Worker {
             resting: false,
             held: Vec::new(),
             feeding: Vec::new(),
-            doors,
+            doors: Vec::new(),
             patient: VecDeque::new(),
             next: 0,
             exact_until_ms: 0,
@@ -159,12 +160,6 @@ impl Worker {
         self.driver.name()
     }
 
-    /// Accepts connections here and hands them to all workers in turn: one acceptor deals evenly, which the kernel's
-    /// choice by hash (SO_REUSEPORT) does not.
-    pub fn listen(&mut self, listener: OwnedFd) -> io::Result<()> {
-        self.driver.listen(listener)
-    }
-
     /// Serves until the node stops.
     pub fn run(&mut self) -> io::Result<()> {
         self.node.mailboxes[self.id].claim();
@@ -172,6 +167,7 @@ impl Worker {
         while !self.node.stopping.load(Ordering::Acquire) {
             self.turn()?;
         }
+        self.node.listeners.close();
         self.driver.stop_listening();
         self.say_goodbye()
     }
@@ -243,7 +239,13 @@ impl Worker {
         self.deliver();
         for mail in std::mem::take(&mut self.later) {
             match mail {
-                Mail::Adopt { listener, fd } => self.adopt(listener, fd, now_ms()),
+                Mail::Adopt { door, fd } => self.adopt(door, fd, now_ms()),
+                Mail::Listen(listener) => {
+                    if let Err(error) = self.listen(listener) {
+                        tracing::warn!("a listener cannot be served: {error}");
+                    }
+                }
+                Mail::EndListener(number) => self.end_listener(number),
                 Mail::Kill => {
                     for session in self.sessions.iter_mut() {
                         if session.client.shared.killed.load(Ordering::Relaxed) {

@@ -1,7 +1,8 @@
 //! CONFIG, what `restricted-commands` hides, and whom `allowed-sources` keeps out.
 
-use crate::client::show;
-use crate::node::On;
+use crate::client::{Session, show};
+use crate::node::{On, connect_to, free_port};
+use std::net::{TcpListener, TcpStream};
 
 on_every_engine!(
     directives_are_read,
@@ -9,6 +10,7 @@ on_every_engine!(
     mistakes_name_the_directive,
     restricted_commands_exist_on_the_unix_socket_only,
     sources_that_are_not_allowed_are_refused_and_counted,
+    it_listens_elsewhere_when_it_is_told,
 );
 
 fn directives_are_read(on: On) {
@@ -122,4 +124,68 @@ fn sources_that_are_not_allowed_are_refused_and_counted(on: On) {
     operator.says("CONFIG SET allowed-sources 127.0.0.0/33", "-ERR CONFIG SET failed (possibly related to argument 'allowed-sources') - argument must be ranges of addresses, or none");
     operator.says("CONFIG SET allowed-sources 127.0.0.0/8", "OK");
     node.connect().says("PING", "PONG");
+}
+
+fn it_listens_elsewhere_when_it_is_told(on: On) {
+    let node = on.node("");
+    let (mut session, old) = (node.connect(), node.port());
+    let knock = |address: &str, port: u16| TcpStream::connect((address, port)).is_ok();
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let taken = taken.local_addr().unwrap().port();
+    let new = free_port();
+    let refused = |name: &str, what: &str| {
+        format!("-ERR CONFIG SET failed (possibly related to argument '{name}') - {what}")
+    };
+    let no_port = "Unable to listen on this port. Check server logs.";
+    let no_address = "Failed to bind to specified addresses.";
+
+    session.says(&format!("CONFIG SET port {new}"), "OK");
+    assert!(!knock("127.0.0.1", old));
+    // Who is connected stays, and others come in.
+    session.says("PING", "PONG");
+    let mut other = connect_to(new);
+    other.talk(&[("SET k v", "OK"), ("CONFIG GET port", &format!("[$port, ${new}]"))]);
+    session.says("GET k", "$v");
+    assert_eq!(node.info("tcp_port"), u64::from(new));
+
+    // What cannot be opened changes nothing.
+    for (words, expected) in [
+        (format!("port {taken}"), refused("port", no_port)),
+        (format!("timeout 7 port {taken}"), refused("port", no_port)),
+        (format!("port {taken} bind 127.0.0.1"), refused("port", no_port)),
+        (format!("bind 127.0.0.1 port {taken}"), refused("bind", no_address)),
+        ("bind 192.0.2.1".into(), refused("bind", no_address)),
+        ("bind nonsense.invalid".into(), refused("bind", no_address)),
+    ] {
+        session.says(&format!("CONFIG SET {words}"), &expected);
+        assert!(knock("127.0.0.1", new), "{words}");
+    }
+    let set =
+        |session: &mut Session, addresses: &str| show(&session.call(&["CONFIG", "SET", "bind", addresses]));
+    assert_eq!(set(&mut session, "127.0.0.1 192.0.2.1"), refused("bind", no_address));
+    assert_eq!(set(&mut session, "127.0.0.1 127.0.0.1"), refused("bind", no_address));
+    assert_eq!(
+        set(&mut session, &["127.0.0.1"; 17].join(" ")),
+        refused("bind", "Too many bind addresses specified.")
+    );
+    session.talk(&[("CONFIG GET timeout", "[$timeout, $0]"), ("CONFIG GET bind", "[$bind, $127.0.0.1]")]);
+
+    // From one address to all and back: the same port is let go of first.
+    for (addresses, first, second, third) in [
+        ("127.0.0.1 127.0.0.2", true, true, false),
+        ("*", true, true, true),
+        ("127.0.0.3 -192.0.2.1", false, false, true),
+        ("", false, false, false),
+        ("127.0.0.1", true, false, false),
+    ] {
+        assert_eq!(set(&mut session, addresses), "OK", "{addresses}");
+        let open = ["127.0.0.1", "127.0.0.2", "127.0.0.3"].map(|address| knock(address, new));
+        assert_eq!(open, [first, second, third], "{addresses}");
+    }
+    session.says("CONFIG SET port 0", "OK");
+    assert!(!knock("127.0.0.1", new));
+    session.says(&format!("CONFIG SET port {old}"), "OK");
+    node.connect().says("GET k", "$v");
+    // The Memcached door went along each time.
+    node.memcached().exchange("get k\r\n", "VALUE k 0 1\r\nv\r\nEND\r\n");
 }

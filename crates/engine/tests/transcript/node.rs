@@ -89,8 +89,13 @@ fn spawn(arguments: &str, log: &Path) -> Child {
         .unwrap()
 }
 
+/// A Redis session at a port of this machine.
+pub(crate) fn connect_to(port: u16) -> Session {
+    Session::new(TcpStream::connect(("127.0.0.1", port)).unwrap())
+}
+
 /// Below those that the kernel gives to outgoing connections, which could take it at any time.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     loop {
         let port = 10_000 + (RandomState::new().build_hasher().finish() % 22_000) as u16;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
@@ -135,7 +140,12 @@ impl Node {
 
     /// A Redis session over TCP.
     pub(crate) fn connect(&self) -> Session {
-        Session::new(TcpStream::connect(("127.0.0.1", self.port)).unwrap())
+        connect_to(self.port)
+    }
+
+    /// The port of Redis that it was started with.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Tries to connect.
