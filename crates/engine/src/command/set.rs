@@ -333,19 +333,9 @@ fn spop(call: &mut Call<'_>) -> Answer {
         return Ok(());
     };
     let (len, taken) = (set.len(), count.unwrap_or(1).min(set.len()));
-    if long::is_large(taken, len) {
-        match long::prepared(call) {
-            // If the log was turned on meanwhile, it has to be told which ones they are.
-            Some(Stored::Popped(popped)) if popped.effect.is_some() || !call.keys.is_logged() => {
-                return put_popped(call, popped);
-            }
-            other => background::drop_later(other),
-        }
-        if long::may_begin(call.session) {
-            return pop_many(call, taken);
-        }
+    if long::is_large(taken, len) && (call.session.prepared.is_some() || long::may_begin(call.session)) {
+        return take_many(call, taken);
     }
-    let Some(set) = call.keys.write_set(args.get(1))? else { return Ok(()) };
     if count.is_some() {
         call.out.set(taken);
     }
@@ -374,6 +364,19 @@ fn spop(call: &mut Call<'_>) -> Answer {
         call.keys.drop_if_empty(args.get(1));
     }
     Ok(())
+}
+
+/// Takes many members out in slices, or puts what is left where that was done.
+#[cold]
+fn take_many(call: &mut Call<'_>, taken: usize) -> Answer {
+    match long::prepared(call) {
+        // If the log was turned on meanwhile, it has to be told which ones they are.
+        Some(Stored::Popped(popped)) if popped.effect.is_some() || !call.keys.is_logged() => {
+            return put_popped(call, popped);
+        }
+        other => background::drop_later(other),
+    }
+    if long::may_begin(call.session) { pop_many(call, taken) } else { spop(call) }
 }
 
 /// Takes many members out. All of them are handed over as they are; of fewer the set is gathered that is left.
