@@ -372,7 +372,7 @@ fn take_many(call: &mut Call<'_>, taken: usize) -> Answer {
     match long::prepared(call) {
         // If the log was turned on meanwhile, it has to be told which ones they are.
         Some(Stored::Popped(popped)) if popped.effect.is_some() || !call.keys.is_logged() => {
-            return put_popped(call, popped);
+            return put_popped(call, *popped);
         }
         other => background::drop_later(other),
     }
@@ -400,7 +400,7 @@ fn pop_many(call: &mut Call<'_>, taken: usize) -> Answer {
 
 /// What is left of the set takes its place.
 #[cold]
-fn put_popped(call: &mut Call<'_>, mut gathered: Box<long::Popped>) -> Answer {
+fn put_popped(call: &mut Call<'_>, mut gathered: long::Popped) -> Answer {
     let key = call.args.get(1);
     let Some(set) = call.keys.write_set(key)? else { return Ok(()) };
     let whole = std::mem::replace(set, std::mem::take(&mut gathered.rest));
@@ -410,7 +410,7 @@ fn put_popped(call: &mut Call<'_>, mut gathered: Box<long::Popped>) -> Answer {
         call.keys.propagate_encoded(effect);
     }
     popped(call);
-    long::begin(call, *gathered)
+    long::begin(call, gathered)
 }
 
 fn popped(call: &mut Call<'_>) {
