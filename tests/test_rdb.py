@@ -416,12 +416,13 @@ def test_save_points_save(start):
     assert server.client.info("persistence")["rdb_changes_since_last_save"] == 0
 
 
-def test_a_disk_that_is_full_stops_writes_and_leaves_nothing_behind(start):
+@pytest.mark.parametrize("room", [100_000, 192 * 1024, 300_001])
+def test_a_disk_that_is_full_stops_writes_and_leaves_nothing_behind(start, room):
     server = start(None, start.folder, "--save", "900 1000000")
     server.client.set("a", os.urandom(400_000))
     server.client.save()
     saved = (server.folder / "dump.rdb").read_bytes()
-    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
     server.save_in_background()
     info = server.client.info("persistence")
     assert info["rdb_last_bgsave_status"] == "err" and info["rdb_saves"] == 1

@@ -1,18 +1,14 @@
 //! Writing a snapshot to a file: a temporary one, made durable, then renamed. A crash leaves the old file or the new one.
 
+use super::output::Output;
+use super::queue::Queue;
 use super::take::{Snapshot, State};
 use crate::priority::giving_way;
+use larder_rdb::Writer;
 use larder_rdb::file::write;
-use larder_rdb::{Checksum, Writer};
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
-
-/// Bytes after which the kernel is asked to write them, so that the last fsync does not take long. Few, as a kernel may run
-/// nothing else on this processor while it hands them to the disk.
-const SYNC_BYTES: u64 = 1024 * 1024;
-/// Bytes that are written at once: no burst, even if a value is large.
-const PORTION_BYTES: usize = 256 * 1024;
 
 /// How a file is written.
 #[derive(Clone, Debug)]
@@ -85,11 +81,11 @@ fn write_temporary(snapshot: &Snapshot, wishes: &FileWishes, temporary: &Path) -
     let mut out = Output::create(temporary, wishes.checksum, wishes.incremental)?;
     let mut writer = if snapshot.compresses() { Writer::new() } else { Writer::uncompressed() };
     snapshot.queue().prepare();
-    if wishes.gives_way {
-        let part = || take(snapshot, &mut writer, &mut out, || !snapshot.queue().is_pressing());
-        giving_way("save-low", part).unwrap_or(Ok(()))?;
+    let mut take = |goes_on: &dyn Fn() -> bool| take(snapshot, &mut writer, &mut out, goes_on);
+    match wishes.gives_way {
+        true => take_in_turns(snapshot.queue(), "save-low", &mut take)?,
+        false => drop(take(&|| true)?),
     }
-    take(snapshot, &mut writer, &mut out, || true)?;
     match snapshot.state() {
         State::Complete => {}
         State::Failed(why) => return Err(io::Error::other(why)),
@@ -97,78 +93,86 @@ fn write_temporary(snapshot: &Snapshot, wishes: &FileWishes, temporary: &Path) -
     }
     write::end(&mut writer);
     out.put(writer.as_bytes())?;
-    let sum = write::checksum(out.sum.as_ref());
+    let sum = write::checksum(out.sum());
     out.put(&sum)?;
     out.finish()
 }
 
-/// Writes pieces until there are no more, or `goes_on` says that it is enough.
-fn take(
-    snapshot: &Snapshot,
-    writer: &mut Writer,
-    out: &mut Output,
-    goes_on: impl Fn() -> bool,
+/// Has pieces taken on a thread that gives way, until writers are in need, and what is left then on the one that calls this.
+/// `take` goes on as long as it is told to, and answers whether it has come to the end.
+///
+/// # Errors
+/// Those of `take`.
+pub fn take_in_turns(
+    queue: &Queue,
+    name: &str,
+    take: &mut (dyn FnMut(&dyn Fn() -> bool) -> io::Result<bool> + Send),
 ) -> io::Result<()> {
-    while goes_on()
-        && let Some(piece) = snapshot.queue().pop()
-    {
-        piece.each_part(snapshot.queue(), writer, &mut |part| out.put(part))?;
-        snapshot.rest();
+    let is_over = giving_way(name, || take(&|| !queue.is_pressing())).unwrap_or(Ok(false))?;
+    if !is_over {
+        take(&|| true)?;
     }
     Ok(())
 }
 
-/// A file that is being written, with its checksum.
-pub struct Output {
-    file: File,
-    size: u64,
-    synced: u64,
-    sum: Option<Checksum>,
-    incremental: bool,
+/// Writes pieces until there are no more, which it answers, or `goes_on` says that it is enough.
+fn take(
+    snapshot: &Snapshot,
+    writer: &mut Writer,
+    out: &mut Output,
+    goes_on: &dyn Fn() -> bool,
+) -> io::Result<bool> {
+    while goes_on() {
+        let Some(piece) = snapshot.queue().pop() else { return Ok(true) };
+        piece.each_part(snapshot.queue(), writer, &mut |part| out.put(part))?;
+        snapshot.rest();
+    }
+    Ok(false)
 }
 
-impl Output {
-    /// An empty file.
-    ///
-    /// # Errors
-    /// As the file system says.
-    pub fn create(path: &Path, checksum: bool, incremental: bool) -> io::Result<Output> {
-        let sum = checksum.then(Checksum::default);
-        Ok(Output { file: File::create(path)?, size: 0, synced: 0, sum, incremental })
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::queue::{HARD_BYTES, Piece};
+    use rustix::process::getpriority_process;
+
+    #[test]
+    fn once_writers_are_in_need_a_thread_of_the_usual_priority_goes_on() {
+        let queue = Queue::new(0);
+        let piece = || Piece { bytes: vec![0; HARD_BYTES], image: None };
+        let mut turns = Vec::new();
+        let mut take = |goes_on: &dyn Fn() -> bool| {
+            turns.push(getpriority_process(None).unwrap());
+            while goes_on() {
+                let Some(_) = queue.pop() else { return Ok(true) };
+                if turns.len() == 1 {
+                    (0..2).for_each(|_| assert!(queue.push(piece())));
+                    queue.close(false);
+                }
+            }
+            Ok(false)
+        };
+        assert!(queue.push(piece()));
+        take_in_turns(&queue, "polite", &mut take).unwrap();
+        assert!(queue.is_over());
+        let usual = getpriority_process(None).unwrap();
+        assert_eq!(turns.len(), 2, "the first one was told to stop");
+        assert!(turns[0] > usual || usual == 19, "{turns:?}");
+        assert_eq!(turns[1], usual);
     }
 
-    /// Makes it durable; its size.
-    ///
-    /// # Errors
-    /// As the file system says.
-    pub fn finish(self) -> io::Result<u64> {
-        self.file.sync_all()?;
-        Ok(self.size)
-    }
-
-    /// Appends bytes.
-    ///
-    /// # Errors
-    /// As the file system says.
-    pub fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        for portion in bytes.chunks(PORTION_BYTES) {
-            self.file.write_all(portion)?;
-            self.size += portion.len() as u64;
-            if let Some(sum) = &mut self.sum {
-                sum.update(portion);
-            }
-            if self.incremental && self.size - self.synced >= SYNC_BYTES {
-                self.file.sync_data()?;
-                // What was written will not be read again soon: the page cache is for others.
-                let _ = rustix::fs::fadvise(
-                    &self.file,
-                    self.synced,
-                    std::num::NonZeroU64::new(self.size - self.synced),
-                    rustix::fs::Advice::DontNeed,
-                ); // a hint
-                self.synced = self.size;
-            }
-        }
-        Ok(())
+    #[test]
+    fn what_can_all_be_taken_politely_is() {
+        let queue = Queue::new(0);
+        queue.push(Piece { bytes: vec![0; 10], image: None });
+        queue.close(false);
+        let mut turns = 0;
+        let mut take = |goes_on: &dyn Fn() -> bool| {
+            turns += 1;
+            while goes_on() && queue.pop().is_some() {}
+            Ok(true)
+        };
+        take_in_turns(&queue, "polite", &mut take).unwrap();
+        assert_eq!(turns, 1);
     }
 }

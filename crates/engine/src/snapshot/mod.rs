@@ -11,6 +11,7 @@ pub mod exit;
 pub mod file;
 pub mod inspect;
 pub mod load;
+pub mod output;
 pub mod queue;
 pub mod save;
 pub mod take;

@@ -4,7 +4,8 @@
 //! neither the walk nor a writer that saves an item first has more to do than otherwise.
 
 use crate::log::effects::{encode, encode_select};
-use crate::snapshot::file::{Output, place};
+use crate::snapshot::file::{place, take_in_turns};
+use crate::snapshot::output::Output;
 use crate::snapshot::{Snapshot, State};
 use larder_protocol::number::Buffer;
 use larder_rdb::Writer;
@@ -23,42 +24,65 @@ const MEMBERS_MAX: usize = 64;
 /// Bytes of commands after which they are written.
 const WRITE_BYTES: usize = 256 * 1024;
 
-/// Takes what comes out of a snapshot and writes it as commands to a file that appears when it is whole and durable.
-/// Answers its size.
+/// Takes what comes out of a snapshot and writes it as commands to a file that appears when it is whole and durable, on a thread
+/// that gives way as that of [`crate::snapshot::file`] does. Answers its size.
 ///
 /// # Errors
 /// The system refuses, or the snapshot failed or was cancelled; the temporary file is removed.
 pub(super) fn write(snapshot: &Snapshot, path: &Path, incremental: bool) -> io::Result<u64> {
     place(path, |temporary| {
-        let mut out = Output::create(temporary, false, incremental)?;
+        let mut base = Base::create(snapshot, temporary, incremental)?;
+        take_in_turns(snapshot.queue(), "rewrite-low", &mut |goes_on| base.take(goes_on))?;
+        base.out.finish()
+    })
+}
+
+/// The base that is being written.
+struct Base<'a> {
+    reader: FileReader<Pieces<'a>>,
+    commands: Vec<u8>,
+    db: Option<u16>,
+    out: Output,
+}
+
+impl Base<'_> {
+    fn create<'a>(snapshot: &'a Snapshot, path: &Path, incremental: bool) -> io::Result<Base<'a>> {
+        let out = Output::create(path, false, incremental)?;
         let input =
             Pieces { snapshot, bytes: Vec::new(), at: 0, writer: Writer::uncompressed(), over: false };
         let wishes = Wishes { checksum: false, any_version: true, size: None };
-        let mut reader = FileReader::open(input, wishes).map_err(io::Error::other)?;
-        let (limits, mut commands, mut db) = (Limits::default(), Vec::new(), None);
+        let reader = FileReader::open(input, wishes).map_err(io::Error::other)?;
+        Ok(Base { reader, commands: Vec::new(), db: None, out })
+    }
+
+    /// Writes commands until there are no more, which it answers, or `goes_on` says that it is enough.
+    fn take(&mut self, goes_on: &dyn Fn() -> bool) -> io::Result<bool> {
+        let limits = Limits::default();
         let options = Options { limits: &limits, thorough: false };
-        loop {
-            match reader.next_part().map_err(io::Error::other)? {
+        while goes_on() {
+            match self.reader.next_part().map_err(io::Error::other)? {
                 Part::Keys(batch) => {
                     let number = u16::try_from(batch.db).map_err(io::Error::other)?;
-                    if db.replace(number) != Some(number) {
-                        encode_select(&mut commands, number);
+                    if self.db.replace(number) != Some(number) {
+                        encode_select(&mut self.commands, number);
                     }
                     for record in batch.records(&options) {
-                        put(&record.map_err(io::Error::other)?, &mut commands);
-                        if commands.len() >= WRITE_BYTES {
-                            out.put(&commands)?;
-                            commands.clear();
+                        put(&record.map_err(io::Error::other)?, &mut self.commands);
+                        if self.commands.len() >= WRITE_BYTES {
+                            self.out.put(&self.commands)?;
+                            self.commands.clear();
                         }
                     }
                 }
-                Part::End { .. } => break,
+                Part::End { .. } => {
+                    self.out.put(&self.commands)?;
+                    return Ok(true);
+                }
                 _ => {}
             }
         }
-        out.put(&commands)?;
-        out.finish()
-    })
+        Ok(false)
+    }
 }
 
 /// What comes out of the snapshot, as one stream of bytes.
