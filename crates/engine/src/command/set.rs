@@ -9,6 +9,7 @@ use super::table::{ALL_KEYS, ONE_KEY, TWO_KEYS, flag};
 use super::{Call, Command, CommandError, Keys};
 use crate::background;
 use crate::notify::Classes;
+use larder_protocol::resp::reply::Reply;
 use larder_store::object::{Element, Set};
 
 /// The set commands.
@@ -332,43 +333,60 @@ fn spop(call: &mut Call<'_>) -> Answer {
         }
         return Ok(());
     };
-    let (len, taken) = (set.len(), count.unwrap_or(1).min(set.len()));
-    if long::is_large(taken, len) && (call.session.prepared.is_some() || long::may_begin(call.session)) {
-        return take_many(call, taken);
+    let taken = count.unwrap_or(1).min(set.len());
+    if long::is_large(taken, set.len()) && (call.session.prepared.is_some() || long::may_begin(call.session))
+    {
+        return take_many(call, count);
     }
+    let taken = take_out(set, count, call.out);
+    tell_taken(call, taken)
+}
+
+/// What was taken out of a set at once.
+enum Taken {
+    Nothing,
+    Some(Vec<Vec<u8>>),
+    All,
+}
+
+/// Takes members out and writes them.
+fn take_out(set: &mut Set, count: Option<usize>, out: &mut Reply) -> Taken {
+    let taken = count.unwrap_or(1).min(set.len());
     if count.is_some() {
-        call.out.set(taken);
+        out.set(taken);
     }
-    let mut gone: Vec<Vec<u8>> = Vec::new();
-    let all = taken == set.len();
-    if all {
-        set.iter().for_each(|member| bulk(call.out, member));
+    if taken == 0 {
+        return Taken::Nothing;
+    }
+    if taken == set.len() {
+        set.iter().for_each(|member| bulk(out, member));
         *set = Set::new();
-    } else {
-        let mut random = dice();
-        for member in (0..taken).filter_map(|_| set.pop(&mut random)) {
-            call.out.bulk(&member);
-            gone.push(member);
+        return Taken::All;
+    }
+    let mut random = dice();
+    let gone = (0..taken).filter_map(|_| set.pop(&mut random));
+    Taken::Some(gone.inspect(|member| out.bulk(member)).collect())
+}
+
+fn tell_taken(call: &mut Call<'_>, taken: Taken) -> Answer {
+    let key = call.args.get(1);
+    match taken {
+        Taken::Nothing => return Ok(()),
+        Taken::All => call.propagate(&[b"UNLINK", key]),
+        Taken::Some(gone) => {
+            let head = [&b"SREM"[..], key].into_iter();
+            let command: Vec<&[u8]> = head.chain(gone.iter().map(Vec::as_slice)).collect();
+            call.propagate(&command);
         }
     }
-    if taken > 0 {
-        match all {
-            true => call.propagate(&[b"UNLINK", args.get(1)]),
-            false => {
-                let head = [&b"SREM"[..], args.get(1)].into_iter();
-                let command: Vec<&[u8]> = head.chain(gone.iter().map(Vec::as_slice)).collect();
-                call.propagate(&command);
-            }
-        }
-        popped(call);
-        call.keys.drop_if_empty(args.get(1));
-    }
+    popped(call);
+    call.keys.drop_if_empty(key);
     Ok(())
 }
 
 /// Takes many members out in slices, or puts what is left where that was done.
 #[cold]
-fn take_many(call: &mut Call<'_>, taken: usize) -> Answer {
+fn take_many(call: &mut Call<'_>, count: Option<usize>) -> Answer {
     match long::prepared(call) {
         // If the log was turned on meanwhile, it has to be told which ones they are.
         Some(Stored::Popped(popped)) if popped.effect.is_some() || !call.keys.is_logged() => {
@@ -376,15 +394,22 @@ fn take_many(call: &mut Call<'_>, taken: usize) -> Answer {
         }
         other => background::drop_later(other),
     }
-    if long::may_begin(call.session) { pop_many(call, taken) } else { spop(call) }
+    if long::may_begin(call.session) {
+        return pop_many(call, count.unwrap_or(1));
+    }
+    // The set has changed meanwhile.
+    let Some(set) = call.keys.write_set(call.args.get(1))? else { return Ok(()) };
+    let taken = take_out(set, count, call.out);
+    tell_taken(call, taken)
 }
 
 /// Takes many members out. All of them are handed over as they are; of fewer the set is gathered that is left.
 #[cold]
-fn pop_many(call: &mut Call<'_>, taken: usize) -> Answer {
+fn pop_many(call: &mut Call<'_>, count: usize) -> Answer {
     let key = call.args.get(1);
     let logged = call.keys.is_logged();
     let Some(set) = call.keys.write_set(key)? else { return Ok(()) };
+    let taken = count.min(set.len());
     if taken < set.len() {
         let pops = long::Pops::new(set.clone(), taken, logged.then_some(key), call.out.version());
         let watched = Watched::of(&mut call.keys, std::iter::once(key));
