@@ -451,7 +451,8 @@ fn flushdb(call: &mut Call<'_>) -> Answer {
 
 fn flushall(call: &mut Call<'_>) -> Answer {
     flush(call, 0..call.keys.databases())?;
-    save::flushed(call.node, call.keys.locked());
+    let removed = call.keys.dirty();
+    save::flushed(call.node, call.keys.locked(), removed);
     Ok(())
 }
 

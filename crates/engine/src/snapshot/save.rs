@@ -240,8 +240,9 @@ pub fn now(node: &Node, held: &mut dyn Held) -> Result<(), String> {
 }
 
 /// FLUSHALL has removed all keys, and all partitions are held: a BGSAVE of what was is given up, and where there are save
-/// points the file is made anew at once. Otherwise a crash before the next save would bring the keys back.
-pub fn flushed(node: &Node, held: &mut dyn Held) {
+/// points the file is made anew at once. Otherwise a crash before the next save would bring the keys back. `removed` changes
+/// will be counted for it.
+pub fn flushed(node: &Node, held: &mut dyn Held, removed: u64) {
     let saves = &node.snapshots.saves;
     if let Some(save) = saves.running() {
         // Its walk may be over already, and that of another one may go on.
@@ -250,9 +251,14 @@ pub fn flushed(node: &Node, held: &mut dyn Held) {
             false => saves.end(),
         }
     }
-    // While another snapshot is being taken, it has to wait.
-    if !node.settings().persistence.save_points.is_empty() && now(node, held).is_err() {
-        saves.schedule();
+    if node.settings().persistence.save_points.is_empty() {
+        return;
+    }
+    match now(node, held) {
+        // What was removed is not in the file, although it is counted only when the command is over.
+        Ok(()) => drop(saves.changes.fetch_add(removed, Ordering::Relaxed)),
+        // While another snapshot is being taken, it has to wait.
+        Err(_) => saves.schedule(),
     }
 }
 
