@@ -342,7 +342,7 @@ def test_a_pipeline_of_large_replies_waits_until_they_are_sent(filled):
 
 def test_a_pipeline_of_large_values_waits_until_they_are_sent(filled):
     """Each reply is short work, so a turn could carry out hundreds of them."""
-    size, replies = 4 << 20, 200
+    size, replies = 4 << 20, 100
     with Talk(filled) as talk, Talk(filled) as slow:
         talk.ask("SET", "large", "x" * size)
 

@@ -319,6 +319,7 @@ def test_what_was_flushed_does_not_come_back_where_there_are_save_points(start, 
     assert server.client.info("persistence")["rdb_bgsave_in_progress"] == 1
     assert server.client.flushall()
     wait(lambda: server.client.info("persistence")["rdb_bgsave_in_progress"] == 0)
+    assert server.client.info("persistence")["rdb_changes_since_last_save"] == (0 if points else 10)
     server.client.set("after", 1)
     server.end()
     assert start().client.dbsize() == (0 if points else 10)

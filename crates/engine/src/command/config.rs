@@ -82,12 +82,17 @@ fn show_help(call: &mut Call<'_>) -> Result<(), CommandError> {
 
 fn get(call: &mut Call<'_>) -> Result<(), CommandError> {
     let patterns = call.args.from(2);
-    let matching = |name: &str| patterns.iter().any(|pattern| glob::matches(pattern, name.as_bytes(), true));
+    let fits = |pattern: &[u8], name: &str, hidden| match hidden {
+        true => pattern.eq_ignore_ascii_case(name.as_bytes()),
+        false => glob::matches(pattern, name.as_bytes(), true),
+    };
     let config = call.node.config();
     let mut found: Vec<(&str, String)> = Vec::new();
     for row in Row::all().filter(Row::is_shown) {
         let names = std::iter::once(row.name()).chain(row.aliases().iter().copied());
-        found.extend(names.filter(|name| matching(name)).map(|name| (name, row.get(&config))));
+        let hidden = row.is_hidden();
+        let asked = names.filter(|name| patterns.iter().any(|pattern| fits(pattern, name, hidden)));
+        found.extend(asked.map(|name| (name, row.get(&config))));
     }
     call.out.map(found.len());
     for (name, value) in found {

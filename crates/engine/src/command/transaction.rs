@@ -7,7 +7,7 @@ use super::table::{ALL_KEYS, Command, Keys, Scope, flag};
 use super::wake::{everywhere, wake, widen};
 use super::{Call, CommandError, Known};
 use crate::log::Effects;
-use crate::node::Node;
+use crate::node::{Node, now_ms};
 use crate::session::transaction::{Transaction, Watching};
 use larder_protocol::slot::slot_of;
 use larder_store::Now;
@@ -170,6 +170,8 @@ fn run_all(call: &mut Call<'_>, transaction: &Transaction, watching: &Watching) 
         if transaction.queued.iter().any(|(command, _)| command.scope != Scope::Keys) {
             changed = everywhere(node);
         }
+        // What a transaction gave a deadline may be over at its end: then there is nothing to be had.
+        let now = Now { ms: now_ms().max(now.ms) };
         let changes = wake(node, &mut locked, changed, (now, access));
         call.keys.count_changes(changes);
     }

@@ -88,6 +88,7 @@ pub(super) fn wake(node: &Node, locked: &mut dyn Held, changed: Vec<Changed>, mo
             while let Some(waiter) = node.blocked.first_from(&key, db, wants, ticket) {
                 ticket = waiter.ticket + 1;
                 if !is_there(&door(node, locked, db, moment), &key, wants) {
+                    bury(node, &waiter, locked, moment);
                     break;
                 }
                 changes += serve(node, &waiter, locked, moment, &mut ready);
@@ -129,6 +130,20 @@ fn is_there(keys: &Keyspace<'_>, key: &[u8], wants: Wants) -> bool {
             | (Wants::SortedSet, Some(ValueRef::SortedSet(_)))
             | (Wants::Stream, Some(ValueRef::Stream(_)))
     )
+}
+
+/// Who looks for a waiter at a key whose time is over removes it, as who asks for one does: replicas and the log hear of it
+/// at once.
+fn bury(node: &Node, waiter: &Waiter, locked: &mut dyn Held, moment: Moment) {
+    let mut client = Client::new(waiter.shared.clone(), true, false);
+    client.db = waiter.db;
+    let mut out = Reply::new(Vec::new(), waiter.version);
+    let args = waiter.args.view();
+    let mut keys = door(node, locked, waiter.db, moment);
+    keys.bury(waiter.command, &args);
+    let mut call = Call { args: &args, keys, out: &mut out, session: &mut client, node };
+    log(&mut call, waiter.command);
+    tell(&mut call, waiter.command);
 }
 
 /// Tries a waiter's command again. If it found something, its reply is on its way and its wait is over. Answers how

@@ -151,9 +151,10 @@ pub fn parse_primary(text: &str) -> Result<Option<(String, u16)>, String> {
     match words[..] {
         [] => Ok(None),
         [no, one] if no.eq_ignore_ascii_case("no") && one.eq_ignore_ascii_case("one") => Ok(None),
+        // Port 0, where nobody listens, is one, too: a replica that should have no link for now.
         [host, port] => match port.parse() {
-            Ok(port) if port > 0 => Ok(Some((host.to_owned(), port))),
-            _ => Err("Invalid master port".into()),
+            Ok(port) => Ok(Some((host.to_owned(), port))),
+            Err(_) => Err("Invalid master port".into()),
         },
         _ => Err("wrong number of arguments".into()),
     }
@@ -282,3 +283,18 @@ pub const TABLE: &[Directive] = &[
         },
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::parse_primary;
+
+    #[test]
+    fn primaries_are_read() {
+        assert_eq!(parse_primary("host 6379"), Ok(Some(("host".into(), 6379))));
+        assert_eq!(parse_primary("host 0"), Ok(Some(("host".into(), 0))));
+        assert_eq!((parse_primary(""), parse_primary("NO one")), (Ok(None), Ok(None)));
+        for port in ["-1", "65536", "x"] {
+            assert_eq!(parse_primary(&format!("host {port}")), Err("Invalid master port".into()));
+        }
+    }
+}

@@ -72,6 +72,11 @@ impl Row {
         !matches!(self.name(), "loadmodule" | "rename-command" | "user")
     }
 
+    /// True if CONFIG GET shows it to who asks for its very name only: it is there for tests.
+    pub fn is_hidden(&self) -> bool {
+        matches!(self.name(), "aof-disable-auto-gc" | "key-load-delay" | "rdb-key-save-delay")
+    }
+
     /// True if CONFIG SET needs `enable-protected-configs`.
     pub fn is_protected(&self) -> bool {
         PROTECTED.contains(&self.name())

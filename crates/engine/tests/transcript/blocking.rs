@@ -18,6 +18,7 @@ on_every_engine!(
     a_wait_ends_without_anything,
     nobody_waits_within_a_transaction,
     a_transaction_wakes_at_its_end,
+    what_is_over_when_it_would_wake_is_removed,
     a_session_that_goes_takes_nothing,
     bad_timeouts_are_refused,
     nothing_is_lost_and_nobody_overtakes,
@@ -312,6 +313,32 @@ fn a_transaction_wakes_at_its_end(on: On) {
         ("LLEN k", ":1"),
     ]);
     assert_eq!(show(&waiter.reply()), "[$k, $b]");
+}
+
+fn what_is_over_when_it_would_wake_is_removed(on: On) {
+    let node = on.node("--enable-debug-command yes");
+    let (mut waiter, mut local) = (node.connect(), node.local());
+    local.says("DEBUG SET-ACTIVE-EXPIRE 0", "OK");
+    block(&node, &mut waiter, "BLPOP k 0");
+    local.talk(&[
+        ("MULTI", "OK"),
+        ("RPUSH k a", "QUEUED"),
+        ("PEXPIRE k 20", "QUEUED"),
+        ("DEBUG SLEEP 0.05", "QUEUED"),
+        ("EXEC", "[:1, :1, OK]"),
+        ("DBSIZE", ":0"),
+        ("SELECT 1", "OK"),
+        ("RPUSH k b", ":1"),
+        ("PEXPIRE k 20", ":1"),
+        ("DEBUG SLEEP 0.05", "OK"),
+        ("DBSIZE", ":1"),
+        ("SWAPDB 0 1", "OK"),
+        ("SELECT 0", "OK"),
+        ("DBSIZE", ":0"),
+    ]);
+    assert_eq!((blocked(&node), figure(&node, "total_blocking_keys")), (1, 1));
+    local.says("RPUSH k c", ":1");
+    assert_eq!(show(&waiter.reply()), "[$k, $c]");
 }
 
 fn a_session_that_goes_takes_nothing(on: On) {

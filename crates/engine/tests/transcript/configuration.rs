@@ -21,6 +21,8 @@ fn directives_are_read(on: On) {
         ("CONFIG GET timeout timeout", "[$timeout, $77]"),
         ("CONFIG GET TIMEOUT", "[$timeout, $77]"),
         ("CONFIG GET nope", "[]"),
+        ("CONFIG GET KEY-load-delay", "[$key-load-delay, $0]"),
+        ("CONFIG GET key-load-dela?", "[]"),
         ("CONFIG GET time?ut require*", "[$timeout, $77, $requirepass, $x]"),
         ("CONFIG GET io-engine", &format!("[$io-engine, ${}]", on.engine)),
         ("CONFIG GET threads", &format!("[$threads, ${}]", on.workers)),
