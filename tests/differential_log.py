@@ -44,7 +44,7 @@ MULTI | SELECT 3 | SET t 1 | SELECT 4 | SET t 1 | SELECT 0 | EXEC | @b !BLPOP tl
 DEBUG SET-ACTIVE-EXPIRE 0 | SET ex 2 PX 30 | sleep 100 | GET ex | SET ex 2 PX 30 | sleep 100 | SET ex 3
 SET ex 2 PX 30 | sleep 100 | INCR ex | SET ex 2 PX 30 | sleep 100 | SET ex 3 NX | SET ex 2 PX 30 | sleep 100
 MULTI | GET ex | SET q 1 | EXEC | SET ex 2 PX 30 | sleep 100 | DEL ex
-DEBUG SET-ACTIVE-EXPIRE 1 | SET ex 1 PX 30 | expire 1 | RPUSH so 3 1 2 | SORT so STORE sod | COPY so so2 | COPY so so2
+DEBUG SET-ACTIVE-EXPIRE 1 | expire ex 30 | RPUSH so 3 1 2 | SORT so STORE sod | COPY so so2 | COPY so so2
 RENAME so2 so3 | MOVE so3 1 | SWAPDB 0 1 | SWAPDB 0 1 | PFADD pf a b | PFADD pf a b | PFMERGE pf2 pf
 ZADD ge 1 a 2 b | PUBLISH ch msg | LPUSH d a | LTRIM d 5 6 | ZADD zz 1 a | ZADD zz 1 a | ZADD zz INCR 2 a
 ZINCRBY zz 1 a | ZRANGESTORE zz2 zz 0 -1 | BITOP AND b1 q q | SETBIT bit 1 1 | BITFIELD bit SET u8 0 5
@@ -232,10 +232,11 @@ def play(server, step):
         time.sleep(int(words[1]) / 1000)
         return None
     if words[0] == "expire":
-        before = server.waiters()  # only to ask something
+        key, milliseconds = words[1:]
+        server.call(name, ["SET", key, "1", "PX", milliseconds])
         until = time.monotonic() + PATIENCE_SECONDS
-        while "DEL" not in [words[0].replace("UNLINK", "DEL") for words in server.commands()[server.seen :]]:
-            assert time.monotonic() < until and before >= 0, "nothing expired"
+        while not any([gone, key] in server.commands()[server.seen :] for gone in ("DEL", "UNLINK")):
+            assert time.monotonic() < until, f"{key} has not expired"
             time.sleep(0.01)
         return server.added()
     if words[0].startswith("!"):

@@ -30,7 +30,7 @@ RPUSH l a b c d | LPOP l | SADD s a b c d e f | SPOP s 2 | ZADD z 1 a 2 b 3 c | 
 XADD st * a 1 | XADD st * a 2 | XGROUP CREATE st g 0 | XREADGROUP GROUP g c COUNT 1 STREAMS st >
 SELECT 3 | SET in3 1 | EXPIRE in3 500 | MULTI | SET m 1 | INCR m | EXEC | SELECT 0 | PFADD pf a b c | SETBIT bits 7 1
 GEOADD geo 13.361389 38.115556 Palermo | GETEX b EX 2000 | COPY a a2 | RENAME a2 a3 | SORT l ALPHA STORE sorted
-SET gone 1 PX 20 | expire 1 | SET gone2 1 | DEL gone2
+expire gone 20 | SET gone2 1 | DEL gone2
 """
 
 
