@@ -221,6 +221,22 @@ def test_it_is_written_anew_with_everything_in_it_and_peers_load_it(tmp_path, pr
             shutil.rmtree(where)
 
 
+@pytest.mark.parametrize("program", ["larder", "redis-server"])
+def test_a_base_of_commands_says_when_it_was_written(tmp_path, program):
+    options = ["--aof-timestamp-enabled", "yes", "--aof-use-rdb-preamble", "no"]
+    server = Server([*([str(BINARY), "node"] if program == "larder" else [program]), *options], tmp_path)
+    try:
+        server.call("main", ["SET", "k", "v"])
+        server.call("main", ["BGREWRITEAOF"])
+        base = tmp_path / "appendonlydir" / "appendonly.aof.2.base.aof"
+        wait_until("it is there", base.exists)
+        lines = base.read_bytes().split(b"\r\n")
+        assert lines[0].startswith(b"#TS:") and abs(int(lines[0][4:]) - time.time()) < 60
+        assert lines[1:3] == [b"*2", b"$6"] and b"#" not in b"".join(lines[1:])
+    finally:
+        server.stop()
+
+
 def test_it_is_turned_on_and_off_while_the_node_runs(tmp_path, nodes):
     node = nodes(tmp_path)
     fill(node)

@@ -25,13 +25,19 @@ const MEMBERS_MAX: usize = 64;
 const WRITE_BYTES: usize = 256 * 1024;
 
 /// Takes what comes out of a snapshot and writes it as commands to a file that appears when it is whole and durable, on a thread
-/// that gives way as that of [`crate::snapshot::file`] does. Answers its size.
+/// that gives way as that of [`crate::snapshot::file`] does. Answers its size. `stamp`: the second that stands before all of them.
 ///
 /// # Errors
 /// The system refuses, or the snapshot failed or was cancelled; the temporary file is removed.
-pub(super) fn write(snapshot: &Snapshot, path: &Path, incremental: bool) -> io::Result<u64> {
+pub(super) fn write(
+    snapshot: &Snapshot,
+    path: &Path,
+    incremental: bool,
+    stamp: Option<u64>,
+) -> io::Result<u64> {
     place(path, |temporary| {
         let mut base = Base::create(snapshot, temporary, incremental)?;
+        base.commands.extend(stamp.map(super::stamp).unwrap_or_default().into_bytes());
         take_in_turns(snapshot.queue(), "rewrite-low", &mut |goes_on| base.take(goes_on))?;
         base.out.finish()
     })

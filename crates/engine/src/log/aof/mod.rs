@@ -45,3 +45,8 @@ pub struct Aof {
     /// Writing it anew.
     pub rewrites: rewrite::Rewrites,
 }
+
+/// The line that says when what follows was written (`aof-timestamp-enabled`).
+fn stamp(second: u64) -> String {
+    format!("#TS:{second}\r\n")
+}

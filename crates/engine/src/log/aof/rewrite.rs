@@ -9,7 +9,7 @@ use super::file::{folder, is_kept, read_manifest, write_manifest};
 use super::manifest::{Kind, Manifest, Part};
 use crate::command::locked::{Held, Locked};
 use crate::log::Cut;
-use crate::node::Node;
+use crate::node::{Node, now_ms};
 use crate::snapshot::file::{FileWishes, write};
 use crate::snapshot::{self, Purpose, Snapshot, State};
 use std::io;
@@ -104,7 +104,7 @@ pub fn begin(node: &Arc<Node>, held: &mut dyn Held) -> Result<(), Refused> {
     if running.is_some() {
         return Err(Refused::Rewriting);
     }
-    rewrites.last_try_ms.store(crate::node::now_ms(), Ordering::Relaxed);
+    rewrites.last_try_ms.store(now_ms(), Ordering::Relaxed);
     let (is_on, mut number) = (node.settings().append_only.on, None);
     let mut cut = || {
         if !is_on {
@@ -188,7 +188,10 @@ fn write_base_file(node: &Node, snapshot: &Snapshot, number: Option<u64>) -> io:
                 snapshot,
                 &FileWishes { path, checksum: persistence.checksum, incremental, gives_way: true },
             )?,
-            false => commands::write(snapshot, &path, incremental)?,
+            false => {
+                let stamp = settings.timestamps.then(|| now_ms() / 1000);
+                commands::write(snapshot, &path, incremental, stamp)?
+            }
         };
         let mut files = rewrites.files();
         if number.is_some() && files.reached != number.map(|number| (number, Some(first))) {
@@ -293,7 +296,7 @@ pub fn look(node: &Arc<Node>) {
     if rewrites.running().is_some() || node.snapshots.is_active() {
         return;
     }
-    let tried = crate::node::now_ms().saturating_sub(rewrites.last_try_ms.load(Ordering::Relaxed));
+    let tried = now_ms().saturating_sub(rewrites.last_try_ms.load(Ordering::Relaxed));
     let rests = !rewrites.last_worked.load(Ordering::Relaxed) && tried < RETRY_MS;
     let scheduled = rewrites.scheduled.load(Ordering::Relaxed);
     let due =

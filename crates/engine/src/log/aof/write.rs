@@ -81,7 +81,7 @@ impl Writer {
         let second = now_ms() / 1000;
         if self.node.settings().append_only.timestamps && second > self.stamped {
             self.stamped = second;
-            let stamp = format!("#TS:{second}\r\n");
+            let stamp = super::stamp(second);
             aof.unwritten.fetch_add(stamp.len() as u64, Ordering::Relaxed);
             self.kept.extend_from_slice(stamp.as_bytes());
         }
